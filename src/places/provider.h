@@ -1,0 +1,103 @@
+/* provider.h: what a source of places looks like to the rest of the server, and the answer they all
+ * give. */
+#ifndef PLACES_PROVIDER_H
+#define PLACES_PROVIDER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <herd/buf.h>
+
+struct uv_loop_s;
+struct log;
+struct metrics;
+
+enum { PLACES_RESULTS_MAX = 20 };
+
+/* Google's words for how a call ended (docs/protocol.md). */
+enum places_status {
+    PLACES_OK,
+    PLACES_ZERO_RESULTS,
+    PLACES_INVALID_REQUEST,
+    PLACES_OVER_QUERY_LIMIT,
+    PLACES_REQUEST_DENIED,
+    PLACES_UNKNOWN_ERROR
+};
+
+const char *places_status_name(enum places_status status);
+
+/* Where to look: degrees, and metres (0..50,000). Always for PLACES_RESULTS_MAX places, nearest
+ * first where the provider can. */
+struct places_query {
+    double latitude, longitude;
+    double radius_m;
+};
+
+/*
+ * An answer: immutable once given to a callback, counted by references so that several askers may
+ * share it. Each result is one JSON object rendered once, indented to its place in the answer;
+ * cutting to count is then a matter of appending fewer of them.
+ */
+struct places_answer;
+
+struct places_answer *places_answer_new(enum places_status status);
+/* NULL-safe on out-of-memory: an answer that could not be completed becomes UNKNOWN_ERROR. */
+int places_answer_set_error(struct places_answer *answer, const char *message);
+int places_answer_add_attribution(struct places_answer *answer, const char *html);
+/* `object` is one result as jansson holds it (struct json_t, borrowed). */
+struct json_t;
+int places_answer_add_result(struct places_answer *answer, const struct json_t *object);
+struct places_answer *places_answer_ref(struct places_answer *answer);
+void places_answer_unref(struct places_answer *answer);
+enum places_status places_answer_status(const struct places_answer *answer);
+size_t places_answer_count(const struct places_answer *answer);
+
+/*
+ * Appends the JSON object of protocol.md section 2 (html_attributions, results cut to `count`,
+ * status, error_message on errors), indented by 3 spaces, without a blank line inside, ending with
+ * LF LF. 0 or HERD_ENOMEM.
+ */
+int places_answer_render(const struct places_answer *answer, size_t count, struct herd_buf *out);
+
+/* What all providers are opened with; strings are copied where they are kept. */
+struct places_options {
+    struct uv_loop_s *loop;
+    struct log *log;
+    struct metrics *metrics;
+    const char *base_url;  /* "" = the provider's own */
+    const char *key_file;  /* "" = none */
+    const char *data_file; /* "" = the installed one */
+    const char *language;
+    int64_t connect_timeout_ms, total_timeout_ms;
+    int64_t calls_max;
+};
+
+struct provider;    /* each provider's own struct begins with struct provider_base */
+struct places_call; /* one question under way */
+
+/* Called exactly once for each call, never inside provider_ask; `answer` is owned by the callee
+ * (one reference). Never NULL. */
+typedef void places_done_cb(void *arg, struct places_answer *take_answer);
+
+struct provider_type {
+    const char *name; /* as in herd.conf */
+    /* Opens. 0, or a negative HERD_E… with a sentence appended to `error` that says what is wrong
+     * and what would be right. */
+    int (*open)(const struct places_options *options, struct provider **out,
+                struct herd_buf *error);
+    /* Starts a call. 0 with *out, which is valid until `done` ran, or HERD_ENOMEM / HERD_EBUSY and
+     * `done` is not called. */
+    int (*ask)(struct provider *provider, const struct places_query *query, places_done_cb *done,
+               void *arg, struct places_call **out);
+    /* Ends a call early: `done` still runs, once, later, with UNKNOWN_ERROR. */
+    void (*cancel)(struct places_call *call);
+    /* Cancels all calls, then closes handles; `closed` runs once nothing is left on the loop. */
+    void (*close)(struct provider *provider, void (*closed)(void *arg), void *arg);
+};
+
+/* The provider of that name in the table (local, google, google-legacy, …), or NULL. */
+const struct provider_type *provider_find(const char *name);
+/* Names in the table: i = 0, 1, … until NULL. */
+const char *provider_name(size_t i);
+
+#endif
