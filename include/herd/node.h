@@ -1,0 +1,161 @@
+/*
+ * node.h: one server of the herd without its input and output. Events go in (bytes, time, answers
+ * of a places provider); effects come out (bytes to send, connections to dial). The same calls in
+ * the same order with the same seed give the same effects, so a thousand nodes run in one process
+ * under virtual time.
+ *
+ * Happy path: herd_node_accept -> herd_conn_receive -> effects WRITE (and PLACES -> herd_ask_answer
+ * -> WRITE) -> herd_conn_wrote -> herd_conn_end -> effect CLOSE -> herd_conn_closed.
+ *
+ * After any event, and at the end of each turn of a loop, herd_node_effect is called until it gives
+ * no more: what goes to neighbours comes first. herd_node_wakeup says when herd_node_tick has to be
+ * called.
+ */
+#ifndef HERD_NODE_H
+#define HERD_NODE_H
+
+#include <herd/geo.h>
+#include <herd/store.h>
+
+struct herd_node; /* a server */
+struct herd_conn; /* a connection: one that was accepted, or the one that a link dials */
+struct herd_ask;  /* a WHATSAT that waits for places */
+
+/* The time of an event. Never read inside. */
+struct herd_now {
+    int64_t wall_ns; /* POSIX time */
+    int64_t mono_ns; /* of a clock that only goes forward, for timers */
+};
+
+enum herd_direction { HERD_RECEIVED, HERD_SENT };
+
+struct herd_node_options {
+    const char *name; /* 1..HERD_NAME_MAX bytes; copied */
+    uint64_t seed;    /* of jitter, the epoch and the store's hash: random, but in the simulator */
+    int64_t max_skew_ns; /* whole seconds; 0: off */
+    size_t output_max;   /* bytes of answers that wait for one client; above it no more of its lines
+                            are taken */
+    unsigned pipeline_max; /* WHATSAT of one connection that wait for places */
+    /* Sees every line, without its LF, if not NULL. The only thing here that shows where clients
+     * are. */
+    void (*on_line)(void *arg, const struct herd_conn *conn, enum herd_direction direction,
+                    struct herd_slice line);
+    void *on_line_arg;
+};
+
+/* 0 or HERD_ENOMEM. */
+int herd_node_new(const struct herd_node_options *options, struct herd_node **out);
+/* Frees the node and its links. Every accepted connection has been reported closed and every ask
+ * answered before. */
+void herd_node_free(struct herd_node *node);
+
+/* An edge of the herd. Its link is dialled at once. 0, HERD_EEXISTS or HERD_ENOMEM; the name is
+ * copied. */
+int herd_node_add_neighbour(struct herd_node *node, struct herd_now now, const char *name,
+                            void *data);
+/* Ends an edge: its link is closed (an effect) and is gone after herd_conn_closed. HERD_ENOTFOUND
+ * if there is none. */
+int herd_node_remove_neighbour(struct herd_node *node, struct herd_now now, const char *name);
+
+/* Limits may change while it runs; the name and the seed do not. */
+void herd_node_set_limits(struct herd_node *node, size_t output_max, unsigned pipeline_max);
+
+/* A connection was accepted. `data` is the caller's. 0 or HERD_ENOMEM. It lives until
+ * herd_conn_closed. */
+int herd_node_accept(struct herd_node *node, void *data, struct herd_conn **out);
+void *herd_conn_data(const struct herd_conn *conn);
+/* The neighbour's name for a link or for a connection that said HELLO, else NULL. */
+const char *herd_conn_peer(const struct herd_conn *conn);
+
+/* Events of a connection. `reason` is a static English text for the log. */
+void herd_link_dialled(struct herd_conn *conn, struct herd_now now, const char *failure);
+void herd_conn_receive(struct herd_conn *conn, struct herd_now now, const char *data, size_t len);
+void herd_conn_end(struct herd_conn *conn,
+                   struct herd_now now); /* the other side closed its half */
+void herd_conn_wrote(struct herd_conn *conn, struct herd_now now,
+                     size_t len); /* of a WRITE, or all of it */
+void herd_conn_closed(struct herd_conn *conn, struct herd_now now, const char *reason);
+
+/* The places for an ask, exactly once: one JSON object that ends with LF LF. */
+void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_slice json);
+
+/* When herd_node_tick has to be called, in mono_ns; INT64_MAX for never. */
+int64_t herd_node_wakeup(const struct herd_node *node);
+void herd_node_tick(struct herd_node *node, struct herd_now now);
+
+/* Answers what was received, takes nothing new; each accepted connection closes when its answers
+ * are out. Links close. */
+void herd_node_stop(struct herd_node *node, struct herd_now now);
+
+enum herd_notice_kind {
+    HERD_NOTICE_LINK_UP,      /* epoch, sequence: where it goes on */
+    HERD_NOTICE_LINK_PLAIN,   /* up, with a neighbour that does not know HELLO */
+    HERD_NOTICE_LINK_DOWN,    /* reason */
+    HERD_NOTICE_LINK_FAILED,  /* could not be dialled: the first time since it was up; reason */
+    HERD_NOTICE_LINK_REFUSED, /* the neighbour said why; reason */
+    HERD_NOTICE_HELLO,        /* a neighbour has dialled this server; epoch, sequence */
+    HERD_NOTICE_HELLO_REFUSED /* reason */
+};
+
+struct herd_notice {
+    enum herd_notice_kind kind;
+    char peer[HERD_NAME_MAX + 1];
+    char reason[128];
+    uint64_t epoch, sequence;
+};
+
+enum herd_effect_kind {
+    HERD_EFFECT_DIAL,  /* conn: connect to this link's neighbour, then herd_link_dialled */
+    HERD_EFFECT_WRITE, /* conn, output: send these bytes, then herd_conn_wrote and herd_node_recycle
+                        */
+    HERD_EFFECT_READ,  /* conn, read: begin or stop reading. Accepted and dialled connections begin
+                          with reading on. */
+    HERD_EFFECT_CLOSE, /* conn, abort: close after what was written (abort: at once), then
+                          herd_conn_closed */
+    HERD_EFFECT_PLACES, /* ask, where, radius_m, count: ask the provider, then herd_ask_answer */
+    HERD_EFFECT_NOTICE  /* notice: something for the log */
+};
+
+struct herd_effect {
+    enum herd_effect_kind kind;
+    struct herd_conn *conn;
+    struct herd_buf output; /* owned by the caller */
+    bool read;
+    bool abort;
+    struct herd_ask *ask;
+    struct herd_location where;
+    double radius_m;
+    unsigned count;
+    struct herd_notice notice;
+};
+
+/* Takes the next effect: true and *out, or false when there is none. */
+bool herd_node_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out);
+
+/* Gives a WRITE's buffer back for the next one. */
+void herd_node_recycle(struct herd_node *node, struct herd_buf *take_buf);
+
+/* Counted since the start. */
+struct herd_node_stats {
+    uint64_t lines_received, lines_invalid, iamat, whatsat;
+    uint64_t records_applied, records_old, floods_received, floods_sent;
+    uint64_t link_failures, clients_paused;
+};
+
+const struct herd_node_stats *herd_node_stats(const struct herd_node *node);
+const struct herd_store *herd_node_store(const struct herd_node *node);
+uint64_t herd_node_epoch(const struct herd_node *node);
+const char *herd_node_name(const struct herd_node *node);
+
+struct herd_link_status {
+    const char *peer;  /* valid until the neighbour is removed */
+    const char *state; /* "waiting", "dialling", "greeting", "seeking", "up", "plain", "closing" */
+    bool up;           /* up or plain */
+    bool inbound;      /* the neighbour's link to this server stands */
+    uint64_t sequence; /* sent up to this one of ours */
+};
+
+/* The i-th neighbour's link; false behind the last. */
+bool herd_node_link(const struct herd_node *node, size_t i, struct herd_link_status *out);
+
+#endif

@@ -1,0 +1,71 @@
+/* store.h: the newest record of each client, in the total order of record.h, listed by the sequence
+ * of their arrival. */
+#ifndef HERD_STORE_H
+#define HERD_STORE_H
+
+#include <herd/record.h>
+
+struct herd_store;
+
+/*
+ * Makes an empty store. `seed` is random, against made-up ids that would all hash alike.
+ * max_skew_ns as in herd_record_order_ns. 0 or HERD_ENOMEM; free with herd_store_free.
+ */
+int herd_store_new(uint64_t seed, int64_t max_skew_ns, struct herd_store **out);
+void herd_store_free(struct herd_store *store);
+
+/*
+ * Keeps a record if it is newer than the one held of its client, as the newest of the list, and
+ * gives it the next sequence. `source` says where it came from, for herd_entry. The fields are
+ * copied. 1: kept. 0: not newer; nothing changed. HERD_ENOMEM: nothing changed.
+ */
+int herd_store_apply(struct herd_store *store, const struct herd_record *record, uint32_t source);
+
+/* The record of a client: true and *out, whose fields are valid until the next apply. */
+bool herd_store_find(const struct herd_store *store, struct herd_slice client,
+                     struct herd_record *out);
+
+/* Clients held; records applied so far, which is the sequence of the newest; bytes of memory held.
+ */
+size_t herd_store_count(const struct herd_store *store);
+uint64_t herd_store_sequence(const struct herd_store *store);
+size_t herd_store_bytes(const struct herd_store *store);
+
+/*
+ * A cursor stands between two records of the list. What is behind it (newer) has not been read with
+ * it; a record that changes goes to the end of the list, so it is read again, once, in its newest
+ * form. A cursor costs one record's memory however far it lags.
+ */
+typedef uint32_t herd_cursor;
+
+/* A new cursor before the oldest record. 0 or HERD_ENOMEM. */
+int herd_cursor_new(struct herd_store *store, herd_cursor *out);
+void herd_cursor_free(struct herd_store *store, herd_cursor cursor);
+
+/* A record as the list holds it. */
+struct herd_entry {
+    struct herd_slice text; /* canonical, valid until the next apply */
+    uint64_t sequence;
+    uint32_t source;
+};
+
+/* Reads the next record and moves behind it; false at the end. */
+bool herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_entry *out);
+bool herd_cursor_at_end(const struct herd_store *store, herd_cursor cursor);
+
+/* All up to this sequence has been read with it, or has been replaced by something newer that is
+ * still to be read. */
+uint64_t herd_cursor_sequence(const struct herd_store *store, herd_cursor cursor);
+
+void herd_cursor_to_begin(struct herd_store *store, herd_cursor cursor);
+void herd_cursor_to_end(struct herd_store *store, herd_cursor cursor);
+
+/*
+ * Goes back from where it stands until all behind it is newer than `sequence`, by at most
+ * `steps_max` records. True once it is there; false: call again (a long way back must not hold up
+ * the loop).
+ */
+bool herd_cursor_seek_back(struct herd_store *store, herd_cursor cursor, uint64_t sequence,
+                           size_t steps_max);
+
+#endif

@@ -1,0 +1,189 @@
+/* What is said on an accepted connection. A client's and a neighbour's lines come over the same
+ * port in an open herd. */
+#include <herd/err.h>
+#include <herd/posix_time.h>
+#include <herd/proto.h>
+
+#include "core/node.h"
+
+enum { FOREIGN_LINES_MAX = 3 };
+
+static int on_nothing(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
+{
+    (void)conn;
+    (void)now;
+    (void)command;
+    return 0;
+}
+
+static int on_iamat(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
+{
+    struct herd_node *node = conn->node;
+    struct herd_record *record = &command->record;
+    char received[HERD_TIME_TEXT_MAX], diff[HERD_TIME_TEXT_MAX];
+    record->received_ns = now.wall_ns;
+    record->received = herd_slice(received, herd_time_format(now.wall_ns, received));
+    record->diff = herd_slice(diff, herd_time_diff_format(now.wall_ns - record->sent_ns, diff));
+    record->origin = herd_slice_of(node->name);
+    if (!herd_record_fits(record))
+        return HERD_ERANGE;
+    node->stats.iamat++;
+    if (node_apply(node, record, 0) < 0)
+        return HERD_ENOMEM;
+    return herd_record_append_at(record, conn_output(conn));
+}
+
+static int on_whatsat(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
+{
+    (void)now;
+    struct herd_node *node = conn->node;
+    struct herd_record record;
+    node->stats.whatsat++;
+    if (!herd_store_find(node->store, command->record.client, &record))
+        return HERD_ENOTFOUND;
+    struct herd_ask *ask = node_new_ask(node, conn);
+    if (ask == NULL)
+        return HERD_ENOMEM;
+    herd_location_parse(record.location, &ask->where);
+    ask->radius_m = command->radius_m;
+    ask->count = command->count;
+    return herd_record_append_at(&record, &ask->answer);
+}
+
+/* A neighbour that says HELLO or sends FLOODs listens too: a link that waits to be dialled again
+ * need not wait. */
+static struct neighbour *heard_from(struct herd_conn *conn, struct herd_now now,
+                                    struct herd_slice server)
+{
+    struct neighbour *neighbour =
+        conn->neighbour != NULL ? conn->neighbour : node_neighbour(conn->node, server);
+    if (neighbour != NULL)
+        link_redial(&neighbour->link, now);
+    return neighbour;
+}
+
+static int on_flood(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
+{
+    struct herd_node *node = conn->node;
+    node->stats.floods_received++;
+    struct neighbour *neighbour = heard_from(conn, now, command->server);
+    /* A record that cannot be kept must be sent again: without it, no MARK may be taken. */
+    int rc = node_apply(node, &command->record, neighbour != NULL ? neighbour->source : 0);
+    return rc < 0 ? rc : 0;
+}
+
+static int refuse_hello(struct herd_conn *conn, struct herd_slice server, const char *why)
+{
+    char name[HERD_NAME_MAX + 1] = {0};
+    memcpy(name, server.data, server.len);
+    node_notice(conn->node, HERD_NOTICE_HELLO_REFUSED, name, 0, 0, "%s", why);
+    conn_close(conn);
+    return herd_buf_printf(conn_output(conn), "%s %s\n", herd_verb_name(HERD_VERB_REFUSE), why);
+}
+
+/* The neighbour counts anew (another epoch, or the same one from further back): nothing of what it
+ * marked holds. */
+static void begin_anew(struct herd_node *node, struct neighbour *neighbour, uint64_t epoch)
+{
+    if (neighbour->epoch != epoch)
+        neighbour->source = node_new_source(node);
+    neighbour->epoch = epoch;
+    neighbour->sequence = 0;
+}
+
+/* From now on the neighbour's connection is this one; an older one has been given up by it, or will
+ * be. */
+static void take_inbound(struct herd_conn *conn, struct neighbour *neighbour)
+{
+    if (conn->neighbour != NULL)
+        conn->neighbour->inbound = NULL;
+    if (neighbour->inbound != NULL) {
+        neighbour->inbound->neighbour = NULL;
+        conn_abort(neighbour->inbound);
+    }
+    conn->neighbour = neighbour;
+    neighbour->inbound = conn;
+}
+
+static int on_hello(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
+{
+    struct herd_node *node = conn->node;
+    if (herd_slice_equal(command->server, herd_slice_of(node->name)))
+        return refuse_hello(conn, command->server, "this is my own name");
+    if (command->max_skew_ns != node->options.max_skew_ns)
+        return refuse_hello(
+            conn, command->server,
+            "max_skew_s differs; it orders the records, so it must be the same in the whole herd");
+    struct herd_buf *out = conn_output(conn);
+    struct neighbour *neighbour = node_neighbour(node, command->server);
+    if (neighbour == NULL)
+        return herd_append_position(out, HERD_VERB_RESUME, command->epoch, 0);
+
+    take_inbound(conn, neighbour);
+    neighbour->inbound_heard_ns = now.mono_ns;
+    neighbour->inbound_pinged_ns = INT64_MAX;
+    if (neighbour->epoch != command->epoch || neighbour->sequence > command->sequence)
+        begin_anew(node, neighbour, command->epoch);
+    node_notice(node, HERD_NOTICE_HELLO, neighbour->name, command->epoch, neighbour->sequence, "%s",
+                "");
+    link_redial(&neighbour->link, now);
+    link_neighbour_greeted(&neighbour->link, now);
+    return herd_append_position(out, HERD_VERB_RESUME, command->epoch, neighbour->sequence);
+}
+
+static int on_mark(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
+{
+    (void)now;
+    struct neighbour *neighbour = conn->neighbour;
+    if (neighbour != NULL && neighbour->epoch == command->epoch)
+        neighbour->sequence = command->sequence;
+    return 0;
+}
+
+static int on_ping(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
+{
+    (void)now;
+    (void)command;
+    return herd_buf_append_text(conn_output(conn), "PONG\n");
+}
+
+static int on_pong(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
+{
+    (void)now;
+    (void)command;
+    if (conn->neighbour != NULL)
+        conn->neighbour->inbound_pinged_ns = INT64_MAX;
+    return 0;
+}
+
+/* Verbs without a row are only ever said on a link, by its listener. */
+static int (*const handlers[HERD_VERB_COUNT])(struct herd_conn *conn, struct herd_now now,
+                                              struct herd_command *command) = {
+    [HERD_VERB_NONE] = on_nothing, [HERD_VERB_IAMAT] = on_iamat, [HERD_VERB_WHATSAT] = on_whatsat,
+    [HERD_VERB_FLOOD] = on_flood,  [HERD_VERB_HELLO] = on_hello, [HERD_VERB_MARK] = on_mark,
+    [HERD_VERB_PING] = on_ping,    [HERD_VERB_PONG] = on_pong,
+};
+
+static int reject(struct herd_conn *conn, struct herd_slice line)
+{
+    conn->node->stats.lines_invalid++;
+    conn->foreign = herd_line_is_foreign(line) ? (uint8_t)(conn->foreign + 1) : 0;
+    if (conn->foreign >= FOREIGN_LINES_MAX)
+        conn_close(conn);
+    return herd_append_invalid(conn_output(conn), line);
+}
+
+int client_line(struct herd_conn *conn, struct herd_now now, struct herd_slice line)
+{
+    struct herd_command command;
+    int rc = herd_command_parse(line, &command);
+    if (rc == 0)
+        rc = handlers[command.verb] != NULL ? handlers[command.verb](conn, now, &command)
+                                            : HERD_ESYNTAX;
+    if (rc == HERD_ENOMEM)
+        return rc;
+    if (rc < 0)
+        return reject(conn, line);
+    conn->foreign = 0;
+    return 0;
+}

@@ -1,0 +1,326 @@
+/*
+ * A connection takes lines and gives answers, in the order of the lines. An answer that has to wait
+ * (an ask) collects the later answers in its tail; when it is done, it and its tail move on to what
+ * is ready to be sent.
+ *
+ *   receive -> conn_process -> client_line / link_line -> conn_output -> WRITE -> wrote
+ *                  |  budget of a turn used up: the rest is kept, reading stops, the next tick goes
+ * on |  too many answers wait (full): the same, until half of them are gone |  line too long, three
+ * lines of another protocol: closing
+ *                  +- memory is short: abort
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include <herd/err.h>
+#include <herd/proto.h>
+
+#include "core/node.h"
+
+void conn_init(struct herd_conn *conn, struct herd_node *node, void *data)
+{
+    *conn = (struct herd_conn){.node = node, .data = data, .reading = true};
+}
+
+void conn_reset(struct herd_conn *conn)
+{
+    while (conn->asks != NULL) {
+        struct herd_ask *ask = conn->asks;
+        conn->asks = ask->next;
+        ask->conn = NULL;
+        if (ask->done)
+            node_free_ask(ask);
+    }
+    conn->asks_tail = NULL;
+    conn->ask_count = 0;
+    conn->held = 0;
+    conn->in_flight = 0;
+    herd_frame_free(&conn->frame);
+    herd_node_recycle(conn->node, &conn->out);
+}
+
+void *herd_conn_data(const struct herd_conn *conn)
+{
+    return conn->data;
+}
+
+const char *herd_conn_peer(const struct herd_conn *conn)
+{
+    return conn->neighbour != NULL ? conn->neighbour->name : NULL;
+}
+
+static void take_spare_buf(struct herd_node *node, struct herd_buf *buf)
+{
+    if (buf->cap == 0 && node->buf_count > 0)
+        *buf = node->bufs[--node->buf_count];
+}
+
+struct herd_buf *conn_output(struct herd_conn *conn)
+{
+    struct herd_buf *buf = conn->asks_tail != NULL ? &conn->asks_tail->tail : &conn->out;
+    take_spare_buf(conn->node, buf);
+    return buf;
+}
+
+void conn_touch(struct herd_conn *conn)
+{
+    if (conn->link != NULL)
+        conn->node->links_pending = true;
+    if (conn->link != NULL || conn->dirty)
+        return;
+    conn->dirty = true;
+    conn->next_dirty = NULL;
+    *conn->node->dirty_end = conn;
+    conn->node->dirty_end = &conn->next_dirty;
+}
+
+void conn_close(struct herd_conn *conn)
+{
+    conn->closing = true;
+    conn_touch(conn);
+}
+
+void conn_abort(struct herd_conn *conn)
+{
+    conn->closing = true;
+    conn->aborted = true;
+    conn_touch(conn);
+}
+
+static void make_ready(struct herd_conn *conn)
+{
+    if (conn->ready)
+        return;
+    conn->ready = true;
+    conn->next_ready = NULL;
+    *conn->node->ready_end = conn;
+    conn->node->ready_end = &conn->next_ready;
+}
+
+static size_t waiting_bytes(const struct herd_conn *conn)
+{
+    return conn->out.len + conn->in_flight + conn->held;
+}
+
+/* Links fill their output themselves, within their window. */
+static bool is_full(const struct herd_conn *conn)
+{
+    const struct herd_node_options *options = &conn->node->options;
+    return conn->link == NULL &&
+           (waiting_bytes(conn) >= options->output_max || conn->ask_count >= options->pipeline_max);
+}
+
+static bool is_half_empty(const struct herd_conn *conn)
+{
+    const struct herd_node_options *options = &conn->node->options;
+    return waiting_bytes(conn) <= options->output_max / 2 &&
+           conn->ask_count <= options->pipeline_max / 2;
+}
+
+static int handle_line(struct herd_conn *conn, struct herd_now now, struct herd_slice line)
+{
+    struct herd_node *node = conn->node;
+    node->stats.lines_received++;
+    node_trace(conn, HERD_RECEIVED, line);
+    if (conn->link != NULL)
+        return link_line(conn->link, now, line);
+    struct herd_buf *out = conn_output(conn);
+    size_t before = out->len;
+    struct herd_ask *last = conn->asks_tail;
+    int rc = client_line(conn, now, line);
+    if (last != NULL)
+        conn->held += (uint32_t)(last->tail.len - before);
+    return rc;
+}
+
+/* The line was longer than any may be: there is no knowing where the next one begins. */
+static int reject_long_line(struct herd_conn *conn, struct herd_slice line)
+{
+    conn->node->stats.lines_invalid++;
+    conn_close(conn);
+    return conn->link != NULL ? 0 : herd_append_invalid(conn_output(conn), line);
+}
+
+/* One step: 1 for a line that was handled, 0 when there is nothing more to do, negative to abort.
+ */
+static int step(struct herd_conn *conn, struct herd_now now, struct herd_slice *input)
+{
+    struct herd_slice line;
+    int rc = herd_frame_next(&conn->frame, input, &line);
+    /* Half a line is a whole one only where its sender has said that no more follows. */
+    if (rc == 0 && conn->ended && !conn->node->stopping)
+        rc = herd_frame_last(&conn->frame, &line);
+    if (rc == HERD_ETOOLONG)
+        return reject_long_line(conn, line);
+    if (rc <= 0)
+        return rc;
+    rc = handle_line(conn, now, line);
+    return rc < 0 ? rc : 1;
+}
+
+/* The rest of the lines waits: for the answers to go out, or for the next turn. */
+static int pause_lines(struct herd_conn *conn, struct herd_slice input)
+{
+    conn->full = is_full(conn);
+    if (conn->full)
+        conn->node->stats.clients_paused++;
+    else
+        make_ready(conn);
+    return herd_frame_keep(&conn->frame, input);
+}
+
+void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice input)
+{
+    int budget = conn->neighbour != NULL ? LINK_LINES_PER_TURN : CONN_LINES_PER_TURN;
+    int rc = 1;
+    while (rc > 0 && !conn->closing) {
+        if (is_full(conn) || budget-- == 0) {
+            rc = pause_lines(conn, input);
+            break;
+        }
+        rc = step(conn, now, &input);
+    }
+    if (rc < 0)
+        conn_abort(conn);
+    else if (conn->ended && !conn->full && !conn->ready)
+        conn->closing = true;
+    conn_touch(conn);
+}
+
+void herd_conn_receive(struct herd_conn *conn, struct herd_now now, const char *data, size_t len)
+{
+    if (conn->link != NULL)
+        conn->link->heard_ns = now.mono_ns;
+    else if (conn->neighbour != NULL)
+        conn->neighbour->inbound_heard_ns = now.mono_ns;
+    if (conn->closing)
+        return;
+    struct herd_slice input = herd_slice(data, len);
+    if (!conn->full && !conn->ready)
+        conn_process(conn, now, input);
+    else if (herd_frame_keep(&conn->frame, input) < 0)
+        conn_abort(conn);
+}
+
+void herd_conn_end(struct herd_conn *conn, struct herd_now now)
+{
+    conn->ended = true;
+    if (conn->closing || conn->full || conn->ready)
+        return;
+    conn_process(conn, now, herd_slice(NULL, 0));
+}
+
+static void go_on_if_half_empty(struct herd_conn *conn)
+{
+    if (!conn->full || !is_half_empty(conn))
+        return;
+    conn->full = false;
+    make_ready(conn);
+    conn_touch(conn);
+}
+
+void herd_conn_wrote(struct herd_conn *conn, struct herd_now now, size_t len)
+{
+    (void)now;
+    assert(len <= conn->in_flight);
+    conn->in_flight -= (uint32_t)len;
+    if (conn->link != NULL)
+        conn_touch(conn);
+    go_on_if_half_empty(conn);
+}
+
+/* Moves the bytes of one buffer behind those of another; a whole buffer where that one is empty. */
+static int move_bytes(struct herd_buf *to, struct herd_buf *from)
+{
+    if (to->len == 0) {
+        struct herd_buf spare = *to;
+        *to = *from;
+        *from = spare;
+        return 0;
+    }
+    int rc = herd_buf_append(to, from->data, from->len);
+    from->len = 0;
+    return rc;
+}
+
+/* Everything up to the first answer that is still awaited can be sent. */
+static int release_answers(struct herd_conn *conn)
+{
+    int rc = 0;
+    while (rc == 0 && conn->asks != NULL && conn->asks->done) {
+        struct herd_ask *ask = conn->asks;
+        rc = move_bytes(&conn->out, &ask->answer);
+        conn->held -= (uint32_t)ask->tail.len;
+        if (rc == 0 && ask->tail.len > 0)
+            rc = move_bytes(&conn->out, &ask->tail);
+        conn->asks = ask->next;
+        if (conn->asks == NULL)
+            conn->asks_tail = NULL;
+        conn->ask_count--;
+        node_free_ask(ask);
+    }
+    return rc;
+}
+
+void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_slice json)
+{
+    (void)now;
+    struct herd_conn *conn = ask->conn;
+    assert(!ask->done);
+    ask->done = true;
+    if (conn == NULL) {
+        node_free_ask(ask);
+        return;
+    }
+    int rc = herd_buf_append_slice(&ask->answer, json);
+    if (rc == 0)
+        rc = release_answers(conn);
+    if (rc < 0)
+        conn_abort(conn);
+    go_on_if_half_empty(conn);
+    conn_touch(conn);
+}
+
+static bool wants_to_read(const struct herd_conn *conn)
+{
+    return !conn->full && !conn->ready && !conn->closing && !conn->ended;
+}
+
+static void trace_output(const struct herd_conn *conn)
+{
+    if (conn->node->options.on_line == NULL)
+        return;
+    const char *at = conn->out.data;
+    const char *end = at + conn->out.len;
+    while (at < end) {
+        const char *lf = memchr(at, '\n', (size_t)(end - at));
+        size_t len = lf != NULL ? (size_t)(lf - at) : (size_t)(end - at);
+        node_trace(conn, HERD_SENT, herd_slice(at, len));
+        at += len + 1;
+    }
+}
+
+bool conn_effect(struct herd_conn *conn, struct herd_effect *out)
+{
+    if (conn->close_told)
+        return false;
+    bool close = conn->aborted || (conn->closing && conn->asks == NULL && conn->out.len == 0);
+    if (close) {
+        conn->close_told = true;
+        *out =
+            (struct herd_effect){.kind = HERD_EFFECT_CLOSE, .conn = conn, .abort = conn->aborted};
+        return true;
+    }
+    if (conn->out.len > 0) {
+        trace_output(conn);
+        *out = (struct herd_effect){.kind = HERD_EFFECT_WRITE, .conn = conn, .output = conn->out};
+        conn->in_flight += (uint32_t)conn->out.len;
+        conn->out = (struct herd_buf){0};
+        return true;
+    }
+    if (conn->reading == wants_to_read(conn) || conn->ended)
+        return false;
+    conn->reading = !conn->reading;
+    *out = (struct herd_effect){.kind = HERD_EFFECT_READ, .conn = conn, .read = conn->reading};
+    return true;
+}

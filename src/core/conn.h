@@ -1,0 +1,79 @@
+/* conn.h: a connection's bytes: lines in, up to a budget a turn; answers out in the order of their
+ * requests. */
+#ifndef CORE_CONN_H
+#define CORE_CONN_H
+
+#include <herd/frame.h>
+#include <herd/node.h>
+
+struct link;
+struct neighbour;
+
+enum {
+    CONN_LINES_PER_TURN = 64,  /* commands of one client in one turn of the loop */
+    LINK_LINES_PER_TURN = 1024 /* lines of a neighbour: a catch-up comes in bulk */
+};
+
+struct herd_conn {
+    struct herd_node *node;
+    void *data;
+    struct link *link; /* whose dialled connection this is; NULL: accepted */
+    struct neighbour
+        *neighbour; /* link: of the link; accepted: whose `inbound` this is, else NULL */
+    struct herd_frame frame;
+    struct herd_buf out; /* ready to be sent */
+    struct herd_conn *next_dirty, *next_ready, *prev, *next;
+    struct herd_ask *asks, *asks_tail; /* waiting, oldest first */
+    uint32_t in_flight;                /* bytes in WRITEs that were not reported written */
+    uint32_t held;                     /* bytes of answers behind asks */
+    uint16_t ask_count;
+    uint8_t foreign;     /* lines of another protocol in a row */
+    bool dirty : 1;      /* in the node's list of those with effects */
+    bool ready : 1;      /* in the node's list of those with lines left from the last turn */
+    bool reading : 1;    /* as the driver was told */
+    bool full : 1;       /* too many answers wait; no more lines are taken */
+    bool ended : 1;      /* the other side closed its half */
+    bool closing : 1;    /* close when all answers are out; no more lines are taken */
+    bool aborted : 1;    /* close at once */
+    bool close_told : 1; /* the driver was told to close */
+    bool gone : 1;       /* closed; freed once it is in no list */
+};
+
+/* A WHATSAT whose places are awaited, and what has to be sent behind its answer. */
+struct herd_ask {
+    struct herd_node *node;
+    struct herd_conn *conn; /* NULL once the connection is gone */
+    struct herd_ask *next, *next_queued;
+    struct herd_buf answer; /* the AT line, then the JSON */
+    struct herd_buf tail;   /* answers to later requests */
+    struct herd_location where;
+    double radius_m;
+    unsigned count;
+    bool done;
+};
+
+void conn_init(struct herd_conn *conn, struct herd_node *node, void *data);
+/* Lets go of all it holds; asks under way are left to themselves. */
+void conn_reset(struct herd_conn *conn);
+
+/* Where the next answer goes: behind those that are still awaited. */
+struct herd_buf *conn_output(struct herd_conn *conn);
+
+/* Puts it on the node's list of connections with effects. */
+void conn_touch(struct herd_conn *conn);
+
+/* Closes once what is awaited has been sent; or at once. */
+void conn_close(struct herd_conn *conn);
+void conn_abort(struct herd_conn *conn);
+
+/* Takes lines, up to the budget of a turn; `input` is valid during the call only. */
+void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice input);
+
+/* The connection's next effect, if it has one. */
+bool conn_effect(struct herd_conn *conn, struct herd_effect *out);
+
+/* What a client or neighbour says on an accepted connection (client.c). Negative: close the
+ * connection at once. */
+int client_line(struct herd_conn *conn, struct herd_now now, struct herd_slice line);
+
+#endif

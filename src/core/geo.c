@@ -1,0 +1,116 @@
+#include <math.h>
+
+#include <herd/err.h>
+#include <herd/geo.h>
+
+enum { SIGNIFICANT_DIGITS_MAX = 18 };
+
+/* How the digits before the decimal mark are shared out: degrees, then minutes, then seconds, two
+ * digits each. */
+enum form { FORM_DEGREES, FORM_MINUTES, FORM_SECONDS, FORM_NONE };
+
+struct coordinate {
+    enum form form;
+    double degrees;
+};
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* `digits[.digits]` of at most `whole_digits` before the mark as a number; digits past double's
+ * precision are dropped. */
+static double number(const char *whole, size_t whole_digits, const char *fraction,
+                     size_t fraction_digits)
+{
+    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8, 1e9,
+                                    1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18};
+    uint64_t value = 0;
+    for (size_t i = 0; i < whole_digits; i++)
+        value = value * 10 + (uint64_t)(whole[i] - '0');
+    size_t decimals = 0;
+    while (decimals < fraction_digits && whole_digits + decimals < SIGNIFICANT_DIGITS_MAX)
+        value = value * 10 + (uint64_t)(fraction[decimals++] - '0');
+    return (double)value / powers[decimals];
+}
+
+/* degrees_digits: 2 for a latitude, 3 for a longitude. */
+static enum form form_of(size_t whole_digits, size_t degrees_digits)
+{
+    if (whole_digits >= 1 && whole_digits <= degrees_digits)
+        return FORM_DEGREES;
+    if (whole_digits == degrees_digits + 2)
+        return FORM_MINUTES;
+    return whole_digits == degrees_digits + 4 ? FORM_SECONDS : FORM_NONE;
+}
+
+/* One coordinate at the beginning of *text, which is advanced past it. */
+static int parse_coordinate(struct herd_slice *text, size_t degrees_digits, struct coordinate *out)
+{
+    if (text->len < 2 || (text->data[0] != '+' && text->data[0] != '-'))
+        return HERD_ESYNTAX;
+    const char *whole = text->data + 1;
+    const char *end = text->data + text->len;
+    const char *mark = whole;
+    while (mark < end && is_digit(*mark))
+        mark++;
+    const char *rest = mark;
+    if (mark < end && *mark == '.') {
+        rest++;
+        while (rest < end && is_digit(*rest))
+            rest++;
+        if (rest == mark + 1)
+            return HERD_ESYNTAX;
+    }
+    const char *fraction = mark + 1;
+    size_t fraction_digits = rest > mark ? (size_t)(rest - mark) - 1 : 0;
+    size_t whole_digits = (size_t)(mark - whole);
+
+    out->form = form_of(whole_digits, degrees_digits);
+    if (out->form == FORM_NONE)
+        return HERD_ESYNTAX;
+    /* Only the last part has the fraction: 40°26'46.3" = 40 + 26/60 + 46.3/3600. */
+    size_t lead = out->form == FORM_DEGREES ? whole_digits : degrees_digits;
+    double parts[3] = {0, 0, 0};
+    for (size_t part = 0; part <= (size_t)out->form; part++) {
+        size_t digits = part == 0 ? lead : 2;
+        bool last = part == (size_t)out->form;
+        parts[part] = number(whole, digits, fraction, last ? fraction_digits : 0);
+        whole += digits;
+    }
+    if (parts[1] >= 60 || parts[2] >= 60)
+        return HERD_ERANGE;
+    double degrees = parts[0] + parts[1] / 60 + parts[2] / 3600;
+    out->degrees = text->data[0] == '-' ? -degrees : degrees;
+    *text = herd_slice(rest, (size_t)(end - rest));
+    return 0;
+}
+
+int herd_location_parse(struct herd_slice text, struct herd_location *out)
+{
+    struct coordinate latitude, longitude;
+    int rc = parse_coordinate(&text, 2, &latitude);
+    if (rc == 0)
+        rc = parse_coordinate(&text, 3, &longitude);
+    if (rc < 0)
+        return rc;
+    if (text.len == 1 && text.data[0] == '/')
+        text.len = 0;
+    if (text.len > 0 || latitude.form != longitude.form)
+        return HERD_ESYNTAX;
+    if (fabs(latitude.degrees) > 90 || fabs(longitude.degrees) > 180)
+        return HERD_ERANGE;
+    *out = (struct herd_location){latitude.degrees, longitude.degrees};
+    return 0;
+}
+
+double herd_geo_distance_m(struct herd_location a, struct herd_location b)
+{
+    static const double radians = 3.14159265358979323846 / 180;
+    double half_lat = sin((b.latitude - a.latitude) * radians / 2);
+    double half_lon = sin((b.longitude - a.longitude) * radians / 2);
+    double h = half_lat * half_lat +
+               cos(a.latitude * radians) * cos(b.latitude * radians) * half_lon * half_lon;
+    return 2 * HERD_EARTH_RADIUS_M * asin(sqrt(h < 1 ? h : 1));
+}

@@ -1,0 +1,511 @@
+/*
+ * A link dials its neighbour and sends it what the neighbour lacks: the records behind its cursor
+ * in the store's list.
+ *
+ *            dialled                RESUME               there
+ *   WAITING -> DIALLING -> GREETING ------> SEEKING -----------> UP      HELLO went out at once;
+ * the neighbour says where ^           |         |  |                                ^       it
+ * stands, the cursor goes there, records and MARKs |           |         |  +- `? HELLO`, 300 ms:
+ * --> PLAIN -+       follow. RESUME may still come late. |           +---------|---- no HELLO this
+ * time --> PLAIN          A plain neighbour gets all records, then the new ones.
+ *      +-- closed, or cannot be dialled: from every state, after a delay --- CLOSING <-- dead,
+ * refused, removed
+ *
+ * A plain neighbour may take one line a connection and close it, which shows when it closes. From
+ * then on each connection carries one line, and the next is dialled at once.
+ */
+#include <assert.h>
+
+#include <herd/err.h>
+#include <herd/posix_time.h>
+#include <herd/proto.h>
+
+#include "core/node.h"
+
+enum {
+    DELAY_MIN_MS = 100,
+    DELAY_MAX_MS = 5000,
+    DIAL_MS = 3000,
+    GREETING_MS = 300,
+    ONE_LINE_MS = 300, /* what a neighbour that takes one line a connection has for closing it */
+    MARK_MS = 100
+};
+
+#define NEVER INT64_MAX
+
+static const struct {
+    const char *name;
+    unsigned next; /* states it may go to, as bits */
+} states[LINK_STATES] = {
+    [LINK_WAITING] = {"waiting", 1u << LINK_DIALLING},
+    [LINK_DIALLING] = {"dialling", 1u << LINK_GREETING | 1u << LINK_PLAIN | 1u << LINK_CLOSING |
+                                       1u << LINK_WAITING},
+    [LINK_GREETING] = {"greeting", 1u << LINK_SEEKING | 1u << LINK_PLAIN | 1u << LINK_CLOSING |
+                                       1u << LINK_WAITING},
+    [LINK_SEEKING] = {"seeking", 1u << LINK_UP | 1u << LINK_CLOSING | 1u << LINK_WAITING},
+    [LINK_UP] = {"up", 1u << LINK_CLOSING | 1u << LINK_WAITING},
+    [LINK_PLAIN] = {"plain", 1u << LINK_SEEKING | 1u << LINK_CLOSING | 1u << LINK_WAITING},
+    [LINK_CLOSING] = {"closing", 1u << LINK_WAITING},
+};
+
+const char *link_state_name(enum link_state state)
+{
+    return states[state].name;
+}
+
+static void move(struct link *link, enum link_state state)
+{
+    assert(states[link->state].next & 1u << state);
+    link->state = state;
+    link->deadline_ns = NEVER;
+}
+
+static struct herd_node *node_of(const struct link *link)
+{
+    return link->conn.node;
+}
+
+static void notice(struct link *link, enum herd_notice_kind kind, uint64_t sequence,
+                   const char *reason)
+{
+    struct herd_node *node = node_of(link);
+    node_notice(node, kind, link->conn.neighbour->name, node->epoch, sequence, "%s", reason);
+}
+
+static void dial(struct link *link, struct herd_now now)
+{
+    move(link, LINK_DIALLING);
+    link->deadline_ns = now.mono_ns + DIAL_MS * HERD_NS_PER_MS;
+    link->heard_ns = now.mono_ns;
+    link->pinged_ns = NEVER;
+    link->mark_at_ns = NEVER;
+    link->unmarked = 0;
+    link->lines = 0;
+    link->more = false;
+    link->dial_wanted = true;
+    conn_touch(&link->conn);
+}
+
+void link_init(struct neighbour *neighbour, struct herd_node *node, herd_cursor cursor, void *data,
+               struct herd_now now)
+{
+    struct link *link = &neighbour->link;
+    conn_init(&link->conn, node, data);
+    link->conn.link = link;
+    link->conn.neighbour = neighbour;
+    link->cursor = cursor;
+    link->was_up = true;
+    link->began_anew = true;
+    dial(link, now);
+}
+
+/* Full jitter: anything up to a ceiling that doubles (Brooker, Exponential Backoff and Jitter,
+ * 2015). */
+static int64_t delay_ns(struct link *link)
+{
+    int64_t ceiling_ms = DELAY_MAX_MS;
+    if (link->attempts < 6)
+        ceiling_ms = (int64_t)DELAY_MIN_MS << link->attempts;
+    if (ceiling_ms > DELAY_MAX_MS)
+        ceiling_ms = DELAY_MAX_MS;
+    link->attempts++;
+    return (int64_t)rng_below(&node_of(link)->rng, (uint64_t)(ceiling_ms * HERD_NS_PER_MS));
+}
+
+static void wait_to_dial(struct link *link, struct herd_now now, bool at_once)
+{
+    move(link, LINK_WAITING);
+    link->deadline_ns = now.mono_ns + (at_once ? 0 : delay_ns(link));
+}
+
+void link_redial(struct link *link, struct herd_now now)
+{
+    if (link->state != LINK_WAITING || link->removed || node_of(link)->stopping)
+        return;
+    link->attempts = 0;
+    dial(link, now);
+}
+
+static void drop(struct link *link, enum herd_notice_kind kind, const char *reason)
+{
+    if (link->state == LINK_CLOSING)
+        return;
+    notice(link, kind, herd_cursor_sequence(node_of(link)->store, link->cursor), reason);
+    move(link, LINK_CLOSING);
+    conn_abort(&link->conn);
+}
+
+void link_neighbour_greeted(struct link *link, struct herd_now now)
+{
+    link->plain_next = false;
+    link->one_line = false;
+    link->began_anew = true;
+    if (link->state == LINK_PLAIN) {
+        drop(link, HERD_NOTICE_LINK_DOWN, "the neighbour has learnt HELLO");
+        return;
+    }
+    /* A neighbour that dials anew may have lost this connection: better to ask than to wait for
+     * silence. */
+    if (link->state == LINK_UP && link->pinged_ns == NEVER) {
+        link->pinged_ns = now.mono_ns;
+        if (herd_buf_append_text(conn_output(&link->conn), "PING\n") < 0)
+            conn_abort(&link->conn);
+        conn_touch(&link->conn);
+    }
+}
+
+/* The neighbour holds nothing: it gets all records, its own words too. */
+static void send_all(struct link *link)
+{
+    struct herd_node *node = node_of(link);
+    link->conn.neighbour->source = node_new_source(node);
+    herd_cursor_to_begin(node->store, link->cursor);
+}
+
+static void become_plain(struct link *link)
+{
+    struct herd_node *node = node_of(link);
+    move(link, LINK_PLAIN);
+    if (link->began_anew)
+        send_all(link);
+    if (link->began_anew)
+        notice(link, HERD_NOTICE_LINK_PLAIN, herd_cursor_sequence(node->store, link->cursor), "");
+    link->began_anew = false;
+    link->was_up = true;
+    link->began = herd_cursor_sequence(node->store, link->cursor);
+    conn_touch(&link->conn);
+}
+
+/* It could not be dialled, which is news only the first time, and may have lost all it knew by the
+ * time it can. */
+static void fail(struct link *link, const char *reason)
+{
+    if (link->was_up)
+        notice(link, HERD_NOTICE_LINK_FAILED, 0, reason);
+    link->was_up = false;
+    link->began_anew = true;
+}
+
+void herd_link_dialled(struct herd_conn *conn, struct herd_now now, const char *failure)
+{
+    struct link *link = conn->link;
+    struct herd_node *node = conn->node;
+    if (link->state != LINK_DIALLING)
+        return;
+    if (failure != NULL) {
+        node->stats.link_failures++;
+        fail(link, failure);
+        conn_reset(conn);
+        wait_to_dial(link, now, false);
+        return;
+    }
+    link->heard_ns = now.mono_ns;
+    if (link->plain_next) {
+        become_plain(link);
+        return;
+    }
+    move(link, LINK_GREETING);
+    link->deadline_ns = now.mono_ns + GREETING_MS * HERD_NS_PER_MS;
+    int rc = herd_append_hello(conn_output(conn), herd_slice_of(node->name), node->epoch,
+                               herd_store_sequence(node->store), node->options.max_skew_ns);
+    if (rc < 0)
+        conn_abort(conn);
+    conn_touch(conn);
+}
+
+/* Back to normal: the next failure is news again, and the delays begin anew. */
+static void come_up(struct link *link)
+{
+    link->was_up = true;
+    link->attempts = 0;
+    conn_touch(&link->conn);
+}
+
+static void on_resume(struct link *link, struct herd_now now, const struct herd_command *command)
+{
+    struct herd_node *node = node_of(link);
+    (void)now;
+    if (link->state != LINK_GREETING && link->state != LINK_PLAIN)
+        return;
+    bool known = command->epoch == node->epoch && command->sequence > 0 &&
+                 command->sequence <= herd_store_sequence(node->store);
+    move(link, LINK_SEEKING);
+    link->began_anew = true;
+    link->one_line = false;
+    link->resume = known ? command->sequence : 0;
+    if (known)
+        herd_cursor_to_end(node->store, link->cursor);
+    else
+        send_all(link);
+    link->marked = link->resume;
+    come_up(link);
+    notice(link, HERD_NOTICE_LINK_UP, link->resume, "");
+}
+
+static void on_question_mark(struct link *link, struct herd_slice line)
+{
+    static const char hello[] = "? HELLO ";
+    if (link->state == LINK_GREETING && line.len >= sizeof(hello) - 1 &&
+        memcmp(line.data, hello, sizeof(hello) - 1) == 0)
+        become_plain(link);
+}
+
+int link_line(struct link *link, struct herd_now now, struct herd_slice line)
+{
+    struct herd_command command;
+    if (herd_command_parse(line, &command) < 0) {
+        on_question_mark(link, line);
+        return 0;
+    }
+    switch (command.verb) {
+    case HERD_VERB_RESUME:
+        on_resume(link, now, &command);
+        return 0;
+    case HERD_VERB_PING:
+        return herd_buf_append_text(conn_output(&link->conn), "PONG\n");
+    case HERD_VERB_PONG:
+        link->pinged_ns = NEVER;
+        return 0;
+    case HERD_VERB_REFUSE: {
+        char reason[96] = {0};
+        size_t len = command.rest.len < sizeof(reason) - 1 ? command.rest.len : sizeof(reason) - 1;
+        memcpy(reason, command.rest.data, len);
+        link->attempts = 6; /* it will not change its mind soon */
+        drop(link, HERD_NOTICE_LINK_REFUSED, reason);
+        return 0;
+    }
+    default:
+        return 0; /* nothing a listener has to say here */
+    }
+}
+
+/* How the next connection to a plain neighbour begins, from how this one ended; true: dial it at
+ * once. */
+static bool learn_from_close(struct link *link)
+{
+    struct herd_node *node = node_of(link);
+    /* One that has said HELLO itself did not close because it cannot answer one. */
+    link->plain_next = link->conn.neighbour->inbound == NULL &&
+                       (link->state == LINK_GREETING || link->state == LINK_PLAIN);
+    if (link->state != LINK_PLAIN)
+        return link->plain_next;
+    if (link->lines > 1 && !link->one_line) {
+        /* It may have taken the first line only; the others are sent again. */
+        link->one_line = true;
+        if (!herd_cursor_seek_back(node->store, link->cursor, link->began, LINK_STEPS_PER_TURN))
+            herd_cursor_to_begin(node->store, link->cursor);
+    }
+    if (link->lines > 0)
+        link->attempts = 0;
+    return link->lines > 0;
+}
+
+void link_closed(struct link *link, struct herd_now now, const char *reason)
+{
+    struct herd_node *node = node_of(link);
+    struct neighbour *neighbour = link->conn.neighbour;
+    bool told = link->state == LINK_CLOSING;
+    bool at_once = learn_from_close(link);
+    if (!at_once && !told) {
+        notice(link, HERD_NOTICE_LINK_DOWN, herd_cursor_sequence(node->store, link->cursor),
+               reason);
+    }
+    if (!at_once)
+        node->stats.link_failures++;
+    conn_reset(&link->conn);
+    if (link->removed) {
+        node_forget_neighbour(node, neighbour);
+        return;
+    }
+    struct herd_conn *conn = &link->conn;
+    conn->reading = true;
+    conn->full = conn->ended = conn->closing = conn->aborted = conn->close_told = false;
+    wait_to_dial(link, now, at_once);
+}
+
+static void heartbeat(struct link *link, struct herd_now now)
+{
+    if (link->pinged_ns != NEVER) {
+        if (now.mono_ns - link->pinged_ns >= DEAD_MS * HERD_NS_PER_MS)
+            drop(link, HERD_NOTICE_LINK_DOWN, "no answer to PING");
+        return;
+    }
+    if (now.mono_ns - link->heard_ns < HEARTBEAT_MS * HERD_NS_PER_MS)
+        return;
+    link->pinged_ns = now.mono_ns;
+    if (herd_buf_append_text(conn_output(&link->conn), "PING\n") < 0)
+        conn_abort(&link->conn);
+    conn_touch(&link->conn);
+}
+
+static void on_deadline(struct link *link, struct herd_now now)
+{
+    link->deadline_ns = NEVER;
+    switch (link->state) {
+    case LINK_WAITING:
+        if (!node_of(link)->stopping)
+            dial(link, now);
+        break;
+    case LINK_DIALLING:
+        fail(link, "no answer to the attempt to connect");
+        move(link, LINK_CLOSING);
+        conn_abort(&link->conn);
+        break;
+    case LINK_GREETING:
+        become_plain(link);
+        break;
+    case LINK_PLAIN: /* it takes more than one line after all */
+        link->one_line = false;
+        conn_touch(&link->conn);
+        break;
+    default:
+        break;
+    }
+}
+
+void link_tick(struct link *link, struct herd_now now)
+{
+    if (now.mono_ns >= link->deadline_ns)
+        on_deadline(link, now);
+    if (link->state == LINK_UP || link->state == LINK_SEEKING)
+        heartbeat(link, now);
+    if (now.mono_ns >= link->mark_at_ns || link->more)
+        conn_touch(&link->conn);
+}
+
+int64_t link_wakeup(const struct link *link)
+{
+    int64_t at = link->deadline_ns < link->mark_at_ns ? link->deadline_ns : link->mark_at_ns;
+    if (link->more)
+        return INT64_MIN;
+    if (link->state != LINK_UP && link->state != LINK_SEEKING)
+        return at;
+    int64_t beat = link->pinged_ns != NEVER ? link->pinged_ns + DEAD_MS * HERD_NS_PER_MS
+                                            : link->heard_ns + HEARTBEAT_MS * HERD_NS_PER_MS;
+    return at < beat ? at : beat;
+}
+
+static int mark(struct link *link)
+{
+    struct herd_node *node = node_of(link);
+    link->marked = herd_cursor_sequence(node->store, link->cursor);
+    link->unmarked = 0;
+    link->mark_at_ns = NEVER;
+    return herd_append_position(conn_output(&link->conn), HERD_VERB_MARK, node->epoch,
+                                link->marked);
+}
+
+static int append_flood(struct link *link, struct herd_slice text)
+{
+    struct herd_slice prefix = node_of(link)->flood_prefix;
+    struct herd_buf *out = conn_output(&link->conn);
+    if (herd_buf_reserve(out, prefix.len + text.len + 1) < 0)
+        return HERD_ENOMEM;
+    memcpy(out->data + out->len, prefix.data, prefix.len);
+    memcpy(out->data + out->len + prefix.len, text.data, text.len);
+    out->len += prefix.len + text.len + 1;
+    out->data[out->len - 1] = '\n';
+    return 0;
+}
+
+static bool window_is_open(const struct link *link)
+{
+    return link->conn.out.len + link->conn.in_flight < LINK_WINDOW_BYTES &&
+           !(link->one_line && link->lines > 0);
+}
+
+/* The records behind the cursor, but for those that came from there. */
+static int fill_records(struct link *link)
+{
+    struct herd_node *node = node_of(link);
+    struct herd_entry entry;
+    int rc = 0;
+    while (rc == 0 && window_is_open(link)) {
+        link->more = link->steps >= LINK_STEPS_PER_TURN;
+        if (link->more || !herd_cursor_next(node->store, link->cursor, &entry))
+            break;
+        link->steps++;
+        if (entry.source == link->conn.neighbour->source)
+            continue;
+        rc = append_flood(link, entry.text);
+        link->lines++;
+        node->stats.floods_sent++;
+        if (rc == 0 && ++link->unmarked >= LINK_LINES_PER_MARK && link->state == LINK_UP)
+            rc = mark(link);
+    }
+    return rc;
+}
+
+static int fill_up(struct link *link, struct herd_now now)
+{
+    int rc = fill_records(link);
+    bool behind = link->marked < herd_cursor_sequence(node_of(link)->store, link->cursor);
+    if (rc == 0 && behind && now.mono_ns >= link->mark_at_ns)
+        return mark(link);
+    if (behind && link->mark_at_ns == NEVER)
+        link->mark_at_ns = now.mono_ns + MARK_MS * HERD_NS_PER_MS;
+    return rc;
+}
+
+/* Puts lines into the connection's output, as far as the window and the turn's budget go. */
+static void fill(struct link *link, struct herd_now now)
+{
+    int rc = 0;
+    link->more = false;
+    if (link->conn.closing)
+        return;
+    if (link->state == LINK_SEEKING) {
+        struct herd_store *store = node_of(link)->store;
+        if (link->resume == 0 || herd_cursor_seek_back(store, link->cursor, link->resume,
+                                                       LINK_STEPS_PER_TURN - link->steps))
+            move(link, LINK_UP);
+        else
+            link->steps = LINK_STEPS_PER_TURN;
+        link->more = link->state == LINK_SEEKING;
+    }
+    if (link->state == LINK_UP) {
+        rc = fill_up(link, now);
+    } else if (link->state == LINK_PLAIN) {
+        rc = fill_records(link);
+        if (link->one_line && link->lines > 0 && link->deadline_ns == NEVER)
+            link->deadline_ns = now.mono_ns + ONE_LINE_MS * HERD_NS_PER_MS;
+    }
+    if (rc < 0)
+        conn_abort(&link->conn);
+}
+
+bool link_effect(struct link *link, struct herd_now now, struct herd_effect *out)
+{
+    if (link->dial_wanted) {
+        link->dial_wanted = false;
+        *out = (struct herd_effect){.kind = HERD_EFFECT_DIAL, .conn = &link->conn};
+        return true;
+    }
+    if (link->state == LINK_WAITING)
+        return false;
+    fill(link, now);
+    if (conn_effect(&link->conn, out))
+        return true;
+    link->steps = 0;
+    return false;
+}
+
+bool link_stop(struct link *link, struct herd_now now)
+{
+    link->deadline_ns = NEVER;
+    if (link->state == LINK_WAITING || link->dial_wanted) {
+        link->dial_wanted = false;
+        return false;
+    }
+    if (link->state == LINK_CLOSING)
+        return true;
+    fill(link, now); /* what clients were told goes out first */
+    move(link, LINK_CLOSING);
+    link->mark_at_ns = NEVER;
+    link->more = false;
+    if (link->conn.out.len == 0)
+        conn_abort(&link->conn);
+    else
+        conn_close(&link->conn);
+    return true;
+}

@@ -1,0 +1,79 @@
+/* link.h: one end of an edge: the connection this server dials to a neighbour, and what it knows of
+ * the neighbour's own. */
+#ifndef CORE_LINK_H
+#define CORE_LINK_H
+
+#include "core/conn.h"
+
+enum link_state {
+    LINK_WAITING,
+    LINK_DIALLING,
+    LINK_GREETING,
+    LINK_SEEKING,
+    LINK_UP,
+    LINK_PLAIN,
+    LINK_CLOSING,
+    LINK_STATES
+};
+
+enum {
+    LINK_WINDOW_BYTES = 256 * 1024, /* in flight to one neighbour */
+    LINK_LINES_PER_MARK = 64,
+    LINK_STEPS_PER_TURN = 8192 /* records passed over in one turn, sent or not */
+};
+
+struct link {
+    struct herd_conn conn;
+    enum link_state state;
+    herd_cursor cursor;
+    int64_t
+        deadline_ns; /* of WAITING, DIALLING, GREETING, and of one line in PLAIN; INT64_MAX: none */
+    int64_t mark_at_ns; /* INT64_MAX: nothing to mark */
+    int64_t heard_ns;   /* last bytes from the neighbour */
+    int64_t pinged_ns;  /* PING not yet answered, INT64_MAX: none */
+    uint64_t resume;    /* SEEKING: where to */
+    uint64_t marked;    /* last MARK */
+    uint64_t began;     /* PLAIN: the cursor when it was dialled */
+    uint32_t unmarked;  /* lines since the last MARK */
+    uint32_t lines;     /* lines sent on this connection */
+    unsigned attempts;  /* failures in a row */
+    bool plain_next;    /* it closed on HELLO: dial without it */
+    bool one_line;      /* it closes after each line */
+    bool began_anew;    /* the next plain connection starts with all records */
+    bool was_up;        /* a failure is news */
+    unsigned steps;     /* records passed over in this turn */
+    bool more;          /* stopped filling because of the turn's budget */
+    bool dial_wanted;   /* the driver is still to be told */
+    bool removed;       /* the edge is gone from the configuration */
+};
+
+struct neighbour {
+    char name[HERD_NAME_MAX + 1];
+    struct link link;
+    struct herd_conn *inbound; /* its connection to this server that said HELLO last, or NULL */
+    int64_t inbound_heard_ns, inbound_pinged_ns;
+    uint64_t epoch;    /* of its last HELLO */
+    uint64_t sequence; /* of its last MARK: this server holds all that it had applied up to this */
+    uint32_t source;   /* records with this source came from it, in its present epoch */
+};
+
+void link_init(struct neighbour *neighbour, struct herd_node *node, herd_cursor cursor, void *data,
+               struct herd_now now);
+
+/* Events. */
+int link_line(struct link *link, struct herd_now now, struct herd_slice line);
+void link_closed(struct link *link, struct herd_now now, const char *reason);
+void link_tick(struct link *link, struct herd_now now);
+/* The neighbour has shown that it listens. */
+void link_redial(struct link *link, struct herd_now now);
+/* The neighbour has said HELLO, so it knows more than FLOOD. */
+void link_neighbour_greeted(struct link *link, struct herd_now now);
+/* Sends what it can and closes. False when there is no connection to be closed. */
+bool link_stop(struct link *link, struct herd_now now);
+
+int64_t link_wakeup(const struct link *link);
+/* The link's next effect in this turn, if it has one. */
+bool link_effect(struct link *link, struct herd_now now, struct herd_effect *out);
+const char *link_state_name(enum link_state state);
+
+#endif

@@ -1,0 +1,501 @@
+/*
+ * The node composes the modules: connections and links share its store, and it hands out their
+ * effects, what goes to neighbours first. See <herd/node.h> for the order of calls.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <herd/err.h>
+#include <herd/posix_time.h>
+
+#include "core/node.h"
+
+static int set_name(struct herd_node *node, const char *name)
+{
+    struct herd_buf prefix = {0};
+    size_t len = strlen(name);
+    assert(len > 0 && len <= HERD_NAME_MAX);
+    memcpy(node->name, name, len + 1);
+    if (herd_buf_printf(&prefix, "FLOOD %s ", name) < 0)
+        return HERD_ENOMEM;
+    node->flood_prefix = herd_buf_slice(&prefix);
+    return 0;
+}
+
+int herd_node_new(const struct herd_node_options *options, struct herd_node **out)
+{
+    struct herd_node *node = calloc(1, sizeof(*node));
+    if (node == NULL)
+        return HERD_ENOMEM;
+    node->options = *options;
+    node->options.name = node->name;
+    node->dirty_end = &node->dirty;
+    node->ready_end = &node->ready;
+    node->queue_end = &node->queue;
+    node->rng.state = options->seed;
+    node->epoch = rng_next(&node->rng);
+    int rc = set_name(node, options->name);
+    if (rc == 0)
+        rc = herd_store_new(rng_next(&node->rng), options->max_skew_ns, &node->store);
+    if (rc < 0) {
+        herd_node_free(node);
+        return rc;
+    }
+    *out = node;
+    return 0;
+}
+
+static void free_if_gone(struct herd_conn *conn)
+{
+    if (conn->gone && !conn->dirty && !conn->ready)
+        free(conn);
+}
+
+static struct herd_conn *take_dirty(struct herd_node *node)
+{
+    struct herd_conn *conn = node->dirty;
+    node->dirty = conn->next_dirty;
+    if (node->dirty == NULL)
+        node->dirty_end = &node->dirty;
+    conn->dirty = false;
+    return conn;
+}
+
+static struct herd_conn *take_ready(struct herd_node *node)
+{
+    struct herd_conn *conn = node->ready;
+    node->ready = conn->next_ready;
+    if (node->ready == NULL)
+        node->ready_end = &node->ready;
+    conn->ready = false;
+    return conn;
+}
+
+/* A link's connection lives in its neighbour, so it may not stay in a list. */
+static void remove_ready(struct herd_node *node, struct herd_conn *conn)
+{
+    struct herd_conn **at = &node->ready;
+    while (*at != NULL && *at != conn)
+        at = &(*at)->next_ready;
+    if (*at == NULL)
+        return;
+    *at = conn->next_ready;
+    if (*at == NULL)
+        node->ready_end = at;
+    conn->ready = false;
+}
+
+static void free_neighbour(struct herd_node *node, struct neighbour *neighbour)
+{
+    struct herd_conn *conn = &neighbour->link.conn;
+    remove_ready(node, conn);
+    conn_reset(conn);
+    herd_cursor_free(node->store, neighbour->link.cursor);
+    free(neighbour);
+}
+
+void herd_node_free(struct herd_node *node)
+{
+    if (node == NULL)
+        return;
+    for (size_t i = 0; i < node->neighbour_count; i++)
+        free_neighbour(node, node->neighbours[i]);
+    free(node->neighbours);
+    while (node->ready != NULL)
+        free_if_gone(take_ready(node));
+    while (node->dirty != NULL)
+        free_if_gone(take_dirty(node));
+    assert(node->conns == NULL && node->queue == NULL);
+    while (node->free_asks != NULL) {
+        struct herd_ask *ask = node->free_asks;
+        node->free_asks = ask->next;
+        free(ask);
+    }
+    while (node->buf_count > 0)
+        herd_buf_free(&node->bufs[--node->buf_count]);
+    herd_store_free(node->store);
+    free((char *)(uintptr_t)node->flood_prefix.data);
+    free(node);
+}
+
+void herd_node_set_limits(struct herd_node *node, size_t output_max, unsigned pipeline_max)
+{
+    node->options.output_max = output_max;
+    node->options.pipeline_max = pipeline_max;
+}
+
+struct neighbour *node_neighbour(const struct herd_node *node, struct herd_slice name)
+{
+    for (size_t i = 0; i < node->neighbour_count; i++) {
+        struct neighbour *neighbour = node->neighbours[i];
+        if (herd_slice_equal(name, herd_slice_of(neighbour->name)) && !neighbour->link.removed)
+            return neighbour;
+    }
+    return NULL;
+}
+
+uint32_t node_new_source(struct herd_node *node)
+{
+    return ++node->source_last;
+}
+
+int herd_node_add_neighbour(struct herd_node *node, struct herd_now now, const char *name,
+                            void *data)
+{
+    size_t len = strlen(name);
+    assert(len > 0 && len <= HERD_NAME_MAX);
+    if (node_neighbour(node, herd_slice_of(name)) != NULL)
+        return HERD_EEXISTS;
+    struct neighbour **grown =
+        realloc(node->neighbours, (node->neighbour_count + 1) * sizeof(struct neighbour *));
+    if (grown == NULL)
+        return HERD_ENOMEM;
+    node->neighbours = grown;
+    struct neighbour *neighbour = calloc(1, sizeof(*neighbour));
+    herd_cursor cursor;
+    if (neighbour == NULL || herd_cursor_new(node->store, &cursor) < 0) {
+        free(neighbour);
+        return HERD_ENOMEM;
+    }
+    memcpy(neighbour->name, name, len + 1);
+    neighbour->source = node_new_source(node);
+    node->neighbours[node->neighbour_count++] = neighbour;
+    link_init(neighbour, node, cursor, data, now);
+    return 0;
+}
+
+static void forget_inbound(struct neighbour *neighbour)
+{
+    if (neighbour->inbound != NULL)
+        neighbour->inbound->neighbour = NULL;
+    neighbour->inbound = NULL;
+}
+
+int herd_node_remove_neighbour(struct herd_node *node, struct herd_now now, const char *name)
+{
+    struct neighbour *neighbour = node_neighbour(node, herd_slice_of(name));
+    if (neighbour == NULL)
+        return HERD_ENOTFOUND;
+    neighbour->link.removed = true;
+    if (neighbour->inbound != NULL)
+        conn_close(neighbour->inbound);
+    forget_inbound(neighbour);
+    if (!link_stop(&neighbour->link, now))
+        node_forget_neighbour(node, neighbour);
+    return 0;
+}
+
+void node_forget_neighbour(struct herd_node *node, struct neighbour *neighbour)
+{
+    size_t i = 0;
+    while (node->neighbours[i] != neighbour)
+        i++;
+    memmove(node->neighbours + i, node->neighbours + i + 1,
+            (--node->neighbour_count - i) * sizeof(struct neighbour *));
+    node->link_next = 0;
+    free_neighbour(node, neighbour);
+}
+
+int herd_node_accept(struct herd_node *node, void *data, struct herd_conn **out)
+{
+    struct herd_conn *conn = malloc(sizeof(*conn));
+    if (conn == NULL)
+        return HERD_ENOMEM;
+    conn_init(conn, node, data);
+    conn->next = node->conns;
+    if (conn->next != NULL)
+        conn->next->prev = conn;
+    node->conns = conn;
+    *out = conn;
+    return 0;
+}
+
+static void accepted_closed(struct herd_conn *conn)
+{
+    struct herd_node *node = conn->node;
+    if (conn->neighbour != NULL)
+        conn->neighbour->inbound = NULL;
+    conn->neighbour = NULL;
+    conn_reset(conn);
+    if (conn->prev != NULL)
+        conn->prev->next = conn->next;
+    else
+        node->conns = conn->next;
+    if (conn->next != NULL)
+        conn->next->prev = conn->prev;
+    conn->close_told = true;
+    conn->gone = true;
+    free_if_gone(conn);
+}
+
+void herd_conn_closed(struct herd_conn *conn, struct herd_now now, const char *reason)
+{
+    if (conn->link == NULL) {
+        accepted_closed(conn);
+        return;
+    }
+    remove_ready(conn->node, conn);
+    link_closed(conn->link, now, reason);
+}
+
+int node_apply(struct herd_node *node, const struct herd_record *record, uint32_t source)
+{
+    int rc = herd_store_apply(node->store, record, source);
+    if (rc > 0) {
+        node->stats.records_applied++;
+        node->links_pending = true;
+    } else if (rc == 0) {
+        node->stats.records_old++;
+    }
+    return rc;
+}
+
+struct herd_ask *node_new_ask(struct herd_node *node, struct herd_conn *conn)
+{
+    struct herd_ask *ask = node->free_asks;
+    if (ask != NULL) {
+        node->free_asks = ask->next;
+        node->free_ask_count--;
+    } else if ((ask = malloc(sizeof(*ask))) == NULL) {
+        return NULL;
+    }
+    *ask = (struct herd_ask){.node = node, .conn = conn};
+    if (node->buf_count > 0)
+        ask->answer = node->bufs[--node->buf_count];
+    if (conn->asks_tail != NULL)
+        conn->asks_tail->next = ask;
+    else
+        conn->asks = ask;
+    conn->asks_tail = ask;
+    conn->ask_count++;
+    *node->queue_end = ask;
+    node->queue_end = &ask->next_queued;
+    return ask;
+}
+
+void node_free_ask(struct herd_ask *ask)
+{
+    struct herd_node *node = ask->node;
+    herd_node_recycle(node, &ask->answer);
+    herd_node_recycle(node, &ask->tail);
+    if (node->free_ask_count == NODE_ASKS_FREE_MAX) {
+        free(ask);
+        return;
+    }
+    ask->next = node->free_asks;
+    node->free_asks = ask;
+    node->free_ask_count++;
+}
+
+void node_notice(struct herd_node *node, enum herd_notice_kind kind, const char *peer,
+                 uint64_t epoch, uint64_t sequence, const char *reason, ...)
+{
+    if (node->notice_count == NODE_NOTICES_MAX) {
+        node->notice_first = (node->notice_first + 1) % NODE_NOTICES_MAX;
+        node->notice_count--;
+    }
+    unsigned at = (node->notice_first + node->notice_count++) % NODE_NOTICES_MAX;
+    struct herd_notice *notice = &node->notices[at];
+    *notice = (struct herd_notice){.kind = kind, .epoch = epoch, .sequence = sequence};
+    snprintf(notice->peer, sizeof(notice->peer), "%s", peer);
+    va_list args;
+    va_start(args, reason);
+    vsnprintf(notice->reason, sizeof(notice->reason), reason, args);
+    va_end(args);
+}
+
+void node_trace(const struct herd_conn *conn, enum herd_direction direction, struct herd_slice line)
+{
+    const struct herd_node_options *options = &conn->node->options;
+    if (options->on_line != NULL)
+        options->on_line(options->on_line_arg, conn, direction, line);
+}
+
+void herd_node_recycle(struct herd_node *node, struct herd_buf *take_buf)
+{
+    if (take_buf->cap > NODE_BUF_BYTES || node->buf_count == NODE_BUFS_MAX) {
+        herd_buf_free(take_buf);
+    } else if (take_buf->cap > 0) {
+        take_buf->len = 0;
+        node->bufs[node->buf_count++] = *take_buf;
+    }
+    *take_buf = (struct herd_buf){0};
+}
+
+/* A neighbour that has dialled this server and fallen silent is asked, then given up. */
+static void inbound_heartbeat(struct neighbour *neighbour, struct herd_now now)
+{
+    struct herd_conn *conn = neighbour->inbound;
+    if (conn == NULL || conn->closing)
+        return;
+    if (neighbour->inbound_pinged_ns != INT64_MAX) {
+        if (neighbour->inbound_heard_ns > neighbour->inbound_pinged_ns)
+            neighbour->inbound_pinged_ns = INT64_MAX;
+        else if (now.mono_ns - neighbour->inbound_pinged_ns >= DEAD_MS * HERD_NS_PER_MS)
+            conn_abort(conn);
+        return;
+    }
+    if (now.mono_ns - neighbour->inbound_heard_ns < HEARTBEAT_MS * HERD_NS_PER_MS)
+        return;
+    neighbour->inbound_pinged_ns = now.mono_ns;
+    if (herd_buf_append_text(conn_output(conn), "PING\n") < 0)
+        conn_abort(conn);
+    conn_touch(conn);
+}
+
+static int64_t inbound_wakeup(const struct neighbour *neighbour)
+{
+    if (neighbour->inbound == NULL || neighbour->inbound->closing)
+        return INT64_MAX;
+    if (neighbour->inbound_pinged_ns != INT64_MAX)
+        return neighbour->inbound_pinged_ns + DEAD_MS * HERD_NS_PER_MS;
+    return neighbour->inbound_heard_ns + HEARTBEAT_MS * HERD_NS_PER_MS;
+}
+
+int64_t herd_node_wakeup(const struct herd_node *node)
+{
+    if (node->ready != NULL)
+        return INT64_MIN;
+    int64_t at = INT64_MAX;
+    for (size_t i = 0; i < node->neighbour_count; i++) {
+        int64_t link = link_wakeup(&node->neighbours[i]->link);
+        int64_t inbound = inbound_wakeup(node->neighbours[i]);
+        at = link < at ? link : at;
+        at = inbound < at ? inbound : at;
+    }
+    return at;
+}
+
+void herd_node_tick(struct herd_node *node, struct herd_now now)
+{
+    for (size_t i = 0; i < node->neighbour_count; i++) {
+        link_tick(&node->neighbours[i]->link, now);
+        inbound_heartbeat(node->neighbours[i], now);
+    }
+    /* Those that use up their budget again come back behind the last one of this turn. */
+    struct herd_conn **end = node->ready_end;
+    while (node->ready != NULL) {
+        bool last = end == &node->ready->next_ready;
+        struct herd_conn *conn = take_ready(node);
+        if (conn->gone)
+            free_if_gone(conn);
+        else
+            conn_process(conn, now, herd_slice(NULL, 0));
+        if (last)
+            break;
+    }
+}
+
+void herd_node_stop(struct herd_node *node, struct herd_now now)
+{
+    node->stopping = true;
+    for (struct herd_conn *conn = node->conns; conn != NULL; conn = conn->next)
+        herd_conn_end(conn, now);
+}
+
+/* The last client has its answers, so what it was told can go out and the links can close. */
+static void stop_links(struct herd_node *node, struct herd_now now)
+{
+    node->links_stopped = true;
+    for (size_t i = 0; i < node->neighbour_count; i++)
+        link_stop(&node->neighbours[i]->link, now);
+}
+
+static bool next_link_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out)
+{
+    while (node->links_pending) {
+        if (node->link_next >= node->neighbour_count) {
+            node->link_next = 0;
+            node->links_pending = false;
+            return false;
+        }
+        struct link *link = &node->neighbours[node->link_next]->link;
+        if (link_effect(link, now, out))
+            return true;
+        node->link_next++;
+    }
+    return false;
+}
+
+static bool next_conn_effect(struct herd_node *node, struct herd_effect *out)
+{
+    while (node->dirty != NULL) {
+        struct herd_conn *conn = node->dirty;
+        if (!conn->gone && conn_effect(conn, out))
+            return true;
+        free_if_gone(take_dirty(node));
+    }
+    return false;
+}
+
+static bool next_places(struct herd_node *node, struct herd_effect *out)
+{
+    struct herd_ask *ask = node->queue;
+    if (ask == NULL)
+        return false;
+    node->queue = ask->next_queued;
+    if (node->queue == NULL)
+        node->queue_end = &node->queue;
+    *out = (struct herd_effect){.kind = HERD_EFFECT_PLACES,
+                                .ask = ask,
+                                .where = ask->where,
+                                .radius_m = ask->radius_m,
+                                .count = ask->count};
+    return true;
+}
+
+static bool next_notice(struct herd_node *node, struct herd_effect *out)
+{
+    if (node->notice_count == 0)
+        return false;
+    *out = (struct herd_effect){.kind = HERD_EFFECT_NOTICE,
+                                .notice = node->notices[node->notice_first]};
+    node->notice_first = (node->notice_first + 1) % NODE_NOTICES_MAX;
+    node->notice_count--;
+    return true;
+}
+
+bool herd_node_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out)
+{
+    if (node->stopping && !node->links_stopped && node->conns == NULL)
+        stop_links(node, now);
+    return next_link_effect(node, now, out) || next_conn_effect(node, out) ||
+           next_places(node, out) || next_notice(node, out);
+}
+
+const struct herd_node_stats *herd_node_stats(const struct herd_node *node)
+{
+    return &node->stats;
+}
+
+const struct herd_store *herd_node_store(const struct herd_node *node)
+{
+    return node->store;
+}
+
+uint64_t herd_node_epoch(const struct herd_node *node)
+{
+    return node->epoch;
+}
+
+const char *herd_node_name(const struct herd_node *node)
+{
+    return node->name;
+}
+
+bool herd_node_link(const struct herd_node *node, size_t i, struct herd_link_status *out)
+{
+    if (i >= node->neighbour_count)
+        return false;
+    const struct neighbour *neighbour = node->neighbours[i];
+    const struct link *link = &neighbour->link;
+    *out = (struct herd_link_status){
+        .peer = neighbour->name,
+        .state = link_state_name(link->state),
+        .up = link->state == LINK_UP || link->state == LINK_PLAIN,
+        .inbound = neighbour->inbound != NULL,
+        .sequence = herd_cursor_sequence(node->store, link->cursor),
+    };
+    return true;
+}

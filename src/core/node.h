@@ -1,0 +1,61 @@
+/* node.h: what the modules of a node share. */
+#ifndef CORE_NODE_H
+#define CORE_NODE_H
+
+#include <stdarg.h>
+
+#include "core/link.h"
+#include "core/rng.h"
+
+enum {
+    NODE_NOTICES_MAX = 64,  /* the oldest goes when one more comes */
+    NODE_BUFS_MAX = 32,     /* buffers kept for the next writes */
+    NODE_BUF_BYTES = 16384, /* larger ones are not kept */
+    NODE_ASKS_FREE_MAX = 1024,
+    HEARTBEAT_MS = 2000, /* of silence, then PING */
+    DEAD_MS = 4000       /* after the PING */
+};
+
+struct herd_node {
+    char name[HERD_NAME_MAX + 1];
+    struct herd_slice flood_prefix; /* `FLOOD <name> `, owned */
+    struct herd_node_options options;
+    struct herd_store *store;
+    struct rng rng;
+    uint64_t epoch;
+    uint32_t source_last; /* sources given out */
+    struct neighbour **neighbours;
+    size_t neighbour_count;
+    struct herd_conn *conns; /* accepted */
+    struct herd_conn *dirty, **dirty_end;
+    struct herd_conn *ready, **ready_end;
+    struct herd_ask *queue, **queue_end; /* asks not yet handed out */
+    struct herd_ask *free_asks;
+    unsigned free_ask_count;
+    struct herd_notice notices[NODE_NOTICES_MAX];
+    unsigned notice_first, notice_count;
+    struct herd_buf bufs[NODE_BUFS_MAX];
+    unsigned buf_count;
+    size_t link_next;   /* the links' turn in this round of effects */
+    bool links_pending; /* some link may have something to send */
+    bool stopping, links_stopped;
+    struct herd_node_stats stats;
+};
+
+struct neighbour *node_neighbour(const struct herd_node *node, struct herd_slice name);
+/* A removed neighbour's link has closed. */
+void node_forget_neighbour(struct herd_node *node, struct neighbour *neighbour);
+/* A source that no record has yet. */
+uint32_t node_new_source(struct herd_node *node);
+void node_notice(struct herd_node *node, enum herd_notice_kind kind, const char *peer,
+                 uint64_t epoch, uint64_t sequence, const char *reason, ...)
+    __attribute__((format(printf, 6, 7)));
+/* Keeps a record that a client or neighbour brought. As herd_store_apply. */
+int node_apply(struct herd_node *node, const struct herd_record *record, uint32_t source);
+/* A new ask at the end of the connection's; NULL when memory is short. */
+struct herd_ask *node_new_ask(struct herd_node *node, struct herd_conn *conn);
+void node_free_ask(struct herd_ask *ask);
+void node_trace(const struct herd_conn *conn, enum herd_direction direction,
+                struct herd_slice line);
+
+#endif

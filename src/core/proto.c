@@ -1,0 +1,328 @@
+#include <herd/err.h>
+#include <herd/posix_time.h>
+#include <herd/proto.h>
+
+enum byte_class { BYTE_WORD, BYTE_SPACE, BYTE_CONTROL };
+
+static enum byte_class classify(unsigned char byte)
+{
+    if (byte > ' ' && byte != 0x7f)
+        return BYTE_WORD;
+    return byte == ' ' || (byte >= '\t' && byte <= '\r') ? BYTE_SPACE : BYTE_CONTROL;
+}
+
+static struct herd_slice skip_space(struct herd_slice text)
+{
+    while (text.len > 0 && classify((unsigned char)*text.data) == BYTE_SPACE)
+        text = herd_slice(text.data + 1, text.len - 1);
+    return text;
+}
+
+/* Takes the next field off *text: 1 and *field, 0 when there is none, HERD_ESYNTAX for a control
+ * byte in it. */
+static int next_field(struct herd_slice *text, struct herd_slice *field)
+{
+    struct herd_slice rest = skip_space(*text);
+    size_t len = 0;
+    while (len < rest.len) {
+        enum byte_class class = classify((unsigned char)rest.data[len]);
+        if (class == BYTE_CONTROL)
+            return HERD_ESYNTAX;
+        if (class == BYTE_SPACE)
+            break;
+        len++;
+    }
+    *field = herd_slice(rest.data, len);
+    *text = herd_slice(rest.data + len, rest.len - len);
+    return len > 0;
+}
+
+/* The next field, which has to be there. */
+static int take(struct herd_slice *text, struct herd_slice *field)
+{
+    int rc = next_field(text, field);
+    return rc == 0 ? HERD_ESYNTAX : rc < 0 ? rc : 0;
+}
+
+static bool is_ascii(struct herd_slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if ((unsigned char)text.data[i] >= 0x80)
+            return false;
+    }
+    return true;
+}
+
+static int take_client(struct herd_slice *text, struct herd_slice *client)
+{
+    int rc = take(text, client);
+    return rc == 0 && client->len > HERD_CLIENT_ID_MAX ? HERD_ERANGE : rc;
+}
+
+static int take_server(struct herd_slice *text, struct herd_slice *server)
+{
+    int rc = take(text, server);
+    if (rc < 0)
+        return rc;
+    return server->len <= HERD_NAME_MAX && is_ascii(*server) ? 0 : HERD_ERANGE;
+}
+
+static int take_location(struct herd_slice *text, struct herd_slice *location)
+{
+    struct herd_location unused;
+    int rc = take(text, location);
+    return rc < 0 ? rc : herd_location_parse(*location, &unused);
+}
+
+static int take_time(struct herd_slice *text, struct herd_slice *time, int64_t *ns)
+{
+    int rc = take(text, time);
+    return rc < 0 ? rc : herd_time_parse(*time, ns);
+}
+
+/* A decimal integer of at most `max`. */
+static int take_number(struct herd_slice *text, uint64_t max, uint64_t *out)
+{
+    struct herd_slice field;
+    int rc = take(text, &field);
+    if (rc < 0)
+        return rc;
+    uint64_t value = 0;
+    for (size_t i = 0; i < field.len; i++) {
+        unsigned digit = (unsigned char)field.data[i] - (unsigned)'0';
+        if (digit > 9)
+            return HERD_ESYNTAX;
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, digit, &value))
+            return HERD_ERANGE;
+    }
+    *out = value;
+    return value <= max ? 0 : HERD_ERANGE;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* 64 bits as 16 lower-case hexadecimal digits: epochs and digests. */
+static int take_hex(struct herd_slice *text, uint64_t *out)
+{
+    struct herd_slice field;
+    int rc = take(text, &field);
+    if (rc < 0)
+        return rc;
+    if (field.len != 16)
+        return HERD_ESYNTAX;
+    uint64_t value = 0;
+    for (size_t i = 0; i < field.len; i++) {
+        int digit = hex_digit(field.data[i]);
+        if (digit < 0)
+            return HERD_ESYNTAX;
+        value = value << 4 | (uint64_t)digit;
+    }
+    *out = value;
+    return 0;
+}
+
+/* Kilometres, `digits[.digits]`, to metres. The time parser keeps nine decimals: a micrometre. */
+static int take_radius(struct herd_slice *text, double *out_m)
+{
+    struct herd_slice field;
+    int64_t billionths;
+    int rc = take_time(text, &field, &billionths);
+    if (rc < 0)
+        return rc;
+    if (billionths > HERD_RADIUS_MAX_KM * HERD_NS_PER_S)
+        return HERD_ERANGE;
+    *out_m = (double)billionths / 1e6;
+    return 0;
+}
+
+/* All that is left of the line, which may be nothing: capabilities, a reason. */
+static int take_rest(struct herd_slice *text, struct herd_slice *rest)
+{
+    struct herd_slice field;
+    int rc;
+    *rest = skip_space(*text);
+    while ((rc = next_field(text, &field)) > 0)
+        ;
+    return rc;
+}
+
+static int parse_iamat(struct herd_slice *text, struct herd_command *out)
+{
+    struct herd_record *record = &out->record;
+    int rc = take_client(text, &record->client);
+    if (rc == 0)
+        rc = take_location(text, &record->location);
+    return rc < 0 ? rc : take_time(text, &record->sent, &record->sent_ns);
+}
+
+static int parse_whatsat(struct herd_slice *text, struct herd_command *out)
+{
+    uint64_t count = 0;
+    int rc = take_client(text, &out->record.client);
+    if (rc == 0)
+        rc = take_radius(text, &out->radius_m);
+    if (rc == 0)
+        rc = take_number(text, HERD_RESULTS_MAX, &count);
+    out->count = (unsigned)count;
+    return rc;
+}
+
+static int parse_flood(struct herd_slice *text, struct herd_command *out)
+{
+    struct herd_record *record = &out->record;
+    int rc = take_server(text, &out->server);
+    if (rc == 0)
+        rc = parse_iamat(text, out);
+    if (rc == 0)
+        rc = take_time(text, &record->received, &record->received_ns);
+    if (rc == 0)
+        rc = take_server(text, &record->origin);
+    if (rc == 0)
+        rc = take(text, &record->diff);
+    if (rc < 0)
+        return rc;
+    if (!herd_time_diff_valid(record->diff))
+        return HERD_ESYNTAX;
+    if (!herd_record_fits(record))
+        return HERD_ERANGE;
+    return 0;
+}
+
+static int parse_position(struct herd_slice *text, struct herd_command *out)
+{
+    int rc = take_hex(text, &out->epoch);
+    return rc < 0 ? rc : take_number(text, UINT64_MAX, &out->sequence);
+}
+
+static int parse_hello(struct herd_slice *text, struct herd_command *out)
+{
+    uint64_t version = 0;
+    struct herd_slice skew;
+    int rc = take_server(text, &out->server);
+    if (rc == 0)
+        rc = take_number(text, UINT32_MAX, &version);
+    if (rc == 0)
+        rc = parse_position(text, out);
+    if (rc == 0)
+        rc = take(text, &skew);
+    if (rc < 0)
+        return rc;
+    if (version < HERD_PROTOCOL_VERSION)
+        return HERD_ERANGE;
+    out->version = (unsigned)version;
+    out->max_skew_ns = 0;
+    if (!herd_slice_equal(skew, herd_slice_of("-")))
+        rc = herd_time_parse(skew, &out->max_skew_ns);
+    return rc < 0 ? rc : take_rest(text, &out->rest);
+}
+
+static int parse_refuse(struct herd_slice *text, struct herd_command *out)
+{
+    return take_rest(text, &out->rest);
+}
+
+static int parse_nothing(struct herd_slice *text, struct herd_command *out)
+{
+    (void)text;
+    (void)out;
+    return 0;
+}
+
+static const struct verb {
+    const char *name;
+    int (*parse)(struct herd_slice *text, struct herd_command *out);
+} verbs[HERD_VERB_COUNT] = {
+    [HERD_VERB_NONE] = {"", parse_nothing},
+    [HERD_VERB_IAMAT] = {"IAMAT", parse_iamat},
+    [HERD_VERB_WHATSAT] = {"WHATSAT", parse_whatsat},
+    [HERD_VERB_FLOOD] = {"FLOOD", parse_flood},
+    [HERD_VERB_HELLO] = {"HELLO", parse_hello},
+    [HERD_VERB_RESUME] = {"RESUME", parse_position},
+    [HERD_VERB_REFUSE] = {"REFUSE", parse_refuse},
+    [HERD_VERB_MARK] = {"MARK", parse_position},
+    [HERD_VERB_PING] = {"PING", parse_nothing},
+    [HERD_VERB_PONG] = {"PONG", parse_nothing},
+};
+
+static enum herd_verb find_verb(struct herd_slice word)
+{
+    for (enum herd_verb verb = HERD_VERB_IAMAT; verb < HERD_VERB_COUNT; verb++) {
+        if (herd_slice_equal(word, herd_slice_of(verbs[verb].name)))
+            return verb;
+    }
+    return HERD_VERB_NONE;
+}
+
+int herd_command_parse(struct herd_slice line, struct herd_command *out)
+{
+    struct herd_slice word, extra;
+    out->verb = HERD_VERB_NONE;
+    int rc = next_field(&line, &word);
+    if (rc <= 0)
+        return rc;
+    enum herd_verb verb = find_verb(word);
+    if (verb == HERD_VERB_NONE)
+        return HERD_ESYNTAX;
+    rc = verbs[verb].parse(&line, out);
+    if (rc == 0 && next_field(&line, &extra) != 0)
+        rc = HERD_ESYNTAX;
+    if (rc == 0)
+        out->verb = verb;
+    return rc;
+}
+
+const char *herd_verb_name(enum herd_verb verb)
+{
+    return verbs[verb].name;
+}
+
+bool herd_line_is_foreign(struct herd_slice line)
+{
+    static const char *const beginnings[] = {"GET ",       "POST ",       "PUT ",        "HEAD ",
+                                             "DELETE ",    "PATCH ",      "OPTIONS ",    "CONNECT ",
+                                             "PRI * HTTP", "Host:",       "User-Agent:", "Accept",
+                                             "Content-",   "Connection:", "\x16\x03"};
+    for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++) {
+        size_t len = strlen(beginnings[i]);
+        if (line.len >= len && memcmp(line.data, beginnings[i], len) == 0)
+            return true;
+    }
+    return false;
+}
+
+int herd_append_hello(struct herd_buf *out, struct herd_slice server, uint64_t epoch,
+                      uint64_t sequence, int64_t max_skew_ns)
+{
+    int rc = herd_buf_printf(out, "HELLO %.*s %d %016llx %llu ", (int)server.len, server.data,
+                             HERD_PROTOCOL_VERSION, (unsigned long long)epoch,
+                             (unsigned long long)sequence);
+    if (rc < 0)
+        return rc;
+    if (max_skew_ns == 0)
+        return herd_buf_append_text(out, "-\n");
+    return herd_buf_printf(out, "%lld\n", (long long)(max_skew_ns / HERD_NS_PER_S));
+}
+
+int herd_append_position(struct herd_buf *out, enum herd_verb verb, uint64_t epoch,
+                         uint64_t sequence)
+{
+    return herd_buf_printf(out, "%s %016llx %llu\n", herd_verb_name(verb),
+                           (unsigned long long)epoch, (unsigned long long)sequence);
+}
+
+int herd_append_invalid(struct herd_buf *out, struct herd_slice line)
+{
+    if (herd_buf_reserve(out, line.len + 3) < 0)
+        return HERD_ENOMEM;
+    memcpy(out->data + out->len, "? ", 2);
+    memcpy(out->data + out->len + 2, line.data, line.len);
+    out->data[out->len + 2 + line.len] = '\n';
+    out->len += line.len + 3;
+    return 0;
+}

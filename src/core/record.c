@@ -1,0 +1,79 @@
+#include <herd/err.h>
+#include <herd/record.h>
+
+int64_t herd_record_order_ns(const struct herd_record *record, int64_t max_skew_ns)
+{
+    if (max_skew_ns <= 0)
+        return record->sent_ns;
+    int64_t latest;
+    if (__builtin_add_overflow(record->received_ns, max_skew_ns, &latest))
+        latest = INT64_MAX;
+    return record->sent_ns < latest ? record->sent_ns : latest;
+}
+
+static int compare_ns(int64_t a, int64_t b)
+{
+    return a < b ? -1 : a > b;
+}
+
+int herd_record_compare(const struct herd_record *a, const struct herd_record *b,
+                        int64_t max_skew_ns)
+{
+    int order =
+        compare_ns(herd_record_order_ns(a, max_skew_ns), herd_record_order_ns(b, max_skew_ns));
+    if (order == 0)
+        order = herd_slice_compare(a->origin, b->origin);
+    if (order == 0)
+        order = herd_slice_compare(a->location, b->location);
+    if (order == 0)
+        order = compare_ns(a->received_ns, b->received_ns);
+    if (order == 0)
+        order = herd_slice_compare(a->sent, b->sent);
+    if (order == 0)
+        order = herd_slice_compare(a->received, b->received);
+    return order != 0 ? order : herd_slice_compare(a->diff, b->diff);
+}
+
+size_t herd_record_text_len(const struct herd_record *record)
+{
+    return record->client.len + record->location.len + record->sent.len + record->received.len +
+           record->origin.len + record->diff.len + 5;
+}
+
+bool herd_record_fits(const struct herd_record *record)
+{
+    return herd_record_text_len(record) <= HERD_RECORD_TEXT_MAX;
+}
+
+static char *put(char *at, struct herd_slice field, char after)
+{
+    memcpy(at, field.data, field.len);
+    at[field.len] = after;
+    return at + field.len + 1;
+}
+
+void herd_record_write_text(const struct herd_record *record, char *out)
+{
+    out = put(out, record->client, ' ');
+    out = put(out, record->location, ' ');
+    out = put(out, record->sent, ' ');
+    out = put(out, record->received, ' ');
+    out = put(out, record->origin, ' ');
+    memcpy(out, record->diff.data, record->diff.len);
+}
+
+int herd_record_append_at(const struct herd_record *record, struct herd_buf *out)
+{
+    size_t len = record->client.len + record->location.len + record->sent.len + record->origin.len +
+                 record->diff.len + sizeof("AT     \n") - 1;
+    if (herd_buf_reserve(out, len) < 0)
+        return HERD_ENOMEM;
+    char *at = put(out->data + out->len, herd_slice("AT", 2), ' ');
+    at = put(at, record->origin, ' ');
+    at = put(at, record->diff, ' ');
+    at = put(at, record->client, ' ');
+    at = put(at, record->location, ' ');
+    put(at, record->sent, '\n');
+    out->len += len;
+    return 0;
+}

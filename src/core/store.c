@@ -1,0 +1,379 @@
+/*
+ * Records live in slabs of fixed size and are named by their index, so that links between them take
+ * 4 bytes and growing moves nothing. A record's text lives in an arena of size classes: an update
+ * nearly always writes over the old text.
+ *
+ * The list by sequence is circular through slot 0, which is neither record nor cursor. Cursors are
+ * slots of the same list.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <herd/err.h>
+#include <herd/posix_time.h>
+#include <herd/store.h>
+
+#include "core/arena.h"
+#include "core/table.h"
+
+enum {
+    SLAB_BITS = 12,
+    SLAB_SLOTS = 1 << SLAB_BITS,
+    LIST_HEAD = 0 /* the slot the circular list begins and ends at */
+};
+
+enum slot_kind { SLOT_FREE, SLOT_RECORD, SLOT_CURSOR, SLOT_HEAD };
+
+struct slot {
+    char *text;          /* record: canonical, text_len bytes */
+    int64_t order_ns;    /* record: herd_record_order_ns */
+    uint64_t sequence;   /* record: its own; cursor: of the last record read */
+    uint32_t prev, next; /* in the list; next also in the list of free slots */
+    uint32_t source;
+    uint32_t tag; /* record: of its client's hash, for removal */
+    uint16_t client_len, location_len, sent_len, received_len, origin_len;
+    uint16_t text_len;
+    uint8_t kind;
+};
+
+struct herd_store {
+    struct table table;
+    struct arena arena;
+    struct slot **slabs;
+    uint32_t slab_count, slab_cap;
+    uint32_t used;       /* slots ever in use */
+    uint32_t free_slots; /* LIST_HEAD: none */
+    uint32_t clients;
+    uint64_t sequence;
+    uint64_t seed;
+    int64_t max_skew_ns;
+};
+
+static struct slot *slot_at(const struct herd_store *store, uint32_t index)
+{
+    return &store->slabs[index >> SLAB_BITS][index & (SLAB_SLOTS - 1)];
+}
+
+static int add_slab(struct herd_store *store)
+{
+    if (store->slab_count == store->slab_cap) {
+        uint32_t cap = store->slab_cap > 0 ? store->slab_cap * 2 : 16;
+        struct slot **slabs = realloc(store->slabs, cap * sizeof(*slabs));
+        if (slabs == NULL)
+            return HERD_ENOMEM;
+        store->slabs = slabs;
+        store->slab_cap = cap;
+    }
+    struct slot *slab = calloc(SLAB_SLOTS, sizeof(*slab));
+    if (slab == NULL)
+        return HERD_ENOMEM;
+    store->slabs[store->slab_count++] = slab;
+    return 0;
+}
+
+/* A slot that is free. 0 and *out, or HERD_ENOMEM. */
+static int take_slot(struct herd_store *store, uint32_t *out)
+{
+    if (store->free_slots != LIST_HEAD) {
+        *out = store->free_slots;
+        store->free_slots = slot_at(store, *out)->next;
+        return 0;
+    }
+    if (store->used == store->slab_count * (uint32_t)SLAB_SLOTS) {
+        if (store->used >= TABLE_NONE - SLAB_SLOTS || add_slab(store) < 0)
+            return HERD_ENOMEM;
+    }
+    *out = store->used++;
+    return 0;
+}
+
+static void give_slot(struct herd_store *store, uint32_t index)
+{
+    struct slot *slot = slot_at(store, index);
+    *slot = (struct slot){.kind = SLOT_FREE, .next = store->free_slots};
+    store->free_slots = index;
+}
+
+static void unlink_slot(struct herd_store *store, const struct slot *slot)
+{
+    slot_at(store, slot->prev)->next = slot->next;
+    slot_at(store, slot->next)->prev = slot->prev;
+}
+
+static void link_after(struct herd_store *store, uint32_t before, uint32_t index)
+{
+    struct slot *first = slot_at(store, before);
+    struct slot *slot = slot_at(store, index);
+    slot->prev = before;
+    slot->next = first->next;
+    slot_at(store, first->next)->prev = index;
+    first->next = index;
+}
+
+int herd_store_new(uint64_t seed, int64_t max_skew_ns, struct herd_store **out)
+{
+    struct herd_store *store = calloc(1, sizeof(*store));
+    if (store == NULL)
+        return HERD_ENOMEM;
+    store->seed = seed;
+    store->max_skew_ns = max_skew_ns;
+    if (table_init(&store->table) < 0 || add_slab(store) < 0) {
+        herd_store_free(store);
+        return HERD_ENOMEM;
+    }
+    *slot_at(store, LIST_HEAD) = (struct slot){.kind = SLOT_HEAD};
+    store->used = 1;
+    *out = store;
+    return 0;
+}
+
+void herd_store_free(struct herd_store *store)
+{
+    if (store == NULL)
+        return;
+    for (uint32_t i = 0; i < store->used; i++) {
+        struct slot *slot = slot_at(store, i);
+        if (slot->kind == SLOT_RECORD)
+            arena_release(&store->arena, slot->text, slot->text_len);
+    }
+    for (uint32_t i = 0; i < store->slab_count; i++)
+        free(store->slabs[i]);
+    free(store->slabs);
+    arena_close(&store->arena);
+    table_close(&store->table);
+    free(store);
+}
+
+static uint32_t tag_of(const struct herd_store *store, struct herd_slice client)
+{
+    return (uint32_t)XXH3_64bits_withSeed(client.data, client.len, store->seed);
+}
+
+static uint32_t find(const struct herd_store *store, struct herd_slice client, uint32_t tag)
+{
+    struct table_walk walk = table_walk(&store->table, tag);
+    uint32_t index;
+    while ((index = table_walk_next(&walk)) != TABLE_NONE) {
+        const struct slot *slot = slot_at(store, index);
+        if (herd_slice_equal(client, herd_slice(slot->text, slot->client_len)))
+            return index;
+    }
+    return TABLE_NONE;
+}
+
+static struct herd_slice take_field(const char **at, size_t len)
+{
+    struct herd_slice field = herd_slice(*at, len);
+    *at += len + 1;
+    return field;
+}
+
+/* The slot's text as fields; the times, which few callers need, are parsed again from their text.
+ */
+static void view(const struct slot *slot, struct herd_record *out)
+{
+    const char *at = slot->text;
+    const char *end = slot->text + slot->text_len;
+    out->client = take_field(&at, slot->client_len);
+    out->location = take_field(&at, slot->location_len);
+    out->sent = take_field(&at, slot->sent_len);
+    out->received = take_field(&at, slot->received_len);
+    out->origin = take_field(&at, slot->origin_len);
+    out->diff = herd_slice(at, (size_t)(end - at));
+    int rc = herd_time_parse(out->sent, &out->sent_ns);
+    assert(rc == 0);
+    rc = herd_time_parse(out->received, &out->received_ns);
+    assert(rc == 0);
+}
+
+static bool is_newer(const struct herd_store *store, const struct herd_record *record,
+                     const struct slot *held)
+{
+    int64_t order_ns = herd_record_order_ns(record, store->max_skew_ns);
+    if (order_ns != held->order_ns)
+        return order_ns > held->order_ns;
+    struct herd_record other;
+    view(held, &other);
+    return herd_record_compare(record, &other, store->max_skew_ns) > 0;
+}
+
+/* Fills a slot of the record's client and makes it the newest of the list; it is not in the list.
+ */
+static void fill(struct herd_store *store, uint32_t index, const struct herd_record *record,
+                 uint32_t source)
+{
+    struct slot *slot = slot_at(store, index);
+    slot->order_ns = herd_record_order_ns(record, store->max_skew_ns);
+    slot->sequence = ++store->sequence;
+    slot->source = source;
+    slot->client_len = (uint16_t)record->client.len;
+    slot->location_len = (uint16_t)record->location.len;
+    slot->sent_len = (uint16_t)record->sent.len;
+    slot->received_len = (uint16_t)record->received.len;
+    slot->origin_len = (uint16_t)record->origin.len;
+    slot->text_len = (uint16_t)herd_record_text_len(record);
+    herd_record_write_text(record, slot->text);
+    link_after(store, slot_at(store, LIST_HEAD)->prev, index);
+}
+
+static int insert(struct herd_store *store, const struct herd_record *record, uint32_t tag,
+                  uint32_t source)
+{
+    uint32_t index;
+    if (table_reserve(&store->table) < 0)
+        return HERD_ENOMEM;
+    char *text = arena_alloc(&store->arena, herd_record_text_len(record));
+    if (text == NULL)
+        return HERD_ENOMEM;
+    if (take_slot(store, &index) < 0) {
+        arena_release(&store->arena, text, herd_record_text_len(record));
+        return HERD_ENOMEM;
+    }
+    *slot_at(store, index) = (struct slot){.kind = SLOT_RECORD, .text = text, .tag = tag};
+    table_insert(&store->table, tag, index);
+    store->clients++;
+    fill(store, index, record, source);
+    return 1;
+}
+
+static int replace(struct herd_store *store, uint32_t index, const struct herd_record *record,
+                   uint32_t source)
+{
+    struct slot *slot = slot_at(store, index);
+    size_t len = herd_record_text_len(record);
+    if (!arena_same_class(len, slot->text_len)) {
+        char *text = arena_alloc(&store->arena, len);
+        if (text == NULL)
+            return HERD_ENOMEM;
+        arena_release(&store->arena, slot->text, slot->text_len);
+        slot->text = text;
+    }
+    unlink_slot(store, slot);
+    fill(store, index, record, source);
+    return 1;
+}
+
+int herd_store_apply(struct herd_store *store, const struct herd_record *record, uint32_t source)
+{
+    assert(record->client.len > 0 && herd_record_fits(record));
+    uint32_t tag = tag_of(store, record->client);
+    uint32_t index = find(store, record->client, tag);
+    if (index == TABLE_NONE)
+        return insert(store, record, tag, source);
+    if (!is_newer(store, record, slot_at(store, index)))
+        return 0;
+    return replace(store, index, record, source);
+}
+
+bool herd_store_find(const struct herd_store *store, struct herd_slice client,
+                     struct herd_record *out)
+{
+    uint32_t index = find(store, client, tag_of(store, client));
+    if (index == TABLE_NONE)
+        return false;
+    view(slot_at(store, index), out);
+    return true;
+}
+
+size_t herd_store_count(const struct herd_store *store)
+{
+    return store->clients;
+}
+
+uint64_t herd_store_sequence(const struct herd_store *store)
+{
+    return store->sequence;
+}
+
+size_t herd_store_bytes(const struct herd_store *store)
+{
+    return sizeof(*store) + table_bytes(&store->table) + store->arena.bytes +
+           store->slab_cap * sizeof(*store->slabs) +
+           store->slab_count * (size_t)SLAB_SLOTS * sizeof(struct slot);
+}
+
+int herd_cursor_new(struct herd_store *store, herd_cursor *out)
+{
+    int rc = take_slot(store, out);
+    if (rc < 0)
+        return rc;
+    *slot_at(store, *out) = (struct slot){.kind = SLOT_CURSOR};
+    link_after(store, LIST_HEAD, *out);
+    return 0;
+}
+
+void herd_cursor_free(struct herd_store *store, herd_cursor cursor)
+{
+    unlink_slot(store, slot_at(store, cursor));
+    give_slot(store, cursor);
+}
+
+bool herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_entry *out)
+{
+    struct slot *slot = slot_at(store, cursor);
+    uint32_t index = slot->next;
+    while (slot_at(store, index)->kind == SLOT_CURSOR)
+        index = slot_at(store, index)->next;
+    const struct slot *next = slot_at(store, index);
+    if (next->kind == SLOT_HEAD)
+        return false;
+    *out =
+        (struct herd_entry){herd_slice(next->text, next->text_len), next->sequence, next->source};
+    unlink_slot(store, slot);
+    link_after(store, index, cursor);
+    slot->sequence = next->sequence;
+    return true;
+}
+
+bool herd_cursor_at_end(const struct herd_store *store, herd_cursor cursor)
+{
+    const struct slot *slot = slot_at(store, slot_at(store, cursor)->next);
+    while (slot->kind == SLOT_CURSOR)
+        slot = slot_at(store, slot->next);
+    return slot->kind == SLOT_HEAD;
+}
+
+uint64_t herd_cursor_sequence(const struct herd_store *store, herd_cursor cursor)
+{
+    return slot_at(store, cursor)->sequence;
+}
+
+/* Puts the cursor behind the slot `before`, when all up to `sequence` counts as read. */
+static void place(struct herd_store *store, herd_cursor cursor, uint32_t before, uint64_t sequence)
+{
+    struct slot *slot = slot_at(store, cursor);
+    if (before != cursor) {
+        unlink_slot(store, slot);
+        link_after(store, before, cursor);
+    }
+    slot->sequence = sequence;
+}
+
+void herd_cursor_to_begin(struct herd_store *store, herd_cursor cursor)
+{
+    place(store, cursor, LIST_HEAD, 0);
+}
+
+void herd_cursor_to_end(struct herd_store *store, herd_cursor cursor)
+{
+    place(store, cursor, slot_at(store, LIST_HEAD)->prev, store->sequence);
+}
+
+bool herd_cursor_seek_back(struct herd_store *store, herd_cursor cursor, uint64_t sequence,
+                           size_t steps_max)
+{
+    uint32_t before = slot_at(store, cursor)->prev;
+    for (size_t step = 0; step < steps_max; step++) {
+        const struct slot *slot = slot_at(store, before);
+        if (slot->kind == SLOT_HEAD || (slot->kind == SLOT_RECORD && slot->sequence <= sequence)) {
+            place(store, cursor, before, sequence);
+            return true;
+        }
+        before = slot->prev;
+    }
+    place(store, cursor, before, slot_at(store, cursor)->sequence);
+    return false;
+}
