@@ -48,24 +48,34 @@ static inline struct log_field log_ms(const char *key, int64_t ns)
 struct log;
 
 /*
- * Opens a log and starts its writer. `path` is a file to append to, or NULL for stderr. On stderr
- * that is journald's (JOURNAL_STREAM is set) each line begins with `<N>`, sd-daemon's priority;
- * elsewhere with `time=` in RFC 3339 UTC. 0, or a negative HERD_E… with errno set by the call that
- * failed.
+ * Opens a log and starts its writer. `path` is a file to append to (made with mode 0640), or NULL
+ * for stderr. On stderr that is journald's (JOURNAL_STREAM names it) each line begins with `<N>`,
+ * sd-daemon's priority; elsewhere with `time=` in RFC 3339 UTC. 0, or a negative HERD_E… with errno
+ * set by the call that failed.
  */
 int log_open(const char *path, enum log_level level, struct log **out);
 
-/* Opens the file again (log rotation), or another one. On failure the old one stays. */
+/*
+ * Opens the file again (log rotation), or another one; NULL is stderr. Lines that are queued go to
+ * the new one. 0, or HERD_EIO with errno set, and the old one stays.
+ */
 int log_reopen(struct log *log, const char *path);
 
 void log_set_level(struct log *log, enum log_level level);
+
+/* Whether lines of that level are written. A log that is NULL takes none. */
 bool log_enabled(const struct log *log, enum log_level level);
 
 /*
- * Queues one line `level=… server=… group=<group> msg=<message> key=value …`. Never blocks: the
- * queue holds LOG_QUEUE_MAX_BYTES; what does not fit is counted, and the next line that fits is
- * preceded by `msg="lines lost" count=N`. Control bytes, quotes, spaces and bytes >= 0x80 that are
- * not UTF-8 in values are quoted and escaped. May be called from any thread.
+ * Queues one line `level=… server=… group=<group> msg=<message> key=value …`, whatever its level.
+ * Never blocks: the queue holds LOG_QUEUE_MAX_BYTES; what does not fit is counted, and the next
+ * line that fits is preceded by `msg="lines lost" count=N`. So are lines that could not be written
+ * (disk full). A line of more than 16 KiB is cut and ends in `truncated=true`.
+ *
+ * A value is quoted when it is empty, or has a space, `"`, `=`, a backslash, a control character or
+ * a byte that is not UTF-8. Between quotes the escapes are JSON's (`\"`, `\\`, `\n`, `\u001b`), and
+ * `\xff` for a byte that is not UTF-8. Keys are the caller's words and are written as they are.
+ * `fields` ends with a NULL key; NULL is none. May be called from any thread.
  */
 void log_write(struct log *log, enum log_level level, const char *group, const char *message,
                const struct log_field *fields);
@@ -79,14 +89,14 @@ void log_write(struct log *log, enum log_level level, const char *group, const c
 #define LOG_FIELDS(log, level, group, message, ...)                                                \
     log_write((log), (level), (group), (message), (struct log_field[]){__VA_ARGS__})
 
-/* A field that every later line carries (server=Hill); copied. */
+/* A field that every later line carries (server=Hill); copied. 0, or HERD_ETOOLONG (500 bytes). */
 int log_set_server(struct log *log, const char *name);
 
-/* Lines lost so far because the queue was full. */
+/* Lines lost so far, because the queue was full or writing failed. */
 uint64_t log_lost(const struct log *log);
 
-/* Writes out what is queued (waits at most 1 s for a stuck reader), stops the thread, frees. NULL
- * is allowed. */
+/* Writes out what is queued (waits at most 1 s for a stuck reader), stops the thread, frees. No
+ * other thread may use the log any more. NULL is allowed. */
 void log_close(struct log *log);
 
 /* "info" -> LOG_INFO. 0 or HERD_EINVAL. */

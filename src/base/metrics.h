@@ -36,14 +36,17 @@ static inline void metrics_max(struct metrics *metrics, enum metric which, int64
 
 /* The metric's name without the prefix, its unit, its help text: static. */
 const char *metrics_name(enum metric which);
+const char *metrics_unit(enum metric which);
 const char *metrics_help(enum metric which);
 
-/* Appends all of them in Prometheus' text format 0.0.4 with a label server="…". 0 or HERD_ENOMEM.
+/*
+ * Appends all of them in Prometheus' text format 0.0.4 with a label server="…", in the order of the
+ * table. 0, or HERD_ENOMEM with what did fit appended.
  */
 int metrics_write_prometheus(const struct metrics *metrics, const char *server,
                              struct herd_buf *out);
 
-/* Appends the table of docs/metrics.md (Markdown). 0 or HERD_ENOMEM. */
+/* Appends the table of docs/metrics.md (Markdown). 0, or HERD_ENOMEM with what did fit appended. */
 int metrics_write_markdown(struct herd_buf *out);
 
 #endif

@@ -1,0 +1,31 @@
+/* testing.h: what more than one cmocka test needs: assertions on text, folders and files. */
+#ifndef TESTING_H
+#define TESTING_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <herd/buf.h>
+
+/* Fails the test, showing both, unless `part` is somewhere in `text`. */
+void assert_contains(const char *text, const char *part);
+
+/* A new, empty folder; free with testing_remove_folder, which removes what is in it as well. */
+char *testing_make_folder(void);
+void testing_remove_folder(char *take_path);
+
+/* `folder`/`name`; free with free(). */
+char *testing_path(const char *folder, const char *name);
+
+/* The whole file as a C string; free with free(). */
+char *testing_read_file(const char *path);
+void testing_write_file(const char *path, const char *bytes, size_t len);
+
+/* Ends the bytes with NUL and gives them away; free with free(). `buf` is empty afterwards. */
+char *testing_take_text(struct herd_buf *buf);
+
+#endif

@@ -1,0 +1,229 @@
+/* The answer of a places provider, byte for byte. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include <herd/err.h>
+
+#include "places/provider.h"
+
+static void add(struct places_answer *answer, json_t *take_object)
+{
+    assert_non_null(take_object);
+    assert_int_equal(places_answer_add_result(answer, take_object), 0);
+    json_decref(take_object);
+}
+
+static void assert_rendered(const struct places_answer *answer, size_t count, const char *expected)
+{
+    struct herd_buf out = {0};
+    assert_int_equal(places_answer_render(answer, count, &out), 0);
+    assert_int_equal(herd_buf_append(&out, "", 1), 0);
+    assert_string_equal(out.data, expected);
+    herd_buf_free(&out);
+}
+
+static struct places_answer *three_places(void)
+{
+    struct places_answer *answer = places_answer_new(PLACES_OK);
+    assert_int_equal(places_answer_add_attribution(answer, "© <a href=\"https://x/\">X</a>"), 0);
+    assert_int_equal(places_answer_add_attribution(answer, "Y"), 0);
+    add(answer,
+        json_pack("{s:{s:{s:f,s:f}},s:s,s:[s,s]}", "geometry", "location", "lat", 34.06893, "lng",
+                  -118.445127, "name", "Westwood", "types", "locality", "political"));
+    add(answer, json_pack("{s:s,s:[],s:{}}", "name", "Brentwood", "types", "geometry"));
+    add(answer, json_pack("{s:s}", "name", "Bel Air"));
+    return answer;
+}
+
+static void test_whole(void **state)
+{
+    (void)state;
+    struct places_answer *answer = three_places();
+    assert_int_equal(places_answer_count(answer), 3);
+    assert_rendered(answer, PLACES_RESULTS_MAX,
+                    "{\n"
+                    "   \"html_attributions\": [\n"
+                    "      \"© <a href=\\\"https://x/\\\">X</a>\",\n"
+                    "      \"Y\"\n"
+                    "   ],\n"
+                    "   \"results\": [\n"
+                    "      {\n"
+                    "         \"geometry\": {\n"
+                    "            \"location\": {\n"
+                    "               \"lat\": 34.06893,\n"
+                    "               \"lng\": -118.445127\n"
+                    "            }\n"
+                    "         },\n"
+                    "         \"name\": \"Westwood\",\n"
+                    "         \"types\": [\n"
+                    "            \"locality\",\n"
+                    "            \"political\"\n"
+                    "         ]\n"
+                    "      },\n"
+                    "      {\n"
+                    "         \"name\": \"Brentwood\",\n"
+                    "         \"types\": [],\n"
+                    "         \"geometry\": {}\n"
+                    "      },\n"
+                    "      {\n"
+                    "         \"name\": \"Bel Air\"\n"
+                    "      }\n"
+                    "   ],\n"
+                    "   \"status\": \"OK\"\n"
+                    "}\n\n");
+    places_answer_unref(answer);
+}
+
+static void test_count_cuts(void **state)
+{
+    (void)state;
+    struct places_answer *answer = three_places();
+    for (size_t count = 0; count <= 4; count++) {
+        struct herd_buf out = {0};
+        assert_int_equal(places_answer_render(answer, count, &out), 0);
+        json_t *root = json_loadb(out.data, out.len, 0, NULL);
+        assert_non_null(root);
+        json_t *results = json_object_get(root, "results");
+        assert_int_equal(json_array_size(results), count < 3 ? count : 3);
+        const char *const names[] = {"Westwood", "Brentwood", "Bel Air"};
+        for (size_t i = 0; i < json_array_size(results); i++) {
+            json_t *name = json_object_get(json_array_get(results, i), "name");
+            assert_string_equal(json_string_value(name), names[i]);
+        }
+        assert_int_equal(json_array_size(json_object_get(root, "html_attributions")), 2);
+        assert_string_equal(json_string_value(json_object_get(root, "status")), "OK");
+        json_decref(root);
+        herd_buf_free(&out);
+    }
+    places_answer_unref(answer);
+}
+
+static void test_empty(void **state)
+{
+    (void)state;
+    struct places_answer *answer = places_answer_new(PLACES_ZERO_RESULTS);
+    assert_rendered(answer, 20,
+                    "{\n"
+                    "   \"html_attributions\": [],\n"
+                    "   \"results\": [],\n"
+                    "   \"status\": \"ZERO_RESULTS\"\n"
+                    "}\n\n");
+    places_answer_unref(answer);
+}
+
+static void test_error(void **state)
+{
+    (void)state;
+    struct places_answer *answer = places_answer_new(PLACES_REQUEST_DENIED);
+    assert_int_equal(places_answer_set_error(answer, "another"), 0);
+    assert_int_equal(places_answer_set_error(answer, "The \"key\"\n\nis no key."), 0);
+    assert_rendered(answer, 20,
+                    "{\n"
+                    "   \"html_attributions\": [],\n"
+                    "   \"results\": [],\n"
+                    "   \"status\": \"REQUEST_DENIED\",\n"
+                    "   \"error_message\": \"The \\\"key\\\"\\n\\nis no key.\"\n"
+                    "}\n\n");
+    places_answer_unref(answer);
+}
+
+static void test_no_blank_line_inside(void **state)
+{
+    (void)state;
+    struct places_answer *answer = places_answer_new(PLACES_OK);
+    assert_int_equal(places_answer_add_attribution(answer, "a\n\nb"), 0);
+    add(answer, json_pack("{s:s,s:s}", "name", "one\n\ntwo\r\n\r\nthree\n", "a\n\nkey", "\n\n"));
+    struct herd_buf out = {0};
+    assert_int_equal(places_answer_render(answer, 20, &out), 0);
+    assert_memory_equal(out.data + out.len - 3, "}\n\n", 3);
+    assert_ptr_equal(memmem(out.data, out.len, "\n\n", 2), out.data + out.len - 2);
+    assert_null(memchr(out.data, '\r', out.len));
+    herd_buf_free(&out);
+    places_answer_unref(answer);
+}
+
+static void test_text_that_is_not_utf8(void **state)
+{
+    (void)state;
+    struct places_answer *answer = places_answer_new(PLACES_UNKNOWN_ERROR);
+    assert_int_equal(places_answer_set_error(answer, "caf\xe9"), 0);
+    assert_rendered(answer, 20,
+                    "{\n"
+                    "   \"html_attributions\": [],\n"
+                    "   \"results\": [],\n"
+                    "   \"status\": \"UNKNOWN_ERROR\",\n"
+                    "   \"error_message\": \"caf?\"\n"
+                    "}\n\n");
+    places_answer_unref(answer);
+}
+
+static void test_refused_results(void **state)
+{
+    (void)state;
+    struct places_answer *answer = places_answer_new(PLACES_OK);
+    json_t *list = json_array();
+    assert_int_equal(places_answer_add_result(answer, list), HERD_EINVAL);
+    json_decref(list);
+
+    json_t *ring = json_object();
+    json_object_set_new(ring, "inner", json_object());
+    json_object_set(json_object_get(ring, "inner"), "outer", ring);
+    assert_int_equal(places_answer_add_result(answer, ring), HERD_EINVAL);
+    json_object_clear(json_object_get(ring, "inner"));
+    json_decref(ring);
+    assert_int_equal(places_answer_count(answer), 0);
+
+    for (int i = 0; i < PLACES_RESULTS_MAX; i++)
+        add(answer, json_pack("{s:i}", "i", i));
+    json_t *more = json_object();
+    assert_int_equal(places_answer_add_result(answer, more), HERD_EFULL);
+    json_decref(more);
+    assert_int_equal(places_answer_count(answer), PLACES_RESULTS_MAX);
+    places_answer_unref(answer);
+}
+
+static void test_appends_and_is_shared(void **state)
+{
+    (void)state;
+    struct places_answer *answer = places_answer_new(PLACES_ZERO_RESULTS);
+    assert_ptr_equal(places_answer_ref(answer), answer);
+    places_answer_unref(answer);
+    struct herd_buf out = {0};
+    assert_int_equal(herd_buf_append_text(&out, "AT Hill +0.1 kiwi\n"), 0);
+    assert_int_equal(places_answer_render(answer, 20, &out), 0);
+    assert_memory_equal(out.data, "AT Hill +0.1 kiwi\n{\n", 20);
+    assert_int_equal(places_answer_status(answer), PLACES_ZERO_RESULTS);
+    herd_buf_free(&out);
+    places_answer_unref(answer);
+    places_answer_unref(NULL);
+}
+
+static void test_status_names(void **state)
+{
+    (void)state;
+    assert_string_equal(places_status_name(PLACES_OK), "OK");
+    assert_string_equal(places_status_name(PLACES_INVALID_REQUEST), "INVALID_REQUEST");
+    assert_string_equal(places_status_name(PLACES_OVER_QUERY_LIMIT), "OVER_QUERY_LIMIT");
+    assert_string_equal(places_status_name(PLACES_UNKNOWN_ERROR), "UNKNOWN_ERROR");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_count_cuts),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_error),
+        cmocka_unit_test(test_no_blank_line_inside),
+        cmocka_unit_test(test_text_that_is_not_utf8),
+        cmocka_unit_test(test_refused_results),
+        cmocka_unit_test(test_appends_and_is_shared),
+        cmocka_unit_test(test_status_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
