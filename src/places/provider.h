@@ -36,26 +36,36 @@ struct places_query {
 /*
  * An answer: immutable once given to a callback, counted by references so that several askers may
  * share it. Each result is one JSON object rendered once, indented to its place in the answer;
- * cutting to count is then a matter of appending fewer of them.
+ * cutting to count is then a matter of appending fewer of them. One thread at a time: the one that
+ * made it hands it over whole.
  */
 struct places_answer;
 
+/* Never NULL: without memory it is one shared answer, UNKNOWN_ERROR "out of memory". */
 struct places_answer *places_answer_new(enum places_status status);
-/* NULL-safe on out-of-memory: an answer that could not be completed becomes UNKNOWN_ERROR. */
+
+/*
+ * These fill in a new answer. 0, or HERD_ENOMEM: the answer is then UNKNOWN_ERROR "out of memory"
+ * for good, so that a caller may go on and hand it over without looking at every result.
+ * Bytes of `message` and `html` that are not UTF-8 become question marks.
+ */
 int places_answer_set_error(struct places_answer *answer, const char *message);
 int places_answer_add_attribution(struct places_answer *answer, const char *html);
-/* `object` is one result as jansson holds it (struct json_t, borrowed). */
+
+/* `object` is one result as jansson holds it (struct json_t, borrowed). Besides, HERD_EFULL at
+ * PLACES_RESULTS_MAX results and HERD_EINVAL when it is not an object: nothing is added. */
 struct json_t;
 int places_answer_add_result(struct places_answer *answer, const struct json_t *object);
+
 struct places_answer *places_answer_ref(struct places_answer *answer);
-void places_answer_unref(struct places_answer *answer);
+void places_answer_unref(struct places_answer *answer); /* NULL is allowed */
 enum places_status places_answer_status(const struct places_answer *answer);
 size_t places_answer_count(const struct places_answer *answer);
 
 /*
  * Appends the JSON object of protocol.md section 2 (html_attributions, results cut to `count`,
  * status, error_message on errors), indented by 3 spaces, without a blank line inside, ending with
- * LF LF. 0 or HERD_ENOMEM.
+ * LF LF. 0, or HERD_ENOMEM with `out` unchanged.
  */
 int places_answer_render(const struct places_answer *answer, size_t count, struct herd_buf *out);
 
@@ -72,8 +82,15 @@ struct places_options {
     int64_t calls_max;
 };
 
-struct provider;    /* each provider's own struct begins with struct provider_base */
-struct places_call; /* one question under way */
+/* An open provider. Each provider's own struct begins with one. */
+struct provider {
+    const struct provider_type *type;
+};
+
+/* One question under way. Each provider's own struct begins with one. */
+struct places_call {
+    struct provider *provider;
+};
 
 /* Called exactly once for each call, never inside provider_ask; `answer` is owned by the callee
  * (one reference). Never NULL. */

@@ -1,0 +1,234 @@
+#include <assert.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include <jansson.h>
+
+#include <herd/err.h>
+
+#include "places/provider.h"
+
+/* 15 digits give back every decimal that came in with at most 15: 34.06893, not 34.06893000…2. */
+enum { RESULT_FLAGS = JSON_INDENT(3) | JSON_REAL_PRECISION(15) };
+
+static const char element_indent[] = "\n      ";
+
+struct places_answer {
+    size_t references;
+    enum places_status status;
+    bool without_memory;
+    struct herd_buf error;        /* a JSON string, or empty */
+    struct herd_buf attributions; /* the elements of html_attributions, as they are rendered */
+    struct herd_buf results;      /* those of results */
+    size_t count;
+    size_t ends[PLACES_RESULTS_MAX]; /* where in results the first 1, 2, … of them end */
+};
+
+static const struct places_answer answer_without_memory = {.without_memory = true};
+
+const char *places_status_name(enum places_status status)
+{
+    static const char *const names[] = {
+        [PLACES_OK] = "OK",
+        [PLACES_ZERO_RESULTS] = "ZERO_RESULTS",
+        [PLACES_INVALID_REQUEST] = "INVALID_REQUEST",
+        [PLACES_OVER_QUERY_LIMIT] = "OVER_QUERY_LIMIT",
+        [PLACES_REQUEST_DENIED] = "REQUEST_DENIED",
+        [PLACES_UNKNOWN_ERROR] = "UNKNOWN_ERROR",
+    };
+    return names[status];
+}
+
+struct places_answer *places_answer_new(enum places_status status)
+{
+    struct places_answer *answer = calloc(1, sizeof *answer);
+    if (answer == NULL)
+        return (struct places_answer *)(uintptr_t)&answer_without_memory; /* never written to */
+    answer->references = 1;
+    answer->status = status;
+    return answer;
+}
+
+struct places_answer *places_answer_ref(struct places_answer *answer)
+{
+    if (answer != &answer_without_memory)
+        answer->references++;
+    return answer;
+}
+
+void places_answer_unref(struct places_answer *answer)
+{
+    if (answer == NULL || answer == &answer_without_memory)
+        return;
+    assert(answer->references > 0);
+    if (--answer->references > 0)
+        return;
+    herd_buf_free(&answer->error);
+    herd_buf_free(&answer->attributions);
+    herd_buf_free(&answer->results);
+    free(answer);
+}
+
+enum places_status places_answer_status(const struct places_answer *answer)
+{
+    return answer->without_memory ? PLACES_UNKNOWN_ERROR : answer->status;
+}
+
+size_t places_answer_count(const struct places_answer *answer)
+{
+    return answer->without_memory ? 0 : answer->count;
+}
+
+static int lose_memory(struct places_answer *answer)
+{
+    if (answer != &answer_without_memory)
+        answer->without_memory = true;
+    return HERD_ENOMEM;
+}
+
+struct indenter {
+    struct herd_buf *out;
+    bool without_memory;
+};
+
+/* jansson indents from the left margin; within an answer a result stands two levels deep. It
+ * escapes the newlines in strings, so each newline here begins a line. */
+static int on_json(const char *text, size_t len, void *arg)
+{
+    struct indenter *indenter = arg;
+    struct herd_slice rest = herd_slice(text, len);
+    while (rest.len > 0) {
+        const char *newline = memchr(rest.data, '\n', rest.len);
+        size_t before = newline != NULL ? (size_t)(newline - rest.data) : rest.len;
+        int rc = herd_buf_append(indenter->out, rest.data, before);
+        if (rc == 0 && newline != NULL)
+            rc = herd_buf_append_text(indenter->out, element_indent);
+        if (rc < 0) {
+            indenter->without_memory = true;
+            return -1;
+        }
+        size_t taken = before + (newline != NULL);
+        rest = herd_slice(rest.data + taken, rest.len - taken);
+    }
+    return 0;
+}
+
+/* Appends `value` with its lines after the first indented. 0, HERD_ENOMEM or HERD_EINVAL. */
+static int append_json(struct herd_buf *out, const json_t *value, size_t flags)
+{
+    struct indenter indenter = {.out = out};
+    if (json_dump_callback(value, on_json, &indenter, flags) == 0)
+        return 0;
+    return indenter.without_memory ? HERD_ENOMEM : HERD_EINVAL;
+}
+
+static json_t *string_of_ascii(const char *text)
+{
+    size_t len = strlen(text);
+    char *ascii = malloc(len + 1);
+    if (ascii == NULL)
+        return NULL;
+    for (size_t i = 0; i <= len; i++)
+        ascii[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
+    json_t *string = json_stringn(ascii, len);
+    free(ascii);
+    return string;
+}
+
+static int append_text(struct herd_buf *out, const char *text)
+{
+    json_t *string = json_string(text);
+    if (string == NULL)
+        string = string_of_ascii(text);
+    if (string == NULL)
+        return HERD_ENOMEM;
+    int rc = append_json(out, string, JSON_ENCODE_ANY);
+    json_decref(string);
+    return rc < 0 ? HERD_ENOMEM : 0;
+}
+
+int places_answer_set_error(struct places_answer *answer, const char *message)
+{
+    if (answer->without_memory)
+        return HERD_ENOMEM;
+    herd_buf_free(&answer->error);
+    return append_text(&answer->error, message) < 0 ? lose_memory(answer) : 0;
+}
+
+static int begin_element(struct herd_buf *list)
+{
+    int rc = list->len > 0 ? herd_buf_append_text(list, ",") : 0;
+    return rc < 0 ? rc : herd_buf_append_text(list, element_indent);
+}
+
+int places_answer_add_attribution(struct places_answer *answer, const char *html)
+{
+    if (answer->without_memory)
+        return HERD_ENOMEM;
+    int rc = begin_element(&answer->attributions);
+    if (rc == 0)
+        rc = append_text(&answer->attributions, html);
+    return rc < 0 ? lose_memory(answer) : 0;
+}
+
+int places_answer_add_result(struct places_answer *answer, const struct json_t *object)
+{
+    if (answer->without_memory)
+        return HERD_ENOMEM;
+    if (!json_is_object(object))
+        return HERD_EINVAL;
+    if (answer->count == PLACES_RESULTS_MAX)
+        return HERD_EFULL;
+    size_t before = answer->results.len;
+    int rc = begin_element(&answer->results);
+    if (rc == 0)
+        rc = append_json(&answer->results, object, RESULT_FLAGS);
+    if (rc == HERD_ENOMEM)
+        return lose_memory(answer);
+    if (rc < 0) {
+        answer->results.len = before;
+        return rc;
+    }
+    answer->ends[answer->count++] = answer->results.len;
+    return 0;
+}
+
+static struct herd_slice end_of_list(struct herd_slice elements)
+{
+    return herd_slice_of(elements.len > 0 ? "\n   ]" : "]");
+}
+
+int places_answer_render(const struct places_answer *answer, size_t count, struct herd_buf *out)
+{
+    size_t shown = places_answer_count(answer) < count ? places_answer_count(answer) : count;
+    struct herd_slice attributions = herd_buf_slice(&answer->attributions);
+    struct herd_slice results = herd_buf_slice(&answer->results);
+    struct herd_slice error = herd_buf_slice(&answer->error);
+    results.len = shown > 0 ? answer->ends[shown - 1] : 0;
+    if (answer->without_memory) {
+        attributions.len = 0;
+        error = herd_slice_of("\"out of memory\"");
+    }
+    const struct herd_slice parts[] = {
+        herd_slice_of("{\n   \"html_attributions\": ["),
+        attributions,
+        end_of_list(attributions),
+        herd_slice_of(",\n   \"results\": ["),
+        results,
+        end_of_list(results),
+        herd_slice_of(",\n   \"status\": \""),
+        herd_slice_of(places_status_name(places_answer_status(answer))),
+        herd_slice_of(error.len > 0 ? "\",\n   \"error_message\": " : "\""),
+        error,
+        herd_slice_of("\n}\n\n"),
+    };
+    size_t before = out->len;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        int rc = herd_buf_append_slice(out, parts[i]);
+        if (rc < 0) {
+            out->len = before;
+            return rc;
+        }
+    }
+    return 0;
+}
