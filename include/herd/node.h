@@ -57,13 +57,15 @@ int herd_node_add_neighbour(struct herd_node *node, struct herd_now now, const c
  * if there is none. */
 int herd_node_remove_neighbour(struct herd_node *node, struct herd_now now, const char *name);
 
-/* Limits may change while it runs; the name and the seed do not. */
-void herd_node_set_limits(struct herd_node *node, size_t output_max, unsigned pipeline_max);
+/* output_max, pipeline_max and on_line may change while it runs; the other options are left alone.
+ */
+void herd_node_configure(struct herd_node *node, const struct herd_node_options *options);
 
 /* A connection was accepted. `data` is the caller's. 0 or HERD_ENOMEM. It lives until
  * herd_conn_closed. */
 int herd_node_accept(struct herd_node *node, void *data, struct herd_conn **out);
 void *herd_conn_data(const struct herd_conn *conn);
+bool herd_conn_is_link(const struct herd_conn *conn);
 /* The neighbour's name for a link or for a connection that said HELLO, else NULL. */
 const char *herd_conn_peer(const struct herd_conn *conn);
 

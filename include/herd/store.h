@@ -29,6 +29,9 @@ bool herd_store_find(const struct herd_store *store, struct herd_slice client,
  */
 size_t herd_store_count(const struct herd_store *store);
 uint64_t herd_store_sequence(const struct herd_store *store);
+/* The sum of the XXH3 hashes of all records' texts, mod 2^64: equal stores have equal digests. A
+ * sum, so that no two equal terms cancel. */
+uint64_t herd_store_digest(const struct herd_store *store);
 size_t herd_store_bytes(const struct herd_store *store);
 
 /*

@@ -44,6 +44,11 @@ void *herd_conn_data(const struct herd_conn *conn)
     return conn->data;
 }
 
+bool herd_conn_is_link(const struct herd_conn *conn)
+{
+    return conn->link != NULL;
+}
+
 const char *herd_conn_peer(const struct herd_conn *conn)
 {
     return conn->neighbour != NULL ? conn->neighbour->name : NULL;

@@ -190,6 +190,10 @@ void herd_link_dialled(struct herd_conn *conn, struct herd_now now, const char *
 {
     struct link *link = conn->link;
     struct herd_node *node = conn->node;
+    if (link->state == LINK_CLOSING && failure != NULL) {
+        link_closed(link, now, failure); /* it was given up meanwhile */
+        return;
+    }
     if (link->state != LINK_DIALLING)
         return;
     if (failure != NULL) {

@@ -119,10 +119,12 @@ void herd_node_free(struct herd_node *node)
     free(node);
 }
 
-void herd_node_set_limits(struct herd_node *node, size_t output_max, unsigned pipeline_max)
+void herd_node_configure(struct herd_node *node, const struct herd_node_options *options)
 {
-    node->options.output_max = output_max;
-    node->options.pipeline_max = pipeline_max;
+    node->options.output_max = options->output_max;
+    node->options.pipeline_max = options->pipeline_max;
+    node->options.on_line = options->on_line;
+    node->options.on_line_arg = options->on_line_arg;
 }
 
 struct neighbour *node_neighbour(const struct herd_node *node, struct herd_slice name)

@@ -31,6 +31,7 @@ struct slot {
     char *text;          /* record: canonical, text_len bytes */
     int64_t order_ns;    /* record: herd_record_order_ns */
     uint64_t sequence;   /* record: its own; cursor: of the last record read */
+    uint64_t hash;       /* record: of its text, as it counts in the digest */
     uint32_t prev, next; /* in the list; next also in the list of free slots */
     uint32_t source;
     uint32_t tag; /* record: of its client's hash, for removal */
@@ -48,6 +49,7 @@ struct herd_store {
     uint32_t free_slots; /* LIST_HEAD: none */
     uint32_t clients;
     uint64_t sequence;
+    uint64_t digest;
     uint64_t seed;
     int64_t max_skew_ns;
 };
@@ -216,6 +218,9 @@ static void fill(struct herd_store *store, uint32_t index, const struct herd_rec
     slot->origin_len = (uint16_t)record->origin.len;
     slot->text_len = (uint16_t)herd_record_text_len(record);
     herd_record_write_text(record, slot->text);
+    store->digest -= slot->hash;
+    slot->hash = XXH3_64bits(slot->text, slot->text_len);
+    store->digest += slot->hash;
     link_after(store, slot_at(store, LIST_HEAD)->prev, index);
 }
 
@@ -286,6 +291,11 @@ size_t herd_store_count(const struct herd_store *store)
 uint64_t herd_store_sequence(const struct herd_store *store)
 {
     return store->sequence;
+}
+
+uint64_t herd_store_digest(const struct herd_store *store)
+{
+    return store->digest;
 }
 
 size_t herd_store_bytes(const struct herd_store *store)
