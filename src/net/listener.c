@@ -1,0 +1,96 @@
+/* Sockets that listen. Each connection they take becomes a session. */
+#include <stdlib.h>
+
+#include <herd/err.h>
+
+#include "net/room.h"
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct listener *listener = handle->data;
+    struct net *net = listener->net;
+    free(listener);
+    net->listener_count--;
+    net_check_stopped(net);
+}
+
+static void on_connection(uv_stream_t *stream, int status)
+{
+    struct listener *listener = stream->data;
+    struct net *net = listener->net;
+    if (status == 0)
+        session_accept(net, stream);
+    else
+        LOG(net->options.log, LOG_WARNING, "net", "a connection could not be accepted",
+            log_text("reason", uv_strerror(status)));
+}
+
+static int resolve(struct net *net, const char *host, uint16_t port, struct sockaddr_storage *out)
+{
+    if (net_numeric_address(host, port, out) == 0)
+        return 0;
+    uv_getaddrinfo_t request;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    int rc = uv_getaddrinfo(net->options.loop, &request, NULL, host, NULL, &hints);
+    if (rc < 0)
+        return rc;
+    memcpy(out, request.addrinfo->ai_addr, request.addrinfo->ai_addrlen);
+    if (out->ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)out)->sin6_port = htons(port);
+    else
+        ((struct sockaddr_in *)out)->sin_port = htons(port);
+    uv_freeaddrinfo(request.addrinfo);
+    return 0;
+}
+
+static int bind_and_listen(struct listener *listener, const struct sockaddr_storage *address)
+{
+    int rc = uv_tcp_bind(&listener->tcp, (const struct sockaddr *)address, 0);
+    if (rc == 0)
+        rc = uv_listen((uv_stream_t *)&listener->tcp, LISTEN_BACKLOG, on_connection);
+    return rc;
+}
+
+static uint16_t port_of(const struct listener *listener)
+{
+    struct sockaddr_storage address = {0};
+    int len = sizeof(address);
+    if (uv_tcp_getsockname(&listener->tcp, (struct sockaddr *)&address, &len) < 0)
+        return 0;
+    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+                                               : ((struct sockaddr_in *)&address)->sin_port);
+}
+
+int net_listen(struct net *net, const char *host, uint16_t port, uint16_t *out_port,
+               struct herd_buf *error)
+{
+    struct sockaddr_storage address = {0};
+    if (net->listener_count == NET_LISTENERS_MAX)
+        return HERD_EFULL;
+    int rc = resolve(net, host, port, &address);
+    struct listener *listener = rc == 0 ? calloc(1, sizeof(*listener)) : NULL;
+    if (rc == 0 && listener == NULL)
+        return HERD_ENOMEM;
+    if (rc == 0) {
+        listener->net = net;
+        listener->tcp.data = listener;
+        uv_tcp_init(net->options.loop, &listener->tcp);
+        net->listeners[net->listener_count++] = listener;
+        rc = bind_and_listen(listener, &address);
+    }
+    if (rc < 0) {
+        herd_buf_printf(error, "listen on %s:%u: %s", host, (unsigned)port, uv_strerror(rc));
+        if (rc == UV_EADDRINUSE)
+            herd_buf_append_text(error, " (does this server run already?)");
+        return HERD_EIO;
+    }
+    if (out_port != NULL)
+        *out_port = port_of(listener);
+    return 0;
+}
+
+void listeners_close(struct net *net)
+{
+    for (size_t i = 0; i < net->listener_count; i++)
+        uv_close((uv_handle_t *)&net->listeners[i]->tcp, on_closed);
+}

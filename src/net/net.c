@@ -1,0 +1,226 @@
+/*
+ * Once a turn, behind the poll for what came in and before it for what timers did, all effects of
+ * the node are carried out: first what goes to neighbours, then the answers to clients, each
+ * connection's in one write.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <herd/err.h>
+#include <herd/posix_time.h>
+
+#include "net/room.h"
+
+struct herd_now net_now(void)
+{
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    return (struct herd_now){(int64_t)wall.tv_sec * HERD_NS_PER_S + wall.tv_nsec,
+                             (int64_t)uv_hrtime()};
+}
+
+int net_numeric_address(const char *host, uint16_t port, struct sockaddr_storage *out)
+{
+    if (uv_ip4_addr(host, port, (struct sockaddr_in *)out) == 0)
+        return 0;
+    return uv_ip6_addr(host, port, (struct sockaddr_in6 *)out);
+}
+
+void carrier_data(struct stream *stream, const char *data, size_t len)
+{
+    herd_conn_receive(((struct carrier *)stream)->conn, net_now(), data, len);
+}
+
+void carrier_end(struct stream *stream)
+{
+    herd_conn_end(((struct carrier *)stream)->conn, net_now());
+}
+
+void carrier_wrote(struct stream *stream, size_t len)
+{
+    struct carrier *carrier = (struct carrier *)stream;
+    if (carrier->conn != NULL)
+        herd_conn_wrote(carrier->conn, net_now(), len);
+}
+
+void carrier_recycle(struct stream *stream, struct herd_buf *take_buf)
+{
+    herd_node_recycle(((struct carrier *)stream)->net->options.node, take_buf);
+}
+
+static struct carrier *carrier_of(struct herd_conn *conn)
+{
+    return herd_conn_is_link(conn) ? peer_carrier(conn) : herd_conn_data(conn);
+}
+
+static void carry_out(struct net *net, struct herd_effect *effect)
+{
+    struct carrier *carrier;
+    switch (effect->kind) {
+    case HERD_EFFECT_DIAL:
+        peer_dial(effect->conn);
+        return;
+    case HERD_EFFECT_PLACES:
+    case HERD_EFFECT_NOTICE:
+        net->options.effect(net->options.arg, effect);
+        return;
+    case HERD_EFFECT_WRITE:
+    case HERD_EFFECT_READ:
+    case HERD_EFFECT_CLOSE:
+        break;
+    }
+    carrier = carrier_of(effect->conn);
+    if (effect->kind == HERD_EFFECT_WRITE)
+        stream_write(&carrier->stream, &effect->output);
+    else if (effect->kind == HERD_EFFECT_READ)
+        stream_read(&carrier->stream, effect->read);
+    else if (herd_conn_is_link(effect->conn))
+        peer_close(effect->conn, effect->abort);
+    else
+        stream_close(&carrier->stream, effect->abort, carrier->stream.reason);
+}
+
+static void on_wakeup(uv_timer_t *timer)
+{
+    struct net *net = timer->data;
+    herd_node_tick(net->options.node, net_now());
+}
+
+static void set_wakeup(struct net *net)
+{
+    int64_t at_ns = herd_node_wakeup(net->options.node);
+    if (at_ns == INT64_MAX) {
+        uv_timer_stop(&net->wakeup);
+        return;
+    }
+    int64_t now_ns = (int64_t)uv_hrtime();
+    int64_t delay_ms = at_ns > now_ns ? (at_ns - now_ns + HERD_NS_PER_MS - 1) / HERD_NS_PER_MS : 0;
+    /* The loop's clock stands since the turn began; the timer counts from it. */
+    uv_update_time(net->options.loop);
+    uv_timer_start(&net->wakeup, on_wakeup, (uint64_t)delay_ms, 0);
+}
+
+static void flush(struct net *net)
+{
+    struct herd_effect effect;
+    struct metrics *metrics = net->options.metrics;
+    struct herd_now now = net_now();
+    while (herd_node_effect(net->options.node, now, &effect))
+        carry_out(net, &effect);
+    metrics->value[METRIC_bytes_received_total] = (int64_t)net->streams.bytes_received;
+    metrics->value[METRIC_bytes_sent_total] = (int64_t)net->streams.bytes_sent;
+}
+
+static void on_check(uv_check_t *check)
+{
+    flush(check->data);
+}
+
+/* The end of a turn: from here the loop sleeps until something happens. */
+static void measure_turn(struct net *net)
+{
+    int64_t now_ns = (int64_t)uv_hrtime();
+    uint64_t idle_ns = uv_metrics_idle_time(net->options.loop);
+    if (net->turn_began_ns > 0) {
+        int64_t turn_ns = now_ns - net->turn_began_ns - (int64_t)(idle_ns - net->turn_idle_ns);
+        metrics_max(net->options.metrics, METRIC_loop_turn_max_ns, turn_ns);
+        metrics_add(net->options.metrics, METRIC_loop_turns_total, 1);
+    }
+    net->turn_began_ns = now_ns;
+    net->turn_idle_ns = idle_ns;
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct net *net = prepare->data;
+    flush(net);
+    set_wakeup(net);
+    measure_turn(net);
+}
+
+int net_new(const struct net_options *options, struct net **out)
+{
+    struct net *net = calloc(1, sizeof(*net));
+    if (net == NULL)
+        return HERD_ENOMEM;
+    net->options = *options;
+    int rc = stream_loop_init(&net->streams, options->loop);
+    if (rc < 0) {
+        free(net);
+        return rc;
+    }
+    uv_loop_configure(options->loop, UV_METRICS_IDLE_TIME);
+    uv_prepare_init(options->loop, &net->prepare);
+    uv_check_init(options->loop, &net->check);
+    uv_timer_init(options->loop, &net->wakeup);
+    uv_timer_init(options->loop, &net->deadline);
+    net->prepare.data = net->check.data = net->wakeup.data = net->deadline.data = net;
+    uv_prepare_start(&net->prepare, on_prepare);
+    uv_check_start(&net->check, on_check);
+    /* The hooks alone do not keep the loop running. */
+    uv_unref((uv_handle_t *)&net->prepare);
+    uv_unref((uv_handle_t *)&net->check);
+    *out = net;
+    return 0;
+}
+
+void net_set_connections_max(struct net *net, size_t connections_max)
+{
+    net->options.connections_max = connections_max;
+}
+
+static bool is_open(const struct net *net)
+{
+    return net->sessions != NULL || net->listener_count > 0 || peers_connected(net);
+}
+
+void net_check_stopped(struct net *net)
+{
+    if (net->stopped == NULL || is_open(net))
+        return;
+    void (*stopped)(void *arg) = net->stopped;
+    net->stopped = NULL;
+    uv_timer_stop(&net->deadline);
+    stopped(net->stopped_arg);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    struct net *net = timer->data;
+    if (is_open(net))
+        LOG(net->options.log, LOG_WARNING, "net", "stopping late: what is still open is cut off",
+            log_int("connections", (int64_t)net->connections));
+    sessions_abort(net);
+    peers_abort(net);
+    net_check_stopped(net);
+}
+
+void net_stop(struct net *net, void (*stopped)(void *arg), void *arg)
+{
+    assert(net->stopped == NULL);
+    net->stopped = stopped;
+    net->stopped_arg = arg;
+    listeners_close(net);
+    herd_node_stop(net->options.node, net_now());
+    uv_timer_start(&net->deadline, on_deadline, is_open(net) ? NET_STOP_MS : 0, 0);
+}
+
+static void on_hook_closed(uv_handle_t *handle)
+{
+    struct net *net = handle->data;
+    if (--net->handles == 0)
+        free(net);
+}
+
+void net_free(struct net *net)
+{
+    uv_handle_t *hooks[] = {(uv_handle_t *)&net->prepare, (uv_handle_t *)&net->check,
+                            (uv_handle_t *)&net->wakeup, (uv_handle_t *)&net->deadline};
+    assert(net->sessions == NULL && net->listener_count == 0);
+    peers_free(net);
+    stream_loop_close(&net->streams);
+    net->handles = sizeof(hooks) / sizeof(hooks[0]);
+    for (int i = 0; i < (int)(sizeof(hooks) / sizeof(hooks[0])); i++)
+        uv_close(hooks[i], on_hook_closed);
+}

@@ -1,0 +1,57 @@
+/* net.h: carries a node's bytes: listeners, accepted connections, the dialled links, and the node's
+ * effects once a turn. */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include <uv.h>
+
+#include <herd/node.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+
+struct net;
+
+struct net_options {
+    uv_loop_t *loop;
+    struct herd_node *node; /* borrowed; outlives the net */
+    struct log *log;
+    struct metrics *metrics;
+    size_t connections_max;
+    /* Effects that are not the net's: PLACES and NOTICE. */
+    void (*effect)(void *arg, const struct herd_effect *effect);
+    void *arg;
+};
+
+/* Hooks into the loop. 0, HERD_ENOMEM or HERD_EIO. */
+int net_new(const struct net_options *options, struct net **out);
+
+/*
+ * Listens on host:port (a number, or a name, which blocks: only before the loop runs). 0, or
+ * HERD_EIO with a sentence appended to `error`. *out_port (may be NULL) is the port, also when 0
+ * was asked for.
+ */
+int net_listen(struct net *net, const char *host, uint16_t port, uint16_t *out_port,
+               struct herd_buf *error);
+
+/* An edge: the node gets a neighbour, whose link is dialled at this address. 0, HERD_EEXISTS,
+ * HERD_ENOMEM. Copied. */
+int net_add_peer(struct net *net, const char *name, const char *host, uint16_t port);
+/* 0 or HERD_ENOTFOUND. */
+int net_remove_peer(struct net *net, const char *name);
+
+void net_set_connections_max(struct net *net, size_t connections_max);
+
+/* The time as the node's events want it. */
+struct herd_now net_now(void);
+
+/* Stops listening, answers what was received, closes; `stopped` runs once nothing is open, at the
+ * latest after NET_STOP_MS. */
+void net_stop(struct net *net, void (*stopped)(void *arg), void *arg);
+
+/* After `stopped`: unhooks from the loop, frees once the handles are closed. */
+void net_free(struct net *net);
+
+enum { NET_STOP_MS = 4000 };
+
+#endif

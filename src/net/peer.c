@@ -1,0 +1,302 @@
+/*
+ * The dialled end of a link. DIAL -> resolve -> connect -> herd_link_dialled -> as any stream ->
+ * herd_conn_closed. A name may have several addresses: each is tried before the attempt has failed.
+ * The stream is new at each attempt; the peer and its link stay.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <herd/err.h>
+
+#include "net/room.h"
+
+enum { KEEPALIVE_S = 10 };
+
+/* One attempt: its stream lives until its close callback, perhaps longer than the peer. */
+struct attempt {
+    struct carrier carrier;
+    struct peer *peer; /* NULL once the link has let go of it */
+    uv_getaddrinfo_t resolve;
+    uv_connect_t connect;
+    struct addrinfo *addresses, *next_address;
+    bool resolving;
+    bool up;     /* the node was told that it is connected */
+    bool asked;  /* to close, by the node */
+    bool failed; /* to connect; another address may follow */
+    bool closed; /* the stream, while the name was still being resolved */
+};
+
+struct peer {
+    struct net *net;
+    struct herd_conn *conn;
+    struct attempt *attempt;
+    char *name, *host;
+    uint16_t port;
+    bool removed;
+    struct peer *next;
+};
+
+static void start_connect(struct attempt *attempt, const struct sockaddr *address);
+
+static void free_attempt(struct attempt *attempt)
+{
+    uv_freeaddrinfo(attempt->addresses);
+    free(attempt);
+}
+
+static void free_peer(struct peer *peer)
+{
+    struct peer **at = &peer->net->peers;
+    while (*at != peer)
+        at = &(*at)->next;
+    *at = peer->next;
+    free(peer->name);
+    free(peer->host);
+    free(peer);
+}
+
+/* The attempt is over. What the node hears depends on how far it came. */
+static void end_attempt(struct attempt *attempt, const char *reason)
+{
+    struct peer *peer = attempt->peer;
+    struct net *net = attempt->carrier.net;
+    bool up = attempt->up;
+    bool asked = attempt->asked;
+    free_attempt(attempt);
+    if (peer != NULL) {
+        bool removed = peer->removed;
+        struct herd_conn *conn = peer->conn;
+        peer->attempt = NULL;
+        if (removed)
+            free_peer(peer);
+        if (up || asked)
+            herd_conn_closed(conn, net_now(), reason);
+        else
+            herd_link_dialled(conn, net_now(), reason);
+    }
+    net_check_stopped(net);
+}
+
+static struct attempt *new_attempt(struct peer *peer);
+
+/* A connection that failed leaves a socket that is of no more use, so the next address gets a new
+ * one. */
+static bool try_next_address(struct attempt *attempt)
+{
+    struct peer *peer = attempt->peer;
+    struct addrinfo *next = attempt->next_address != NULL ? attempt->next_address->ai_next : NULL;
+    if (peer == NULL || next == NULL || !attempt->failed || attempt->asked)
+        return false;
+    struct attempt *another = new_attempt(peer);
+    if (another == NULL)
+        return false;
+    another->addresses = attempt->addresses;
+    another->next_address = next;
+    attempt->addresses = NULL;
+    peer->attempt = another;
+    free_attempt(attempt);
+    start_connect(another, next->ai_addr);
+    return true;
+}
+
+static void on_closed(struct stream *stream, const char *reason)
+{
+    struct attempt *attempt = (struct attempt *)stream;
+    if (attempt->resolving) {
+        attempt->closed = true; /* on_resolved goes on */
+        return;
+    }
+    if (!try_next_address(attempt))
+        end_attempt(attempt, reason);
+}
+
+static void on_end(struct stream *stream)
+{
+    stream->reason = "closed by the neighbour";
+    carrier_end(stream);
+}
+
+static const struct stream_events events = {
+    .data = carrier_data,
+    .end = on_end,
+    .wrote = carrier_wrote,
+    .recycle = carrier_recycle,
+    .closed = on_closed,
+};
+
+static void on_connected(uv_connect_t *req, int status)
+{
+    struct attempt *attempt = req->data;
+    struct stream *stream = &attempt->carrier.stream;
+    if (stream->closing)
+        return;
+    if (status < 0) {
+        attempt->failed = true;
+        stream_close(stream, true, uv_strerror(status));
+        return;
+    }
+    attempt->up = true;
+    uv_tcp_nodelay(&stream->tcp, 1);
+    uv_tcp_keepalive(&stream->tcp, 1, KEEPALIVE_S);
+    stream_read(stream, true);
+    herd_link_dialled(attempt->peer->conn, net_now(), NULL);
+}
+
+static void start_connect(struct attempt *attempt, const struct sockaddr *address)
+{
+    struct stream *stream = &attempt->carrier.stream;
+    attempt->connect.data = attempt;
+    int rc = uv_tcp_connect(&attempt->connect, &stream->tcp, address, on_connected);
+    if (rc < 0) {
+        attempt->failed = true;
+        stream_close(stream, true, uv_strerror(rc));
+    }
+}
+
+static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *addresses)
+{
+    struct attempt *attempt = req->data;
+    struct stream *stream = &attempt->carrier.stream;
+    attempt->resolving = false;
+    attempt->addresses = addresses;
+    if (attempt->closed) {
+        end_attempt(attempt, stream->reason);
+        return;
+    }
+    if (stream->closing)
+        return;
+    if (status < 0) {
+        attempt->failed = true;
+        stream_close(stream, true, uv_strerror(status));
+        return;
+    }
+    attempt->next_address = addresses;
+    start_connect(attempt, addresses->ai_addr);
+}
+
+static void start_resolve(struct attempt *attempt)
+{
+    const struct peer *peer = attempt->peer;
+    char service[8];
+    snprintf(service, sizeof(service), "%u", (unsigned)peer->port);
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    attempt->resolve.data = attempt;
+    int rc = uv_getaddrinfo(peer->net->options.loop, &attempt->resolve, on_resolved, peer->host,
+                            service, &hints);
+    attempt->resolving = rc == 0;
+    if (rc < 0) {
+        attempt->failed = true;
+        stream_close(&attempt->carrier.stream, true, uv_strerror(rc));
+    }
+}
+
+static struct attempt *new_attempt(struct peer *peer)
+{
+    struct attempt *attempt = calloc(1, sizeof(*attempt));
+    if (attempt == NULL)
+        return NULL;
+    if (stream_init(&attempt->carrier.stream, &peer->net->streams, &events) < 0) {
+        free(attempt);
+        return NULL;
+    }
+    attempt->carrier.net = peer->net;
+    attempt->carrier.conn = peer->conn;
+    attempt->peer = peer;
+    return attempt;
+}
+
+void peer_dial(struct herd_conn *conn)
+{
+    struct peer *peer = herd_conn_data(conn);
+    struct sockaddr_storage address;
+    peer->conn = conn;
+    peer->attempt = new_attempt(peer);
+    if (peer->attempt == NULL) {
+        herd_link_dialled(conn, net_now(), "out of memory");
+        return;
+    }
+    if (net_numeric_address(peer->host, peer->port, &address) == 0)
+        start_connect(peer->attempt, (const struct sockaddr *)&address);
+    else
+        start_resolve(peer->attempt);
+}
+
+struct carrier *peer_carrier(struct herd_conn *conn)
+{
+    struct peer *peer = herd_conn_data(conn);
+    return peer->attempt != NULL ? &peer->attempt->carrier : NULL;
+}
+
+void peer_close(struct herd_conn *conn, bool abort)
+{
+    struct peer *peer = herd_conn_data(conn);
+    struct stream *stream = &peer->attempt->carrier.stream;
+    peer->attempt->asked = true;
+    stream_close(stream, abort || !peer->attempt->up, stream->reason);
+}
+
+static struct peer *find_peer(const struct net *net, const char *name)
+{
+    struct peer *peer = net->peers;
+    while (peer != NULL && (peer->removed || strcmp(peer->name, name) != 0))
+        peer = peer->next;
+    return peer;
+}
+
+int net_add_peer(struct net *net, const char *name, const char *host, uint16_t port)
+{
+    struct peer *peer = calloc(1, sizeof(*peer));
+    if (peer == NULL)
+        return HERD_ENOMEM;
+    peer->net = net;
+    peer->port = port;
+    peer->name = strdup(name);
+    peer->host = strdup(host);
+    peer->next = net->peers;
+    net->peers = peer;
+    int rc = HERD_ENOMEM;
+    if (peer->name != NULL && peer->host != NULL)
+        rc = herd_node_add_neighbour(net->options.node, net_now(), name, peer);
+    if (rc < 0)
+        free_peer(peer);
+    return rc;
+}
+
+int net_remove_peer(struct net *net, const char *name)
+{
+    struct peer *peer = find_peer(net, name);
+    if (peer == NULL)
+        return HERD_ENOTFOUND;
+    peer->removed = true;
+    bool dialled = peer->attempt != NULL;
+    int rc = herd_node_remove_neighbour(net->options.node, net_now(), name);
+    if (!dialled)
+        free_peer(peer);
+    return rc;
+}
+
+bool peers_connected(const struct net *net)
+{
+    const struct peer *peer = net->peers;
+    while (peer != NULL && peer->attempt == NULL)
+        peer = peer->next;
+    return peer != NULL;
+}
+
+void peers_abort(struct net *net)
+{
+    struct peer *next;
+    for (struct peer *peer = net->peers; peer != NULL; peer = next) {
+        next = peer->next;
+        if (peer->attempt == NULL)
+            continue;
+        peer->attempt->asked = true;
+        stream_close(&peer->attempt->carrier.stream, true, "the server stops");
+    }
+}
+
+void peers_free(struct net *net)
+{
+    while (net->peers != NULL)
+        free_peer(net->peers);
+}

@@ -1,0 +1,74 @@
+/* room.h: what the modules of net share. */
+#ifndef NET_ROOM_H
+#define NET_ROOM_H
+
+#include "net/net.h"
+#include "net/stream.h"
+
+enum { NET_LISTENERS_MAX = 16, LISTEN_BACKLOG = 1024 };
+
+struct listener {
+    uv_tcp_t tcp;
+    struct net *net;
+};
+
+struct session;
+struct peer;
+
+/* What the driver of a connection, a session or a peer, does with the node's effects. */
+struct carrier {
+    struct stream stream;
+    struct net *net;
+    struct herd_conn *conn;
+};
+
+struct net {
+    struct net_options options;
+    struct stream_loop streams;
+    uv_prepare_t prepare;
+    uv_check_t check;
+    uv_timer_t wakeup, deadline;
+    struct listener *listeners[NET_LISTENERS_MAX];
+    size_t listener_count;
+    size_t connections; /* sessions */
+    struct session *sessions;
+    struct peer *peers;
+    int64_t turn_began_ns;
+    uint64_t turn_idle_ns;
+    int handles; /* own ones, still open */
+    void (*stopped)(void *arg);
+    void *stopped_arg;
+};
+
+/* The stream's events, but for `closed`, go to the node. */
+void carrier_data(struct stream *stream, const char *data, size_t len);
+void carrier_end(struct stream *stream);
+void carrier_wrote(struct stream *stream, size_t len);
+void carrier_recycle(struct stream *stream, struct herd_buf *take_buf);
+
+/* Takes over a connection from a listener. */
+void session_accept(struct net *net, uv_stream_t *listener);
+/* Closes all of them at once. */
+void sessions_abort(struct net *net);
+
+/* Effect DIAL. */
+void peer_dial(struct herd_conn *conn);
+/* What carries a link's connection; it has one from DIAL until herd_conn_closed or a failed
+ * herd_link_dialled. */
+struct carrier *peer_carrier(struct herd_conn *conn);
+/* Effect CLOSE. */
+void peer_close(struct herd_conn *conn, bool abort);
+bool peers_connected(const struct net *net);
+/* Closes all connections at once. */
+void peers_abort(struct net *net);
+void peers_free(struct net *net);
+
+void listeners_close(struct net *net);
+
+/* The address a numeric host and a port make. 0 or UV_EINVAL. */
+int net_numeric_address(const char *host, uint16_t port, struct sockaddr_storage *out);
+
+/* Runs `stopped` if the net is stopping and nothing is open. */
+void net_check_stopped(struct net *net);
+
+#endif

@@ -1,0 +1,232 @@
+/*
+ * stream_read -> data … -> end -> stream_write -> wrote -> stream_close -> (shutdown, drain) ->
+ * closed. A read or write that fails closes the stream: `closed` tells why.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include <herd/err.h>
+
+#include "net/stream.h"
+
+enum { LINGER_STEP_MS = 250 };
+
+/* What the socket did not take at once. */
+struct pending_write {
+    uv_write_t req;
+    struct herd_buf buf;
+    size_t sent; /* before */
+};
+
+static struct stream *stream_of(void *handle)
+{
+    return (struct stream *)handle; /* tcp is the first member */
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct stream *stream = stream_of(handle);
+    stream->events->closed(stream, stream->reason);
+}
+
+static void leave_closing(struct stream *stream)
+{
+    struct stream_loop *shared = stream->shared;
+    if (stream->prev != NULL)
+        stream->prev->next = stream->next;
+    else if (shared->closing == stream)
+        shared->closing = stream->next;
+    if (stream->next != NULL)
+        stream->next->prev = stream->prev;
+    stream->next = stream->prev = NULL;
+    if (shared->closing == NULL)
+        uv_timer_stop(&shared->linger);
+}
+
+static void finish(struct stream *stream)
+{
+    if (uv_is_closing((uv_handle_t *)&stream->tcp))
+        return;
+    leave_closing(stream);
+    uv_close((uv_handle_t *)&stream->tcp, on_closed);
+}
+
+static void on_linger(uv_timer_t *timer)
+{
+    struct stream_loop *shared = timer->data;
+    uint32_t now = (uint32_t)uv_now(timer->loop);
+    struct stream *next;
+    for (struct stream *stream = shared->closing; stream != NULL; stream = next) {
+        next = stream->next;
+        if ((int32_t)(now - stream->deadline_ms) >= 0)
+            finish(stream);
+    }
+}
+
+int stream_loop_init(struct stream_loop *shared, uv_loop_t *loop)
+{
+    *shared = (struct stream_loop){.loop = loop};
+    shared->input = malloc(STREAM_INPUT_BYTES);
+    if (shared->input == NULL)
+        return HERD_ENOMEM;
+    uv_timer_init(loop, &shared->linger);
+    shared->linger.data = shared;
+    return 0;
+}
+
+void stream_loop_close(struct stream_loop *shared)
+{
+    assert(shared->closing == NULL);
+    uv_close((uv_handle_t *)&shared->linger, NULL);
+    free(shared->input);
+    shared->input = NULL;
+}
+
+int stream_init(struct stream *stream, struct stream_loop *shared,
+                const struct stream_events *events)
+{
+    *stream = (struct stream){.shared = shared, .events = events, .reason = "closed"};
+    return uv_tcp_init(shared->loop, &stream->tcp) == 0 ? 0 : HERD_EIO;
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    (void)suggested;
+    *buf = uv_buf_init(stream_of(handle)->shared->input, STREAM_INPUT_BYTES);
+}
+
+static void on_read(uv_stream_t *tcp, ssize_t len, const uv_buf_t *buf)
+{
+    struct stream *stream = stream_of(tcp);
+    if (len > 0) {
+        stream->shared->bytes_received += (uint64_t)len;
+        if (!stream->closing)
+            stream->events->data(stream, buf->base, (size_t)len);
+        return;
+    }
+    if (len == 0)
+        return;
+    uv_read_stop(tcp);
+    stream->ended = true;
+    if (len != UV_EOF)
+        stream_close(stream, true, uv_strerror((int)len));
+    else if (!stream->closing)
+        stream->events->end(stream);
+    else if (stream->shut)
+        finish(stream);
+}
+
+void stream_read(struct stream *stream, bool on)
+{
+    if (stream->closing || stream->ended || on == stream->reading)
+        return;
+    stream->reading = on;
+    if (!on) {
+        uv_read_stop((uv_stream_t *)&stream->tcp);
+        return;
+    }
+    int rc = uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
+    if (rc < 0)
+        stream_close(stream, true, uv_strerror(rc));
+}
+
+static void on_write(uv_write_t *req, int status)
+{
+    struct pending_write *write = req->data;
+    struct stream *stream = stream_of(req->handle);
+    size_t len = write->buf.len - write->sent;
+    struct herd_buf buf = write->buf;
+    free(write);
+    stream->events->recycle(stream, &buf);
+    if (status == 0) {
+        stream->shared->bytes_sent += len;
+        if (!uv_is_closing((uv_handle_t *)&stream->tcp))
+            stream->events->wrote(stream, len);
+    } else if (status != UV_ECANCELED) {
+        stream_close(stream, true, uv_strerror(status));
+    }
+}
+
+/* What uv_try_write left over waits for the socket. */
+static int write_rest(struct stream *stream, struct herd_buf *take_buf, size_t sent)
+{
+    struct pending_write *write = malloc(sizeof(*write));
+    if (write == NULL)
+        return UV_ENOMEM;
+    *write = (struct pending_write){.buf = *take_buf, .sent = sent};
+    write->req.data = write;
+    uv_buf_t rest = uv_buf_init(write->buf.data + sent, (unsigned)(write->buf.len - sent));
+    int rc = uv_write(&write->req, (uv_stream_t *)&stream->tcp, &rest, 1, on_write);
+    if (rc < 0)
+        free(write);
+    return rc;
+}
+
+void stream_write(struct stream *stream, struct herd_buf *take_buf)
+{
+    if (stream->closing) {
+        stream->events->recycle(stream, take_buf);
+        return;
+    }
+    uv_buf_t all = uv_buf_init(take_buf->data, (unsigned)take_buf->len);
+    int rc = uv_try_write((uv_stream_t *)&stream->tcp, &all, 1);
+    size_t sent = rc > 0 ? (size_t)rc : 0;
+    stream->shared->bytes_sent += sent;
+    if (rc == UV_EAGAIN || (rc >= 0 && sent < take_buf->len)) {
+        rc = write_rest(stream, take_buf, sent);
+        if (rc == 0)
+            *take_buf = (struct herd_buf){0};
+    }
+    stream->events->recycle(stream, take_buf);
+    if (sent > 0)
+        stream->events->wrote(stream, sent);
+    if (rc < 0)
+        stream_close(stream, true, uv_strerror(rc));
+}
+
+static void on_shutdown(uv_shutdown_t *req, int status)
+{
+    struct stream *stream = stream_of(req->handle);
+    free(req);
+    stream->shut = true;
+    if (status != 0 || stream->ended)
+        finish(stream);
+}
+
+/* Sends what was written, then FIN; whatever comes in is dropped until the other side closes too.
+ */
+static int begin_linger(struct stream *stream)
+{
+    uv_shutdown_t *req = malloc(sizeof(*req));
+    if (req == NULL)
+        return UV_ENOMEM;
+    int rc = uv_shutdown(req, (uv_stream_t *)&stream->tcp, on_shutdown);
+    if (rc < 0) {
+        free(req);
+        return rc;
+    }
+    struct stream_loop *shared = stream->shared;
+    stream->deadline_ms = (uint32_t)uv_now(shared->loop) + STREAM_LINGER_MS;
+    stream->next = shared->closing;
+    if (stream->next != NULL)
+        stream->next->prev = stream;
+    shared->closing = stream;
+    if (!uv_is_active((uv_handle_t *)&shared->linger))
+        uv_timer_start(&shared->linger, on_linger, LINGER_STEP_MS, LINGER_STEP_MS);
+    if (!stream->ended && !stream->reading)
+        rc = uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
+    return rc;
+}
+
+void stream_close(struct stream *stream, bool now, const char *reason)
+{
+    if (stream->closing) {
+        if (now)
+            finish(stream);
+        return;
+    }
+    stream->closing = true;
+    stream->reason = reason;
+    if (now || begin_linger(stream) < 0)
+        finish(stream);
+}

@@ -1,0 +1,74 @@
+/* stream.h: a TCP connection on the loop: bytes in from one shared buffer, bytes out in one write a
+ * turn, a close that loses nothing. */
+#ifndef NET_STREAM_H
+#define NET_STREAM_H
+
+#include <uv.h>
+
+#include <herd/buf.h>
+
+struct stream;
+
+/* What its owner is told. Callbacks never run inside the call that asked for them, but for `wrote`.
+ */
+struct stream_events {
+    void (*data)(struct stream *stream, const char *data, size_t len);
+    void (*end)(struct stream *stream); /* the other side closed its half */
+    /* Bytes of a write went out; may run inside stream_write. The buffer of that write is given
+     * back when all have. */
+    void (*wrote)(struct stream *stream, size_t len);
+    void (*recycle)(struct stream *stream, struct herd_buf *take_buf);
+    void (*closed)(struct stream *stream,
+                   const char *reason); /* last call; the memory may go. `reason` is static */
+};
+
+/* What all streams of a loop share. */
+struct stream_loop {
+    uv_loop_t *loop;
+    uv_timer_t linger; /* gives up on those that close too slowly */
+    struct stream *closing;
+    char *input; /* STREAM_INPUT_BYTES; each read's bytes, for the time of the call */
+    uint64_t bytes_received, bytes_sent;
+};
+
+enum {
+    STREAM_INPUT_BYTES = 64 * 1024,
+    STREAM_LINGER_MS = 2000 /* for what was written to go out and for the other side to close */
+};
+
+struct stream {
+    uv_tcp_t tcp;
+    struct stream_loop *shared;
+    const struct stream_events *events;
+    const char *reason;         /* why it closes */
+    struct stream *next, *prev; /* of those that are closing */
+    uint32_t deadline_ms;       /* closing: uv_now, its low bits */
+    bool reading : 1;
+    bool ended : 1;
+    bool shut : 1;    /* our half is closed, all was sent */
+    bool closing : 1; /* nothing more is written or told */
+};
+
+/* 0, HERD_ENOMEM or HERD_EIO. Close with stream_loop_close once no stream is left. */
+int stream_loop_init(struct stream_loop *shared, uv_loop_t *loop);
+void stream_loop_close(struct stream_loop *shared);
+
+/* Sets up a stream whose `tcp` is to be accepted or connected by the caller. 0 or HERD_EIO; then
+ * nothing is to be closed. */
+int stream_init(struct stream *stream, struct stream_loop *shared,
+                const struct stream_events *events);
+
+void stream_read(struct stream *stream, bool on);
+
+/* Sends the bytes: at once as far as the socket takes them. Takes the buffer in every case. */
+void stream_write(struct stream *stream, struct herd_buf *take_buf);
+
+/*
+ * Ends it. Not `now`: after what was written; then what the other side still sends is read and
+ * dropped for a while, because closing with unread bytes would reset the connection and could
+ * destroy the last answer on its way. `reason` is static. Idempotent; `now` after not `now` hastens
+ * it.
+ */
+void stream_close(struct stream *stream, bool now, const char *reason);
+
+#endif

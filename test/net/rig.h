@@ -1,0 +1,38 @@
+/* rig.h: nodes with real sockets in one loop, and blocking clients in threads of the test. */
+#ifndef TEST_NET_RIG_H
+#define TEST_NET_RIG_H
+
+#include <uv.h>
+
+#include "net/net.h"
+
+struct rig_server {
+    struct herd_node *node;
+    struct net *net;
+    struct metrics metrics;
+    uint16_t port;
+    char name[16];
+    int stopped;
+};
+
+struct rig {
+    uv_loop_t loop;
+    struct log *log;
+    struct rig_server servers[8];
+    int count;
+};
+
+void rig_init(struct rig *rig);
+/* A server that listens on a port of the kernel's choice; WHATSAT is answered with {} at once. */
+struct rig_server *rig_add(struct rig *rig, const char *name);
+/* An edge, both ways. */
+void rig_join(struct rig_server *a, struct rig_server *b);
+/* Runs the loop until the condition holds; fails the test after 20 s. */
+void rig_run_until(struct rig *rig, bool (*condition)(void *arg), void *arg);
+/* Stops all servers, closes the loop, asserts that nothing was left on it. */
+void rig_close(struct rig *rig);
+
+/* A blocking TCP connection to a port of this machine. */
+int rig_connect(uint16_t port);
+
+#endif

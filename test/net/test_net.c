@@ -1,0 +1,244 @@
+/* Nodes over real sockets: floods, short writes, half-close, connections that break at awkward
+ * moments. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "rig.h"
+
+enum { SLOW_LINES = 8000 };
+
+/* What a test waits for: bytes on a socket. */
+struct reader {
+    int fd;
+    struct herd_buf got;
+    const char *until; /* the text that has to be there; NULL: end of file */
+    bool ended;
+};
+
+static bool has_read(void *arg)
+{
+    struct reader *reader = arg;
+    char bytes[65536];
+    ssize_t len;
+    while ((len = recv(reader->fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0)
+        herd_buf_append(&reader->got, bytes, (size_t)len);
+    reader->ended = reader->ended || len == 0;
+    if (reader->until == NULL)
+        return reader->ended;
+    herd_buf_append(&reader->got, "", 1);
+    reader->got.len--;
+    return strstr(reader->got.data, reader->until) != NULL;
+}
+
+static void say(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+}
+
+static bool holds(void *arg)
+{
+    return herd_store_count(herd_node_store(((struct rig_server *)arg)->node)) > 0;
+}
+
+static void test_flood_of_two(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A"), *b = rig_add(&rig, "B");
+    rig_join(a, b);
+    struct reader reader = {.fd = rig_connect(a->port), .until = "\n"};
+    say(reader.fd, "IAMAT x +1+1 5\n");
+    rig_run_until(&rig, has_read, &reader);
+    rig_run_until(&rig, holds, b);
+    assert_true(herd_store_digest(herd_node_store(a->node)) ==
+                herd_store_digest(herd_node_store(b->node)));
+    close(reader.fd);
+    herd_buf_free(&reader.got);
+    rig_close(&rig);
+}
+
+static void test_half_close_is_answered_in_full(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A");
+    struct reader reader = {.fd = rig_connect(a->port)};
+    for (int i = 0; i < 500; i++)
+        say(reader.fd, "IAMAT x +1+1 5\nWHATSAT x 1 1\nwhat\n");
+    say(reader.fd, "last");
+    shutdown(reader.fd, SHUT_WR);
+    rig_run_until(&rig, has_read, &reader);
+    size_t lines = 0;
+    for (size_t i = 0; i < reader.got.len; i++)
+        lines += reader.got.data[i] == '\n';
+    assert_int_equal(lines, 500 * 5 + 1);
+    assert_memory_equal(reader.got.data + reader.got.len - 7, "? last\n", 7);
+    close(reader.fd);
+    herd_buf_free(&reader.got);
+    rig_close(&rig);
+}
+
+/* A small receive buffer and a reader that takes its time: writes come out short, and nothing is
+ * lost or mixed up. */
+static void test_slow_reader_gets_everything(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A");
+    struct reader reader = {.fd = rig_connect(a->port)};
+    int small = 65536;
+    setsockopt(reader.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+    fcntl(reader.fd, F_SETFL, O_NONBLOCK);
+    char *line = malloc(4002);
+    memset(line, 'x', 4000);
+    line[4000] = '\n';
+    size_t sent = 0, total = (size_t)4001 * SLOW_LINES;
+    while (sent < total) {
+        size_t at = sent % 4001;
+        ssize_t len = send(reader.fd, line + at, 4001 - at, 0);
+        if (len > 0)
+            sent += (size_t)len;
+        else
+            uv_run(&rig.loop, UV_RUN_NOWAIT);
+        /* Reads nothing until the server has had enough. */
+        if (herd_node_stats(a->node)->clients_paused > 0)
+            has_read(&reader);
+    }
+    shutdown(reader.fd, SHUT_WR);
+    rig_run_until(&rig, has_read, &reader);
+    assert_int_equal(reader.got.len, (size_t)4003 * SLOW_LINES);
+    for (size_t i = 0; i < SLOW_LINES; i++)
+        assert_memory_equal(reader.got.data + i * 4003, "? xxx", 5);
+    free(line);
+    close(reader.fd);
+    herd_buf_free(&reader.got);
+    rig_close(&rig);
+}
+
+struct up {
+    struct rig_server *server;
+    bool wanted;
+};
+
+static bool link_is(void *arg)
+{
+    struct up *up = arg;
+    struct herd_link_status status;
+    return herd_node_link(up->server->node, 0, &status) && status.up == up->wanted;
+}
+
+/* A neighbour that accepts and closes at each moment of the greeting; the link comes back each
+ * time. */
+static void test_neighbour_that_closes_in_the_greeting(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"", "RES", "RESUME 0000000000000000 0\n", "? HELLO A\n",
+                                        "PING\nPONG\n"};
+    struct rig rig;
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A");
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t len = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(listener, 8), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    assert_int_equal(net_add_peer(a->net, "B", "127.0.0.1", ntohs(address.sin_port)), 0);
+    for (size_t i = 0; i < 3 * sizeof(words) / sizeof(words[0]); i++) {
+        int fd;
+        while ((fd = accept(listener, NULL, NULL)) < 0)
+            uv_run(&rig.loop, UV_RUN_ONCE);
+        const char *word = words[i % (sizeof(words) / sizeof(words[0]))];
+        send(fd, word, strlen(word), MSG_NOSIGNAL);
+        uv_run(&rig.loop, UV_RUN_NOWAIT);
+        if (i % 2 == 0) {
+            struct linger reset = {1, 0};
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+        }
+        close(fd);
+    }
+    close(listener);
+    struct up down = {a, false};
+    rig_run_until(&rig, link_is, &down);
+    rig_close(&rig);
+}
+
+static void test_stop_with_everything_open(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A"), *b = rig_add(&rig, "B"), *c = rig_add(&rig, "C");
+    rig_join(a, b);
+    rig_join(b, c);
+    rig_join(c, a);
+    int fds[50];
+    for (int i = 0; i < 50; i++) {
+        fds[i] = rig_connect(rig.servers[i % 3].port);
+        say(fds[i], "IAMAT x +1+1 5\nIAMAT half");
+    }
+    rig_run_until(&rig, holds, c);
+    rig_close(&rig);
+    for (int i = 0; i < 50; i++)
+        close(fds[i]);
+}
+
+static void test_stop_while_dialling(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A");
+    /* A name is resolved in the thread pool; a port where nobody listens refuses. */
+    assert_int_equal(net_add_peer(a->net, "B", "localhost", a->port), 0);
+    assert_int_equal(net_add_peer(a->net, "C", "127.0.0.1", 1), 0);
+    assert_int_equal(net_add_peer(a->net, "D", "no-such-host.invalid", 1), 0);
+    uv_run(&rig.loop, UV_RUN_NOWAIT);
+    rig_close(&rig);
+}
+
+static void test_edges_come_and_go(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A"), *b = rig_add(&rig, "B");
+    for (int i = 0; i < 20; i++) {
+        rig_join(a, b);
+        for (int turn = 0; turn < i; turn++)
+            uv_run(&rig.loop, UV_RUN_NOWAIT);
+        assert_int_equal(net_remove_peer(a->net, "B"), 0);
+        assert_int_equal(net_remove_peer(b->net, "A"), 0);
+    }
+    rig_join(a, b);
+    struct up up = {a, true};
+    rig_run_until(&rig, link_is, &up);
+    rig_close(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_flood_of_two),
+        cmocka_unit_test(test_half_close_is_answered_in_full),
+        cmocka_unit_test(test_slow_reader_gets_everything),
+        cmocka_unit_test(test_neighbour_that_closes_in_the_greeting),
+        cmocka_unit_test(test_stop_with_everything_open),
+        cmocka_unit_test(test_stop_while_dialling),
+        cmocka_unit_test(test_edges_come_and_go),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
