@@ -1,0 +1,226 @@
+/*
+ * The control socket: a Unix socket in the server's data folder. A line `STATUS` is answered with
+ * one JSON object in one line; anything else with `? ` and the line.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <herd/err.h>
+#include <herd/frame.h>
+#include <herd/proto.h>
+
+#include "server/room.h"
+
+enum { CONTROL_CONNECTIONS_MAX = 16, CONTROL_INPUT_BYTES = 4096 };
+
+struct control {
+    uv_pipe_t listener;
+    struct server *server;
+    struct caller *callers;
+    int caller_count;
+    bool listener_closed;
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+struct caller {
+    uv_pipe_t pipe;
+    struct control *control;
+    struct caller *next, *prev;
+    struct herd_frame frame;
+    struct herd_buf output; /* being written */
+    uv_write_t write;
+    char input[CONTROL_INPUT_BYTES];
+};
+
+static void check_closed(struct control *control)
+{
+    if (!control->listener_closed || control->caller_count > 0)
+        return;
+    void (*closed)(void *arg) = control->closed;
+    void *arg = control->closed_arg;
+    free(control);
+    closed(arg);
+}
+
+static void on_caller_closed(uv_handle_t *handle)
+{
+    struct caller *caller = handle->data;
+    struct control *control = caller->control;
+    if (caller->prev != NULL)
+        caller->prev->next = caller->next;
+    else
+        control->callers = caller->next;
+    if (caller->next != NULL)
+        caller->next->prev = caller->prev;
+    control->caller_count--;
+    herd_frame_free(&caller->frame);
+    herd_buf_free(&caller->output);
+    free(caller);
+    check_closed(control);
+}
+
+static void close_caller(struct caller *caller)
+{
+    if (!uv_is_closing((uv_handle_t *)&caller->pipe))
+        uv_close((uv_handle_t *)&caller->pipe, on_caller_closed);
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    struct caller *caller = handle->data;
+    (void)suggested;
+    *buf = uv_buf_init(caller->input, sizeof(caller->input));
+}
+
+static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf);
+
+static void on_written(uv_write_t *req, int status)
+{
+    struct caller *caller = req->data;
+    caller->output.len = 0;
+    if (status < 0 || uv_read_start((uv_stream_t *)&caller->pipe, on_alloc, on_read) < 0)
+        close_caller(caller);
+}
+
+/* One answer at a time: nothing is read until it has been written. */
+static void send_output(struct caller *caller)
+{
+    if (caller->output.len == 0)
+        return;
+    uv_read_stop((uv_stream_t *)&caller->pipe);
+    uv_buf_t all = uv_buf_init(caller->output.data, (unsigned)caller->output.len);
+    caller->write.data = caller;
+    if (uv_write(&caller->write, (uv_stream_t *)&caller->pipe, &all, 1, on_written) < 0)
+        close_caller(caller);
+}
+
+static int answer(struct caller *caller, struct herd_slice line)
+{
+    if (line.len == 0)
+        return 0;
+    if (herd_slice_equal(line, herd_slice_of("STATUS")))
+        return server_status(caller->control->server, &caller->output);
+    return herd_append_invalid(&caller->output, line);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
+{
+    struct caller *caller = stream->data;
+    if (len < 0) {
+        close_caller(caller);
+        return;
+    }
+    struct herd_slice input = herd_slice(buf->base, (size_t)len);
+    struct herd_slice line;
+    int rc = 0;
+    while (rc >= 0 && (rc = herd_frame_next(&caller->frame, &input, &line)) > 0)
+        rc = answer(caller, line);
+    if (rc < 0)
+        close_caller(caller);
+    else
+        send_output(caller);
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    struct control *control = listener->data;
+    struct caller *caller = status == 0 ? calloc(1, sizeof(*caller)) : NULL;
+    if (caller == NULL)
+        return;
+    caller->control = control;
+    uv_pipe_init(listener->loop, &caller->pipe, 0);
+    caller->pipe.data = caller;
+    caller->next = control->callers;
+    if (caller->next != NULL)
+        caller->next->prev = caller;
+    control->callers = caller;
+    control->caller_count++;
+    if (uv_accept(listener, (uv_stream_t *)&caller->pipe) < 0 ||
+        control->caller_count > CONTROL_CONNECTIONS_MAX ||
+        uv_read_start((uv_stream_t *)&caller->pipe, on_alloc, on_read) < 0)
+        close_caller(caller);
+}
+
+static int make_folder(const char *path, struct herd_buf *error)
+{
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return 0;
+    herd_buf_printf(error, "data_dir: cannot make the folder %s: %s", path, strerror(errno));
+    return HERD_EIO;
+}
+
+/* The folder, and in it the path of the socket. */
+static int make_path(const struct server *server, struct herd_buf *path, struct herd_buf *error)
+{
+    const char *data_dir = server->config->values.data_dir;
+    if (make_folder(data_dir, error) < 0)
+        return HERD_EIO;
+    if (herd_buf_printf(path, "%s/%s", data_dir, server->self->name) < 0)
+        return HERD_ENOMEM;
+    if (make_folder(path->data, error) < 0)
+        return HERD_EIO;
+    return herd_buf_printf(path, "/control.sock");
+}
+
+static int bind_and_listen(struct control *control, const char *path)
+{
+    unlink(path);
+    /* The socket is its owner's from the moment it is there. */
+    mode_t before = umask(0177);
+    int rc = uv_pipe_bind(&control->listener, path);
+    umask(before);
+    return rc == 0 ? uv_listen((uv_stream_t *)&control->listener, CONTROL_CONNECTIONS_MAX,
+                               on_connection)
+                   : rc;
+}
+
+static void on_open_failed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+int control_open(struct server *server, struct control **out, struct herd_buf *error)
+{
+    struct herd_buf path = {0};
+    *out = NULL;
+    if (server->config->values.data_dir[0] == '\0')
+        return 0;
+    int rc = make_path(server, &path, error);
+    struct control *control = rc == 0 ? calloc(1, sizeof(*control)) : NULL;
+    if (control == NULL) {
+        herd_buf_free(&path);
+        return rc < 0 ? rc : HERD_ENOMEM;
+    }
+    control->server = server;
+    uv_pipe_init(&server->loop, &control->listener, 0);
+    control->listener.data = control;
+    rc = bind_and_listen(control, path.data);
+    if (rc < 0) {
+        herd_buf_printf(error, "control socket %s: %s", path.data, uv_strerror(rc));
+        uv_close((uv_handle_t *)&control->listener, on_open_failed);
+        rc = HERD_EIO;
+    } else {
+        *out = control;
+    }
+    herd_buf_free(&path);
+    return rc;
+}
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+    struct control *control = handle->data;
+    control->listener_closed = true;
+    check_closed(control);
+}
+
+void control_close(struct control *control, void (*closed)(void *arg), void *arg)
+{
+    control->closed = closed;
+    control->closed_arg = arg;
+    for (struct caller *caller = control->callers; caller != NULL; caller = caller->next)
+        close_caller(caller);
+    uv_close((uv_handle_t *)&control->listener, on_listener_closed);
+}

@@ -1,0 +1,94 @@
+/* The node's effects that are not bytes: questions for places, and notices for the log. */
+#include <stdlib.h>
+
+#include <herd/err.h>
+
+#include "server/room.h"
+
+/* An ask on its way through the broker. */
+struct request {
+    struct server *server;
+    struct herd_ask *ask;
+    unsigned count;
+};
+
+/* In an ask's place when there is no memory for anything else. */
+static const char no_memory[] =
+    "{\n   \"html_attributions\": [],\n   \"results\": [],\n   \"status\": "
+    "\"UNKNOWN_ERROR\",\n   \"error_message\": \"out of memory\"\n}\n\n";
+
+static void answer(struct server *server, struct herd_ask *ask, unsigned count,
+                   const struct places_answer *places)
+{
+    struct herd_slice json = herd_slice_of(no_memory);
+    server->json.len = 0;
+    if (places != NULL && places_answer_render(places, count, &server->json) == 0)
+        json = herd_buf_slice(&server->json);
+    herd_ask_answer(ask, net_now(), json);
+}
+
+static void on_places(void *arg, struct places_answer *take_answer)
+{
+    struct request *request = arg;
+    answer(request->server, request->ask, request->count, take_answer);
+    places_answer_unref(take_answer);
+    free(request);
+}
+
+static void ask_places(struct server *server, const struct herd_effect *effect)
+{
+    const struct places_query query = {effect->where.latitude, effect->where.longitude,
+                                       effect->radius_m};
+    struct request *request = malloc(sizeof(*request));
+    if (request != NULL) {
+        *request = (struct request){server, effect->ask, effect->count};
+        if (broker_ask(server->broker, &query, on_places, request) == 0)
+            return;
+        free(request);
+    }
+    answer(server, effect->ask, 0, NULL);
+}
+
+/* Nobody can tell the answers to a question for no places apart, so it costs no call. */
+static void answer_none(struct server *server, struct herd_ask *ask)
+{
+    struct places_answer *none = places_answer_new(PLACES_OK);
+    answer(server, ask, 0, none);
+    places_answer_unref(none);
+}
+
+static const struct {
+    enum log_level level;
+    const char *text;
+} notices[] = {
+    [HERD_NOTICE_LINK_UP] = {LOG_INFO, "up"},
+    [HERD_NOTICE_LINK_PLAIN] = {LOG_INFO, "up, plain: the neighbour does not know HELLO"},
+    [HERD_NOTICE_LINK_DOWN] = {LOG_INFO, "down"},
+    [HERD_NOTICE_LINK_FAILED] = {LOG_INFO, "the neighbour cannot be reached; trying on"},
+    [HERD_NOTICE_LINK_REFUSED] = {LOG_ERROR, "the neighbour refused"},
+    [HERD_NOTICE_HELLO] = {LOG_INFO, "dialled by the neighbour"},
+    [HERD_NOTICE_HELLO_REFUSED] = {LOG_ERROR, "a neighbour was refused"},
+};
+
+static void log_notice(const struct server *server, const struct herd_notice *notice)
+{
+    enum log_level level = notices[notice->kind].level;
+    const char *text = notices[notice->kind].text;
+    if (notice->reason[0] != '\0')
+        LOG(server->log, level, "link", text, log_text("peer", notice->peer),
+            log_text("reason", notice->reason));
+    else
+        LOG(server->log, level, "link", text, log_text("peer", notice->peer),
+            log_hex("epoch", notice->epoch), log_int("sequence", (int64_t)notice->sequence));
+}
+
+void server_effect(void *arg, const struct herd_effect *effect)
+{
+    struct server *server = arg;
+    if (effect->kind == HERD_EFFECT_NOTICE)
+        log_notice(server, &effect->notice);
+    else if (effect->count == 0)
+        answer_none(server, effect->ask);
+    else
+        ask_places(server, effect);
+}

@@ -1,0 +1,282 @@
+/*
+ * start: log, store and node, listener, links, control socket, places; then the loop. stop: no more
+ * connections, what was received is answered, everything closes, the loop ends with nothing left on
+ * it.
+ */
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+#include <herd/err.h>
+#include <herd/posix_time.h>
+
+#include "server/room.h"
+
+static void stop(struct server *server, const char *why);
+
+int server_log_path(const struct config_values *values, const char *name, struct herd_buf *out)
+{
+    const char *path = values->log_file;
+    const char *mark = strstr(path, "%s");
+    if (mark == NULL)
+        return herd_buf_printf(out, "%s", path);
+    return herd_buf_printf(out, "%.*s%s%s", (int)(mark - path), path, name, mark + 2);
+}
+
+struct log *server_open_log(const struct config_values *values, const char *name)
+{
+    struct herd_buf path = {0};
+    struct log *log = NULL;
+    enum log_level level = LOG_INFO;
+    log_level_parse(values->log_level, &level);
+    int rc = server_log_path(values, name, &path);
+    if (rc == 0)
+        rc = log_open(path.len > 0 ? path.data : NULL, level, &log);
+    if (rc == 0)
+        rc = log_set_server(log, name);
+    if (rc < 0) {
+        fprintf(stderr, "herd-server: log_file %s: %s\n", path.len > 0 ? path.data : "(stderr)",
+                rc == HERD_EIO ? strerror(errno) : herd_strerror(rc));
+        log_close(log);
+        log = NULL;
+    }
+    herd_buf_free(&path);
+    return log;
+}
+
+static void on_line(void *arg, const struct herd_conn *conn, enum herd_direction direction,
+                    struct herd_slice line)
+{
+    const struct server *server = arg;
+    const char *peer = herd_conn_peer(conn);
+    LOG(server->log, LOG_LINES, "line", direction == HERD_RECEIVED ? "received" : "sent",
+        log_text("peer", peer != NULL ? peer : "client"), log_bytes("line", line.data, line.len));
+}
+
+void server_node_options(const struct server *server, struct herd_node_options *out)
+{
+    const struct config_values *values = &server->config->values;
+    *out = (struct herd_node_options){
+        .name = server->self->name,
+        .max_skew_ns = values->max_skew_s * HERD_NS_PER_S,
+        .output_max = (size_t)values->output_max_kib * 1024,
+        .pipeline_max = (unsigned)values->pipeline_max,
+        .on_line = log_enabled(server->log, LOG_LINES) ? on_line : NULL,
+        .on_line_arg = (void *)(uintptr_t)server,
+    };
+}
+
+int server_open_broker(struct server *server, const struct config_values *values,
+                       struct broker **out, struct herd_buf *error)
+{
+    const struct broker_options options = {
+        .type = provider_find(values->places_provider),
+        .places =
+            {
+                .loop = &server->loop,
+                .log = server->log,
+                .metrics = &server->metrics,
+                .base_url = values->places_base_url,
+                .key_file = values->places_key_file,
+                .data_file = values->places_data_file,
+                .language = values->places_language,
+                .connect_timeout_ms = values->places_connect_timeout_ms,
+                .total_timeout_ms = values->places_total_timeout_ms,
+                .calls_max = values->places_calls_max,
+            },
+        .calls_max = values->places_calls_max,
+        .waiting_max = values->places_waiting_max,
+    };
+    assert(options.type != NULL); /* config_load knows the names */
+    int rc = broker_new(&options, out, error);
+    if (rc < 0 && error->len == 0)
+        herd_buf_printf(error, "places: %s", herd_strerror(rc));
+    return rc;
+}
+
+/* One descriptor a connection: as many as the system lets this process have. */
+static void raise_file_limit(struct log *log, int64_t connections_max)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max != RLIM_INFINITY && (int64_t)limit.rlim_max < connections_max + 128)
+        LOG(log, LOG_WARNING, "server", "the file limit is below connections_max",
+            log_int("files", (int64_t)limit.rlim_max), log_int("connections_max", connections_max));
+}
+
+static int make_node(struct server *server, struct herd_buf *error)
+{
+    struct herd_node_options options;
+    server_node_options(server, &options);
+    if (getrandom(&options.seed, sizeof(options.seed), 0) != sizeof(options.seed)) {
+        herd_buf_printf(error, "no random numbers: %s", strerror(errno));
+        return HERD_EIO;
+    }
+    int rc = herd_node_new(&options, &server->node);
+    const struct net_options net = {
+        .loop = &server->loop,
+        .node = server->node,
+        .log = server->log,
+        .metrics = &server->metrics,
+        .connections_max = (size_t)server->config->values.connections_max,
+        .effect = server_effect,
+        .arg = server,
+    };
+    return rc < 0 ? rc : net_new(&net, &server->net);
+}
+
+static int add_peers(struct server *server)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < server->self->peer_count; i++) {
+        const struct config_server *peer = &server->config->servers[server->self->peers[i]];
+        rc = net_add_peer(server->net, peer->name, peer->listen.host, peer->listen.port);
+    }
+    return rc;
+}
+
+/* A place without which it can go on: told, but no reason to stop. */
+static void open_control(struct server *server)
+{
+    struct herd_buf error = {0};
+    if (control_open(server, &server->control, &error) < 0)
+        LOG(server->log, LOG_WARNING, "control",
+            "no control socket: herdctl status will not see this server",
+            log_bytes("reason", error.data, error.len));
+    herd_buf_free(&error);
+}
+
+static int start(struct server *server, struct herd_buf *error)
+{
+    const struct config_address *listen = &server->self->listen;
+    uint16_t port = 0;
+    int rc = make_node(server, error);
+    if (rc == 0)
+        rc = net_listen(server->net, listen->host, listen->port, &port, error);
+    if (rc == 0)
+        rc = server_open_broker(server, &server->config->values, &server->broker, error);
+    if (rc == 0)
+        rc = add_peers(server);
+    if (rc < 0) {
+        if (error->len == 0)
+            herd_buf_append_text(error, herd_strerror(rc));
+        return rc;
+    }
+    open_control(server);
+    LOG(server->log, LOG_INFO, "server", "started", log_text("version", HERD_VERSION),
+        log_text("host", listen->host), log_int("port", port),
+        log_text("places", server->config->values.places_provider),
+        log_hex("epoch", herd_node_epoch(server->node)));
+    notify_systemd("READY=1");
+    return 0;
+}
+
+static void on_part_closed(void *arg)
+{
+    struct server *server = arg;
+    if (--server->closing > 0)
+        return;
+    if (server->net != NULL)
+        net_free(server->net);
+    server->net = NULL;
+    for (int i = 0; i < server->signal_count; i++)
+        uv_close((uv_handle_t *)&server->signals[i], NULL);
+}
+
+/* The clients have their answers: what they were asked of may go. */
+static void on_net_stopped(void *arg)
+{
+    struct server *server = arg;
+    server->closing = 1;
+    if (server->broker != NULL) {
+        server->closing++;
+        broker_close(server->broker, on_part_closed, server);
+    }
+    if (server->control != NULL) {
+        server->closing++;
+        control_close(server->control, on_part_closed, server);
+    }
+    on_part_closed(server);
+}
+
+static void stop(struct server *server, const char *why)
+{
+    if (server->stopping)
+        return;
+    server->stopping = true;
+    notify_systemd("STOPPING=1");
+    LOG(server->log, LOG_INFO, "server", "stopping", log_text("reason", why));
+    if (server->net != NULL)
+        net_stop(server->net, on_net_stopped, server);
+    else
+        on_net_stopped(server);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct server *server = handle->data;
+    if (number == SIGHUP) {
+        if (!server->stopping)
+            server_reload(server);
+    } else {
+        stop(server, number == SIGTERM ? "SIGTERM" : "SIGINT");
+    }
+}
+
+static void watch_signals(struct server *server)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    signal(SIGPIPE,
+           SIG_IGN); /* a connection that breaks is an error of that write, not of the process */
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        uv_signal_t *handle = &server->signals[server->signal_count++];
+        uv_signal_init(&server->loop, handle);
+        handle->data = server;
+        uv_signal_start(handle, on_signal, numbers[i]);
+        uv_unref((uv_handle_t *)handle);
+    }
+}
+
+static void report(struct server *server, struct herd_buf *error)
+{
+    server->failed = true;
+    fprintf(stderr, "herd-server: %.*s\n", (int)error->len, error->data);
+    LOG(server->log, LOG_ERROR, "server", "could not start",
+        log_bytes("reason", error->data, error->len));
+}
+
+int server_run(struct config *take_config, const char *config_path, const char *name,
+               struct log *take_log)
+{
+    struct server server = {.config = take_config, .config_path = config_path, .log = take_log};
+    struct herd_buf error = {0};
+    server.self = config_find(take_config, name);
+    assert(server.self != NULL);
+    server.started_ns = (int64_t)uv_hrtime();
+    raise_file_limit(server.log, take_config->values.connections_max);
+    int rc = uv_loop_init(&server.loop);
+    assert(rc == 0);
+    watch_signals(&server);
+    if (start(&server, &error) < 0) {
+        report(&server, &error);
+        stop(&server, "it could not start");
+    }
+    uv_run(&server.loop, UV_RUN_DEFAULT);
+    rc = uv_loop_close(&server.loop);
+    assert(rc == 0);
+    herd_node_free(server.node);
+    LOG(server.log, LOG_INFO, "server", "stopped",
+        log_ms("uptime", (int64_t)uv_hrtime() - server.started_ns));
+    log_close(server.log);
+    config_free(server.config);
+    herd_buf_free(&server.json);
+    herd_buf_free(&error);
+    return server.failed ? 1 : 0;
+}
