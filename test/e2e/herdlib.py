@@ -1,0 +1,229 @@
+"""The real programs, as a user runs them: a herd of servers on loopback, clients, and servers of the seed's plain kind."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+BIN = pathlib.Path(os.environ.get("HERD_BIN", "build/release/bin"))
+# For instance `valgrind -q --error-exitcode=99`: every server is started under it.
+WRAP = shlex.split(os.environ.get("HERD_WRAP", ""))
+# Under valgrind or a sanitizer everything is slower; no test may fail for that.
+SLOW = float(os.environ.get("HERD_SLOW", "10" if WRAP else "1"))
+DEADLINE_S = 10 * SLOW
+
+SEED = {
+    "Hill": ["Jaquez", "Smith"],
+    "Jaquez": ["Hill", "Singleton"],
+    "Smith": ["Campbell", "Singleton", "Hill"],
+    "Campbell": ["Smith", "Singleton"],
+    "Singleton": ["Jaquez", "Smith", "Campbell"],
+}
+
+AT = re.compile(rb"^AT (\S+) ([+-]\d+\.\d{9}) (\S+) (\S+) (\S+)\n$")
+
+# Below the range that the system takes for outgoing connections, so that nothing else sits on these.
+PORT_FIRST, PORT_LAST = 20000, 31999
+
+
+def free_ports(count):
+    """Ports that nothing listens on and that no other test of this machine gets: a counter in a locked file."""
+    path = os.path.join(tempfile.gettempdir(), f"herd-test-ports-{os.getuid()}")
+    ports = []
+    with open(path, "a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        at = int(file.read() or PORT_FIRST)
+        while len(ports) < count:
+            at = at + 1 if at < PORT_LAST else PORT_FIRST
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                with contextlib.suppress(OSError):
+                    probe.bind(("127.0.0.1", at))
+                    ports.append(at)
+        file.seek(0)
+        file.truncate()
+        file.write(str(at))
+    return ports
+
+
+def wait_until(condition, what, deadline_s=None):
+    """Asks again until `condition()` is true, and gives its value; fails after a deadline that only a defect can reach."""
+    end = time.monotonic() + (deadline_s or DEADLINE_S)
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited in vain until {what}")
+        time.sleep(0.002)
+
+
+class Client:
+    """A connection as a client has it."""
+
+    def __init__(self, port, timeout_s=None):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s or DEADLINE_S)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.file = self.socket.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def line(self):
+        return self.file.readline()
+
+    def ask(self, line):
+        self.send(line + b"\n")
+        return self.line()
+
+    def whatsat(self, line):
+        """The AT line and the JSON of an answer, as bytes; or the error line and None."""
+        self.send(line + b"\n")
+        return self.answer()
+
+    def answer(self):
+        at = self.line()
+        if not at.startswith(b"AT "):
+            return at, None
+        body = b""
+        while True:
+            line = self.line()
+            assert line, "the answer ended early"
+            body += line
+            if line == b"\n":
+                return at, body
+
+    def end(self):
+        """Closes this half and gives all that still comes."""
+        self.socket.shutdown(socket.SHUT_WR)
+        return self.file.read()
+
+
+class Server:
+    def __init__(self, herd, name):
+        self.herd, self.name, self.port = herd, name, herd.ports[name]
+        self.process = None
+        self.log_path = herd.folder / f"{name}.log"
+
+    def start(self, wait=True):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [*WRAP, BIN / "herd-server", "--config", self.herd.config, self.name],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        if wait:
+            self.wait_listening()
+        return self
+
+    def listening(self):
+        assert self.process.poll() is None, f"{self.name} ended with {self.process.returncode}:\n{self.log()}"
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            return True
+        return False
+
+    def wait_listening(self):
+        wait_until(self.listening, f"{self.name} listens")
+
+    def client(self):
+        return Client(self.port)
+
+    def kill(self, number=signal.SIGKILL):
+        self.process.send_signal(number)
+        return self.process.wait(DEADLINE_S)
+
+    def stop(self):
+        """SIGTERM; the exit status, which is 0 also in valgrind's and the sanitizers' opinion."""
+        if self.process is None or self.process.poll() is not None:
+            return None
+        status = self.kill(signal.SIGTERM)
+        assert status == 0, f"{self.name} ended with {status}:\n{self.log()}"
+        return status
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def status(self):
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(DEADLINE_S)
+            control.connect(str(self.herd.folder / "data" / self.name / "control.sock"))
+            control.sendall(b"STATUS\n")
+            return json.loads(control.makefile().readline())
+
+    def links_up(self):
+        status = self.status()
+        return all(link["up"] for link in status["links"])
+
+
+class Herd:
+    """Servers by name, of one configuration in a folder of their own."""
+
+    def __init__(self, folder, graph=None, ports=None, extra="", places=""):
+        self.folder = pathlib.Path(folder)
+        self.graph = graph or SEED
+        self.ports = dict(zip(self.graph, ports or free_ports(len(self.graph))))
+        self.config = self.folder / "herd.conf"
+        self.extra, self.places = extra, places
+        self.write_config()
+        self.servers = {name: Server(self, name) for name in self.graph}
+
+    def write_config(self, graph=None):
+        lines = ['security = "open"', 'data_dir = "data"', self.extra, "places {", self.places, "}"]
+        for name, peers in (graph or self.graph).items():
+            quoted = ", ".join(f'"{peer}"' for peer in peers)
+            lines.append(f'server {name} {{ listen = "127.0.0.1:{self.ports[name]}" peers = {{{quoted}}} }}')
+        self.config.write_text("\n".join(lines) + "\n")
+
+    def __getitem__(self, name):
+        return self.servers[name]
+
+    def start(self, names=None, links=True):
+        chosen = [self.servers[name] for name in names or self.graph]
+        for server in chosen:
+            server.start(wait=False)
+        for server in chosen:
+            server.wait_listening()
+        if links:
+            for server in chosen:
+                wait_until(server.links_up, f"the links of {server.name} are up")
+        return self
+
+    def stop(self):
+        for server in self.servers.values():
+            server.stop()
+
+    def kill(self):
+        for server in self.servers.values():
+            if server.process is not None and server.process.poll() is None:
+                server.kill()
+
+
+def run(*arguments, **options):
+    """A program of ours to its end: what subprocess.run gives, output as text."""
+    return subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True,
+                          timeout=60 * SLOW, check=False, **options)
+
+
+def knows(server, client_id, at_line):
+    """Whether a server answers WHATSAT about a client with this AT line."""
+    with server.client() as client:
+        line, _ = client.whatsat(b"WHATSAT %s 1 0" % client_id)
+        return line == at_line

@@ -1,0 +1,143 @@
+"""What the five servers do together: floods, outages, returns."""
+
+import random
+import signal
+import time
+
+from herdlib import AT, BIN, SEED, SLOW, Client, knows, wait_until
+
+LOCATION = b"+34.068930-118.445127"
+
+
+def iamat(server, client_id, sent):
+    with server.client() as client:
+        answer = client.ask(b"IAMAT %s %s %d" % (client_id, LOCATION, sent))
+        assert AT.match(answer)
+        return answer
+
+
+def percentile(values, share):
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def test_an_update_at_any_is_answered_identically_by_all(herd):
+    clients = {name: herd[name].client() for name in SEED}
+    took = []
+    for i in range(1000):
+        at = list(SEED)[i % 5]
+        began = time.monotonic()
+        answer = clients[at].ask(b"IAMAT c%d %s %d" % (i % 100, LOCATION, 1000 + i))
+        for name, client in clients.items():
+            wait_until(lambda: client.whatsat(b"WHATSAT c%d 1 0" % (i % 100))[0] == answer, f"{name} knows update {i}")
+        took.append(time.monotonic() - began)
+    print(f"update everywhere: median {percentile(took, 0.5) * 1e3:.2f} ms, 99th percentile {percentile(took, 0.99) * 1e3:.2f} ms")
+    for client in clients.values():
+        client.close()
+    wait_until(lambda: len({server.status()["digest"] for server in herd.servers.values()}) == 1, "all digests are equal")
+
+
+def test_any_two_killed_the_rest_goes_on_and_they_return_knowing_all(herd):
+    rng = random.Random(7)
+    at_lines = {}
+    for round_ in range(3):
+        gone = rng.sample(list(SEED), 2)
+        rest = [name for name in SEED if name not in gone]
+        for name in gone:
+            herd[name].kill(signal.SIGKILL)
+        for name in rest:
+            client_id = b"r%d%s" % (round_, name.encode())
+            at_lines[client_id] = iamat(herd[name], client_id, 1000 + round_)
+        took = []
+        for name in gone:
+            herd[name].start()
+            began = time.monotonic()
+            for client_id, at_line in at_lines.items():
+                wait_until(lambda: knows(herd[name], client_id, at_line), f"{name} knows {client_id} again")
+            took.append(time.monotonic() - began)
+        print(f"{' and '.join(gone)}: all known {', '.join(f'{t * 1e3:.0f} ms' for t in took)} after listening")
+        for name in SEED:
+            wait_until(herd[name].links_up, f"the links of {name} are up")
+
+
+def test_an_update_half_a_second_after_a_restart_reaches_all(herd):
+    for i, name in enumerate(SEED):
+        herd[name].kill(signal.SIGKILL)
+        herd[name].start()
+        time.sleep(0.5)  # what is promised, not a synchronisation
+        at_line = iamat(herd[name], b"c%d" % i, 1000 + i)
+        for other in SEED:
+            wait_until(lambda: knows(herd[other], b"c%d" % i, at_line), f"{other} knows {name}'s update")
+
+
+def test_from_exec_to_listening(make_herd):
+    herd = make_herd()
+    took = []
+    for name in SEED:
+        began = time.monotonic()
+        herd[name].start()
+        took.append(time.monotonic() - began)
+    print(f"exec to listening: {', '.join(f'{t * 1e3:.0f}' for t in took)} ms")
+
+
+def test_a_stopped_server_is_given_up_and_catches_up(herd):
+    herd["Smith"].process.send_signal(signal.SIGSTOP)
+    try:
+        at_lines = {b"s%d" % i: iamat(herd["Hill"], b"s%d" % i, 1000 + i) for i in range(50)}
+        for client_id, at_line in at_lines.items():
+            for name in ("Jaquez", "Singleton", "Campbell"):
+                wait_until(lambda: knows(herd[name], client_id, at_line), f"{name} knows {client_id} around Smith")
+    finally:
+        herd["Smith"].process.send_signal(signal.SIGCONT)
+    for client_id, at_line in at_lines.items():
+        wait_until(lambda: knows(herd["Smith"], client_id, at_line), f"Smith knows {client_id}")
+
+
+def test_equal_times_at_several_servers_end_the_same_everywhere(herd):
+    clients = {name: herd[name].client() for name in SEED}
+    for i in range(50):
+        for name, client in clients.items():
+            client.send(b"IAMAT tie%d %+d+0 77\n" % (i, list(SEED).index(name)))
+    for client in clients.values():
+        for _ in range(50):
+            assert AT.match(client.line())
+        client.close()
+    wait_until(lambda: len({server.status()["digest"] for server in herd.servers.values()}) == 1, "all digests are equal")
+    # Ties go to the greatest original_server, in byte order.
+    with herd["Hill"].client() as client:
+        for i in range(50):
+            assert client.whatsat(b"WHATSAT tie%d 1 0" % i)[0].split()[1] == b"Smith"
+
+
+def test_ten_thousand_connections_are_held_and_served(herd):
+    count = 10000 if SLOW == 1 else 500
+    port = herd.ports["Hill"]
+    clients = [Client(port) for _ in range(count)]
+    for i, client in enumerate(clients):
+        client.send(b"IAMAT many%d %s 5\n" % (i, LOCATION))
+    for i, client in enumerate(clients):
+        assert AT.match(client.line()).group(3) == b"many%d" % i
+    assert herd["Hill"].status()["metrics"]["connections_open"] >= count
+    for client in reversed(clients):
+        assert AT.match(client.ask(b"IAMAT again %s 5" % LOCATION))
+        client.close()
+    wait_until(lambda: herd["Singleton"].status()["clients"] == count + 1, "Singleton knows all of them")
+
+
+def test_connections_beyond_the_limit_are_closed_and_others_served(make_herd):
+    server = make_herd({"Hill": []}, extra="connections_max = 16").start()["Hill"]
+    clients = [server.client() for _ in range(16)]
+    for client in clients:
+        assert AT.match(client.ask(b"IAMAT x +1+1 5"))
+    with server.client() as one_more:
+        assert one_more.line() == b""
+    assert AT.match(clients[0].ask(b"IAMAT x +1+1 5"))
+    clients[0].close()
+    wait_until(lambda: knows(server, b"x", clients[1].ask(b"IAMAT x +1+1 6")) or True, "there is room again")
+    for client in clients[1:]:
+        client.close()
+    assert server.status()["metrics"]["connections_refused_total"] >= 1
+
+
+def test_the_programs_are_where_they_should_be():
+    for name in ("herd-server", "herdctl", "herd-places"):
+        assert (BIN / name).exists()

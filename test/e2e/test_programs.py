@@ -1,0 +1,203 @@
+"""herd-server and herdctl as programs: arguments, exit status, signals, files, logs."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import stat
+
+import pytest
+
+from herdlib import AT, BIN, SEED, Client, knows, run, wait_until
+
+LOCATION = b"+34.068930-118.445127"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("program", ["herd-server", "herdctl"])
+def test_version_and_help(program):
+    assert re.match(rf"{program} \d+\.\d+\.\d+\n$", run(BIN / program, "--version").stdout)
+    helped = run(BIN / program, "--help")
+    assert helped.returncode == 0 and "--config FILE" in helped.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["--nonsense", "Hill"], ["Hill", "Jaquez"], ["--check", "Hill"], ["--config"]])
+def test_wrong_usage_is_status_2(arguments):
+    done = run(BIN / "herd-server", *arguments)
+    assert done.returncode == 2 and "usage" in done.stderr
+
+
+def test_check_of_the_seed_herd():
+    done = run(BIN / "herd-server", "--check", "--config", ROOT / "herd.conf")
+    assert done.returncode == 0 and "5 servers" in done.stdout
+
+
+def test_check_says_every_mistake_with_its_line(tmp_path):
+    conf = tmp_path / "herd.conf"
+    conf.write_text('security = "open"\nlog_level = "loud"\ncolour = 3\nconnections_max = 1\n'
+                    'server Hill { listen = "127.0.0.1:21401" peers = {"Jaques"} }\n')
+    done = run(BIN / "herd-server", "--check", "--config", conf)
+    assert done.returncode == 1
+    for line, word in [(2, "log_level"), (3, "colour"), (4, "connections_max"), (5, "Jaques")]:
+        assert re.search(rf"herd\.conf:{line}:.*{word}", done.stderr), done.stderr
+
+
+def test_a_start_that_cannot_be_is_status_1_and_says_why(make_herd, tmp_path):
+    herd = make_herd().start(["Hill"], links=False)
+    unknown = run(BIN / "herd-server", "--config", herd.config, "Nobody")
+    assert unknown.returncode == 1 and "Nobody" in unknown.stderr and "Singleton" in unknown.stderr
+    missing = run(BIN / "herd-server", "--config", tmp_path / "none.conf", "Hill")
+    assert missing.returncode == 1 and "none.conf" in missing.stderr
+    taken = run(BIN / "herd-server", "--config", herd.config, "Hill")
+    assert taken.returncode == 1 and "address already in use" in taken.stderr
+    assert knows(herd["Hill"], b"nobody", b"? WHATSAT nobody 1 0\n")
+
+
+def test_open_security_is_for_loopback_only(tmp_path):
+    conf = tmp_path / "herd.conf"
+    conf.write_text('security = "open"\nserver Hill { listen = "0.0.0.0:21401" }\n')
+    done = run(BIN / "herd-server", "--config", conf, "Hill")
+    assert done.returncode == 1 and "loopback" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_after_what_was_received_is_answered(server, number):
+    with server.client() as client:
+        client.send(b"IAMAT x %s 5\n" % LOCATION + b"WHATSAT x 50 20\n" * 60)
+        assert AT.match(client.line())
+        server.process.send_signal(number)
+        answers = client.file.read()
+        assert answers.count(b'"status": "OK"') == 60 and answers.endswith(b"}\n\n")
+    assert server.process.wait(10) == 0
+
+
+def test_a_signal_does_not_take_half_a_line_for_a_whole_one(server):
+    with server.client() as client:
+        assert AT.match(client.ask(b"IAMAT x +1+1 5"))
+        client.send(b"IAMAT x +2+2 6")
+        wait_until(lambda: server.status()["metrics"]["bytes_received_total"] >= 29, "the bytes have come")
+        server.process.send_signal(signal.SIGTERM)
+        assert client.file.read() == b""
+    assert server.process.wait(10) == 0
+
+
+def test_sighup_changes_edges_without_a_client_noticing(make_herd):
+    herd = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"], "Smith": []}).start()
+    with herd["Hill"].client() as client:
+        at_line = client.ask(b"IAMAT x %s 5" % LOCATION)
+        wait_until(lambda: knows(herd["Jaquez"], b"x", at_line), "Jaquez knows")
+        graph = {"Hill": ["Smith"], "Smith": ["Hill"], "Jaquez": []}
+        herd.write_config(graph)
+        for server in herd.servers.values():
+            server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: [link["peer"] for link in herd["Hill"].status()["links"]] == ["Smith"], "Hill has a new neighbour")
+        wait_until(lambda: knows(herd["Smith"], b"x", at_line), "Smith knows")
+        assert AT.match(client.ask(b"IAMAT y %s 5" % LOCATION))
+    assert herd["Jaquez"].status()["links"] == []
+
+
+def test_sighup_with_a_mistake_keeps_the_old_configuration(server):
+    conf = server.herd.config
+    conf.write_text(conf.read_text() + "\ncolour = 3\n")
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "colour" in server.log(), "the mistake is in the log")
+    with server.client() as client:
+        assert AT.match(client.ask(b"IAMAT x +1+1 5"))
+
+
+def test_the_log_shows_links_and_never_where_people_are(make_herd):
+    herd = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]}).start()
+    with herd["Hill"].client() as client:
+        client.ask(b"IAMAT secret.person %s 5" % LOCATION)
+        client.whatsat(b"WHATSAT secret.person 10 5")
+        client.ask(b"IAMAT secret.person +1 5")
+    herd["Jaquez"].kill(signal.SIGKILL)
+    wait_until(lambda: "cannot be reached" in herd["Hill"].log(), "Hill has noticed")
+    log = herd["Hill"].log()
+    assert re.search(r"level=info .*group=link msg=up peer=Jaquez", log), log
+    assert "msg=down peer=Jaquez" in log
+    assert "secret" not in log and "34.06" not in log and "118.44" not in log
+
+
+def test_the_level_lines_shows_every_line(make_herd):
+    herd = make_herd({"Hill": []}, extra='log_level = "lines"').start()
+    with herd["Hill"].client() as client:
+        client.ask(b"IAMAT some.person %s 5" % LOCATION)
+        client.ask(b"nonsense")
+    wait_until(lambda: "? nonsense" in herd["Hill"].log(), "the lines are logged")
+    log = herd["Hill"].log()
+    assert "IAMAT some.person" in log and "AT Hill" in log and "+34.068930" in log
+
+
+def test_a_log_file_a_server_and_its_rotation(make_herd):
+    herd = make_herd({"Hill": []}, extra='log_file = "%s.out"').start()
+    path = herd.folder / "Hill.out"
+    assert "started" in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0
+    path.rename(herd.folder / "old.out")
+    herd["Hill"].process.send_signal(signal.SIGHUP)
+    wait_until(lambda: path.exists() and "done" in path.read_text(), "the log goes on in a new file")
+
+
+def test_the_control_socket_is_its_owners_alone(server):
+    path = server.herd.folder / "data" / "Hill" / "control.sock"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    with socket.socket(socket.AF_UNIX) as control:
+        control.connect(str(path))
+        file = control.makefile("rwb", buffering=0)
+        file.write(b"WHAT\nSTATUS\nSTATUS\n")
+        assert file.readline() == b"? WHAT\n"
+        for _ in range(2):
+            status = json.loads(file.readline())
+            assert status["server"] == "Hill" and status["pid"] == server.process.pid or os.environ.get("HERD_WRAP")
+
+
+def test_nothing_on_disk_with_an_empty_data_dir(make_herd, tmp_path):
+    herd = make_herd({"Hill": []})
+    herd.config.write_text(herd.config.read_text().replace('data_dir = "data"', 'data_dir = ""'))
+    herd.start(links=False)
+    with herd["Hill"].client() as client:
+        assert AT.match(client.ask(b"IAMAT x +1+1 5"))
+    assert not (herd.folder / "data").exists()
+
+
+def herdctl(herd, *arguments):
+    return run(BIN / "herdctl", "--config", herd.config, *arguments)
+
+
+def test_herdctl_iamat_and_whatsat(herd):
+    told = herdctl(herd, "iamat", "Hill", "kiwi", "-33.8568+151.2153", "1700000000.5")
+    assert told.returncode == 0 and AT.match(told.stdout.encode()).group(4) == b"-33.8568+151.2153"
+    wait_until(lambda: knows(herd["Singleton"], b"kiwi", told.stdout.encode()), "Singleton knows")
+    asked = herdctl(herd, "whatsat", "Singleton", "kiwi", "10", "3")
+    assert asked.stdout.startswith(told.stdout)
+    as_json = json.loads(herdctl(herd, "--json", "whatsat", "Singleton", "kiwi", "10", "3").stdout)
+    assert as_json["at"]["client"] == "kiwi" and len(as_json["places"]["results"]) == 3
+    now = herdctl(herd, "iamat", "Hill", "kiwi", "+1+1")
+    assert abs(float(AT.match(now.stdout.encode()).group(2))) < 60
+
+
+def test_herdctl_says_what_is_wrong(herd):
+    unknown = herdctl(herd, "whatsat", "Hill", "nobody", "10", "3")
+    assert unknown.returncode == 1 and "? WHATSAT nobody 10 3" in unknown.stderr
+    assert herdctl(herd, "whatsat", "Nowhere", "x", "1", "1").returncode == 1
+    assert herdctl(herd, "whatsat", "Hill").returncode == 2
+    assert herdctl(herd, "dance").returncode == 2
+    assert herdctl(herd).returncode == 2
+
+
+def test_herdctl_status(herd):
+    with Client(herd.ports["Hill"]) as client:
+        client.ask(b"IAMAT x +1+1 5")
+    well = wait_until(lambda: (done := herdctl(herd, "status")).returncode == 0 and done, "all digests are equal")
+    assert well.stdout.count("equal") == 5
+    for name in SEED:
+        assert re.search(rf"^{name} +up +1 ", well.stdout, re.M)
+    herd["Smith"].kill(signal.SIGKILL)
+    ill = herdctl(herd, "status")
+    assert ill.returncode == 1 and re.search(r"^Smith +down", ill.stdout, re.M)
+    as_json = json.loads(herdctl(herd, "--json", "status").stdout)
+    assert as_json["Smith"]["up"] is False and as_json["Hill"]["status"]["clients"] == 1
