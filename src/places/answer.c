@@ -128,8 +128,11 @@ static json_t *string_of_ascii(const char *text)
     char *ascii = malloc(len + 1);
     if (ascii == NULL)
         return NULL;
-    for (size_t i = 0; i <= len; i++)
-        ascii[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
+    for (size_t i = 0; i <= len; i++) {
+        ascii[i] = text[i];
+        if ((unsigned char)text[i] >= 0x80)
+            ascii[i] = '?';
+    }
     json_t *string = json_stringn(ascii, len);
     free(ascii);
     return string;
@@ -171,6 +174,19 @@ int places_answer_add_attribution(struct places_answer *answer, const char *html
     return rc < 0 ? lose_memory(answer) : 0;
 }
 
+/* The end of adding a result that begins at `before` in results and came out as `rc`. */
+static int end_result(struct places_answer *answer, size_t before, int rc)
+{
+    if (rc == HERD_ENOMEM)
+        return lose_memory(answer);
+    if (rc < 0) {
+        answer->results.len = before;
+        return rc;
+    }
+    answer->ends[answer->count++] = answer->results.len;
+    return 0;
+}
+
 int places_answer_add_result(struct places_answer *answer, const struct json_t *object)
 {
     if (answer->without_memory)
@@ -183,14 +199,20 @@ int places_answer_add_result(struct places_answer *answer, const struct json_t *
     int rc = begin_element(&answer->results);
     if (rc == 0)
         rc = append_json(&answer->results, object, RESULT_FLAGS);
-    if (rc == HERD_ENOMEM)
-        return lose_memory(answer);
-    if (rc < 0) {
-        answer->results.len = before;
-        return rc;
-    }
-    answer->ends[answer->count++] = answer->results.len;
-    return 0;
+    return end_result(answer, before, rc);
+}
+
+int places_answer_add_rendered(struct places_answer *answer, struct herd_slice object)
+{
+    if (answer->without_memory)
+        return HERD_ENOMEM;
+    if (answer->count == PLACES_RESULTS_MAX)
+        return HERD_EFULL;
+    size_t before = answer->results.len;
+    int rc = begin_element(&answer->results);
+    if (rc == 0)
+        rc = herd_buf_append_slice(&answer->results, object);
+    return end_result(answer, before, rc);
 }
 
 static struct herd_slice end_of_list(struct herd_slice elements)

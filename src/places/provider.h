@@ -57,6 +57,10 @@ int places_answer_add_attribution(struct places_answer *answer, const char *html
 struct json_t;
 int places_answer_add_result(struct places_answer *answer, const struct json_t *object);
 
+/* The same for an object that is rendered already, as it is to stand in the answer: indented by 3
+ * spaces a level, its own level being the second, the first line not indented. */
+int places_answer_add_rendered(struct places_answer *answer, struct herd_slice object);
+
 struct places_answer *places_answer_ref(struct places_answer *answer);
 void places_answer_unref(struct places_answer *answer); /* NULL is allowed */
 enum places_status places_answer_status(const struct places_answer *answer);

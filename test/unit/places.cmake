@@ -1,5 +1,3 @@
 # The tests of src/places.
-add_executable(test_answer test_answer.c)
-target_link_libraries(test_answer PRIVATE herd_places herd_flags PkgConfig::CMOCKA PkgConfig::JANSSON)
-add_test(NAME unit.answer COMMAND test_answer)
-set_tests_properties(unit.answer PROPERTIES LABELS unit)
+herd_unit_test(answer SOURCES test_answer.c LINKS herd_places PkgConfig::JANSSON)
+target_link_options(test_answer PRIVATE -Wl,--wrap=realloc,--wrap=calloc)

@@ -187,6 +187,105 @@ static void test_refused_results(void **state)
     places_answer_unref(answer);
 }
 
+static void test_rendered_results(void **state)
+{
+    (void)state;
+    struct places_answer *answer = places_answer_new(PLACES_OK);
+    add(answer, json_pack("{s:s}", "name", "one"));
+    struct herd_slice two = herd_slice_of("{\n         \"name\": \"two\"\n      }");
+    assert_int_equal(places_answer_add_rendered(answer, two), 0);
+    assert_int_equal(places_answer_count(answer), 2);
+    assert_rendered(answer, 20,
+                    "{\n"
+                    "   \"html_attributions\": [],\n"
+                    "   \"results\": [\n"
+                    "      {\n"
+                    "         \"name\": \"one\"\n"
+                    "      },\n"
+                    "      {\n"
+                    "         \"name\": \"two\"\n"
+                    "      }\n"
+                    "   ],\n"
+                    "   \"status\": \"OK\"\n"
+                    "}\n\n");
+    while (places_answer_count(answer) < PLACES_RESULTS_MAX)
+        assert_int_equal(places_answer_add_rendered(answer, two), 0);
+    assert_int_equal(places_answer_add_rendered(answer, two), HERD_EFULL);
+    places_answer_unref(answer);
+}
+
+/* The allocation that fails is counted down to; below zero none does. */
+static int allocations_left = -1;
+
+static bool allocation_fails(void)
+{
+    return allocations_left >= 0 && allocations_left-- == 0;
+}
+
+void *__real_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_realloc(void *memory, size_t size)
+{
+    return allocation_fails() ? NULL : __real_realloc(memory, size);
+}
+
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return allocation_fails() ? NULL : __real_calloc(count, size);
+}
+
+/* Fills an answer whose allocation number `n` fails; whether one did. */
+static bool fill_without_memory(int n, struct places_answer **out)
+{
+    json_t *place = json_pack("{s:s}", "name", "a name that needs memory");
+    allocations_left = n;
+    *out = places_answer_new(PLACES_OK);
+    places_answer_add_attribution(*out, "X");
+    for (int i = 0; i < PLACES_RESULTS_MAX; i++)
+        places_answer_add_result(*out, place);
+    bool failed = allocations_left < 0;
+    allocations_left = -1;
+    json_decref(place);
+    return failed;
+}
+
+static void test_without_memory(void **state)
+{
+    (void)state;
+    struct places_answer *answer;
+    int n = 0;
+    for (; fill_without_memory(n, &answer); n++) {
+        assert_int_equal(places_answer_status(answer), PLACES_UNKNOWN_ERROR);
+        assert_int_equal(places_answer_count(answer), 0);
+        assert_int_equal(places_answer_set_error(answer, "another"), HERD_ENOMEM);
+        assert_ptr_equal(places_answer_ref(answer), answer);
+        assert_rendered(answer, 20,
+                        "{\n"
+                        "   \"html_attributions\": [],\n"
+                        "   \"results\": [],\n"
+                        "   \"status\": \"UNKNOWN_ERROR\",\n"
+                        "   \"error_message\": \"out of memory\"\n"
+                        "}\n\n");
+        places_answer_unref(answer);
+        places_answer_unref(answer);
+    }
+    assert_true(n > 3);
+    assert_int_equal(places_answer_status(answer), PLACES_OK);
+    assert_int_equal(places_answer_count(answer), PLACES_RESULTS_MAX);
+
+    struct herd_buf out = {0};
+    assert_int_equal(herd_buf_append_text(&out, "AT"), 0);
+    allocations_left = 0;
+    int rc = places_answer_render(answer, 20, &out);
+    allocations_left = -1;
+    assert_int_equal(rc, HERD_ENOMEM);
+    assert_int_equal(out.len, 2);
+    herd_buf_free(&out);
+    places_answer_unref(answer);
+}
+
 static void test_appends_and_is_shared(void **state)
 {
     (void)state;
@@ -222,6 +321,8 @@ int main(void)
         cmocka_unit_test(test_no_blank_line_inside),
         cmocka_unit_test(test_text_that_is_not_utf8),
         cmocka_unit_test(test_refused_results),
+        cmocka_unit_test(test_rendered_results),
+        cmocka_unit_test(test_without_memory),
         cmocka_unit_test(test_appends_and_is_shared),
         cmocka_unit_test(test_status_names),
     };
