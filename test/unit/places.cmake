@@ -1,3 +1,7 @@
 # The tests of src/places.
 herd_unit_test(answer SOURCES test_answer.c LINKS herd_places PkgConfig::JANSSON)
 target_link_options(test_answer PRIVATE -Wl,--wrap=realloc,--wrap=calloc)
+herd_unit_test(local_area SOURCES test_local_area.c LINKS herd_places)
+herd_unit_test(local_build
+    SOURCES test_local_build.c local_fixture.c
+    LINKS herd_places PkgConfig::SQLITE)
