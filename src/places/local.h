@@ -2,8 +2,19 @@
 #ifndef PLACES_LOCAL_H
 #define PLACES_LOCAL_H
 
+#include <herd/buf.h>
+
 #include "places/provider.h"
 
+/* Asks in libuv's thread pool, of a few connections of its own. */
 extern const struct provider_type provider_local;
+
+/*
+ * Appends the path of the data set that came with herd: ../share/herd/places.db beside the folder
+ * of the running program (the build tree has it there, and so has an installation wherever it was
+ * moved to); when it is not there, the path that herd was configured to install it to. 0 or
+ * HERD_ENOMEM; whether the file is there is for its opener to find out.
+ */
+int places_default_file(struct herd_buf *out);
 
 #endif

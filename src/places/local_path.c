@@ -1,0 +1,30 @@
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <herd/err.h>
+
+#include "places/local.h"
+
+static const char beside_program[] = "/../share/herd/places.db";
+
+/* The path beside the running program, terminated; false when there is no such file. */
+static bool find_beside_program(char *path, size_t size)
+{
+    ssize_t len = readlink("/proc/self/exe", path, size - sizeof beside_program);
+    if (len <= 0 || (size_t)len == size - sizeof beside_program)
+        return false;
+    path[len] = '\0';
+    char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return false;
+    memcpy(slash, beside_program, sizeof beside_program);
+    return access(path, R_OK) == 0;
+}
+
+int places_default_file(struct herd_buf *out)
+{
+    char path[PATH_MAX];
+    bool beside = find_beside_program(path, sizeof path);
+    return herd_buf_append_text(out, beside ? path : HERD_PLACES_FILE);
+}

@@ -1,0 +1,187 @@
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uv.h>
+
+#include <herd/err.h>
+
+#include "herd_places.h"
+#include "places/local.h"
+#include "places/local_db.h"
+#include "places/provider.h"
+
+enum { CALLS_AT_ONCE = 32 };
+
+struct question {
+    struct places_query query;
+    size_t count;
+};
+
+/* A number in text[0..], which must end at `end_char`; *rest is what follows that. */
+static bool parse_number(const char *text, char end_char, double min, double max, double *out,
+                         const char **rest)
+{
+    char *end;
+    *out = strtod(text, &end);
+    if (end == text || *end != end_char || !(*out >= min && *out <= max))
+        return false;
+    *rest = end + (end_char != '\0');
+    return true;
+}
+
+static bool parse_question(const struct arguments *arguments, struct question *out)
+{
+    if (arguments->count < 2 || arguments->count > 3)
+        return false;
+    const char *rest;
+    double radius_km, count = PLACES_RESULTS_MAX;
+    bool is_right = parse_number(arguments->words[0], ',', -90, 90, &out->query.latitude, &rest) &&
+                    parse_number(rest, '\0', -180, 180, &out->query.longitude, &rest) &&
+                    parse_number(arguments->words[1], '\0', 0, 50, &radius_km, &rest);
+    if (is_right && arguments->count == 3)
+        is_right = parse_number(arguments->words[2], '\0', 0, PLACES_RESULTS_MAX, &count, &rest) &&
+                   count == floor(count);
+    out->query.radius_m = is_right ? radius_km * 1000 : 0;
+    out->count = (size_t)count;
+    return is_right;
+}
+
+/* ---- For people ------------------------------------------------------------------------------ */
+
+struct printer {
+    size_t left;
+};
+
+static int on_place(void *arg, const struct local_place *place)
+{
+    struct printer *printer = arg;
+    if (printer->left == 0)
+        return 0;
+    printer->left--;
+    printf("%8.2f km  %s, %s  (%s)\n", place->distance_m / 1000, place->name, place->vicinity,
+           place->types);
+    return 0;
+}
+
+static int print_near(const char *path, const struct question *question, struct herd_buf *error)
+{
+    struct local_db *db;
+    int rc = local_db_open(path, &db, error);
+    if (rc < 0)
+        return rc;
+    struct printer printer = {.left = question->count};
+    size_t within;
+    rc = local_db_near(db, &question->query, on_place, &printer, &within);
+    if (rc == 0)
+        printf("%zu of %zu places within %g km\n", question->count - printer.left, within,
+               question->query.radius_m / 1000);
+    else
+        herd_buf_printf(error, "%s: %s", path, local_db_reason(db));
+    local_db_close(db);
+    return rc;
+}
+
+/* ---- As a server asks ------------------------------------------------------------------------ */
+
+/* Asks `left` times, CALLS_AT_ONCE at a time, and keeps the last answer rendered. */
+struct asker {
+    struct provider *provider;
+    const struct question *question;
+    int64_t left, under_way;
+    struct herd_buf answer;
+    int rc;
+};
+
+static void ask(struct asker *asker);
+
+static void on_closed(void *arg)
+{
+    struct asker *asker = arg;
+    asker->provider = NULL;
+}
+
+static void on_answer(void *arg, struct places_answer *take_answer)
+{
+    struct asker *asker = arg;
+    asker->under_way--;
+    asker->answer.len = 0;
+    int rc = places_answer_render(take_answer, asker->question->count, &asker->answer);
+    places_answer_unref(take_answer);
+    if (rc < 0)
+        asker->rc = rc;
+    ask(asker);
+    if (asker->under_way == 0)
+        asker->provider->type->close(asker->provider, on_closed, asker);
+}
+
+static void ask(struct asker *asker)
+{
+    struct provider *provider = asker->provider;
+    while (asker->left > 0 && asker->under_way < CALLS_AT_ONCE && asker->rc == 0) {
+        struct places_call *call;
+        asker->rc = provider->type->ask(provider, &asker->question->query, on_answer, asker, &call);
+        if (asker->rc == 0) {
+            asker->left--;
+            asker->under_way++;
+        }
+    }
+}
+
+static int run_asker(struct asker *asker, const char *path, struct herd_buf *error)
+{
+    uv_loop_t loop;
+    if (uv_loop_init(&loop) < 0)
+        return HERD_ENOMEM;
+    struct places_options options = {
+        .loop = &loop, .data_file = path, .calls_max = CALLS_AT_ONCE, .language = "en"};
+    int rc = provider_local.open(&options, &asker->provider, error);
+    if (rc == 0) {
+        ask(asker);
+        if (asker->under_way == 0)
+            asker->provider->type->close(asker->provider, on_closed, asker);
+        uv_run(&loop, UV_RUN_DEFAULT);
+        rc = asker->rc;
+    }
+    int closed = uv_loop_close(&loop);
+    assert(closed == 0);
+    return rc;
+}
+
+static int print_answer(const char *path, const struct question *question, int64_t repeat,
+                        struct herd_buf *error)
+{
+    int64_t times = repeat > 0 ? repeat : 1;
+    struct asker asker = {.question = question, .left = times};
+    uint64_t begin_ns = uv_hrtime();
+    int rc = run_asker(&asker, path, error);
+    double took_s = (double)(uv_hrtime() - begin_ns) / 1e9;
+    if (rc == 0 && repeat > 0)
+        printf("%" PRId64 " answers of %zu bytes in %.3f s: %.0f a second\n", times,
+               asker.answer.len, took_s, (double)times / took_s);
+    else if (rc == 0)
+        fwrite(asker.answer.data, 1, asker.answer.len, stdout);
+    herd_buf_free(&asker.answer);
+    return rc;
+}
+
+int command_near(const struct arguments *arguments)
+{
+    struct question question;
+    if (!parse_question(arguments, &question))
+        return EXIT_USAGE;
+    struct herd_buf path = {0}, error = {0};
+    int rc = find_places_file(arguments, &path);
+    if (rc == 0)
+        rc = arguments->json || arguments->repeat > 0
+                 ? print_answer(path.data, &question, arguments->repeat, &error)
+                 : print_near(path.data, &question, &error);
+    int code = rc < 0 ? print_failure(rc, &error) : EXIT_DONE;
+    herd_buf_free(&path);
+    herd_buf_free(&error);
+    return code;
+}
