@@ -102,6 +102,8 @@ static void on_read(uv_stream_t *tcp, ssize_t len, const uv_buf_t *buf)
         stream->shared->bytes_received += (uint64_t)len;
         if (!stream->closing)
             stream->events->data(stream, buf->base, (size_t)len);
+        else if ((stream->dropped += (uint32_t)len) > STREAM_LINGER_BYTES)
+            finish(stream);
         return;
     }
     if (len == 0)

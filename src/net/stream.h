@@ -33,6 +33,7 @@ struct stream_loop {
 
 enum {
     STREAM_INPUT_BYTES = 64 * 1024,
+    STREAM_LINGER_BYTES = 1 << 20, /* dropped at most while it closes */
     STREAM_LINGER_MS = 2000 /* for what was written to go out and for the other side to close */
 };
 
@@ -43,6 +44,7 @@ struct stream {
     const char *reason;         /* why it closes */
     struct stream *next, *prev; /* of those that are closing */
     uint32_t deadline_ms;       /* closing: uv_now, its low bits */
+    uint32_t dropped;           /* bytes, while closing */
     bool reading : 1;
     bool ended : 1;
     bool shut : 1;    /* our half is closed, all was sent */
