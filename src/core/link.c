@@ -301,7 +301,11 @@ static bool learn_from_close(struct link *link)
     }
     if (link->lines > 0)
         link->attempts = 0;
-    return link->lines > 0;
+    else if (link->attempts > 0)
+        link->began_anew = true; /* by the time it is dialled it may have died and come back */
+    else
+        link->attempts++;
+    return !link->began_anew;
 }
 
 void link_closed(struct link *link, struct herd_now now, const char *reason)
