@@ -169,8 +169,10 @@ class Server:
             return json.loads(control.makefile().readline())
 
     def links_up(self):
-        status = self.status()
-        return all(link["up"] for link in status["links"])
+        """Whether all its links are up; the control socket comes a moment after the listener."""
+        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+            return all(link["up"] for link in self.status()["links"])
+        return False
 
 
 class Herd:

@@ -65,7 +65,7 @@ class PlainServer:
         return None
 
     async def serve(self, reader, writer):
-        with contextlib.suppress(OSError):
+        try:
             while line := await reader.readline():
                 answer = self.answer(line)
                 if answer is None and self.behaviour == "closes":
@@ -77,6 +77,8 @@ class PlainServer:
                 if self.behaviour == "one_line":
                     break
             writer.close()
+        except (OSError, asyncio.CancelledError):
+            writer.transport.abort()
 
     async def main(self):
         self.loop = asyncio.get_running_loop()
