@@ -66,7 +66,7 @@ int command_build(const struct arguments *arguments)
     if (rc < 0)
         code = print_failure(rc, &error);
     else
-        printf("%s: %" PRId64 " places of %zu sources\n", arguments->out, places, arguments->count);
+        printf("%s: %" PRId64 " places\n", arguments->out, places);
     herd_buf_free(&error);
     return code;
 }

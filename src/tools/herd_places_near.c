@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include <herd/err.h>
+#include <herd/geo.h>
 
 #include "herd_places.h"
 #include "places/local.h"
@@ -34,14 +35,27 @@ static bool parse_number(const char *text, char end_char, double min, double max
     return true;
 }
 
+/* `34.06893,-118.445127`, or as IAMAT has it: `+34.06893-118.445127`. */
+static bool parse_location(const char *text, struct places_query *out)
+{
+    struct herd_location location;
+    if (herd_location_parse(herd_slice_of(text), &location) == 0) {
+        out->latitude = location.latitude;
+        out->longitude = location.longitude;
+        return true;
+    }
+    const char *rest;
+    return parse_number(text, ',', -90, 90, &out->latitude, &rest) &&
+           parse_number(rest, '\0', -180, 180, &out->longitude, &rest);
+}
+
 static bool parse_question(const struct arguments *arguments, struct question *out)
 {
     if (arguments->count < 2 || arguments->count > 3)
         return false;
     const char *rest;
     double radius_km, count = PLACES_RESULTS_MAX;
-    bool is_right = parse_number(arguments->words[0], ',', -90, 90, &out->query.latitude, &rest) &&
-                    parse_number(rest, '\0', -180, 180, &out->query.longitude, &rest) &&
+    bool is_right = parse_location(arguments->words[0], &out->query) &&
                     parse_number(arguments->words[1], '\0', 0, 50, &radius_km, &rest);
     if (is_right && arguments->count == 3)
         is_right = parse_number(arguments->words[2], '\0', 0, PLACES_RESULTS_MAX, &count, &rest) &&

@@ -11,6 +11,7 @@
 
 #include <herd/err.h>
 
+#include "base/log.h"
 #include "local_fixture.h"
 #include "places/local.h"
 #include "testing.h"
@@ -29,6 +30,7 @@ static const struct places_query westwood = {34.05612, -118.43063, 100};
 struct fixture {
     struct folder *folder;
     uv_loop_t loop;
+    struct log *log;
     struct provider *provider;
     size_t closed;
 };
@@ -57,6 +59,7 @@ static void on_closed(void *arg)
 static int open_file(struct fixture *fixture, const char *data_file, struct herd_buf *error)
 {
     struct places_options options = {.loop = &fixture->loop,
+                                     .log = fixture->log,
                                      .data_file = data_file,
                                      .base_url = "",
                                      .key_file = "",
@@ -307,16 +310,23 @@ static void test_done_may_ask_cancel_and_close(void **state)
     assert_int_equal(fixture->closed, 1);
 }
 
-static void test_a_file_that_goes_bad(void **state)
+/* Everything behind the database's first page is overwritten; the open file. */
+static int spoil_file(const struct folder *folder)
 {
-    struct fixture *fixture = *state;
-    int fd = open(fixture->folder->places, O_WRONLY | O_CLOEXEC);
+    int fd = open(folder->places, O_WRONLY | O_CLOEXEC);
     struct stat status = {0};
     assert_true(fd >= 0);
     assert_int_equal(fstat(fd, &status), 0);
     static const char garbage[4096] = {1, 2, 3};
     for (off_t at = 4096; at < status.st_size; at += (off_t)sizeof garbage)
         assert_int_equal(pwrite(fd, garbage, sizeof garbage, at), sizeof garbage);
+    return fd;
+}
+
+static void test_a_file_that_goes_bad(void **state)
+{
+    struct fixture *fixture = *state;
+    int fd = spoil_file(fixture->folder);
     assert_answer_contains(fixture, westwood, "\"UNKNOWN_ERROR\"");
     assert_answer_contains(fixture, westwood,
                            "\"error_message\": \"the places file cannot be read: ");
@@ -325,6 +335,37 @@ static void test_a_file_that_goes_bad(void **state)
     assert_int_equal(ftruncate(fd, 0), 0);
     assert_answer_contains(fixture, westwood, "\"UNKNOWN_ERROR\"");
     close(fd);
+}
+
+static size_t count_of(const char *text, const char *part)
+{
+    size_t count = 0;
+    for (; (text = strstr(text, part)) != NULL; text++)
+        count++;
+    return count;
+}
+
+static void test_a_file_that_goes_bad_is_logged_once(void **state)
+{
+    struct fixture *fixture = *state;
+    close_provider(fixture);
+    fixture->closed = 0;
+    char *path = testing_path(fixture->folder->path, "log");
+    assert_int_equal(log_open(path, LOG_INFO, &fixture->log), 0);
+    struct herd_buf error = {0};
+    assert_int_equal(open_file(fixture, fixture->folder->places, &error), 0);
+    close(spoil_file(fixture->folder));
+    for (int i = 0; i < 3; i++)
+        assert_answer_contains(fixture, westwood, "\"UNKNOWN_ERROR\"");
+    close_provider(fixture);
+    log_close(fixture->log);
+    char *text = testing_read_file(path);
+    assert_contains(text, "group=places msg=opened file=");
+    assert_contains(text, " places=4");
+    assert_int_equal(count_of(text, "msg=\"the places file cannot be read\""), 1);
+    assert_null(strstr(text, "34.05")); /* where a person is, is personal */
+    free(text);
+    free(path);
 }
 
 static void test_a_new_file_leaves_the_open_one_alone(void **state)
@@ -392,6 +433,7 @@ int main(void)
         CASE(test_closing_ends_all_calls),
         CASE(test_done_may_ask_cancel_and_close),
         CASE(test_a_file_that_goes_bad),
+        CASE(test_a_file_that_goes_bad_is_logged_once),
         CASE(test_a_new_file_leaves_the_open_one_alone),
         CASE(test_a_file_that_cannot_be_opened),
         CASE(test_the_default_file),

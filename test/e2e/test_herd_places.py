@@ -1,0 +1,97 @@
+"""herd-places as a user runs it."""
+
+import gzip
+import json
+import shutil
+import subprocess
+
+from herdlib import BIN
+
+HEAD = (
+    "#herd-places\t1\n#name\tTest\n#attribution\t<b>Test</b> data\n#licence\tCC0-1.0\n"
+    "#version\tone\n"
+)
+ROWS = (
+    "t:1\tWellington\t-41.28664\t174.77557\tlocality,political\tPPLC\tNZ\t381900\t6180\tNew Zealand\n"
+    "t:2\tKelburn\t-41.28\t174.76\tsublocality,political\tPPLX\tNZ\t\t500\tWellington\n"
+)
+
+
+def run(*words, program=BIN / "herd-places", code=0):
+    done = subprocess.run([program, *map(str, words)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done
+    return done.stdout if code == 0 else done.stderr
+
+
+def build(folder, text=HEAD + ROWS):
+    table, places = folder / "test.tsv.gz", folder / "test.db"
+    table.write_bytes(gzip.compress(text.encode()))
+    assert "test.db: 2 places" in run("build", "--out", places, table)
+    return places
+
+
+def test_build_and_ask(tmp_path):
+    places = build(tmp_path)
+    lines = run("near", "--file", places, "-41.28664,174.77557", 5).splitlines()
+    assert lines[0].split() == ["0.00", "km", "Wellington,", "New", "Zealand", "(locality,political)"]
+    assert "Kelburn, Wellington" in lines[1] and lines[2] == "2 of 2 places within 5 km"
+    assert run("near", "--file", places, "-41.28664+174.77557", 5, 1).endswith("1 of 2 places within 5 km\n")
+
+
+def test_answer_as_a_server_gives_it(tmp_path):
+    text = run("near", "--file", build(tmp_path), "--json", "-41.28664,174.77557", 5, 1)
+    assert text.endswith("}\n\n") and "\n\n" not in text[:-2]
+    answer = json.loads(text)
+    assert answer["status"] == "OK" and answer["html_attributions"] == ["<b>Test</b> data"]
+    assert [result["name"] for result in answer["results"]] == ["Wellington"]
+
+
+def test_repeat_measures(tmp_path):
+    out = run("near", "--file", build(tmp_path), "--repeat", 200, "-41.28664,174.77557", 5)
+    assert out.startswith("200 answers of ") and out.endswith(" a second\n")
+
+
+def test_info_names_sources_and_licences(tmp_path):
+    out = run("info", "--file", build(tmp_path))
+    for part in ("Test: 2 places", "CC0-1.0", "made of  one", "Test data\n"):
+        assert part in out
+
+
+def test_default_data_set():
+    out = run("info")
+    assert "GeoNames: 171075 places" in out and "OurAirports: 59766 places" in out
+    assert "CC-BY-4.0" in out and "ODbL-1.0" in out
+    assert "Westwood" in run("near", "34.06893,-118.445127", 10)
+    assert "15 of 44" in run("near", "34.06893,-118.445127", 10, 15)
+
+
+def test_program_that_was_moved(tmp_path):
+    """The data set is found beside the program, wherever an installation was moved to."""
+    program, data = tmp_path / "bin" / "herd-places", tmp_path / "share" / "herd" / "places.db"
+    program.parent.mkdir()
+    data.parent.mkdir(parents=True)
+    shutil.copy(BIN / "herd-places", program)
+    shutil.copy(build(tmp_path), data)
+    assert "Test: 2 places" in run("info", program=program)
+
+
+def test_failures_say_why(tmp_path):
+    none = tmp_path / "none.db"
+    assert f"{none} cannot be opened: No such file or directory" in run("info", "--file", none, code=1)
+    table = tmp_path / "bad.tsv"
+    table.write_text(HEAD + ROWS + "t:3\n")
+    assert f"{table}:8: " in run("build", "--out", tmp_path / "bad.db", table, code=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.tsv"]
+
+
+def test_wrong_usage():
+    wrong = (
+        [], ["fly"], ["build", "x"], ["build", "--out"], ["info", "x"], ["near", "1,2"],
+        ["near", "91,0", 1], ["near", "1,2x", 1], ["near", "1,2", 51], ["near", "1,2", -1],
+        ["near", "1,2", 1, 21], ["near", "1,2", 1, 1.5], ["near", "--repeat", 0, "1,2", 1],
+        ["near", "--colour", "red", "1,2", 1],
+    )
+    for words in wrong:
+        assert "herd-places near" in run(*words, code=2), words
+    assert "herd-places build" in run("--help")
+    assert run("--version").startswith("herd-places ")
