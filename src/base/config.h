@@ -30,14 +30,24 @@ struct config_server {
     size_t *peers; /* indices into config.servers */
 };
 
-/* One field a row of config.def, named <section>_<name> (top-level keys: just <name>). Strings are
- * never NULL. */
+/*
+ * One field a row of config.def, named <section>_<name> (top-level keys: just <name>): int64_t for
+ * INT, bool for BOOL, char * for all others. Strings are never NULL.
+ */
 struct config_values {
-    char *security, *data_dir, *log_level, *log_file;
-    int64_t connections_max, max_skew_s, output_max_kib, pipeline_max;
-    char *places_provider, *places_base_url, *places_key_file, *places_data_file, *places_language;
-    int64_t places_connect_timeout_ms, places_total_timeout_ms, places_calls_max,
-        places_waiting_max;
+#define CONFIG_FIELD_INT                      int64_t
+#define CONFIG_FIELD_BOOL                     bool
+#define CONFIG_FIELD_STRING                   char *
+#define CONFIG_FIELD_PATH                     char *
+#define CONFIG_FIELD_CHOICE                   char *
+#define KEY(name, type, ...)                  CONFIG_FIELD_##type name;
+#define SECTION_KEY(section, name, type, ...) CONFIG_FIELD_##type section##_##name;
+#include "config.def"
+#undef CONFIG_FIELD_INT
+#undef CONFIG_FIELD_BOOL
+#undef CONFIG_FIELD_STRING
+#undef CONFIG_FIELD_PATH
+#undef CONFIG_FIELD_CHOICE
 };
 
 struct config {
@@ -48,12 +58,17 @@ struct config {
 };
 
 /*
- * Reads `path`. 0 with *out (free with config_free), or HERD_EINVAL with every mistake appended to
- * `errors`, a line each: `herd.conf:12: server Hill: peer "Jaques" is no server of this file (did
- * you mean "Jaquez"?)`. Relative paths in values are relative to the folder of `path` and come out
- * joined to it.
+ * Reads `path`, a regular file. 0 with *out (free with config_free); HERD_EINVAL with every mistake
+ * appended to `errors`, a line each, in the file's order: `herd.conf:12: server Hill: peer "Jaques"
+ * is no server of this file (did you mean "Jaquez"?)`; HERD_ENOMEM. Mistakes in the form of the
+ * file (braces, quotes) hide those in values and edges. Relative paths in values are relative to
+ * the folder of `path` and come out joined to it.
+ *
+ * For one thread at a time: libconfuse keeps its state in globals.
  */
 int config_load(const char *path, struct config **out, struct herd_buf *errors);
+
+/* NULL is allowed. */
 void config_free(struct config *config);
 
 /* The server of that name, or NULL. */
