@@ -63,13 +63,23 @@ static struct config_shown show(struct herd_slice slice)
     return config_show(slice.data, slice.len);
 }
 
+/* Adds as much as there is room for. */
+static void append(struct config_shown *shown, const char *text)
+{
+    size_t len = strlen(shown->text);
+    while (*text != '\0' && len < sizeof shown->text - 1)
+        shown->text[len++] = *text++;
+    shown->text[len] = '\0';
+}
+
 /* `server Hill`, `places`, or nothing at the top. */
 static struct config_shown label(const struct section *section)
 {
     struct config_shown shown = show(section->name);
-    size_t len = strlen(shown.text);
-    if (section->title.len > 0)
-        snprintf(shown.text + len, sizeof shown.text - len, " %s", show(section->title).text);
+    if (section->title.len > 0) {
+        append(&shown, " ");
+        append(&shown, show(section->title).text);
+    }
     return shown;
 }
 
@@ -77,9 +87,8 @@ static struct config_shown label(const struct section *section)
 static struct config_shown prefix(const struct pass *pass)
 {
     struct config_shown shown = label(&pass->section);
-    size_t len = strlen(shown.text);
-    if (len > 0)
-        snprintf(shown.text + len, sizeof shown.text - len, ": ");
+    if (shown.text[0] != '\0')
+        append(&shown, ": ");
     return shown;
 }
 
