@@ -1,0 +1,118 @@
+#include "check.h"
+#include "core/arena.h"
+#include "core/rng.h"
+
+enum { LARGEST_CLASS = ARENA_STEP_BYTES * ARENA_CLASSES };
+
+static void test_classes(void **state)
+{
+    static const struct {
+        size_t a, b;
+        bool same;
+    } rows[] = {
+        {1, 1, true},        {1, 16, true},      {16, 17, false},     {17, 32, true},
+        {32, 33, false},     {1024, 1009, true}, {1024, 1025, false}, {1025, 1040, true},
+        {4000, 4001, false}, {3985, 4000, true},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        CHECK_INT(("%zu %zu", rows[i].a, rows[i].b), arena_same_class(rows[i].a, rows[i].b),
+                  rows[i].same);
+        CHECK_INT(("%zu %zu", rows[i].b, rows[i].a), arena_same_class(rows[i].b, rows[i].a),
+                  rows[i].same);
+    }
+}
+
+static void test_released_room_is_used_again(void **state)
+{
+    struct arena arena = {0};
+    (void)state;
+    char *first = arena_alloc(&arena, 20);
+    assert_non_null(first);
+    arena_release(&arena, first, 20);
+    assert_ptr_equal(arena_alloc(&arena, 32), first);
+    assert_ptr_not_equal(arena_alloc(&arena, 32), first);
+    arena_close(&arena);
+    assert_int_equal(arena.bytes, 0);
+}
+
+static void test_bytes_held(void **state)
+{
+    struct arena arena = {0};
+    (void)state;
+    assert_non_null(arena_alloc(&arena, 1));
+    assert_int_equal(arena.bytes, ARENA_CHUNK_BYTES);
+    char *large = arena_alloc(&arena, LARGEST_CLASS + 1);
+    assert_non_null(large);
+    assert_int_equal(arena.bytes, ARENA_CHUNK_BYTES + LARGEST_CLASS + ARENA_STEP_BYTES);
+    arena_release(&arena, large, LARGEST_CLASS + 1);
+    assert_int_equal(arena.bytes, ARENA_CHUNK_BYTES);
+    arena_close(&arena);
+}
+
+static void test_texts_are_aligned(void **state)
+{
+    struct arena arena = {0};
+    struct rng rng = {61};
+    (void)state;
+    for (int i = 0; i < 2000; i++) {
+        const char *text = arena_alloc(&arena, 1 + rng_below(&rng, LARGEST_CLASS));
+        assert_int_equal((uintptr_t)text % ARENA_STEP_BYTES, 0);
+    }
+    arena_close(&arena);
+}
+
+struct text {
+    char *bytes;
+    size_t len;
+    char fill;
+};
+
+static void check_text(const struct text *text)
+{
+    for (size_t i = 0; i < text->len; i++)
+        assert_int_equal(text->bytes[i], text->fill);
+}
+
+/* Texts of all sizes come and go, and none writes over another; the room of those that went is
+ * enough for those that come. */
+static void test_texts_keep_their_bytes(void **state)
+{
+    enum { TEXTS = 400 };
+    static struct text texts[TEXTS];
+    struct arena arena = {0};
+    struct rng rng = {62};
+    (void)state;
+    for (int step = 0; step < 100000; step++) {
+        struct text *text = &texts[rng_below(&rng, TEXTS)];
+        if (text->bytes != NULL) {
+            check_text(text);
+            arena_release(&arena, text->bytes, text->len);
+        }
+        text->len = 1 + rng_below(&rng, rng_below(&rng, 4) == 0 ? 4025 : 200);
+        text->fill = (char)step;
+        text->bytes = arena_alloc(&arena, text->len);
+        assert_non_null(text->bytes);
+        memset(text->bytes, text->fill, text->len);
+    }
+    assert_true(arena.bytes < 16u * ARENA_CHUNK_BYTES);
+    for (size_t i = 0; i < TEXTS; i++) {
+        if (texts[i].bytes == NULL)
+            continue;
+        check_text(&texts[i]);
+        arena_release(&arena, texts[i].bytes, texts[i].len);
+    }
+    arena_close(&arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_released_room_is_used_again),
+        cmocka_unit_test(test_bytes_held),
+        cmocka_unit_test(test_texts_are_aligned),
+        cmocka_unit_test(test_texts_keep_their_bytes),
+    };
+    return cmocka_run_group_tests_name("arena", tests, NULL, NULL);
+}
