@@ -129,13 +129,7 @@ static int handle_line(struct herd_conn *conn, struct herd_now now, struct herd_
     node_trace(conn, HERD_RECEIVED, line);
     if (conn->link != NULL)
         return link_line(conn->link, now, line);
-    struct herd_buf *out = conn_output(conn);
-    size_t before = out->len;
-    struct herd_ask *last = conn->asks_tail;
-    int rc = client_line(conn, now, line);
-    if (last != NULL)
-        conn->held += (uint32_t)(last->tail.len - before);
-    return rc;
+    return client_line(conn, now, line);
 }
 
 /* The line was longer than any may be: there is no knowing where the next one begins. */
@@ -155,11 +149,13 @@ static int step(struct herd_conn *conn, struct herd_now now, struct herd_slice *
     /* Half a line is a whole one only where its sender has said that no more follows. */
     if (rc == 0 && conn->ended && !conn->node->stopping)
         rc = herd_frame_last(&conn->frame, &line);
-    if (rc == HERD_ETOOLONG)
-        return reject_long_line(conn, line);
-    if (rc <= 0)
+    if (rc == 0 || rc == HERD_ENOMEM)
         return rc;
-    rc = handle_line(conn, now, line);
+    struct herd_ask *last = conn->asks_tail;
+    size_t before = last != NULL ? last->tail.len : 0;
+    rc = rc == HERD_ETOOLONG ? reject_long_line(conn, line) : handle_line(conn, now, line);
+    if (last != NULL)
+        conn->held += (uint32_t)(last->tail.len - before);
     return rc < 0 ? rc : 1;
 }
 

@@ -1,0 +1,409 @@
+/* A connection's bytes: the order of answers, half-close, pausing, the budget of a turn. */
+#include <herd/err.h>
+
+#include "check.h"
+#include "core/conn.h"
+#include "core/rng.h"
+#include "driver.h"
+
+#define PLACES_1(radius)                                                                           \
+    "{\"lat\":1.000000,\"lon\":1.000000,\"radius\":" radius "000.000,\"count\":1}\n\n"
+
+static const char at_a[] = "AT Hill +0.000000000 a +1+1 1700000000\n";
+
+/* A node that knows the client `a` and leaves places to the test, and a connection to it. */
+static struct wire *start(const struct herd_node_options *options)
+{
+    struct driver *driver = driver_new_with(options);
+    struct wire *wire = driver_accept(driver);
+    wire_say(wire, "IAMAT a +1+1 1700000000\n");
+    wire_take(wire);
+    driver->answers_places = false;
+    return wire;
+}
+
+static struct wire *start_usual(void)
+{
+    struct herd_node_options options = driver_options("Hill");
+    return start(&options);
+}
+
+/* The i-th of many lines that are easy to tell apart. */
+static void say_numbered(struct wire *wire, int first, int count)
+{
+    struct herd_buf text = {0};
+    for (int i = first; i < first + count; i++)
+        assert_int_equal(herd_buf_printf(&text, "line %d\n", i), 0);
+    wire_send(wire, herd_buf_slice(&text));
+    herd_buf_free(&text);
+}
+
+static void check_numbered(struct wire *wire, int first, int count)
+{
+    struct herd_buf text = {0};
+    for (int i = first; i < first + count; i++)
+        assert_int_equal(herd_buf_printf(&text, "? line %d\n", i), 0);
+    CHECK_SLICE(("lines %d and %d more", first, count), wire_take(wire), herd_buf_slice(&text));
+    herd_buf_free(&text);
+}
+
+static void test_answers_keep_the_order_of_requests(void **state)
+{
+    struct wire *wire = start_usual();
+    struct driver *driver = wire->driver;
+    (void)state;
+    wire_say(wire, "first\nWHATSAT a 1 1\nsecond\nWHATSAT a 2 1\nWHATSAT a 3 1\nthird\n");
+    CHECK_TEXT(("before any"), wire_take(wire), "? first\n");
+    assert_int_equal(driver->ask_count, 3);
+    driver_answer(driver, 2);
+    CHECK_TEXT(("the last"), wire_take(wire), "");
+    driver_answer(driver, 0);
+    CHECK_TEXT(("the first"), wire_take(wire),
+               "AT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1("1") "? second\n");
+    wire_say(wire, "fourth\n");
+    driver_answer(driver, 0);
+    CHECK_TEXT(
+        ("the rest"), wire_take(wire),
+        "AT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1(
+            "2") "AT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1("3") "? third\n? fourth\n");
+    driver_free(driver);
+}
+
+static void test_connections_do_not_wait_for_each_other(void **state)
+{
+    struct wire *wire = start_usual();
+    struct driver *driver = wire->driver;
+    struct wire *other = driver_accept(driver);
+    (void)state;
+    wire_say(wire, "WHATSAT a 1 1\n");
+    wire_say(other, "WHATSAT a 2 1\nx\n");
+    driver_answer(driver, 1);
+    CHECK_TEXT(("the other"), wire_take(other),
+               "AT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1("2") "? x\n");
+    CHECK_TEXT(("the first"), wire_take(wire), "");
+    driver_free(driver);
+}
+
+static void test_last_line_without_lf(void **state)
+{
+    static const struct {
+        const char *sent, *before_end, *after_end;
+    } rows[] = {
+        {"", "", ""},
+        {"x", "", "? x\n"},
+        {"x\n", "? x\n", ""},
+        {"x\ny", "? x\n", "? y\n"},
+        {"x\ny\r", "? x\n", "? y\n"},
+        {"x\r", "", "? x\n"},
+        {"PING", "", "PONG\n"},
+        {"\n\n \n ", "", ""},
+        {"IAMAT b +1+1 1700000000", "", "AT Hill +0.000000000 b +1+1 1700000000\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct wire *wire = start_usual();
+        wire_say(wire, rows[i].sent);
+        CHECK_TEXT(("%s", rows[i].sent), wire_take(wire), rows[i].before_end);
+        CHECK_TRUE(("%s", rows[i].sent), wire->open);
+        wire_end(wire);
+        CHECK_TEXT(("%s", rows[i].sent), wire_take(wire), rows[i].after_end);
+        CHECK_TRUE(("%s", rows[i].sent), !wire->open && !wire->aborted);
+        driver_free(wire->driver);
+    }
+}
+
+static void test_all_is_answered_after_a_half_close(void **state)
+{
+    struct wire *wire = start_usual();
+    struct driver *driver = wire->driver;
+    (void)state;
+    wire_say(wire, "WHATSAT a 1 1\nx\nWHATSAT a 2 1");
+    wire_end(wire);
+    assert_true(wire->open);
+    assert_int_equal(driver->ask_count, 2);
+    driver_answer(driver, 1);
+    assert_true(wire->open);
+    CHECK_TEXT(("not yet"), wire_take(wire), "");
+    driver_answer(driver, 0);
+    assert_false(wire->open);
+    assert_false(wire->aborted);
+    CHECK_TEXT(("all"), wire_take(wire),
+               "AT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1(
+                   "1") "? x\nAT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1("2"));
+    driver_free(driver);
+}
+
+static void test_answers_that_come_too_late(void **state)
+{
+    struct wire *wire = start_usual();
+    struct driver *driver = wire->driver;
+    (void)state;
+    wire_say(wire, "WHATSAT a 1 1\nWHATSAT a 2 1\nWHATSAT a 3 1\n");
+    driver_answer(driver, 1); /* done, but behind the first */
+    wire_close(wire, "reset");
+    driver_answer(driver, 1);
+    driver_answer(driver, 0);
+    assert_int_equal(wire->got.len - wire->taken, 0);
+    driver_free(driver);
+}
+
+/* The budget of a turn: two that send a lot get their turns, one after the other. */
+static void test_one_client_does_not_hold_up_another(void **state)
+{
+    struct wire *wire = start_usual();
+    struct driver *driver = wire->driver;
+    struct wire *other = driver_accept(driver);
+    (void)state;
+    driver->ticks = false;
+    say_numbered(wire, 0, 200);
+    say_numbered(other, 0, 100);
+    check_numbered(wire, 0, CONN_LINES_PER_TURN);
+    check_numbered(other, 0, CONN_LINES_PER_TURN);
+    assert_false(wire->reading);
+    for (int done = CONN_LINES_PER_TURN; done < 200; done += CONN_LINES_PER_TURN) {
+        int left = 200 - done < CONN_LINES_PER_TURN ? 200 - done : CONN_LINES_PER_TURN;
+        assert_true(herd_node_wakeup(driver->node) <= driver->now.mono_ns);
+        herd_node_tick(driver->node, driver->now);
+        driver_run(driver);
+        check_numbered(wire, done, left);
+        if (done == CONN_LINES_PER_TURN)
+            check_numbered(other, done, 100 - done);
+    }
+    assert_true(wire->reading);
+    assert_true(herd_node_wakeup(driver->node) > driver->now.mono_ns);
+    driver_free(driver);
+}
+
+/* What comes while lines still wait for their turn stays behind them. */
+static void test_bytes_between_turns_wait_behind_the_others(void **state)
+{
+    struct wire *wire = start_usual();
+    struct driver *driver = wire->driver;
+    (void)state;
+    driver->ticks = false;
+    say_numbered(wire, 0, 100);
+    say_numbered(wire, 100, 1);
+    wire_say(wire, "line ");
+    wire_say(wire, "101\nlast");
+    wire_end(wire);
+    assert_true(wire->open);
+    driver->ticks = true;
+    driver_run(driver);
+    struct herd_slice got = wire_take(wire);
+    CHECK_TEXT(("end"), herd_slice(got.data + got.len - 29, 29),
+               "? line 100\n? line 101\n? last\n");
+    assert_false(wire->open);
+    driver_free(driver);
+}
+
+static void test_too_many_questions_pause_a_client(void **state)
+{
+    struct herd_node_options options = driver_options("Hill");
+    options.pipeline_max = 4;
+    struct wire *wire = start(&options);
+    struct driver *driver = wire->driver;
+    (void)state;
+    for (int i = 0; i < 10; i++)
+        wire_say(wire, "WHATSAT a 1 1\n");
+    assert_int_equal(driver->ask_count, 4);
+    assert_false(wire->reading);
+    assert_int_equal(herd_node_stats(driver->node)->clients_paused, 1);
+    driver_answer(driver, 3);
+    driver_answer(driver, 2);
+    driver_answer(driver, 1); /* they wait for the first */
+    assert_int_equal(driver->ask_count, 1);
+    assert_false(wire->reading);
+    driver_answer(driver, 0);
+    assert_int_equal(driver->ask_count, 4);
+    assert_false(wire->reading);
+    driver_answer(driver, 0);
+    assert_int_equal(driver->ask_count, 3); /* more than half still wait */
+    driver_answer(driver, 0);
+    assert_int_equal(driver->ask_count, 4);
+    driver_answer(driver, 0);
+    driver_answer(driver, 0);
+    assert_true(wire->reading);
+    assert_int_equal(wire->resumes, 1);
+    driver_answer(driver, 0);
+    driver_answer(driver, 0);
+    assert_int_equal(wire->got.len - wire->taken, 10 * (sizeof(at_a) - 1 + strlen(PLACES_1("1"))));
+    driver_free(driver);
+}
+
+static void test_slow_reader_is_not_read_from(void **state)
+{
+    struct herd_node_options options = driver_options("Hill");
+    options.output_max = 100;
+    struct wire *wire = start(&options);
+    struct driver *driver = wire->driver;
+    (void)state;
+    driver->reports_writes = false;
+    say_numbered(wire, 0, 30);
+    check_numbered(wire, 0, 11); /* of 9 bytes, the last of 10 */
+    assert_false(wire->reading);
+    assert_int_equal(wire->unwritten, 100);
+    wire_wrote(wire, 49);
+    CHECK_TEXT(("more than half"), wire_take(wire), "");
+    assert_false(wire->reading);
+    wire_wrote(wire, 1);
+    check_numbered(wire, 11, 5);
+    while (wire->unwritten > 0)
+        wire_wrote(wire, 17);
+    check_numbered(wire, 16, 14);
+    assert_true(wire->reading);
+    assert_true(herd_node_stats(driver->node)->clients_paused >= 2);
+    driver_free(driver);
+}
+
+/* Answers behind a question that has no answer yet count too. */
+static void test_held_answers_are_bounded(void **state)
+{
+    struct herd_node_options options = driver_options("Hill");
+    options.output_max = 100;
+    struct wire *wire = start(&options);
+    struct driver *driver = wire->driver;
+    (void)state;
+    wire_say(wire, "WHATSAT a 1 1\n");
+    say_numbered(wire, 0, 30);
+    assert_false(wire->reading);
+    driver_answer(driver, 0);
+    struct herd_slice got = wire_take(wire);
+    assert_true(got.len > 30 * 9);
+    CHECK_TEXT(("end"), herd_slice(got.data + got.len - 10, 10), "? line 29\n");
+    assert_true(wire->reading);
+    driver_free(driver);
+}
+
+static void test_end_while_paused(void **state)
+{
+    struct herd_node_options options = driver_options("Hill");
+    options.pipeline_max = 1;
+    struct wire *wire = start(&options);
+    struct driver *driver = wire->driver;
+    (void)state;
+    wire_say(wire, "WHATSAT a 1 1\nWHATSAT a 2 1\nx");
+    wire_end(wire);
+    assert_true(wire->open);
+    driver_answer(driver, 0);
+    assert_true(wire->open);
+    driver_answer(driver, 0);
+    assert_false(wire->open);
+    CHECK_TEXT(("all"), wire_take(wire),
+               "AT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1(
+                   "1") "AT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1("2") "? x\n");
+    driver_free(driver);
+}
+
+/* A line that is too long, behind a question: it is answered behind the places. */
+static void test_long_line_behind_a_question(void **state)
+{
+    static char line[HERD_LINE_MAX + 2];
+    struct wire *wire = start_usual();
+    struct driver *driver = wire->driver;
+    (void)state;
+    memset(line, 'x', sizeof(line));
+    line[sizeof(line) - 1] = '\n';
+    wire_say(wire, "WHATSAT a 1 1\n");
+    wire_send(wire, herd_slice(line, sizeof(line)));
+    assert_true(wire->open);
+    assert_int_equal(wire->got.len - wire->taken, 0);
+    assert_int_equal(wire->conn->held, HERD_LINE_MAX + 3);
+    driver_answer(driver, 0);
+    struct herd_slice got = wire_take(wire);
+    assert_int_equal(got.len, sizeof(at_a) - 1 + strlen(PLACES_1("1")) + HERD_LINE_MAX + 3);
+    assert_false(wire->open);
+    assert_false(wire->aborted);
+    driver_free(driver);
+}
+
+static void test_stop_answers_what_was_received(void **state)
+{
+    struct wire *wire = start_usual();
+    struct driver *driver = wire->driver;
+    struct wire *idle = driver_accept(driver);
+    (void)state;
+    wire_say(wire, "WHATSAT a 1 1\nx\nhalf a li");
+    driver_stop(driver);
+    assert_false(idle->open);
+    assert_true(wire->open);
+    wire_say(wire, "ne\ny\n");
+    driver_answer(driver, 0);
+    CHECK_TEXT(("all"), wire_take(wire),
+               "AT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1("1") "? x\n");
+    assert_false(wire->open);
+    driver_free(driver);
+}
+
+/* In a turn of the loop what goes to neighbours leaves first. */
+static void on_write_note_order(void *arg, struct wire *wire, struct herd_slice bytes)
+{
+    struct herd_buf *order = arg;
+    (void)bytes;
+    if (herd_buf_append_text(order, wire->peer[0] != '\0' ? "neighbour " : "client ") < 0)
+        driver_fail("no memory");
+}
+
+static void test_neighbours_hear_it_before_the_client(void **state)
+{
+    struct herd_buf order = {0};
+    struct wire *wire = start_usual();
+    struct driver *driver = wire->driver;
+    struct wire *link = driver_add_neighbour(driver, "Jaquez");
+    (void)state;
+    wire_dialled(link, NULL);
+    wire_sayf(link, "RESUME %016llx 0\n", (unsigned long long)herd_node_epoch(driver->node));
+    driver->on_write = on_write_note_order;
+    driver->on_write_arg = &order;
+    wire_say(wire, "IAMAT b +1+1 1700000000\n");
+    CHECK_TEXT(("order"), herd_buf_slice(&order), "neighbour client ");
+    herd_buf_free(&order);
+    driver_free(driver);
+}
+
+static void on_line_note(void *arg, const struct herd_conn *conn, enum herd_direction direction,
+                         struct herd_slice line)
+{
+    struct herd_buf *seen = arg;
+    const struct wire *wire = herd_conn_data(conn);
+    if (herd_buf_printf(seen, "%s %s %.*s|", wire->peer, direction == HERD_SENT ? "<" : ">",
+                        (int)line.len, line.data) < 0)
+        driver_fail("no memory");
+}
+
+static void test_every_line_can_be_seen(void **state)
+{
+    struct herd_buf seen = {0};
+    struct herd_node_options options = driver_options("Hill");
+    (void)state;
+    options.on_line = on_line_note;
+    options.on_line_arg = &seen;
+    struct driver *driver = driver_new_with(&options);
+    struct wire *wire = driver_accept(driver);
+    wire_say(wire, "x\r\nWHATSAT a 1 1\n");
+    wire_end(wire);
+    CHECK_TEXT(("seen"), herd_buf_slice(&seen), " > x| > WHATSAT a 1 1| < ? x| < ? WHATSAT a 1 1|");
+    herd_buf_free(&seen);
+    driver_free(driver);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_answers_keep_the_order_of_requests),
+        cmocka_unit_test(test_connections_do_not_wait_for_each_other),
+        cmocka_unit_test(test_last_line_without_lf),
+        cmocka_unit_test(test_all_is_answered_after_a_half_close),
+        cmocka_unit_test(test_answers_that_come_too_late),
+        cmocka_unit_test(test_one_client_does_not_hold_up_another),
+        cmocka_unit_test(test_bytes_between_turns_wait_behind_the_others),
+        cmocka_unit_test(test_too_many_questions_pause_a_client),
+        cmocka_unit_test(test_slow_reader_is_not_read_from),
+        cmocka_unit_test(test_held_answers_are_bounded),
+        cmocka_unit_test(test_end_while_paused),
+        cmocka_unit_test(test_long_line_behind_a_question),
+        cmocka_unit_test(test_stop_answers_what_was_received),
+        cmocka_unit_test(test_neighbours_hear_it_before_the_client),
+        cmocka_unit_test(test_every_line_can_be_seen),
+    };
+    return cmocka_run_group_tests_name("conn", tests, NULL, NULL);
+}
