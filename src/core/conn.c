@@ -147,7 +147,7 @@ static int step(struct herd_conn *conn, struct herd_now now, struct herd_slice *
     struct herd_slice line;
     int rc = herd_frame_next(&conn->frame, input, &line);
     /* Half a line is a whole one only where its sender has said that no more follows. */
-    if (rc == 0 && conn->ended && !conn->node->stopping)
+    if (rc == 0 && conn->ended && !conn->cut)
         rc = herd_frame_last(&conn->frame, &line);
     if (rc == 0 || rc == HERD_ENOMEM)
         return rc;
@@ -205,6 +205,8 @@ void herd_conn_receive(struct herd_conn *conn, struct herd_now now, const char *
 
 void herd_conn_end(struct herd_conn *conn, struct herd_now now)
 {
+    if (conn->node->stopping && !conn->ended)
+        conn->cut = true;
     conn->ended = true;
     if (conn->closing || conn->full || conn->ready)
         return;

@@ -33,6 +33,7 @@ struct herd_conn {
     bool reading : 1;    /* as the driver was told */
     bool full : 1;       /* too many answers wait; no more lines are taken */
     bool ended : 1;      /* the other side closed its half */
+    bool cut : 1;        /* ended by this server's stop: half a line at the end is none */
     bool closing : 1;    /* close when all answers are out; no more lines are taken */
     bool aborted : 1;    /* close at once */
     bool close_told : 1; /* the driver was told to close */

@@ -334,6 +334,24 @@ static void test_stop_answers_what_was_received(void **state)
     driver_free(driver);
 }
 
+/* Who had said that no more follows has its last line answered even though the server stops. */
+static void test_stop_after_a_half_close(void **state)
+{
+    struct wire *wire = start_usual();
+    struct driver *driver = wire->driver;
+    (void)state;
+    driver->ticks = false;
+    say_numbered(wire, 0, CONN_LINES_PER_TURN);
+    wire_say(wire, "last");
+    wire_end(wire);
+    driver->ticks = true;
+    driver_stop(driver);
+    struct herd_slice got = wire_take(wire);
+    CHECK_TEXT(("end"), herd_slice(got.data + got.len - 7, 7), "? last\n");
+    assert_false(wire->open);
+    driver_free(driver);
+}
+
 /* In a turn of the loop what goes to neighbours leaves first. */
 static void on_write_note_order(void *arg, struct wire *wire, struct herd_slice bytes)
 {
@@ -402,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_end_while_paused),
         cmocka_unit_test(test_long_line_behind_a_question),
         cmocka_unit_test(test_stop_answers_what_was_received),
+        cmocka_unit_test(test_stop_after_a_half_close),
         cmocka_unit_test(test_neighbours_hear_it_before_the_client),
         cmocka_unit_test(test_every_line_can_be_seen),
     };
