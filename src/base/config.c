@@ -22,28 +22,27 @@
 #include "base/config_syntax.h"
 #include "base/config_table.h"
 
-/* Appends the rest of the file, but not much more than CONFIG_FILE_MAX. 0, or -1 with errno. */
-static int read_rest(int fd, struct herd_buf *out)
+/* Appends the file, but not much more than CONFIG_FILE_MAX. */
+static void read_all(int fd, struct herd_buf *out, struct config_mistakes *mistakes)
 {
     enum { PART_BYTES = 16384 };
     ssize_t len;
     do {
         if (herd_buf_reserve(out, PART_BYTES) < 0) {
-            errno = ENOMEM;
-            return -1;
+            mistakes->out_of_memory = true;
+            return;
         }
         len = read(fd, out->data + out->len, PART_BYTES);
-        if (len < 0 && errno != EINTR)
-            return -1;
         out->len += len > 0 ? (size_t)len : 0;
-    } while (len != 0 && out->len <= CONFIG_FILE_MAX);
-    return 0;
+    } while ((len > 0 && out->len <= CONFIG_FILE_MAX) || (len < 0 && errno == EINTR));
+    if (len < 0)
+        config_mistake(mistakes, 0, "cannot be read: %s", strerror(errno));
 }
 
 /* What is wrong with the bytes themselves. */
 static void check_bytes(const struct herd_buf *text, struct config_mistakes *mistakes)
 {
-    const char *nul = memchr(text->data, '\0', text->len);
+    const char *nul = text->len > 0 ? memchr(text->data, '\0', text->len) : NULL;
     int line = 1;
     for (const char *at = text->data; nul != NULL && at < nul; at++)
         line += *at == '\n';
@@ -66,10 +65,8 @@ static void read_file(const char *path, struct herd_buf *out, struct config_mist
     else if (!S_ISREG(status.st_mode))
         config_mistake(mistakes, 0, "is %s, not a file",
                        S_ISDIR(status.st_mode) ? "a folder" : "a device, pipe or socket");
-    else if (read_rest(fd, out) < 0)
-        config_mistake(mistakes, 0, "cannot be read: %s", strerror(errno));
     else
-        check_bytes(out, mistakes);
+        read_all(fd, out, mistakes);
     if (fd >= 0)
         close(fd);
 }
@@ -124,10 +121,11 @@ static int load(struct config *config, struct herd_buf *text, struct config_mist
     struct config_syntax syntax;
     struct config_tree tree;
     read_file(config->path, text, mistakes);
+    check_bytes(text, mistakes);
+    if (mistakes->out_of_memory || herd_buf_append(text, "", 1) < 0)
+        return HERD_ENOMEM;
     if (mistakes->count > 0)
         return HERD_EINVAL;
-    if (herd_buf_append(text, "", 1) < 0)
-        return HERD_ENOMEM;
     int rc = config_syntax_check(text->data, text->len - 1, mistakes, &syntax);
     if (rc == 0 && syntax.well_formed) {
         rc = config_parse(text->data, &syntax, &tree);
@@ -139,9 +137,9 @@ static int load(struct config *config, struct herd_buf *text, struct config_mist
         }
     }
     config_syntax_free(&syntax);
-    if (mistakes->out_of_memory)
+    if (rc == HERD_ENOMEM || mistakes->out_of_memory)
         return HERD_ENOMEM;
-    return mistakes->count > 0 ? HERD_EINVAL : rc;
+    return mistakes->count > 0 ? HERD_EINVAL : 0;
 }
 
 int config_load(const char *path, struct config **out, struct herd_buf *errors)

@@ -1,6 +1,5 @@
 #include <assert.h>
 #include <ctype.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,21 +7,26 @@
 
 #include "base/config_mistakes.h"
 
-void config_mistake(struct config_mistakes *mistakes, int line, const char *format, ...)
+void config_mistake_va(struct config_mistakes *mistakes, int line, const char *format, va_list args)
 {
     if (mistakes->count++ >= CONFIG_MISTAKES_MAX)
         return;
     struct config_mistake *mistake = &mistakes->kept[mistakes->count - 1];
     char *text = NULL;
-    va_list args;
-    va_start(args, format);
     int len = vasprintf(&text, format, args);
-    va_end(args);
     mistake->line = line;
     if (len < 0 || herd_buf_append(&mistake->text, text, (size_t)len) < 0)
         mistakes->out_of_memory = true;
     if (len >= 0)
         free(text);
+}
+
+void config_mistake(struct config_mistakes *mistakes, int line, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    config_mistake_va(mistakes, line, format, args);
+    va_end(args);
 }
 
 /* Insertion: keeps the order of those of one line, and there are few. */

@@ -3,6 +3,7 @@
 #ifndef BASE_CONFIG_MISTAKES_H
 #define BASE_CONFIG_MISTAKES_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -21,6 +22,8 @@ struct config_mistakes {
 
 void config_mistake(struct config_mistakes *mistakes, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+void config_mistake_va(struct config_mistakes *mistakes, int line, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
 
 /* Appends `<path>:<line>: <text>` LF for each, by line. 0 or HERD_ENOMEM. */
 int config_mistakes_write(struct config_mistakes *mistakes, const char *path, struct herd_buf *out);

@@ -17,17 +17,18 @@ struct options {
 
 /*
  * libconfuse knows the line only while it reads. So it hands out each value as text with its line,
- * whatever the type, and all mistakes in values can be told at once and in our words.
+ * whatever the type, and all mistakes in values can be told at once and in our words. NULL stands
+ * for a value that there was no memory for.
  */
 static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 {
     (void)opt;
     size_t size = strlen(text) + 1;
     struct config_given *given = malloc(sizeof *given + size);
-    if (given == NULL)
-        return -1;
-    given->line = cfg->line;
-    memcpy(given->text, text, size);
+    if (given != NULL) {
+        given->line = cfg->line;
+        memcpy(given->text, text, size);
+    }
     *(struct config_given **)result = given;
     return 0;
 }
@@ -83,35 +84,45 @@ static cfg_t *init_options(void)
     return cfg;
 }
 
+/* The value of that index, or NULL when fewer were given. */
+static int take_value(cfg_t *section, const char *name, size_t index,
+                      const struct config_given **out)
+{
+    *out = NULL;
+    if (index >= cfg_size(section, name))
+        return 0;
+    *out = cfg_getnptr(section, name, (unsigned)index);
+    return *out != NULL ? 0 : HERD_ENOMEM;
+}
+
 static int take_server(cfg_t *section, int line, struct config_given_server *out)
 {
-    *out = (struct config_given_server){
-        .name = cfg_title(section),
-        .line = line,
-        .listen = cfg_getptr(section, "listen"),
-        .peer_count = cfg_size(section, "peers"),
-    };
-    out->peers = calloc(out->peer_count + 1, sizeof(struct config_given *));
+    *out = (struct config_given_server){.name = cfg_title(section), .line = line};
+    size_t peer_count = cfg_size(section, "peers");
+    out->peers = calloc(peer_count + 1, sizeof(struct config_given *));
     if (out->peers == NULL)
         return HERD_ENOMEM;
-    for (size_t i = 0; i < out->peer_count; i++)
-        out->peers[i] = cfg_getnptr(section, "peers", (unsigned)i);
-    return 0;
+    int rc = take_value(section, "listen", 0, &out->listen);
+    for (; out->peer_count < peer_count && rc == 0; out->peer_count++)
+        rc = take_value(section, "peers", out->peer_count, &out->peers[out->peer_count]);
+    return rc;
 }
 
 static int take_all(cfg_t *cfg, const struct config_syntax *syntax, struct config_tree *out)
 {
-    for (size_t i = 0; i < CONFIG_VALUE_COUNT; i++) {
+    int rc = 0;
+    for (size_t i = 0; i < CONFIG_VALUE_COUNT && rc == 0; i++) {
         const struct config_row *row = &config_rows[i];
         cfg_t *section = row->section[0] != '\0' ? cfg_getsec(cfg, row->section) : cfg;
-        out->values[i] = cfg_getptr(section, row->name);
+        rc = take_value(section, row->name, 0, &out->values[i]);
     }
-    if (cfg_size(cfg, "server") != syntax->server_count)
-        return HERD_ESYNTAX;
+    if (rc == 0 && cfg_size(cfg, "server") != syntax->server_count)
+        rc = HERD_ESYNTAX;
+    if (rc < 0)
+        return rc;
     out->servers = calloc(syntax->server_count + 1, sizeof *out->servers);
     if (out->servers == NULL)
         return HERD_ENOMEM;
-    int rc = 0;
     for (; out->server_count < syntax->server_count && rc == 0; out->server_count++)
         rc = take_server(cfg_getnsec(cfg, "server", (unsigned)out->server_count),
                          syntax->server_lines[out->server_count], &out->servers[out->server_count]);

@@ -1,5 +1,3 @@
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,12 +8,10 @@ void config_scan_mistake(struct config_scan *scan, int line, const char *format,
     if (scan->mistake_line == line)
         return;
     scan->mistake_line = line;
-    char text[512];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    config_mistake_va(scan->mistakes, line, format, args);
     va_end(args);
-    config_mistake(scan->mistakes, line, "%s", text);
 }
 
 static bool starts_with(const struct config_scan *scan, const char *sign)

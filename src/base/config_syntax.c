@@ -365,8 +365,7 @@ static void on_wrong(struct pass *pass, struct config_token *token)
         recover(pass, token);
 }
 
-/* Whether the item before ends with its line, unfinished, and a name in the next one is another's.
- */
+/* Whether the item before ended with its line, unfinished, and the token begins another one. */
 static bool is_cut_short(const struct pass *pass, const struct config_token *token, int line_before)
 {
     if (token->kind != CONFIG_TOKEN_WORD || token->line == line_before)
