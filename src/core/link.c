@@ -58,6 +58,8 @@ static void move(struct link *link, enum link_state state)
     assert(states[link->state].next & 1u << state);
     link->state = state;
     link->deadline_ns = NEVER;
+    link->mark_at_ns = NEVER;
+    link->more = false;
 }
 
 static struct herd_node *node_of(const struct link *link)
@@ -78,10 +80,8 @@ static void dial(struct link *link, struct herd_now now)
     link->deadline_ns = now.mono_ns + DIAL_MS * HERD_NS_PER_MS;
     link->heard_ns = now.mono_ns;
     link->pinged_ns = NEVER;
-    link->mark_at_ns = NEVER;
     link->unmarked = 0;
     link->lines = 0;
-    link->more = false;
     link->dial_wanted = true;
     conn_touch(&link->conn);
 }
@@ -460,8 +460,10 @@ static void fill(struct link *link, struct herd_now now)
 {
     int rc = 0;
     link->more = false;
-    if (link->conn.closing)
+    if (link->conn.closing) {
+        link->mark_at_ns = NEVER;
         return;
+    }
     if (link->state == LINK_SEEKING) {
         struct herd_store *store = node_of(link)->store;
         if (link->resume == 0 || herd_cursor_seek_back(store, link->cursor, link->resume,
@@ -509,8 +511,6 @@ bool link_stop(struct link *link, struct herd_now now)
         return true;
     fill(link, now); /* what clients were told goes out first */
     move(link, LINK_CLOSING);
-    link->mark_at_ns = NEVER;
-    link->more = false;
     if (link->conn.out.len == 0)
         conn_abort(&link->conn);
     else

@@ -48,9 +48,12 @@ static void tape_append(struct tape *tape, struct herd_slice bytes)
 
 static struct wire *new_wire(struct driver *driver)
 {
-    if (driver->wire_count == DRIVER_WIRES_MAX)
-        driver_fail("too many wires");
     struct wire *wire = zeroed(sizeof(*wire));
+    struct wire **wires =
+        DRIVER_REALLOC(driver->wires, (driver->wire_count + 1) * sizeof(struct wire *));
+    if (wires == NULL)
+        driver_fail("no memory for the test itself");
+    driver->wires = wires;
     wire->driver = driver;
     wire->reading = true;
     driver->wires[driver->wire_count++] = wire;
@@ -250,6 +253,20 @@ void driver_advance_ms(struct driver *driver, int64_t ms)
     driver->now.mono_ns = until;
 }
 
+int64_t driver_advance_to_dial(struct driver *driver, const struct wire *link)
+{
+    int64_t began_ns = driver->now.mono_ns;
+    while (!link->dialling) {
+        int64_t next = herd_node_wakeup(driver->node);
+        if (next == INT64_MAX)
+            driver_fail("it will never dial");
+        if (next > driver->now.mono_ns)
+            driver->now.mono_ns = next;
+        driver_run(driver);
+    }
+    return (driver->now.mono_ns - began_ns) / HERD_NS_PER_MS;
+}
+
 struct wire *driver_accept(struct driver *driver)
 {
     struct wire *wire = new_wire(driver);
@@ -403,5 +420,6 @@ void driver_free(struct driver *driver)
         free(driver->wires[i]->got.data);
         free(driver->wires[i]);
     }
+    free(driver->wires);
     free(driver);
 }

@@ -7,7 +7,6 @@
 #include <herd/posix_time.h>
 
 enum {
-    DRIVER_WIRES_MAX = 128,
     DRIVER_ASKS_MAX = 1024,
     DRIVER_NOTICES_MAX = 256,
     DRIVER_WALL_S = 1700000000 /* POSIX time at the start; stands still unless told */
@@ -38,7 +37,7 @@ struct wire {
 struct driver {
     struct herd_node *node;
     struct herd_now now;
-    struct wire *wires[DRIVER_WIRES_MAX];
+    struct wire **wires; /* all there ever were, so that a test may look at closed ones */
     size_t wire_count;
     struct herd_effect asks[DRIVER_ASKS_MAX]; /* PLACES that wait for driver_answer, oldest first */
     size_t ask_count;
@@ -68,6 +67,8 @@ void driver_free(struct driver *driver);
 void driver_run(struct driver *driver);
 /* Lets time pass, from one wakeup to the next. */
 void driver_advance_ms(struct driver *driver, int64_t ms);
+/* The same until a link dials again; returns the milliseconds that took. */
+int64_t driver_advance_to_dial(struct driver *driver, const struct wire *link);
 
 /* A connection from outside; NULL when there is no memory for it. */
 struct wire *driver_accept(struct driver *driver);

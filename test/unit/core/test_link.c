@@ -1,0 +1,359 @@
+/* A link to a neighbour that knows HELLO: where it goes on, what it sends, its window and its end.
+ */
+#include <herd/err.h>
+#include <herd/proto.h>
+
+#include "core/link.h"
+#include "core/node.h"
+#include "edge.h"
+
+static uint64_t epoch_of(const struct wire *link)
+{
+    return herd_node_epoch(link->driver->node);
+}
+
+/* The FLOOD lines of clients c<first> to c<first+count-1>, each with its number as its time. */
+static void expect_floods(struct wire *link, unsigned first, unsigned count)
+{
+    struct herd_buf text = {0};
+    for (unsigned i = first; i < first + count; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "c%u", i);
+        edge_flood(&text, name, i);
+    }
+    CHECK_SLICE(("%u from c%u", count, first), wire_take(link), herd_buf_slice(&text));
+    herd_buf_free(&text);
+}
+
+static void expect_flood(struct wire *link, const char *client, unsigned second)
+{
+    struct herd_buf text = {0};
+    edge_flood(&text, client, second);
+    CHECK_SLICE(("%s %u", client, second), wire_take(link), herd_buf_slice(&text));
+    herd_buf_free(&text);
+}
+
+static void expect_mark(struct wire *link, uint64_t sequence)
+{
+    EDGE_EXPECT(link, "MARK %016" PRIx64 " %" PRIu64 "\n", epoch_of(link), sequence);
+}
+
+/* An edge that is up, its records sent and marked. */
+static struct wire *edge_up(unsigned clients)
+{
+    struct wire *link = edge_new(clients);
+    edge_greet(link);
+    edge_resume(link, 0);
+    driver_advance_ms(link->driver, 100);
+    wire_take(link);
+    EDGE_STATE(link, "up");
+    return link;
+}
+
+static void test_all_records_then_news(void **state)
+{
+    struct wire *link = edge_new(3);
+    struct driver *driver = link->driver;
+    (void)state;
+    assert_true(link->dialling);
+    EDGE_STATE(link, "dialling");
+    edge_greet(link);
+    edge_resume(link, 0);
+    EDGE_STATE(link, "up");
+    expect_floods(link, 0, 3);
+    const struct herd_notice *up = driver_last_notice(driver, HERD_NOTICE_LINK_UP);
+    assert_non_null(up);
+    assert_string_equal(up->peer, "Jaquez");
+    driver_advance_ms(driver, 99);
+    EDGE_EXPECT(link, "%s", "");
+    driver_advance_ms(driver, 1);
+    expect_mark(link, 3);
+    edge_update(driver, "c3", 3);
+    expect_floods(link, 3, 1);
+    driver_advance_ms(driver, 100);
+    expect_mark(link, 4);
+    driver_advance_ms(driver, 1000);
+    EDGE_EXPECT(link, "%s", "");
+    assert_int_equal(herd_node_stats(driver->node)->floods_sent, 4);
+    driver_free(driver);
+}
+
+static void test_hello_has_the_skew(void **state)
+{
+    struct driver *driver = driver_new("Hill", 300 * HERD_NS_PER_S);
+    struct wire *link = driver_add_neighbour(driver, "Jaquez");
+    (void)state;
+    wire_dialled(link, NULL);
+    EDGE_EXPECT(link, "HELLO Hill 2 %016" PRIx64 " 0 300\n", epoch_of(link));
+    driver_free(driver);
+}
+
+/* RESUME of each kind, when c0 to c9 were applied as 1 to 10 and then c2 again as 11. */
+static void test_resume(void **state)
+{
+    static const struct {
+        int64_t epoch_delta;
+        uint64_t sequence;
+        unsigned first, count; /* of c0, c1, c3, … c9 */
+    } rows[] = {
+        {0, 0, 0, 10},          {0, 1, 1, 9},   {0, 2, 2, 8},   {0, 5, 4, 6},
+        {0, 10, 9, 1},          {0, 11, 10, 0}, {0, 12, 0, 10}, /* more than there is: not this
+                                                                   memory */
+        {0, UINT64_MAX, 0, 10}, {1, 5, 0, 10},  {1, 0, 0, 10},
+    };
+    static const char *const names[] = {"c0", "c1", "c3", "c4", "c5", "c6", "c7", "c8", "c9", "c2"};
+    static const unsigned seconds[] = {0, 1, 3, 4, 5, 6, 7, 8, 9, 12};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct wire *link = edge_new(10);
+        struct herd_buf text = {0};
+        edge_update(link->driver, "c2", 12);
+        edge_greet(link);
+        wire_sayf(link, "RESUME %016" PRIx64 " %" PRIu64 "\n",
+                  epoch_of(link) + (uint64_t)rows[i].epoch_delta, rows[i].sequence);
+        for (unsigned j = rows[i].first; j < rows[i].first + rows[i].count; j++)
+            edge_flood(&text, names[j], seconds[j]);
+        CHECK_SLICE(("row %zu", i), wire_take(link), herd_buf_slice(&text));
+        driver_advance_ms(link->driver, 100);
+        if (rows[i].count > 0)
+            expect_mark(link, 11);
+        EDGE_EXPECT(link, "%s", "");
+        herd_buf_free(&text);
+        driver_free(link->driver);
+    }
+}
+
+static void test_marks_within_a_batch(void **state)
+{
+    struct wire *link = edge_new(150);
+    struct herd_buf text = {0};
+    (void)state;
+    edge_greet(link);
+    edge_resume(link, 0);
+    for (unsigned i = 0; i < 150; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "c%u", i);
+        edge_flood(&text, name, i);
+        if ((i + 1) % LINK_LINES_PER_MARK == 0)
+            assert_int_equal(herd_append_position(&text, HERD_VERB_MARK, epoch_of(link), i + 1), 0);
+    }
+    CHECK_SLICE(("batch"), wire_take(link), herd_buf_slice(&text));
+    driver_advance_ms(link->driver, 100);
+    expect_mark(link, 150);
+    herd_buf_free(&text);
+    driver_free(link->driver);
+}
+
+static void test_words_of_the_neighbour_do_not_go_back(void **state)
+{
+    struct wire *link = edge_up(0);
+    struct driver *driver = link->driver;
+    struct wire *inbound = edge_hello(driver, 7, 1);
+    (void)state;
+    wire_say(inbound, "FLOOD Jaquez x +1+1 1 1.0 Jaquez +0.0\n");
+    EDGE_EXPECT(link, "PING\n"); /* it may have lost this connection */
+    wire_say(link, "PONG\n");
+    driver_advance_ms(driver, 100);
+    expect_mark(link, 1); /* passed over is passed on */
+    edge_update(driver, "x", 2);
+    expect_flood(link, "x", 2);
+    driver_free(driver);
+}
+
+static void test_a_slow_neighbour_gets_the_newest_only(void **state)
+{
+    struct wire *link = edge_up(0);
+    struct driver *driver = link->driver;
+    (void)state;
+    driver->reports_writes = false;
+    unsigned i = 0;
+    for (; link->unwritten < LINK_WINDOW_BYTES; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "x%u", i);
+        edge_update(driver, name, 1);
+        assert_true(i < 10000);
+    }
+    wire_take(link);
+    assert_true(link->unwritten < LINK_WINDOW_BYTES + HERD_LINE_MAX);
+    edge_update(driver, "a", 1);
+    edge_update(driver, "b", 1);
+    edge_update(driver, "a", 2);
+    edge_update(driver, "a", 3);
+    EDGE_EXPECT(link, "%s", "");
+    driver_advance_ms(driver, 1);
+    wire_wrote(link, LINK_WINDOW_BYTES / 2);
+    struct herd_buf text = {0};
+    edge_flood(&text, "b", 1);
+    edge_flood(&text, "a", 3);
+    struct herd_slice got = wire_take(link);
+    assert_true(got.len >= text.len);
+    CHECK_SLICE(("newest"), herd_slice(got.data, text.len), herd_buf_slice(&text));
+    herd_buf_free(&text);
+    driver_free(driver);
+}
+
+/* A catch-up that takes many turns, in which others get theirs. */
+static void test_long_catch_up(void **state)
+{
+    enum { CLIENTS = 3 * LINK_STEPS_PER_TURN };
+    struct driver *driver = driver_new("Hill", 0);
+    struct wire *wire = driver_accept(driver);
+    (void)state;
+    for (unsigned i = 0; i < CLIENTS; i++)
+        wire_sayf(wire, "IAMAT c%u +1+1 %u\n", i, i);
+    struct wire *link = driver_add_neighbour(driver, "Jaquez");
+    edge_greet(link);
+    edge_resume(link, 0);
+    driver_advance_ms(driver, 100);
+    struct herd_slice got = wire_take(link), line;
+    struct herd_frame frame = {0};
+    unsigned next = 0;
+    uint64_t marked = 0;
+    while (herd_frame_next(&frame, &got, &line) == 1) {
+        struct herd_command command;
+        assert_int_equal(herd_command_parse(line, &command), 0);
+        if (command.verb == HERD_VERB_MARK) {
+            assert_true(command.sequence == next && command.sequence > marked);
+            marked = command.sequence;
+            continue;
+        }
+        assert_int_equal(command.verb, HERD_VERB_FLOOD);
+        assert_int_equal(command.record.sent_ns, next++ * HERD_NS_PER_S);
+    }
+    assert_int_equal(next, CLIENTS);
+    assert_int_equal(marked, CLIENTS);
+    driver_free(driver);
+}
+
+/* From the end of the list back to an old sequence, a few thousand records a turn. */
+static void test_long_way_back(void **state)
+{
+    enum { CLIENTS = 3 * LINK_STEPS_PER_TURN };
+    struct driver *driver = driver_new("Hill", 0);
+    struct wire *wire = driver_accept(driver);
+    (void)state;
+    for (unsigned i = 0; i < CLIENTS; i++)
+        wire_sayf(wire, "IAMAT c%u +1+1 %u\n", i, i);
+    struct wire *link = driver_add_neighbour(driver, "Jaquez");
+    edge_greet(link);
+    driver->ticks = false;
+    edge_resume(link, 1);
+    EDGE_STATE(link, "seeking");
+    EDGE_EXPECT(link, "%s", "");
+    wire_say(wire, "PING\n");
+    driver->ticks = true;
+    driver_run(driver);
+    EDGE_STATE(link, "up");
+    struct herd_slice got = wire_take(link);
+    CHECK_TEXT(("first"), herd_slice(got.data, 20), "FLOOD Hill c1 +1+1 1");
+    driver_free(driver);
+}
+
+/* Nothing of an old connection may wake the node while it waits to dial again. */
+static void test_no_rest_of_a_connection_wakes_the_node(void **state)
+{
+    struct wire *link = edge_up(0);
+    struct driver *driver = link->driver;
+    (void)state;
+    driver->ticks = false;
+    for (int round = 0; round < 20; round++) {
+        edge_update(driver, "a", (unsigned)round); /* to be marked in 100 ms */
+        driver->now.mono_ns += 90 * HERD_NS_PER_MS;
+        wire_close(link, "reset");
+        EDGE_STATE(link, "waiting");
+        assert_string_equal(driver_last_notice(driver, HERD_NOTICE_LINK_DOWN)->reason, "reset");
+        while (!link->dialling) {
+            int64_t wakeup = herd_node_wakeup(driver->node);
+            CHECK_TRUE(("round %d: again at once", round), wakeup > driver->now.mono_ns);
+            driver->now.mono_ns = wakeup;
+            herd_node_tick(driver->node, driver->now);
+            driver_run(driver);
+        }
+        wire_dialled(link, NULL);
+        edge_resume(link, 0);
+    }
+    driver_free(driver);
+}
+
+/* The same while a long catch-up is cut off. */
+static void test_no_rest_of_a_catch_up_wakes_the_node(void **state)
+{
+    struct driver *driver = driver_new("Hill", 0);
+    struct wire *wire = driver_accept(driver);
+    (void)state;
+    for (unsigned i = 0; i < 2 * LINK_STEPS_PER_TURN; i++)
+        wire_sayf(wire, "FLOOD Jaquez c%u +1+1 %u 1.0 Jaquez +0.0\n", i, i);
+    struct wire *link = driver_add_neighbour(driver, "Jaquez");
+    edge_greet(link);
+    driver->ticks = false;
+    edge_resume(link, 1);
+    wire_close(link, "reset");
+    EDGE_STATE(link, "waiting");
+    assert_true(herd_node_wakeup(driver->node) >= driver->now.mono_ns);
+    driver_free(driver);
+}
+
+static void test_refused(void **state)
+{
+    struct wire *link = edge_new(0);
+    struct driver *driver = link->driver;
+    (void)state;
+    edge_greet(link);
+    wire_say(link, "REFUSE max_skew_s differs, says \xc3\xa9\n");
+    assert_false(link->open);
+    assert_true(link->aborted);
+    EDGE_STATE(link, "waiting");
+    const struct herd_notice *notice = driver_last_notice(driver, HERD_NOTICE_LINK_REFUSED);
+    assert_non_null(notice);
+    assert_string_equal(notice->reason, "max_skew_s differs, says \xc3\xa9");
+    assert_true(driver_advance_to_dial(driver, link) < 5000);
+    edge_greet(link); /* it tries again, and says HELLO again */
+    driver_free(driver);
+}
+
+/* Whatever else a listener says on a link changes nothing. */
+static void test_other_lines_on_a_link(void **state)
+{
+    static const char *const lines[] = {
+        "\n",
+        "x\n",
+        "? FLOOD what\n",
+        "? HELLO what\n",
+        "IAMAT a +1+1 1\n",
+        "WHATSAT a 1 1\n",
+        "FLOOD Jaquez a +1+1 1 1.0 Jaquez +0.0\n",
+        "HELLO Jaquez 2 0000000000000001 1 -\n",
+        "MARK 0000000000000001 1\n",
+        "RESUME 0000000000000001 1\n",
+        "PONG\n",
+        "PONG\n",
+    };
+    struct wire *link = edge_up(1);
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(lines); i++) {
+        wire_say(link, lines[i]);
+        EDGE_EXPECT(link, "%s", "");
+        EDGE_STATE(link, "up");
+    }
+    assert_int_equal(herd_store_count(herd_node_store(link->driver->node)), 1);
+    driver_free(link->driver);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all_records_then_news),
+        cmocka_unit_test(test_hello_has_the_skew),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_marks_within_a_batch),
+        cmocka_unit_test(test_words_of_the_neighbour_do_not_go_back),
+        cmocka_unit_test(test_a_slow_neighbour_gets_the_newest_only),
+        cmocka_unit_test(test_long_catch_up),
+        cmocka_unit_test(test_long_way_back),
+        cmocka_unit_test(test_no_rest_of_a_connection_wakes_the_node),
+        cmocka_unit_test(test_no_rest_of_a_catch_up_wakes_the_node),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_other_lines_on_a_link),
+    };
+    return cmocka_run_group_tests_name("link", tests, NULL, NULL);
+}
