@@ -160,6 +160,34 @@ static void test_words_of_the_neighbour_do_not_go_back(void **state)
     driver_free(driver);
 }
 
+/* The neighbour has lost its memory: it says so by its epoch, or by where it wants to go on. */
+static void test_words_of_the_neighbour_go_back_when_it_lost_them(void **state)
+{
+    static const char flood[] = "FLOOD Hill x +1+1 1 1.0 Jaquez +0.0\n";
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        struct wire *link = edge_up(1);
+        struct driver *driver = link->driver;
+        struct wire *inbound = edge_hello(driver, 7, 5);
+        wire_say(inbound, "FLOOD Jaquez x +1+1 1 1.0 Jaquez +0.0\nMARK 0000000000000007 5\n");
+        wire_close(inbound, "reset");
+        wire_close(link, "reset");
+        driver_advance_to_dial(driver, link);
+        if (how == 0) /* another epoch */
+            edge_hello(driver, 8, 0);
+        else if (how == 1) /* the same, but from further back: the end of its journal is gone */
+            edge_hello(driver, 7, 4);
+        wire_dialled(link, NULL);
+        wire_take(link);
+        edge_resume(link, how == 2 ? 0 : 1);
+        struct herd_slice got = wire_take(link);
+        size_t len = sizeof(flood) - 1;
+        CHECK_TRUE(("%d: %zu bytes", how, got.len), got.len >= len);
+        CHECK_TEXT(("%d", how), herd_slice(got.data + got.len - len, len), flood);
+        driver_free(driver);
+    }
+}
+
 static void test_a_slow_neighbour_gets_the_newest_only(void **state)
 {
     struct wire *link = edge_up(0);
@@ -347,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_marks_within_a_batch),
         cmocka_unit_test(test_words_of_the_neighbour_do_not_go_back),
+        cmocka_unit_test(test_words_of_the_neighbour_go_back_when_it_lost_them),
         cmocka_unit_test(test_a_slow_neighbour_gets_the_newest_only),
         cmocka_unit_test(test_long_catch_up),
         cmocka_unit_test(test_long_way_back),
