@@ -254,6 +254,11 @@ static void on_question_mark(struct link *link, struct herd_slice line)
         become_plain(link);
 }
 
+static bool has_room(const struct link *link)
+{
+    return link->conn.out.len + link->conn.in_flight < LINK_WINDOW_BYTES;
+}
+
 int link_line(struct link *link, struct herd_now now, struct herd_slice line)
 {
     struct herd_command command;
@@ -266,6 +271,8 @@ int link_line(struct link *link, struct herd_now now, struct herd_slice line)
         on_resume(link, now, &command);
         return 0;
     case HERD_VERB_PING:
+        if (!has_room(link))
+            return 0; /* it asks, and does not read the answers */
         return herd_buf_append_text(conn_output(&link->conn), "PONG\n");
     case HERD_VERB_PONG:
         link->pinged_ns = NEVER;
@@ -418,8 +425,7 @@ static int append_flood(struct link *link, struct herd_slice text)
 
 static bool window_is_open(const struct link *link)
 {
-    return link->conn.out.len + link->conn.in_flight < LINK_WINDOW_BYTES &&
-           !(link->one_line && link->lines > 0);
+    return has_room(link) && !(link->one_line && link->lines > 0);
 }
 
 /* The records behind the cursor, but for those that came from there. */

@@ -321,6 +321,32 @@ static void test_no_rest_of_a_catch_up_wakes_the_node(void **state)
     driver_free(driver);
 }
 
+/* Answers to PING are no way round the window. */
+static void test_pings_are_bounded(void **state)
+{
+    struct wire *link = edge_up(0);
+    struct driver *driver = link->driver;
+    struct herd_buf pings = {0};
+    (void)state;
+    for (int i = 0; i < 10000; i++)
+        assert_int_equal(herd_buf_append_text(&pings, "PING\n"), 0);
+    driver->reports_writes = false;
+    for (int i = 0; i < 50; i++)
+        wire_send(link, herd_buf_slice(&pings));
+    assert_true(link->unwritten <= 2 * LINK_WINDOW_BYTES);
+    assert_true(link->open);
+    /* It goes on once the neighbour reads. */
+    driver->reports_writes = true;
+    wire_wrote(link, link->unwritten);
+    wire_take(link);
+    wire_say(link, "PING\n");
+    EDGE_EXPECT(link, "PONG\n");
+    edge_update(driver, "a", 1);
+    expect_flood(link, "a", 1);
+    herd_buf_free(&pings);
+    driver_free(driver);
+}
+
 static void test_refused(void **state)
 {
     struct wire *link = edge_new(0);
@@ -381,6 +407,7 @@ int main(void)
         cmocka_unit_test(test_long_way_back),
         cmocka_unit_test(test_no_rest_of_a_connection_wakes_the_node),
         cmocka_unit_test(test_no_rest_of_a_catch_up_wakes_the_node),
+        cmocka_unit_test(test_pings_are_bounded),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_other_lines_on_a_link),
     };
