@@ -70,7 +70,7 @@ struct herd_buf *conn_output(struct herd_conn *conn)
 void conn_touch(struct herd_conn *conn)
 {
     if (conn->link != NULL)
-        conn->node->links_pending = true;
+        node_touch_links(conn->node);
     if (conn->link != NULL || conn->dirty)
         return;
     conn->dirty = true;

@@ -241,12 +241,17 @@ void herd_conn_closed(struct herd_conn *conn, struct herd_now now, const char *r
     link_closed(conn->link, now, reason);
 }
 
+void node_touch_links(struct herd_node *node)
+{
+    node->links_left = node->neighbour_count;
+}
+
 int node_apply(struct herd_node *node, const struct herd_record *record, uint32_t source)
 {
     int rc = herd_store_apply(node->store, record, source);
     if (rc > 0) {
         node->stats.records_applied++;
-        node->links_pending = true;
+        node_touch_links(node);
     } else if (rc == 0) {
         node->stats.records_old++;
     }
@@ -406,16 +411,14 @@ static void stop_links(struct herd_node *node, struct herd_now now)
 
 static bool next_link_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out)
 {
-    while (node->links_pending) {
-        if (node->link_next >= node->neighbour_count) {
+    while (node->links_left > 0 && node->neighbour_count > 0) {
+        if (node->link_next >= node->neighbour_count)
             node->link_next = 0;
-            node->links_pending = false;
-            return false;
-        }
         struct link *link = &node->neighbours[node->link_next]->link;
         if (link_effect(link, now, out))
             return true;
         node->link_next++;
+        node->links_left--;
     }
     return false;
 }

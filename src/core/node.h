@@ -36,8 +36,8 @@ struct herd_node {
     unsigned notice_first, notice_count;
     struct herd_buf bufs[NODE_BUFS_MAX];
     unsigned buf_count;
-    size_t link_next;   /* the links' turn in this round of effects */
-    bool links_pending; /* some link may have something to send */
+    size_t link_next;  /* whose turn it is to be asked for effects */
+    size_t links_left; /* to be asked before none can have any */
     bool stopping, links_stopped;
     struct herd_node_stats stats;
 };
@@ -50,6 +50,8 @@ uint32_t node_new_source(struct herd_node *node);
 void node_notice(struct herd_node *node, enum herd_notice_kind kind, const char *peer,
                  uint64_t epoch, uint64_t sequence, const char *reason, ...)
     __attribute__((format(printf, 6, 7)));
+/* Any link may have effects now, also one that has had its turn. */
+void node_touch_links(struct herd_node *node);
 /* Keeps a record that a client or neighbour brought. As herd_store_apply. */
 int node_apply(struct herd_node *node, const struct herd_record *record, uint32_t source);
 /* A new ask at the end of the connection's; NULL when memory is short. */

@@ -347,6 +347,38 @@ static void test_pings_are_bounded(void **state)
     driver_free(driver);
 }
 
+/* Something new for the first link while the effects of the second are being taken. */
+static void test_news_while_effects_are_taken(void **state)
+{
+    struct wire *link = edge_up(0);
+    struct driver *driver = link->driver;
+    struct wire *other = driver_add_neighbour(driver, "Smith");
+    struct herd_conn *conn;
+    struct herd_effect effect;
+    struct wire source = {.open = true, .driver = driver};
+    unsigned floods = 0;
+    (void)state;
+    wire_dialled(other, NULL);
+    wire_sayf(other, "RESUME %016" PRIx64 " 0\n", epoch_of(link));
+    assert_int_equal(herd_node_accept(driver->node, &source, &conn), 0);
+    static const char first[] = "FLOOD Singleton a +1+1 1 1.0 Singleton +0.0\n";
+    static const char second[] = "FLOOD Singleton b +1+1 1 1.0 Singleton +0.0\n";
+    herd_conn_receive(conn, driver->now, first, sizeof(first) - 1);
+    while (herd_node_effect(driver->node, driver->now, &effect)) {
+        assert_int_equal(effect.kind, HERD_EFFECT_WRITE);
+        if (herd_conn_data(effect.conn) == other)
+            herd_conn_receive(conn, driver->now, second, sizeof(second) - 1);
+        size_t len = effect.output.len;
+        for (size_t i = 0; i < len; i++)
+            floods += effect.output.data[i] == '\n';
+        herd_node_recycle(driver->node, &effect.output);
+        herd_conn_wrote(effect.conn, driver->now, len);
+    }
+    assert_int_equal(floods, 4); /* two records, two neighbours */
+    herd_conn_closed(conn, driver->now, "the test is over");
+    driver_free(driver);
+}
+
 static void test_refused(void **state)
 {
     struct wire *link = edge_new(0);
@@ -408,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_no_rest_of_a_connection_wakes_the_node),
         cmocka_unit_test(test_no_rest_of_a_catch_up_wakes_the_node),
         cmocka_unit_test(test_pings_are_bounded),
+        cmocka_unit_test(test_news_while_effects_are_taken),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_other_lines_on_a_link),
     };
