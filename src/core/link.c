@@ -515,11 +515,12 @@ bool link_stop(struct link *link, struct herd_now now)
     }
     if (link->state == LINK_CLOSING)
         return true;
-    fill(link, now); /* what clients were told goes out first */
+    fill(link, now); /* what clients were told goes out first, and so does what is on its way */
+    bool connected = link->state != LINK_DIALLING;
     move(link, LINK_CLOSING);
-    if (link->conn.out.len == 0)
-        conn_abort(&link->conn);
-    else
+    if (connected)
         conn_close(&link->conn);
+    else
+        conn_abort(&link->conn);
     return true;
 }

@@ -425,6 +425,23 @@ static void test_other_lines_on_a_link(void **state)
     driver_free(link->driver);
 }
 
+static void test_stop_sends_what_clients_were_told(void **state)
+{
+    struct wire *link = edge_up(0);
+    struct driver *driver = link->driver;
+    struct wire *wire = driver_accept(driver);
+    (void)state;
+    driver->reports_writes = false; /* the FLOOD is still on its way when the server stops */
+    wire_say(wire, "IAMAT a +1+1 1\n");
+    driver_stop(driver);
+    expect_flood(link, "a", 1);
+    assert_false(link->open);
+    assert_false(link->aborted);
+    driver_advance_ms(driver, 60000);
+    assert_int_equal(link->dials, 1);
+    driver_free(driver);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -443,6 +460,7 @@ int main(void)
         cmocka_unit_test(test_news_while_effects_are_taken),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_other_lines_on_a_link),
+        cmocka_unit_test(test_stop_sends_what_clients_were_told),
     };
     return cmocka_run_group_tests_name("link", tests, NULL, NULL);
 }
