@@ -67,6 +67,12 @@ struct herd_buf *conn_output(struct herd_conn *conn)
     return buf;
 }
 
+struct herd_buf *conn_front(struct herd_conn *conn)
+{
+    take_spare_buf(conn->node, &conn->out);
+    return &conn->out;
+}
+
 void conn_touch(struct herd_conn *conn)
 {
     if (conn->link != NULL)

@@ -59,6 +59,8 @@ void conn_reset(struct herd_conn *conn);
 
 /* Where the next answer goes: behind those that are still awaited. */
 struct herd_buf *conn_output(struct herd_conn *conn);
+/* Where a line goes that is no answer: before those that are still awaited. */
+struct herd_buf *conn_front(struct herd_conn *conn);
 
 /* Puts it on the node's list of connections with effects. */
 void conn_touch(struct herd_conn *conn);

@@ -346,7 +346,7 @@ static void inbound_heartbeat(struct neighbour *neighbour, struct herd_now now)
     if (now.mono_ns - neighbour->inbound_heard_ns < HEARTBEAT_MS * HERD_NS_PER_MS)
         return;
     neighbour->inbound_pinged_ns = now.mono_ns;
-    if (herd_buf_append_text(conn_output(conn), "PING\n") < 0)
+    if (herd_buf_append_text(conn_front(conn), "PING\n") < 0)
         conn_abort(conn);
     conn_touch(conn);
 }
