@@ -50,15 +50,17 @@ static int on_whatsat(struct herd_conn *conn, struct herd_now now, struct herd_c
     return herd_record_append_at(&record, &ask->answer);
 }
 
-/* A neighbour that says HELLO or sends FLOODs listens too: a link that waits to be dialled again
- * need not wait. */
+/* A neighbour that has dialled listens too: a link that waits to be dialled again need not wait.
+ * Its first FLOOD shows who it is; a link that fails all the same waits in spite of the others. */
 static struct neighbour *heard_from(struct herd_conn *conn, struct herd_now now,
                                     struct herd_slice server)
 {
     struct neighbour *neighbour =
         conn->neighbour != NULL ? conn->neighbour : node_neighbour(conn->node, server);
-    if (neighbour != NULL)
+    if (neighbour != NULL && !conn->known) {
+        conn->known = true;
         link_redial(&neighbour->link, now);
+    }
     return neighbour;
 }
 
@@ -101,6 +103,7 @@ static void take_inbound(struct herd_conn *conn, struct neighbour *neighbour)
         conn_abort(neighbour->inbound);
     }
     conn->neighbour = neighbour;
+    conn->known = true;
     neighbour->inbound = conn;
 }
 

@@ -123,6 +123,29 @@ static void test_neighbour_that_says_hello_is_dialled_at_once(void **state)
     driver_free(driver);
 }
 
+/* A plain neighbour says no HELLO; its first FLOOD shows that it is there. The others do not make
+ * this server dial as often as they come. */
+static void test_flood_makes_it_dial_once_a_connection(void **state)
+{
+    struct wire *link = edge_new(0);
+    struct driver *driver = link->driver;
+    (void)state;
+    wire_dialled(link, "refused");
+    for (unsigned i = 0; i < 3; i++) {
+        struct wire *inbound = driver_accept(driver);
+        if (link->dialling)
+            wire_dialled(link, "refused");
+        wire_sayf(inbound, "FLOOD Jaquez a +1+1 %u 1.0 Jaquez +0.0\n", i);
+        assert_true(link->dialling);
+        wire_dialled(link, "refused");
+        unsigned dials = link->dials;
+        for (unsigned j = 0; j < 100; j++)
+            wire_sayf(inbound, "FLOOD Jaquez b +1+1 %u 1.0 Jaquez +0.0\n", i * 100 + j);
+        assert_int_equal(link->dials, dials);
+    }
+    driver_free(driver);
+}
+
 static void test_silence_on_a_link(void **state)
 {
     struct wire *link = edge_up();
@@ -359,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_dial_that_hangs),
         cmocka_unit_test(test_dial_that_hangs_and_fails_then),
         cmocka_unit_test(test_neighbour_that_says_hello_is_dialled_at_once),
+        cmocka_unit_test(test_flood_makes_it_dial_once_a_connection),
         cmocka_unit_test(test_silence_on_a_link),
         cmocka_unit_test(test_no_ping_to_who_talks),
         cmocka_unit_test(test_silence_of_a_neighbour_that_has_dialled),
