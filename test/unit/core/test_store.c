@@ -164,6 +164,22 @@ static void step_cursor(struct model *model)
     }
 }
 
+/* The digest is that of a store that was told the same records alone. */
+static void check_digest(const struct model *model)
+{
+    static struct text_record record;
+    struct herd_store *other;
+    assert_int_equal(herd_store_new(~model->rng.state, model->max_skew_ns, &other), 0);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        if (model->records[i].len == 0)
+            continue;
+        record_of(model->records[i].text, &record);
+        assert_int_equal(herd_store_apply(other, &record.record, 0), 1);
+    }
+    assert_true(herd_store_digest(model->store) == herd_store_digest(other));
+    herd_store_free(other);
+}
+
 static void check_model(struct model *model)
 {
     herd_cursor cursor;
@@ -179,6 +195,7 @@ static void check_model(struct model *model)
     }
     assert_int_equal(count, model->count);
     herd_cursor_free(model->store, cursor);
+    check_digest(model);
 }
 
 static void against_model(uint64_t seed, int64_t max_skew_ns)
@@ -340,6 +357,29 @@ static void test_a_million_clients(void **state)
     herd_store_free(store);
 }
 
+static void test_digest(void **state)
+{
+    struct herd_store *store;
+    struct text_record record;
+    uint64_t digests[4];
+    static const char *const texts[] = {"a +1+1 1 1.0 A +0.0", "b +1+1 1 1.0 A +0.0",
+                                        "a +1+1 1 1.0 A +0.1"};
+    (void)state;
+    assert_int_equal(herd_store_new(1, 0, &store), 0);
+    digests[0] = herd_store_digest(store);
+    assert_int_equal(digests[0], 0);
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        record_of(texts[i], &record);
+        assert_int_equal(herd_store_apply(store, &record.record, 0), 1);
+        digests[i + 1] = herd_store_digest(store);
+        for (size_t j = 0; j <= i; j++)
+            assert_true(digests[i + 1] != digests[j]);
+        assert_int_equal(herd_store_apply(store, &record.record, 0), 0);
+        assert_true(herd_store_digest(store) == digests[i + 1]);
+    }
+    herd_store_free(store);
+}
+
 /* Updates of one client for ever take no more memory than the largest of its texts of each class.
  */
 static void test_updates_take_no_memory(void **state)
@@ -369,6 +409,7 @@ int main(void)
         cmocka_unit_test(test_ids_are_bytes),
         cmocka_unit_test(test_against_a_model),
         cmocka_unit_test(test_against_a_model_with_max_skew),
+        cmocka_unit_test(test_digest),
         cmocka_unit_test(test_a_million_clients),
         cmocka_unit_test(test_updates_take_no_memory),
     };
