@@ -26,8 +26,8 @@ int herd_frame_next(struct herd_frame *frame, struct herd_slice *input, struct h
 /* Keeps all of `input` for later calls (who stops in the middle of it). 0, or HERD_ENOMEM. */
 int herd_frame_keep(struct herd_frame *frame, struct herd_slice input);
 
-/* After the end of the stream: 1 and the last line, which had no LF, or 0. Call when
- * herd_frame_next gave 0. */
+/* After the end of the stream: 1 and the last line, which had no LF, or 0; HERD_ETOOLONG as above.
+ * Call when herd_frame_next gave 0. */
 int herd_frame_last(struct herd_frame *frame, struct herd_slice *line);
 
 /* Bytes kept. */

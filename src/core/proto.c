@@ -321,7 +321,8 @@ int herd_append_invalid(struct herd_buf *out, struct herd_slice line)
     if (herd_buf_reserve(out, line.len + 3) < 0)
         return HERD_ENOMEM;
     memcpy(out->data + out->len, "? ", 2);
-    memcpy(out->data + out->len + 2, line.data, line.len);
+    if (line.len > 0)
+        memcpy(out->data + out->len + 2, line.data, line.len);
     out->data[out->len + 2 + line.len] = '\n';
     out->len += line.len + 3;
     return 0;
