@@ -6,10 +6,9 @@
 #include "core/rng.h"
 #include "driver.h"
 
+#define AT_A "AT Hill +0.000000000 a +1+1 1700000000\n"
 #define PLACES_1(radius)                                                                           \
     "{\"lat\":1.000000,\"lon\":1.000000,\"radius\":" radius "000.000,\"count\":1}\n\n"
-
-static const char at_a[] = "AT Hill +0.000000000 a +1+1 1700000000\n";
 
 /* A node that knows the client `a` and leaves places to the test, and a connection to it. */
 static struct wire *start(const struct herd_node_options *options)
@@ -58,14 +57,11 @@ static void test_answers_keep_the_order_of_requests(void **state)
     driver_answer(driver, 2);
     CHECK_TEXT(("the last"), wire_take(wire), "");
     driver_answer(driver, 0);
-    CHECK_TEXT(("the first"), wire_take(wire),
-               "AT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1("1") "? second\n");
+    CHECK_TEXT(("the first"), wire_take(wire), AT_A PLACES_1("1") "? second\n");
     wire_say(wire, "fourth\n");
     driver_answer(driver, 0);
-    CHECK_TEXT(
-        ("the rest"), wire_take(wire),
-        "AT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1(
-            "2") "AT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1("3") "? third\n? fourth\n");
+    CHECK_TEXT(("the rest"), wire_take(wire),
+               AT_A PLACES_1("2") AT_A PLACES_1("3") "? third\n? fourth\n");
     driver_free(driver);
 }
 
@@ -78,8 +74,7 @@ static void test_connections_do_not_wait_for_each_other(void **state)
     wire_say(wire, "WHATSAT a 1 1\n");
     wire_say(other, "WHATSAT a 2 1\nx\n");
     driver_answer(driver, 1);
-    CHECK_TEXT(("the other"), wire_take(other),
-               "AT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1("2") "? x\n");
+    CHECK_TEXT(("the other"), wire_take(other), AT_A PLACES_1("2") "? x\n");
     CHECK_TEXT(("the first"), wire_take(wire), "");
     driver_free(driver);
 }
@@ -128,8 +123,7 @@ static void test_all_is_answered_after_a_half_close(void **state)
     assert_false(wire->open);
     assert_false(wire->aborted);
     CHECK_TEXT(("all"), wire_take(wire),
-               "AT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1(
-                   "1") "? x\nAT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1("2"));
+               AT_A PLACES_1("1") "? x\nAT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1("2"));
     driver_free(driver);
 }
 
@@ -226,7 +220,7 @@ static void test_too_many_questions_pause_a_client(void **state)
     assert_int_equal(wire->resumes, 1);
     driver_answer(driver, 0);
     driver_answer(driver, 0);
-    assert_int_equal(wire->got.len - wire->taken, 10 * (sizeof(at_a) - 1 + strlen(PLACES_1("1"))));
+    assert_int_equal(wire->got.len - wire->taken, 10 * (strlen(AT_A) + strlen(PLACES_1("1"))));
     driver_free(driver);
 }
 
@@ -288,9 +282,7 @@ static void test_end_while_paused(void **state)
     assert_true(wire->open);
     driver_answer(driver, 0);
     assert_false(wire->open);
-    CHECK_TEXT(("all"), wire_take(wire),
-               "AT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1(
-                   "1") "AT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1("2") "? x\n");
+    CHECK_TEXT(("all"), wire_take(wire), AT_A PLACES_1("1") AT_A PLACES_1("2") "? x\n");
     driver_free(driver);
 }
 
@@ -310,7 +302,7 @@ static void test_long_line_behind_a_question(void **state)
     assert_int_equal(wire->conn->held, HERD_LINE_MAX + 3);
     driver_answer(driver, 0);
     struct herd_slice got = wire_take(wire);
-    assert_int_equal(got.len, sizeof(at_a) - 1 + strlen(PLACES_1("1")) + HERD_LINE_MAX + 3);
+    assert_int_equal(got.len, strlen(AT_A) + strlen(PLACES_1("1")) + HERD_LINE_MAX + 3);
     assert_false(wire->open);
     assert_false(wire->aborted);
     driver_free(driver);
@@ -328,8 +320,7 @@ static void test_stop_answers_what_was_received(void **state)
     assert_true(wire->open);
     wire_say(wire, "ne\ny\n");
     driver_answer(driver, 0);
-    CHECK_TEXT(("all"), wire_take(wire),
-               "AT Hill +0.000000000 a +1+1 1700000000\n" PLACES_1("1") "? x\n");
+    CHECK_TEXT(("all"), wire_take(wire), AT_A PLACES_1("1") "? x\n");
     assert_false(wire->open);
     driver_free(driver);
 }
