@@ -206,11 +206,16 @@ void net_stop(struct net *net, void (*stopped)(void *arg), void *arg)
     uv_timer_start(&net->deadline, on_deadline, is_open(net) ? NET_STOP_MS : 0, 0);
 }
 
-static void on_hook_closed(uv_handle_t *handle)
+static void on_streams_closed(void *arg)
 {
-    struct net *net = handle->data;
+    struct net *net = arg;
     if (--net->handles == 0)
         free(net);
+}
+
+static void on_hook_closed(uv_handle_t *handle)
+{
+    on_streams_closed(handle->data);
 }
 
 void net_free(struct net *net)
@@ -219,8 +224,8 @@ void net_free(struct net *net)
                             (uv_handle_t *)&net->wakeup, (uv_handle_t *)&net->deadline};
     assert(net->sessions == NULL && net->listener_count == 0);
     peers_free(net);
-    stream_loop_close(&net->streams);
-    net->handles = sizeof(hooks) / sizeof(hooks[0]);
+    net->handles = sizeof(hooks) / sizeof(hooks[0]) + 1;
+    stream_loop_close(&net->streams, on_streams_closed, net);
     for (int i = 0; i < (int)(sizeof(hooks) / sizeof(hooks[0])); i++)
         uv_close(hooks[i], on_hook_closed);
 }

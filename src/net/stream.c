@@ -74,10 +74,18 @@ int stream_loop_init(struct stream_loop *shared, uv_loop_t *loop)
     return 0;
 }
 
-void stream_loop_close(struct stream_loop *shared)
+static void on_linger_closed(uv_handle_t *handle)
+{
+    struct stream_loop *shared = handle->data;
+    shared->closed(shared->closed_arg);
+}
+
+void stream_loop_close(struct stream_loop *shared, void (*closed)(void *arg), void *arg)
 {
     assert(shared->closing == NULL);
-    uv_close((uv_handle_t *)&shared->linger, NULL);
+    shared->closed = closed;
+    shared->closed_arg = arg;
+    uv_close((uv_handle_t *)&shared->linger, on_linger_closed);
     free(shared->input);
     shared->input = NULL;
 }

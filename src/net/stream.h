@@ -29,6 +29,8 @@ struct stream_loop {
     struct stream *closing;
     char *input; /* STREAM_INPUT_BYTES; each read's bytes, for the time of the call */
     uint64_t bytes_received, bytes_sent;
+    void (*closed)(void *arg);
+    void *closed_arg;
 };
 
 enum {
@@ -53,7 +55,8 @@ struct stream {
 
 /* 0, HERD_ENOMEM or HERD_EIO. Close with stream_loop_close once no stream is left. */
 int stream_loop_init(struct stream_loop *shared, uv_loop_t *loop);
-void stream_loop_close(struct stream_loop *shared);
+/* `closed` is called once the loop has let go of it: only then may its memory go. */
+void stream_loop_close(struct stream_loop *shared, void (*closed)(void *arg), void *arg);
 
 /* Sets up a stream whose `tcp` is to be accepted or connected by the caller. 0 or HERD_EIO; then
  * nothing is to be closed. */
