@@ -1,10 +1,13 @@
 #include "places/provider.h"
 
+#include "places/google.h"
 #include "places/local.h"
 
 /* The providers that herd.conf may name. */
 static const struct provider_type *const providers[] = {
     &provider_local,
+    &provider_google,
+    &provider_google_legacy,
 };
 
 enum { PROVIDER_COUNT = sizeof providers / sizeof providers[0] };

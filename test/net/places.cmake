@@ -19,3 +19,5 @@ endfunction()
 
 herd_places_test(fetch_calls fetch_rig)
 herd_places_test(fetch_hosts fetch_rig)
+herd_places_test(places_calls places_rig)
+herd_places_test(places_provider places_rig)

@@ -1,0 +1,81 @@
+#include <stdio.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "places/google_reply.h"
+
+/* Ends `text` after at most `len` bytes, not within a UTF-8 sequence. */
+static void cut(char *text, size_t len)
+{
+    if (strlen(text) <= len)
+        return;
+    while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80)
+        len--;
+    text[len] = '\0';
+}
+
+void google_reply_fail(struct google_reply *reply, enum places_status status, const char *message)
+{
+    reply->status = status;
+    reply->is_quoted = true;
+    size_t len = strnlen(message, GOOGLE_MESSAGE_RAW_MAX);
+    memcpy(reply->message, message, len);
+    reply->message[len] = '\0';
+}
+
+void google_reply_fail_because(struct google_reply *reply, enum places_status status,
+                               const char *why)
+{
+    reply->status = status;
+    reply->is_quoted = false;
+    snprintf(reply->message, sizeof reply->message, "The places provider failed: %s", why);
+}
+
+enum places_status google_status_of_http(int http_status)
+{
+    static const struct {
+        int http_status;
+        enum places_status status;
+    } table[] = {
+        {400, PLACES_INVALID_REQUEST},
+        {401, PLACES_REQUEST_DENIED},
+        {403, PLACES_REQUEST_DENIED},
+        {429, PLACES_OVER_QUERY_LIMIT},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        if (table[i].http_status == http_status)
+            return table[i].status;
+    }
+    return PLACES_UNKNOWN_ERROR;
+}
+
+void google_reply_fail_http(struct google_reply *reply, int http_status)
+{
+    char why[32];
+    snprintf(why, sizeof why, "HTTP %d", http_status);
+    google_reply_fail_because(reply, google_status_of_http(http_status), why);
+}
+
+void google_reply_places(struct google_reply *reply, const struct json_t *results)
+{
+    if (results == NULL) {
+        google_reply_fail_because(reply, PLACES_UNKNOWN_ERROR, "out of memory");
+        return;
+    }
+    reply->status = json_array_size(results) > 0 ? PLACES_OK : PLACES_ZERO_RESULTS;
+    reply->answer = places_answer_new(reply->status);
+    for (size_t i = 0; i < json_array_size(results) && i < PLACES_RESULTS_MAX; i++)
+        places_answer_add_result(reply->answer, json_array_get(results, i));
+}
+
+struct places_answer *google_reply_finish(struct google_reply *reply, const struct google_key *key)
+{
+    google_key_hide(key, reply->message);
+    cut(reply->message, GOOGLE_MESSAGE_MAX);
+    if (reply->answer == NULL) {
+        reply->answer = places_answer_new(reply->status);
+        places_answer_set_error(reply->answer, reply->message);
+    }
+    return reply->answer;
+}

@@ -1,0 +1,123 @@
+"""A whole server that asks Google, or rather its stand-in, for places."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from herdlib import DEADLINE_S, SLOW
+
+STANDIN = pathlib.Path(__file__).parent.parent / "lib" / "places_standin.py"
+KEY = "AIzaSyStandIn-0123456789_abcdefghijklmno"
+IAMAT = b"IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503"
+WHATSAT = b"WHATSAT kiwi.cs.ucla.edu 10 5"
+TOTAL_TIMEOUT_MS = 1000 * int(SLOW)
+
+
+class StandIn:
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [sys.executable, STANDIN, "--key", KEY, "--until-stdin-closes"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.port, self.control_port = map(int, self.process.stdout.readline().split())
+
+    def control(self, path, orders=None):
+        data = None if orders is None else json.dumps(orders).encode()
+        url = f"http://127.0.0.1:{self.control_port}{path}"
+        with urllib.request.urlopen(url, data, timeout=DEADLINE_S) as answer:
+            return json.load(answer)
+
+    def behave(self, behaviour):
+        self.control("/_control", {"behaviour": behaviour})
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        assert self.process.wait(DEADLINE_S) == 0
+
+
+@pytest.fixture
+def standin():
+    standin = StandIn()
+    yield standin
+    standin.stop()
+
+
+@pytest.fixture
+def make_server(make_herd, standin, tmp_path):
+    """A server of its own that asks the stand-in by the API of that name."""
+    key_file = tmp_path / "places.key"
+    key_file.write_text(KEY + "\n")
+    key_file.chmod(0o600)
+
+    def make(provider):
+        places = "\n".join([f'provider = "{provider}"', f'key_file = "{key_file}"',
+                            f'base_url = "http://127.0.0.1:{standin.port}"',
+                            f"connect_timeout_ms = {TOTAL_TIMEOUT_MS}",
+                            f"total_timeout_ms = {TOTAL_TIMEOUT_MS}"])
+        return make_herd({"Hill": []}, places=places).start()["Hill"]
+
+    return make
+
+
+@pytest.mark.parametrize("provider", ["google", "google-legacy"])
+def test_whatsat_has_the_places_of_google(provider, make_server, standin):
+    server = make_server(provider)
+    with server.client() as client:
+        at = client.ask(IAMAT)
+        assert client.whatsat(WHATSAT)[0] == at
+        answer = json.loads(client.whatsat(WHATSAT)[1])
+    assert list(answer) == ["html_attributions", "results", "status"] and answer["status"] == "OK"
+    assert [place["name"] for place in answer["results"][:2]] == ["Juniper Hall", "Café Zoë – “Zur Post”"]
+    assert len(answer["results"]) == 5
+    assert {"geometry", "name", "place_id", "types", "vicinity"} <= set(answer["results"][0])
+    assert standin.control("/_stats")["complaints"] == []
+
+
+@pytest.mark.parametrize("provider", ["google", "google-legacy"])
+def test_a_failing_google_does_not_fail_the_answer(provider, make_server, standin):
+    server = make_server(provider)
+    cases = [("hang", "UNKNOWN_ERROR"), ("drip", "UNKNOWN_ERROR"), ("reset_mid_body", "UNKNOWN_ERROR"),
+             ("nested", "UNKNOWN_ERROR"), ("http:429", "OVER_QUERY_LIMIT"), ("key_refused", "REQUEST_DENIED"),
+             ("echo_key", "REQUEST_DENIED"), ("nothing", "ZERO_RESULTS"), ("odd_names", "OK")]
+    with server.client() as client:
+        at = client.ask(IAMAT)
+        for behaviour, status in cases:
+            standin.behave(behaviour)
+            start = time.monotonic()
+            first, body = client.whatsat(WHATSAT)
+            assert time.monotonic() - start < TOTAL_TIMEOUT_MS / 1000 + DEADLINE_S
+            answer = json.loads(body)
+            assert (first, answer["status"]) == (at, status), behaviour
+            assert ("error_message" in answer) == (status not in ("OK", "ZERO_RESULTS"))
+            assert KEY.encode() not in body
+        standin.behave("normal")
+        assert json.loads(client.whatsat(WHATSAT)[1])["status"] == "OK"
+    log = server.log()
+    assert "answers again" in log and "status=REQUEST_DENIED" in log
+    assert KEY not in log and "34.0689" not in log and "118.445" not in log
+
+
+def test_a_hanging_google_holds_up_nobody_else(make_server, standin):
+    server = make_server("google")
+    standin.behave("hang")
+    with server.client() as waiting, server.client() as other:
+        waiting.ask(IAMAT)
+        waiting.send(WHATSAT + b"\n")
+        while standin.control("/_stats")["requests"] == 0:
+            pass
+        for i in range(100):
+            assert other.ask(b"IAMAT other +1+1 %d" % i).startswith(b"AT Hill ")
+        assert json.loads(waiting.answer()[1])["status"] == "UNKNOWN_ERROR"
+
+
+@pytest.mark.parametrize("provider", ["google", "google-legacy"])
+def test_without_a_key_it_says_what_to_set(provider, make_herd):
+    herd = make_herd({"Hill": []}, places=f'provider = "{provider}"')
+    server = herd["Hill"].start(wait=False)
+    assert server.process.wait(DEADLINE_S) == 1
+    assert "key_file" in server.log()
