@@ -133,7 +133,7 @@ def test_the_level_lines_shows_every_line(make_herd):
 def test_a_log_file_a_server_and_its_rotation(make_herd):
     herd = make_herd({"Hill": []}, extra='log_file = "%s.out"').start()
     path = herd.folder / "Hill.out"
-    assert "started" in path.read_text()
+    wait_until(lambda: path.exists() and "started" in path.read_text(), "the start is in the log")
     assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0
     path.rename(herd.folder / "old.out")
     herd["Hill"].process.send_signal(signal.SIGHUP)
