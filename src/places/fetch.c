@@ -29,7 +29,8 @@ struct fetch {
     uv_timer_t wakeup; /* libcurl's only one */
     uv_timer_t later;  /* runs the `done` of calls that ended early */
     size_t handles;    /* of the loop, that are not closed yet */
-    TAILQ_HEAD(call_list, fetch_call) started, ended_early;
+    TAILQ_HEAD(, fetch_call) started;
+    STAILQ_HEAD(ended_list, fetch_call) ended_early;
     size_t calls;
     struct fetch_options options;
     char *ca_file;
@@ -39,7 +40,8 @@ struct fetch {
 };
 
 struct fetch_call {
-    TAILQ_ENTRY(fetch_call) link;
+    TAILQ_ENTRY(fetch_call) link;        /* of started */
+    STAILQ_ENTRY(fetch_call) ended_link; /* of ended_early */
     struct fetch *fetch;
     CURL *easy; /* NULL once the call is over for libcurl */
     struct curl_slist *headers;
@@ -181,16 +183,16 @@ static struct fetch_result result_of(struct fetch_call *call, CURLcode code)
 static void on_later(uv_timer_t *timer)
 {
     struct fetch *fetch = timer->data;
-    struct call_list ending = TAILQ_HEAD_INITIALIZER(ending);
-    TAILQ_CONCAT(&ending, &fetch->ended_early, link);
-    while (!TAILQ_EMPTY(&ending)) {
-        struct fetch_call *call = TAILQ_FIRST(&ending);
+    struct ended_list ending = STAILQ_HEAD_INITIALIZER(ending);
+    STAILQ_CONCAT(&ending, &fetch->ended_early);
+    while (!STAILQ_EMPTY(&ending)) {
+        struct fetch_call *call = STAILQ_FIRST(&ending);
         const struct fetch_result result = {
             .error = outcomes[call->outcome].error, .outcome = call->outcome, .retry_after_ms = -1};
-        TAILQ_REMOVE(&ending, call, link);
+        STAILQ_REMOVE_HEAD(&ending, ended_link);
         finish(call, &result);
     }
-    if (fetch->closing && TAILQ_EMPTY(&fetch->ended_early))
+    if (fetch->closing && STAILQ_EMPTY(&fetch->ended_early))
         uv_close((uv_handle_t *)&fetch->later, on_timer_closed);
 }
 
@@ -200,7 +202,7 @@ static void end_early(struct fetch_call *call, enum fetch_outcome outcome)
     call->outcome = outcome;
     release_easy(call);
     TAILQ_REMOVE(&fetch->started, call, link);
-    TAILQ_INSERT_TAIL(&fetch->ended_early, call, link);
+    STAILQ_INSERT_TAIL(&fetch->ended_early, call, ended_link);
     uv_timer_start(&fetch->later, on_later, 0, 0);
 }
 
@@ -508,7 +510,7 @@ static int fill_in(struct fetch *fetch, const struct fetch_options *options)
     fetch->loop = options->loop;
     fetch->options = *options;
     TAILQ_INIT(&fetch->started);
-    TAILQ_INIT(&fetch->ended_early);
+    STAILQ_INIT(&fetch->ended_early);
     if (ca_file != NULL) {
         fetch->ca_file = strdup(ca_file);
         if (fetch->ca_file == NULL)
