@@ -1,8 +1,9 @@
 /*
  * ask -> (a call is free) provider ask -> done
  *     -> (none is free) waiting -> a call ends -> provider ask -> done
- *     -> (waiting is full, or the provider will not) -> answered on the next turn of the loop ->
- * done
+ *     -> (waiting is full, or the provider will not) refused: on the next turn of the loop -> done
+ * A question whose time is up is refused while it waits, or its call is cancelled. All have the
+ * same time, so they are in a list by age and one timer is set for the oldest.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -16,12 +17,15 @@
 
 struct question {
     struct broker *broker;
-    struct question *next;
+    struct question *next;            /* of those that wait, or were refused */
+    struct question *younger, *older; /* of all that are not answered */
+    int64_t deadline_ms;              /* uv_now */
     struct places_query query;
     places_done_cb *done;
     void *arg;
     struct places_answer *answer; /* of one that was refused */
-    struct places_call *call;
+    struct places_call *call;     /* under way */
+    bool cancelled;
 };
 
 struct queue {
@@ -35,8 +39,12 @@ struct broker {
     struct metrics *metrics;
     int64_t calls_max, waiting_max;
     int64_t calls; /* under way */
+    int64_t total_timeout_ms;
     struct queue waiting, refused;
-    uv_idle_t refusing; /* runs while `refused` has any */
+    struct question *oldest, *youngest;
+    uv_idle_t refusing;  /* runs while `refused` has any */
+    uv_timer_t deadline; /* of the oldest */
+    int handles;         /* still open */
     bool closing;
     void (*closed)(void *arg);
     void *closed_arg;
@@ -64,8 +72,33 @@ static struct question *pop(struct queue *queue)
     return question;
 }
 
+static void leave_all(struct question *question)
+{
+    struct broker *broker = question->broker;
+    if (question->older != NULL)
+        question->older->younger = question->younger;
+    else
+        broker->oldest = question->younger;
+    if (question->younger != NULL)
+        question->younger->older = question->older;
+    else
+        broker->youngest = question->older;
+}
+
+static void join_all(struct question *question)
+{
+    struct broker *broker = question->broker;
+    question->older = broker->youngest;
+    if (question->older != NULL)
+        question->older->younger = question;
+    else
+        broker->oldest = question;
+    broker->youngest = question;
+}
+
 static void finish(struct question *question, struct places_answer *take_answer)
 {
+    leave_all(question);
     question->done(question->arg, take_answer);
     free(question);
 }
@@ -90,6 +123,37 @@ static void refuse(struct question *question, enum places_status status, const c
     uv_idle_start(&broker->refusing, on_refusing);
 }
 
+static void take_out(struct queue *queue, struct question *question)
+{
+    struct question **at = &queue->first;
+    while (*at != question)
+        at = &(*at)->next;
+    *at = question->next;
+    if (queue->end == &question->next)
+        queue->end = at;
+    queue->count--;
+}
+
+/* Everything that is older than its time; then the timer is set for the oldest of the rest. */
+static void on_deadline(uv_timer_t *timer)
+{
+    struct broker *broker = timer->data;
+    int64_t now_ms = (int64_t)uv_now(timer->loop);
+    struct question *question = broker->oldest;
+    for (; question != NULL && question->deadline_ms <= now_ms; question = question->younger) {
+        if (question->call != NULL) {
+            broker->type->cancel(question->call);
+            question->call = NULL;
+            question->cancelled = true; /* its end may take the provider a while */
+        } else if (question->answer == NULL && !question->cancelled) {
+            take_out(&broker->waiting, question);
+            refuse(question, PLACES_UNKNOWN_ERROR, "no call was free in time");
+        }
+    }
+    if (question != NULL)
+        uv_timer_start(timer, on_deadline, (uint64_t)(question->deadline_ms - now_ms), 0);
+}
+
 static void on_done(void *arg, struct places_answer *take_answer)
 {
     struct question *question = arg;
@@ -112,6 +176,7 @@ static void start(struct question *question)
     int rc =
         broker->type->ask(broker->provider, &question->query, on_done, question, &question->call);
     if (rc < 0) {
+        question->call = NULL;
         refuse(question, PLACES_UNKNOWN_ERROR, herd_strerror(rc));
         return;
     }
@@ -133,10 +198,12 @@ int broker_new(const struct broker_options *options, struct broker **out, struct
     broker->metrics = options->places.metrics;
     broker->calls_max = options->calls_max;
     broker->waiting_max = options->waiting_max;
+    broker->total_timeout_ms = options->places.total_timeout_ms;
     broker->waiting.end = &broker->waiting.first;
     broker->refused.end = &broker->refused.first;
     uv_idle_init(options->places.loop, &broker->refusing);
-    broker->refusing.data = broker;
+    uv_timer_init(options->places.loop, &broker->deadline);
+    broker->refusing.data = broker->deadline.data = broker;
     *out = broker;
     return 0;
 }
@@ -149,6 +216,10 @@ int broker_ask(struct broker *broker, const struct places_query *query, places_d
     if (question == NULL)
         return HERD_ENOMEM;
     *question = (struct question){.broker = broker, .query = *query, .done = done, .arg = arg};
+    question->deadline_ms = (int64_t)uv_now(broker->deadline.loop) + broker->total_timeout_ms;
+    join_all(question);
+    if (!uv_is_active((uv_handle_t *)&broker->deadline))
+        uv_timer_start(&broker->deadline, on_deadline, (uint64_t)broker->total_timeout_ms, 0);
     if (broker->calls < broker->calls_max)
         start(question);
     else if (broker->waiting.count < broker->waiting_max)
@@ -158,9 +229,11 @@ int broker_ask(struct broker *broker, const struct places_query *query, places_d
     return 0;
 }
 
-static void on_idle_closed(uv_handle_t *handle)
+static void on_handle_closed(uv_handle_t *handle)
 {
     struct broker *broker = handle->data;
+    if (--broker->handles > 0)
+        return;
     void (*closed)(void *arg) = broker->closed;
     void *arg = broker->closed_arg;
     free(broker);
@@ -173,7 +246,9 @@ static void on_provider_closed(void *arg)
     struct broker *broker = arg;
     assert(broker->calls == 0);
     on_refusing(&broker->refusing);
-    uv_close((uv_handle_t *)&broker->refusing, on_idle_closed);
+    broker->handles = 2;
+    uv_close((uv_handle_t *)&broker->refusing, on_handle_closed);
+    uv_close((uv_handle_t *)&broker->deadline, on_handle_closed);
 }
 
 void broker_close(struct broker *broker, void (*closed)(void *arg), void *arg)

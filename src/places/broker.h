@@ -18,7 +18,8 @@ struct broker_options {
 /* Opens the provider too. 0, or a negative HERD_E… with a sentence appended to `error`. */
 int broker_new(const struct broker_options *options, struct broker **out, struct herd_buf *error);
 
-/* Asks. `done` runs exactly once, later. 0, or HERD_ENOMEM and it does not. */
+/* Asks. `done` runs exactly once, later, and at the latest a turn after places.total_timeout_ms. 0,
+ * or HERD_ENOMEM and it does not run. */
 int broker_ask(struct broker *broker, const struct places_query *query, places_done_cb *done,
                void *arg);
 
