@@ -296,8 +296,13 @@ static bool learn_from_close(struct link *link)
 {
     struct herd_node *node = node_of(link);
     /* One that has said HELLO itself did not close because it cannot answer one. */
+    bool closed_on_hello = link->state == LINK_GREETING && !link->conn.aborted;
     link->plain_next = link->conn.neighbour->inbound == NULL &&
-                       (link->state == LINK_GREETING || link->state == LINK_PLAIN);
+                       (closed_on_hello || link->state == LINK_PLAIN);
+    if (link->conn.aborted) {
+        link->began_anew = true; /* this server closed it, and what it had read is lost */
+        return false;
+    }
     if (link->state != LINK_PLAIN)
         return link->plain_next;
     if (link->lines > 1 && !link->one_line) {

@@ -12,11 +12,13 @@
 
 enum { TICKS_AT_ONE_INSTANT_MAX = 200000 };
 
-/* Tests of memory shortage name another function, which never fails. */
-#ifndef DRIVER_REALLOC
-#define DRIVER_REALLOC realloc
-#else
+/* Tests of memory shortage name functions that never run short. */
+#ifdef DRIVER_REALLOC
 void *DRIVER_REALLOC(void *old, size_t size);
+void DRIVER_FREE(void *memory);
+#else
+#define DRIVER_REALLOC realloc
+#define DRIVER_FREE    free
 #endif
 
 _Noreturn void driver_fail(const char *what)
@@ -73,7 +75,7 @@ struct driver *driver_new_with(const struct herd_node_options *options)
     driver->now.mono_ns = HERD_NS_PER_S;
     driver->answers_places = driver->reports_writes = driver->closes = driver->ticks = true;
     if (herd_node_new(options, &driver->node) < 0) {
-        free(driver);
+        DRIVER_FREE(driver);
         return NULL;
     }
     return driver;
@@ -321,7 +323,7 @@ void wire_send(struct wire *wire, struct herd_slice bytes)
     if (bytes.len > 0)
         memcpy(copy, bytes.data, bytes.len);
     herd_conn_receive(wire->conn, wire->driver->now, copy, bytes.len);
-    free(copy);
+    DRIVER_FREE(copy);
     driver_run(wire->driver);
 }
 
@@ -417,9 +419,9 @@ void driver_free(struct driver *driver)
     take_effects(driver);
     herd_node_free(driver->node);
     for (size_t i = 0; i < driver->wire_count; i++) {
-        free(driver->wires[i]->got.data);
-        free(driver->wires[i]);
+        DRIVER_FREE(driver->wires[i]->got.data);
+        DRIVER_FREE(driver->wires[i]);
     }
-    free(driver->wires);
-    free(driver);
+    DRIVER_FREE(driver->wires);
+    DRIVER_FREE(driver);
 }

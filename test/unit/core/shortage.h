@@ -1,0 +1,18 @@
+/* shortage.h: makes allocations of libherd fail, one or all from one on. Linked with
+ * --wrap=malloc,calloc,realloc,free. */
+#ifndef TEST_SHORTAGE_H
+#define TEST_SHORTAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* From now on the `nth` allocation fails (1: the next), and with `for_good` all behind it. */
+void shortage_begin(size_t nth, bool for_good);
+/* Memory is there again. */
+void shortage_end(void);
+/* Allocations that failed since shortage_begin. */
+size_t shortage_failures(void);
+/* Allocations that were not freed, since the program began. */
+long shortage_live(void);
+
+#endif
