@@ -189,6 +189,8 @@ void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice
     }
     if (rc < 0)
         conn_abort(conn);
+    else if (conn->ended && !conn->full && !conn->ready && conn->link != NULL)
+        conn_abort(conn); /* there is nobody left who reads what was sent */
     else if (conn->ended && !conn->full && !conn->ready)
         conn->closing = true;
     conn_touch(conn);

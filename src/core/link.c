@@ -27,7 +27,10 @@ enum {
     DELAY_MAX_MS = 5000,
     DIAL_MS = 3000,
     GREETING_MS = 300,
-    ONE_LINE_MS = 300, /* what a neighbour that takes one line a connection has for closing it */
+    ONE_LINE_MIN_MS =
+        300, /* what a neighbour that takes one line a connection has for closing it */
+    ONE_LINE_MAX_MS = 4800,
+    BROKEN_MAX = 3, /* plain connections that broke off in a row: this is how it closes them */
     MARK_MS = 100
 };
 
@@ -57,6 +60,8 @@ static void move(struct link *link, enum link_state state)
 {
     assert(states[link->state].next & 1u << state);
     link->state = state;
+    /* What was to be done in one state is not done in the next; it would only keep waking the node.
+     */
     link->deadline_ns = NEVER;
     link->mark_at_ns = NEVER;
     link->more = false;
@@ -290,31 +295,61 @@ int link_line(struct link *link, struct herd_now now, struct herd_slice line)
     }
 }
 
-/* How the next connection to a plain neighbour begins, from how this one ended; true: dial it at
- * once. */
+static void go_back(struct link *link, uint64_t sequence)
+{
+    struct herd_store *store = node_of(link)->store;
+    if (!herd_cursor_seek_back(store, link->cursor, sequence, LINK_STEPS_PER_TURN))
+        herd_cursor_to_begin(store, link->cursor);
+}
+
+/* It takes one line a connection. Where it has closed only after more was sent, it needs longer. */
+static void learn_one_line(struct link *link)
+{
+    link->one_line = true;
+    link->one_line_ns *= 2;
+    if (link->one_line_ns == 0)
+        link->one_line_ns = ONE_LINE_MIN_MS * HERD_NS_PER_MS;
+    if (link->one_line_ns > ONE_LINE_MAX_MS * HERD_NS_PER_MS)
+        link->one_line_ns = ONE_LINE_MAX_MS * HERD_NS_PER_MS;
+}
+
+/*
+ * How the next connection to a plain neighbour begins, from how this one ended; true: dial it at
+ * once. What it took is not said anywhere. One that closed has read its first line, which may have
+ * been HELLO; of one that broke off nothing is known, nor whether it still has its memory.
+ */
 static bool learn_from_close(struct link *link)
 {
-    struct herd_node *node = node_of(link);
+    bool said_hello = !link->plain_next;
+    bool closed = link->conn.ended;
     /* One that has said HELLO itself did not close because it cannot answer one. */
-    bool closed_on_hello = link->state == LINK_GREETING && !link->conn.aborted;
-    link->plain_next = link->conn.neighbour->inbound == NULL &&
-                       (closed_on_hello || link->state == LINK_PLAIN);
-    if (link->conn.aborted) {
+    bool closed_here = link->conn.aborted && !closed;
+    bool closed_on_hello = link->state == LINK_GREETING && !closed_here;
+    link->plain_next =
+        link->conn.neighbour->inbound == NULL && (closed_on_hello || link->state == LINK_PLAIN);
+    if (closed_here) {
         link->began_anew = true; /* this server closed it, and what it had read is lost */
         return false;
     }
     if (link->state != LINK_PLAIN)
         return link->plain_next;
-    if (link->lines > 1 && !link->one_line) {
-        /* It may have taken the first line only; the others are sent again. */
-        link->one_line = true;
-        if (!herd_cursor_seek_back(node->store, link->cursor, link->began, LINK_STEPS_PER_TURN))
-            herd_cursor_to_begin(node->store, link->cursor);
+    link->broken = closed ? 0 : link->broken + 1;
+    bool taken = !said_hello && (closed || link->broken > BROKEN_MAX);
+    if (!closed && link->broken <= BROKEN_MAX)
+        link->began_anew = true;
+    if (link->lines > 1)
+        learn_one_line(link);
+    if (link->lines > 1 || !taken)
+        go_back(link, taken ? link->first : link->began);
+    if (link->lines > 0) {
+        if (taken)
+            link->attempts = 0;
+        return taken || said_hello;
     }
-    if (link->lines > 0)
-        link->attempts = 0;
-    else if (link->attempts > 0)
-        link->began_anew = true; /* by the time it is dialled it may have died and come back */
+    /* It has closed an idle connection: by the time it is dialled it may have died and come back.
+     */
+    if (link->attempts > 0)
+        link->began_anew = true;
     else
         link->attempts++;
     return !link->began_anew;
@@ -358,6 +393,18 @@ static void heartbeat(struct link *link, struct herd_now now)
     conn_touch(&link->conn);
 }
 
+/* To HELLO. A neighbour that has said HELLO itself is not a plain one: it is slow, or gone. */
+static void on_no_answer(struct link *link, struct herd_now now)
+{
+    int64_t dead_ns = link->heard_ns + DEAD_MS * HERD_NS_PER_MS;
+    if (link->conn.neighbour->inbound == NULL)
+        become_plain(link);
+    else if (now.mono_ns < dead_ns)
+        link->deadline_ns = dead_ns;
+    else
+        drop(link, HERD_NOTICE_LINK_DOWN, "no answer to HELLO");
+}
+
 static void on_deadline(struct link *link, struct herd_now now)
 {
     link->deadline_ns = NEVER;
@@ -372,7 +419,7 @@ static void on_deadline(struct link *link, struct herd_now now)
         conn_abort(&link->conn);
         break;
     case LINK_GREETING:
-        become_plain(link);
+        on_no_answer(link, now);
         break;
     case LINK_PLAIN: /* it takes more than one line after all */
         link->one_line = false;
@@ -395,6 +442,8 @@ void link_tick(struct link *link, struct herd_now now)
 
 int64_t link_wakeup(const struct link *link)
 {
+    if (link->conn.closing)
+        return NEVER;
     int64_t at = link->deadline_ns < link->mark_at_ns ? link->deadline_ns : link->mark_at_ns;
     if (link->more)
         return INT64_MIN;
@@ -447,7 +496,8 @@ static int fill_records(struct link *link)
         if (entry.source == link->conn.neighbour->source)
             continue;
         rc = append_flood(link, entry.text);
-        link->lines++;
+        if (link->lines++ == 0)
+            link->first = herd_cursor_sequence(node->store, link->cursor);
         node->stats.floods_sent++;
         if (rc == 0 && ++link->unmarked >= LINK_LINES_PER_MARK && link->state == LINK_UP)
             rc = mark(link);
@@ -489,7 +539,7 @@ static void fill(struct link *link, struct herd_now now)
     } else if (link->state == LINK_PLAIN) {
         rc = fill_records(link);
         if (link->one_line && link->lines > 0 && link->deadline_ns == NEVER)
-            link->deadline_ns = now.mono_ns + ONE_LINE_MS * HERD_NS_PER_MS;
+            link->deadline_ns = now.mono_ns + link->one_line_ns;
     }
     if (rc < 0)
         conn_abort(&link->conn);

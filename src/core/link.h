@@ -28,23 +28,26 @@ struct link {
     herd_cursor cursor;
     int64_t
         deadline_ns; /* of WAITING, DIALLING, GREETING, and of one line in PLAIN; INT64_MAX: none */
-    int64_t mark_at_ns; /* INT64_MAX: nothing to mark */
-    int64_t heard_ns;   /* last bytes from the neighbour */
-    int64_t pinged_ns;  /* PING not yet answered, INT64_MAX: none */
-    uint64_t resume;    /* SEEKING: where to */
-    uint64_t marked;    /* last MARK */
-    uint64_t began;     /* PLAIN: the cursor when it was dialled */
-    uint32_t unmarked;  /* lines since the last MARK */
-    uint32_t lines;     /* lines sent on this connection */
-    unsigned attempts;  /* failures in a row */
-    bool plain_next;    /* it closed on HELLO: dial without it */
-    bool one_line;      /* it closes after each line */
-    bool began_anew;    /* the next plain connection starts with all records */
-    bool was_up;        /* a failure is news */
-    unsigned steps;     /* records passed over in this turn */
-    bool more;          /* stopped filling because of the turn's budget */
-    bool dial_wanted;   /* the driver is still to be told */
-    bool removed;       /* the edge is gone from the configuration */
+    int64_t mark_at_ns;  /* INT64_MAX: nothing to mark */
+    int64_t heard_ns;    /* last bytes from the neighbour */
+    int64_t pinged_ns;   /* PING not yet answered, INT64_MAX: none */
+    uint64_t resume;     /* SEEKING: where to */
+    uint64_t marked;     /* last MARK */
+    uint64_t began;      /* PLAIN: the cursor when it was dialled */
+    uint64_t first;      /* PLAIN: the cursor behind the first line */
+    int64_t one_line_ns; /* what a neighbour that takes one line has for closing; 0: it never did */
+    uint32_t unmarked;   /* lines since the last MARK */
+    uint32_t lines;      /* lines sent on this connection */
+    unsigned attempts;   /* failures in a row */
+    unsigned broken;     /* PLAIN: connections in a row that the neighbour did not close */
+    bool plain_next;     /* it closed on HELLO: dial without it */
+    bool one_line;       /* it closes after each line */
+    bool began_anew;     /* the next plain connection starts with all records */
+    bool was_up;         /* a failure is news */
+    unsigned steps;      /* records passed over in this turn */
+    bool more;           /* stopped filling because of the turn's budget */
+    bool dial_wanted;    /* the driver is still to be told */
+    bool removed;        /* the edge is gone from the configuration */
 };
 
 struct neighbour {

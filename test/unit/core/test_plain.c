@@ -189,7 +189,7 @@ static void test_it_takes_one_line_a_connection(void **state)
         struct herd_command command;
         assert_int_equal(herd_command_parse(herd_slice(got.data, len), &command), 0);
         known[command.record.sent_ns / HERD_NS_PER_S] = true;
-        wire_close(link, "it takes one line");
+        wire_end(link);
     }
     for (unsigned i = 0; i < CLIENTS; i++)
         CHECK_TRUE(("client %u", i), known[i]);
@@ -198,7 +198,7 @@ static void test_it_takes_one_line_a_connection(void **state)
     edge_update(driver, "x", 1);
     edge_update(driver, "y", 1);
     expect_flood(link, "x", 1);
-    wire_close(link, "it takes one line");
+    wire_end(link);
     assert_int_equal(driver_advance_to_dial(driver, link), 0);
     wire_dialled(link, NULL);
     expect_flood(link, "y", 1);
@@ -229,7 +229,8 @@ static void test_it_takes_more_lines_after_all(void **state)
     driver_free(driver);
 }
 
-/* An idle connection that it closes is dialled again at once, a second one after a delay, and with
+/* What it read before it closed may have been HELLO alone, so the rest is sent again. From then on,
+ * an idle connection that it closes is dialled again at once, a second one after a delay, and with
  * all records, for it may have died. */
 static void test_it_closes_when_idle(void **state)
 {
@@ -239,15 +240,15 @@ static void test_it_closes_when_idle(void **state)
     edge_greet(link);
     driver_advance_ms(driver, 300);
     expect_all(link, 1);
-    wire_close(link, "idle");
-    assert_int_equal(driver_advance_to_dial(driver, link), 0);
-    wire_dialled(link, NULL);
-    EDGE_EXPECT(link, "%s", "");
-    wire_close(link, "idle");
-    assert_int_equal(driver_advance_to_dial(driver, link), 0);
-    wire_dialled(link, NULL);
-    EDGE_EXPECT(link, "%s", "");
-    wire_close(link, "idle");
+    for (int i = 0; i < 3; i++) {
+        wire_end(link);
+        assert_int_equal(driver_advance_to_dial(driver, link), 0);
+        wire_dialled(link, NULL);
+        if (i == 0)
+            expect_all(link, 1);
+        EDGE_EXPECT(link, "%s", "");
+    }
+    wire_end(link);
     driver_advance_to_dial(driver, link);
     wire_dialled(link, NULL);
     expect_all(link, 1);
