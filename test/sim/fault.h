@@ -1,0 +1,46 @@
+/* fault.h: what befalls a herd: each kind is a row of a table, and is counted when it happens. */
+#ifndef SIM_FAULT_H
+#define SIM_FAULT_H
+
+#include <stdint.h>
+
+struct world;
+
+#define FAULT_TABLE(X)                                                                             \
+    X(FAULT_CRASH, "crash",                                                                        \
+      "a server dies, its kernel closes its connections; starts empty later")                      \
+    X(FAULT_DARK, "dark", "a server dies in silence: its connections stay half-open")              \
+    X(FAULT_STOP, "stop", "a server stops as asked, and starts empty later")                       \
+    X(FAULT_STALL, "stall", "a server does nothing for a while")                                   \
+    X(FAULT_CUT, "cut", "two servers cannot reach each other")                                     \
+    X(FAULT_CUT_ONE_WAY, "cut-one-way", "a server cannot reach another, which can reach it")       \
+    X(FAULT_ISLAND, "island", "some servers are cut off from the others")                          \
+    X(FAULT_BREAK, "break", "a connection between servers dies, both ends learn of it")            \
+    X(FAULT_HALF_BREAK, "half-break", "a connection between servers dies, one end learns of it")   \
+    X(FAULT_HOLE, "hole", "a connection between servers swallows all, no end learns of it")        \
+    X(FAULT_CLOCK, "clock", "a server's wall clock is set, forward or back")                       \
+    X(FAULT_SLOW, "slow", "the network is ten times as slow for a while")                          \
+    X(FAULT_REPLAY, "replay", "a stranger sends a FLOOD of some time ago again")                   \
+    X(FAULT_RESEND, "resend", "a plain server sends FLOODs of what it holds again")
+
+enum fault_kind {
+#define FAULT_ENUM(id, name, text) id,
+    FAULT_TABLE(FAULT_ENUM)
+#undef FAULT_ENUM
+        FAULT_KINDS
+};
+
+#define FAULT_ALL ((1u << FAULT_KINDS) - 1)
+
+const char *fault_name(enum fault_kind kind);
+const char *fault_text(enum fault_kind kind);
+/* The kind with that name, or FAULT_KINDS. */
+enum fault_kind fault_of(const char *name);
+
+/* The host that sends FLOODs again. */
+void fault_make_stranger(struct world *world, uint32_t index);
+
+/* Begins: from now on one fault follows another, until world->faulty is false. */
+void fault_begin(struct world *world);
+
+#endif

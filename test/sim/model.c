@@ -1,0 +1,271 @@
+#include <assert.h>
+#include <stdlib.h>
+
+#include "model.h"
+
+static uint32_t hash_of(struct herd_slice id)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    for (size_t i = 0; i < id.len; i++)
+        hash = (hash ^ (unsigned char)id.data[i]) * UINT64_C(0x100000001b3);
+    return (uint32_t)(hash ^ hash >> 32);
+}
+
+void model_init(struct model *model, struct sim *sim, uint32_t servers, uint32_t clients,
+                const struct herd_slice *ids, int64_t max_skew_ns)
+{
+    *model = (struct model){
+        .sim = sim, .client_count = clients, .server_count = servers, .max_skew_ns = max_skew_ns};
+    model->table_mask = 15;
+    while (model->table_mask < clients * 2)
+        model->table_mask = model->table_mask * 2 + 1;
+    model->clients = sim_alloc(clients, sizeof(*model->clients));
+    model->held = sim_alloc((size_t)servers * clients, sizeof(struct model_record *));
+    model->table = sim_alloc((size_t)model->table_mask + 1, sizeof(*model->table));
+    for (uint32_t i = 0; i < clients; i++) {
+        char *id = sim_alloc(ids[i].len, 1);
+        memcpy(id, ids[i].data, ids[i].len);
+        model->clients[i].id = herd_slice(id, ids[i].len);
+        uint32_t at = hash_of(ids[i]) & model->table_mask;
+        while (model->table[at] != 0)
+            at = (at + 1) & model->table_mask;
+        model->table[at] = i + 1;
+    }
+}
+
+void model_close(struct model *model)
+{
+    for (uint32_t i = 0; i < model->client_count; i++) {
+        struct model_client *client = &model->clients[i];
+        while (client->newest_born != NULL) {
+            struct model_record *record = client->newest_born;
+            client->newest_born = record->older;
+            free(record);
+        }
+        free((char *)(uintptr_t)client->id.data);
+    }
+    free(model->clients);
+    free(model->held);
+    free(model->table);
+}
+
+uint32_t model_client(const struct model *model, struct herd_slice id)
+{
+    uint32_t at = hash_of(id) & model->table_mask;
+    while (model->table[at] != 0) {
+        uint32_t client = model->table[at] - 1;
+        if (herd_slice_equal(id, model->clients[client].id))
+            return client;
+        at = (at + 1) & model->table_mask;
+    }
+    return MODEL_NOBODY;
+}
+
+/* Digits beyond the ninth do not count. */
+static int64_t time_of(struct herd_slice text)
+{
+    int64_t ns = 0;
+    int decimals = -1;
+    for (size_t i = 0; i < text.len && decimals < 9; i++) {
+        if (text.data[i] == '.')
+            decimals = 0;
+        else
+            ns = ns * 10 + (text.data[i] - '0');
+        if (decimals >= 0 && text.data[i] != '.')
+            decimals++;
+    }
+    for (int i = decimals < 0 ? 0 : decimals; i < 9; i++)
+        ns *= 10;
+    return ns;
+}
+
+/* One field of the canonical text, and a space behind it. */
+static struct herd_slice put(char **at, struct herd_slice field)
+{
+    struct herd_slice copy = herd_slice(*at, field.len);
+    memcpy(*at, field.data, field.len);
+    (*at)[field.len] = ' ';
+    *at += field.len + 1;
+    return copy;
+}
+
+/* A record whose canonical text and AT line are its own. */
+static struct model_record *write_record(const struct herd_record *fields)
+{
+    const struct herd_slice parts[] = {fields->client,   fields->location, fields->sent,
+                                       fields->received, fields->origin,   fields->diff};
+    size_t room = sizeof("AT \n");
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        room += 2 * (parts[i].len + 1);
+    struct model_record *record = sim_alloc(1, sizeof(*record) + room);
+    struct herd_record *own = &record->fields;
+    char *at = record->bytes;
+    *own = *fields;
+    own->client = put(&at, fields->client);
+    own->location = put(&at, fields->location);
+    own->sent = put(&at, fields->sent);
+    own->received = put(&at, fields->received);
+    own->origin = put(&at, fields->origin);
+    own->diff = put(&at, fields->diff);
+    record->text = herd_slice(record->bytes, (size_t)(at - record->bytes) - 1);
+
+    const struct herd_slice words[] = {herd_slice_of("AT"), own->origin,   own->diff,
+                                       own->client,         own->location, own->sent};
+    char *begin = at;
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        put(&at, words[i]);
+    at[-1] = '\n';
+    record->at = herd_slice(begin, (size_t)(at - begin));
+    return record;
+}
+
+struct model_record *model_birth(struct model *model, uint32_t client, struct herd_slice origin,
+                                 struct herd_slice location, struct herd_slice sent,
+                                 int64_t received_ns)
+{
+    struct model_client *who = &model->clients[client];
+    int64_t sent_ns = time_of(sent);
+    int64_t diff_ns = received_ns - sent_ns;
+    uint64_t size_ns = diff_ns < 0 ? -(uint64_t)diff_ns : (uint64_t)diff_ns;
+    char received[32], diff[32];
+    snprintf(received, sizeof(received), "%lld.%09lld", (long long)(received_ns / SIM_S),
+             (long long)(received_ns % SIM_S));
+    snprintf(diff, sizeof(diff), "%c%llu.%09llu", diff_ns < 0 ? '-' : '+',
+             (unsigned long long)(size_ns / SIM_S), (unsigned long long)(size_ns % SIM_S));
+    struct model_record *record =
+        write_record(&(struct herd_record){.client = who->id,
+                                           .location = location,
+                                           .sent = sent,
+                                           .received = herd_slice_of(received),
+                                           .origin = origin,
+                                           .diff = herd_slice_of(diff),
+                                           .sent_ns = sent_ns,
+                                           .received_ns = received_ns});
+    struct model_record *twin = model_find(model, record->text);
+    model->births++;
+    if (twin != NULL) {
+        free(record);
+        return twin;
+    }
+    record->client = client;
+    record->born_ns = model->sim->now_ns;
+    record->order_ns = sent_ns;
+    if (model->max_skew_ns > 0 && sent_ns > received_ns + model->max_skew_ns)
+        record->order_ns = received_ns + model->max_skew_ns;
+    record->older = who->newest_born;
+    who->newest_born = record;
+    who->records++;
+    return record;
+}
+
+struct model_record *model_find(const struct model *model, struct herd_slice text)
+{
+    const char *space = text.len > 0 ? memchr(text.data, ' ', text.len) : NULL;
+    if (space == NULL)
+        return NULL;
+    uint32_t client = model_client(model, herd_slice(text.data, (size_t)(space - text.data)));
+    if (client == MODEL_NOBODY)
+        return NULL;
+    struct model_record *record = model->clients[client].newest_born;
+    while (record != NULL && !herd_slice_equal(text, record->text))
+        record = record->older;
+    return record;
+}
+
+static int compare_numbers(int64_t a, int64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+int model_compare(const struct model_record *a, const struct model_record *b)
+{
+    const struct herd_record *x = &a->fields;
+    const struct herd_record *y = &b->fields;
+    const int orders[] = {
+        compare_numbers(a->order_ns, b->order_ns),
+        herd_slice_compare(x->origin, y->origin),
+        herd_slice_compare(x->location, y->location),
+        compare_numbers(x->received_ns, y->received_ns),
+        herd_slice_compare(x->sent, y->sent),
+        herd_slice_compare(x->received, y->received),
+        herd_slice_compare(x->diff, y->diff),
+    };
+    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+        if (orders[i] != 0)
+            return orders[i];
+    }
+    return 0;
+}
+
+static struct model_record **place(const struct model *model, uint32_t server, uint32_t client)
+{
+    return &model->held[(size_t)server * model->client_count + client];
+}
+
+struct model_record *model_held(const struct model *model, uint32_t server, uint32_t client)
+{
+    return *place(model, server, client);
+}
+
+bool model_is_news(const struct model *model, uint32_t server, const struct model_record *record)
+{
+    const struct model_record *held = *place(model, server, record->client);
+    return held == NULL ||
+           (held != record &&
+            (record->order_ns > held->order_ns ||
+             (record->order_ns == held->order_ns && model_compare(record, held) > 0)));
+}
+
+void model_keep(struct model *model, uint32_t server, struct model_record *record)
+{
+    struct model_record **held = place(model, server, record->client);
+    if (*held != NULL)
+        (*held)->holders--;
+    *held = record;
+    record->holders++;
+}
+
+struct model_record *model_newest(const struct model *model, uint32_t client, const bool *servers)
+{
+    struct model_record *newest = NULL;
+    for (uint32_t i = 0; i < model->server_count; i++) {
+        struct model_record *held = servers == NULL || servers[i] ? *place(model, i, client) : NULL;
+        if (held != NULL && (newest == NULL || model_compare(held, newest) > 0))
+            newest = held;
+    }
+    return newest;
+}
+
+/* What was promised is kept by nobody any more: the newest that is left is all that can be asked
+ * for. */
+static void lower_promise(struct model *model, uint32_t client)
+{
+    struct model_record **promised = &model->clients[client].promised;
+    struct model_record *newest = model_newest(model, client, NULL);
+    if (*promised == NULL || (newest != NULL && model_compare(newest, *promised) >= 0))
+        return;
+    model->lost++;
+    *promised = newest;
+}
+
+void model_forget(struct model *model, uint32_t server)
+{
+    for (uint32_t client = 0; client < model->client_count; client++) {
+        struct model_record **held = place(model, server, client);
+        if (*held == NULL)
+            continue;
+        (*held)->holders--;
+        *held = NULL;
+        lower_promise(model, client);
+    }
+}
+
+void model_acknowledge(struct model *model, struct model_record *record)
+{
+    struct model_record **promised = &model->clients[record->client].promised;
+    model->acknowledged++;
+    if (*promised == NULL || model_compare(record, *promised) > 0)
+        *promised = record;
+    if ((*promised)->holders == 0)
+        lower_promise(model, record->client);
+}

@@ -1,0 +1,80 @@
+/*
+ * model.h: what the herd should know: every record that was ever made, which server holds which,
+ * and what clients were told. It orders records by code of its own, so that it agrees with the
+ * servers only where both follow docs/protocol.md.
+ */
+#ifndef SIM_MODEL_H
+#define SIM_MODEL_H
+
+#include <herd/record.h>
+
+#include "sim.h"
+
+struct model_record {
+    struct model_record *older; /* of the same client, by birth */
+    uint32_t client;
+    uint32_t holders; /* servers whose newest record of this client it is */
+    uint32_t floods;  /* lines that carried it, from server to server */
+    int64_t born_ns;  /* virtual time */
+    int64_t order_ns;
+    struct herd_record fields; /* within text */
+    struct herd_slice text;    /* canonical */
+    struct herd_slice at;      /* its AT line, with LF */
+    char bytes[];
+};
+
+struct model_client {
+    struct herd_slice id;
+    struct model_record *newest_born;
+    struct model_record *promised; /* newest that a client was told of and that had to survive */
+    size_t records;
+};
+
+struct model {
+    struct sim *sim;
+    struct model_client *clients;
+    uint32_t client_count;
+    uint32_t server_count;
+    struct model_record **held; /* server_count x client_count; NULL: nothing */
+    uint32_t *table;            /* hash of an id -> client + 1 */
+    uint32_t table_mask;
+    int64_t max_skew_ns;
+    uint64_t births, acknowledged;
+    uint64_t lost; /* acknowledged, and gone with the last that held it */
+};
+
+#define MODEL_NOBODY UINT32_MAX
+
+/* `ids` are copied. */
+void model_init(struct model *model, struct sim *sim, uint32_t servers, uint32_t clients,
+                const struct herd_slice *ids, int64_t max_skew_ns);
+void model_close(struct model *model);
+
+/* The client with that id, or MODEL_NOBODY. */
+uint32_t model_client(const struct model *model, struct herd_slice id);
+
+/* A server takes an IAMAT at its wall time `received_ns`. */
+struct model_record *model_birth(struct model *model, uint32_t client, struct herd_slice origin,
+                                 struct herd_slice location, struct herd_slice sent,
+                                 int64_t received_ns);
+
+/* The record with that canonical text, or NULL: nobody has ever made it. */
+struct model_record *model_find(const struct model *model, struct herd_slice text);
+
+/* < 0: a is older than b; > 0: newer; 0: the same. */
+int model_compare(const struct model_record *a, const struct model_record *b);
+
+struct model_record *model_held(const struct model *model, uint32_t server, uint32_t client);
+bool model_is_news(const struct model *model, uint32_t server, const struct model_record *record);
+void model_keep(struct model *model, uint32_t server, struct model_record *record);
+
+/* A server has lost all it held. */
+void model_forget(struct model *model, uint32_t server);
+
+/* A client has the AT line of its own IAMAT. */
+void model_acknowledge(struct model *model, struct model_record *record);
+
+/* The newest record of a client that any of the servers holds whose bit is set; NULL: none. */
+struct model_record *model_newest(const struct model *model, uint32_t client, const bool *servers);
+
+#endif

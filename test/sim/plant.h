@@ -1,0 +1,73 @@
+/*
+ * plant.h: bugs that are planted to see that the checks find them. Most tamper with what goes in
+ * and out of a server, as a broken driver would; the mutants (mutant.c) replace functions of
+ * libherd when the program is linked.
+ */
+#ifndef SIM_PLANT_H
+#define SIM_PLANT_H
+
+#include <herd/buf.h>
+
+#include "sim.h"
+
+struct plug;
+
+/* Name, the check that finds it, what it does. */
+#define PLANT_TABLE(X)                                                                             \
+    X(PLANT_NONE, "none", SIM_CHECKS, "nothing")                                                   \
+    X(PLANT_LOSE_FLOOD, "lose-flood", SIM_EQUAL, "a FLOOD is lost on its way, not its MARK")       \
+    X(PLANT_SPOIL_TIME, "spoil-time", SIM_SAME, "a digit of a FLOOD's time changes on its way")    \
+    X(PLANT_HIGH_RESUME, "high-resume", SIM_EQUAL, "RESUME claims what a crash has destroyed")     \
+    X(PLANT_FORGET_CLOSE, "forget-close", SIM_LIVE, "a server's connections are never closed")     \
+    X(PLANT_NO_TICK, "no-tick", SIM_LIVE, "a server's timers never fire")                          \
+    X(PLANT_EARLY_WROTE, "early-wrote", SIM_WINDOW, "bytes count as taken when they are written")  \
+    X(PLANT_AMNESIA, "amnesia", SIM_ORDER, "a server forgets all, and nobody has crashed it")      \
+    X(PLANT_ALL_AMNESIA, "all-amnesia", SIM_LOST, "all servers forget what they have promised")    \
+    X(PLANT_TWICE, "answer-twice", SIM_ANSWER, "an answer comes again, in place of the next")      \
+    X(PLANT_SWAP, "answer-swap", SIM_ANSWER, "two answers change places")                          \
+    X(PLANT_OTHER_PLACES, "other-places", SIM_ANSWER, "an answer has another one's places")        \
+    X(PLANT_OTHER_AT, "other-at", SIM_SAME, "one server says another time_diff in its AT lines")   \
+    X(PLANT_NO_READ, "no-limit", SIM_GROWTH, "a client that reads nothing never holds up its own") \
+    X(PLANT_LAST_WINS, "mutant-last-wins", SIM_ORDER, "the record that comes last is the newest")  \
+    X(PLANT_NO_TIES, "mutant-no-ties", SIM_ORDER, "records of one time are not ordered")           \
+    X(PLANT_NO_CATCH_UP, "mutant-no-catch-up", SIM_EQUAL, "who comes back gets only what is new")  \
+    X(PLANT_ONE_SOURCE, "mutant-one-source", SIM_EQUAL, "what was heard from one goes to none")    \
+    X(PLANT_NO_SOURCE, "mutant-no-source", SIM_COUNT, "what was heard is said back, too")          \
+    X(PLANT_ECHO, "mutant-echo", SIM_QUIET, "now and then, a link begins anew without a reason")
+
+enum plant_kind {
+#define PLANT_ENUM(id, name, check, text) id,
+    PLANT_TABLE(PLANT_ENUM)
+#undef PLANT_ENUM
+        PLANT_KINDS
+};
+
+struct plant {
+    enum plant_kind kind;
+    struct rng rng;
+    struct herd_buf bytes;
+    unsigned last_count; /* places asked for last */
+};
+
+const char *plant_name(enum plant_kind kind);
+const char *plant_text(enum plant_kind kind);
+enum sim_check plant_check(enum plant_kind kind);
+/* The kind with that name, or PLANT_KINDS. */
+enum plant_kind plant_of(const char *name);
+
+void plant_init(struct plant *plant, enum plant_kind kind, uint64_t seed);
+void plant_close(struct plant *plant);
+
+/* Whether this bug is planted, and in this server: it is always the first that has the choice. */
+bool plant_is(const struct plant *plant, enum plant_kind kind, uint32_t server);
+
+/* Whether bytes of this connection count as taken when they are written. */
+bool plant_wrote_early(const struct plant *plant, const struct plug *plug);
+
+/* What a server gets in place of `bytes`; valid until the next call. */
+struct herd_slice plant_input(struct plant *plant, struct plug *plug, struct herd_slice bytes);
+/* Changes what a server writes. */
+void plant_output(struct plant *plant, struct plug *plug, struct herd_buf *output);
+unsigned plant_places_count(struct plant *plant, unsigned count);
+
+#endif

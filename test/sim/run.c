@@ -1,0 +1,334 @@
+#include <stdlib.h>
+
+#include "phone.h"
+#include "run.h"
+#include "server.h"
+#include "words.h"
+
+enum {
+    LINK_MAX_S = 10, /* for the links to come up, at the start */
+    EVEN_MAX_S = 60,
+    PLAIN_EVEN_MAX_S = 150, /* with servers that take one line a connection */
+    /* from the end of the faults until all stores are equal */
+    POLL_MS = 100,
+    REST_MS = 8000, /* of peace before it is taken for lasting */
+    QUIET_MS = 6000,
+    PROBES = 3,
+    PROBE_MS = 8000, /* for one update to be everywhere */
+    STOP_MS = 8000,
+    RECORD_BYTES_MAX = 4096 + 1024,
+    STORE_BYTES_MIN = 2 << 20
+};
+
+const struct run_options run_defaults = {.servers = RUN_RANDOM,
+                                         .graph = GRAPH_KINDS,
+                                         .plain = RUN_RANDOM,
+                                         .clients = RUN_RANDOM,
+                                         .fat_percent = RUN_RANDOM,
+                                         .faults = FAULT_ALL,
+                                         .checks = (1u << SIM_CHECKS) - 1};
+
+static const struct net_options networks[] = {
+    {.delay_min_ns = SIM_MS / 10, .delay_max_ns = 2 * SIM_MS},
+    {.delay_min_ns = 5 * SIM_MS, .delay_max_ns = 80 * SIM_MS},
+    {.delay_min_ns = SIM_MS, .delay_max_ns = 20 * SIM_MS, .spike_permille = 10},
+    {.delay_min_ns = 10 * SIM_MS, .delay_max_ns = 400 * SIM_MS},
+};
+
+static void choose_herd(const struct run_options *options, struct rng *rng,
+                        struct world_options *world)
+{
+    world->graph = options->graph;
+    if (options->graph == GRAPH_KINDS)
+        world->graph = (enum graph_kind)rng_below(rng, GRAPH_KINDS);
+    world->servers = options->servers;
+    if (options->servers == RUN_RANDOM)
+        world->servers = (uint32_t)rng_between(rng, 2, 8);
+    world->plain = options->plain;
+    if (options->plain == RUN_RANDOM)
+        world->plain = rng_percent(rng, 35) ? (uint32_t)rng_between(rng, 1, 3) : 0;
+    world->clients = options->clients;
+    if (options->clients == RUN_RANDOM)
+        world->clients = (uint32_t)rng_between(rng, 1, 60);
+    world->ids = world->clients;
+    world->clients += PROBES;
+    world->fat_percent = options->fat_percent;
+    if (options->fat_percent == RUN_RANDOM)
+        world->fat_percent = rng_percent(rng, 10) ? 50 : 0;
+    world->updates = options->updates;
+    if (world->updates <= 0)
+        world->updates = (double)rng_between(rng, 5, 60);
+}
+
+static void choose_conditions(const struct run_options *options, struct rng *rng,
+                              struct world_options *world)
+{
+    static const int64_t skews_ns[] = {0, 0, 0, SIM_S, 3600 * SIM_S};
+    world->phones = (uint32_t)rng_between(rng, 2, 12);
+    world->iamat_percent = 70;
+    world->skew_max_ns = rng_percent(rng, 50) ? 5 * SIM_S : 0;
+    world->max_skew_ns = skews_ns[rng_below(rng, 5)];
+    world->turn_max_ns = rng_percent(rng, 50) ? rng_between(rng, 0, 3 * SIM_MS) : 0;
+    world->net = networks[rng_below(rng, sizeof(networks) / sizeof(networks[0]))];
+    world->net.cut_percent = rng_percent(rng, 50) ? 20 : 0;
+    world->net.join_percent = rng_percent(rng, 50) ? 20 : 0;
+    world->net.keepalive_ns = 20 * SIM_S;
+    world->output_max = rng_percent(rng, 30) ? 16384 : 1 << 20;
+    world->pipeline_max = rng_percent(rng, 30) ? (unsigned)rng_between(rng, 1, 4) : 256;
+    world->fault_every_ns = rng_between(rng, SIM_S / 5, 3 * SIM_S);
+    world->faults = options->faults;
+    if (!options->all_faults)
+        world->faults &= (unsigned)rng_next(rng); /* a few kinds at a time reach further */
+}
+
+/* What measures speed should not measure odd phones. */
+static void be_tidy(struct world_options *world)
+{
+    world->tidy = true;
+    world->fat_percent = 0;
+    world->turn_max_ns = 0;
+    world->max_skew_ns = 0;
+    world->net = networks[0];
+    world->net.keepalive_ns = 20 * SIM_S;
+    world->output_max = 1 << 20;
+    world->pipeline_max = 256;
+}
+
+static void describe(const struct world *world, struct run_result *out)
+{
+    snprintf(out->herd, sizeof(out->herd), "%s of %u, %u plain, %u clients, %.0f updates/s",
+             graph_kind_name(world->options.graph), (unsigned)world->graph.size,
+             (unsigned)world->options.plain, (unsigned)world->model.client_count,
+             world->options.updates);
+}
+
+static void advance(struct world *world, int64_t ns)
+{
+    sim_run(&world->sim, world->sim.now_ns + ns);
+}
+
+static void become_linked(struct world *world)
+{
+    while (!world->sim.failed && !world_is_linked(world) && world->sim.now_ns < LINK_MAX_S * SIM_S)
+        advance(world, POLL_MS * SIM_MS);
+    if (!world_is_linked(world))
+        sim_fail(&world->sim, SIM_LIVE, "not all links are up in %d s", LINK_MAX_S);
+    advance(world, SIM_S);
+}
+
+static void live_through_faults(struct world *world, double seconds)
+{
+    int64_t end_ns = world->sim.now_ns + (int64_t)(seconds * 1e9);
+    world->busy = true;
+    if (world->options.faults != 0)
+        fault_begin(world);
+    while (!world->sim.failed && world->sim.now_ns < end_ns) {
+        int64_t left_ns = end_ns - world->sim.now_ns;
+        advance(world, left_ns < SIM_S ? left_ns : SIM_S);
+        world_audit(world);
+        if (world->options.plant == PLANT_AMNESIA)
+            server_forget(world->servers[0]);
+    }
+    world->busy = false;
+}
+
+static void forget_all(struct world *world)
+{
+    for (uint32_t i = 0; i < world->graph.size; i++) {
+        if (world->ours[i])
+            server_forget(world->servers[i]);
+    }
+}
+
+static const struct {
+    bool (*holds)(const struct world *world);
+    const char *else_text;
+} goals[] = {
+    {world_is_left, "clients wait for answers"},
+    {world_is_whole, "a server has half a connection"},
+    {world_is_linked, "not all links are up and have sent all"},
+    {world_is_even, NULL},
+};
+
+enum { GOALS = sizeof(goals) / sizeof(goals[0]) };
+
+/* The first that is not reached, or GOALS. */
+static size_t missed_goal(const struct world *world)
+{
+    size_t goal = 0;
+    while (goal < GOALS && goals[goal].holds(world))
+        goal++;
+    return goal;
+}
+
+/* All goals have to be reached, and to stay so for a while. How long it took, in out->even_ns. */
+static void become_even(struct world *world, struct run_result *out)
+{
+    int max_s = world->options.plain > 0 ? PLAIN_EVEN_MAX_S : EVEN_MAX_S;
+    int64_t begin_ns = world->sim.now_ns;
+    int64_t missed_ns = begin_ns;
+    size_t goal = 0;
+    while (!world->sim.failed && world->sim.now_ns - missed_ns < REST_MS * SIM_MS &&
+           world->sim.now_ns < begin_ns + max_s * SIM_S) {
+        advance(world, POLL_MS * SIM_MS);
+        goal = missed_goal(world);
+        if (goal < GOALS)
+            missed_ns = world->sim.now_ns;
+    }
+    out->even_ns = missed_ns - begin_ns;
+    if (goal < GOALS && goals[goal].else_text != NULL)
+        sim_fail(&world->sim, SIM_LIVE, "%d s after the last fault, %s", max_s,
+                 goals[goal].else_text);
+    else if (goal < GOALS)
+        world_fail_uneven(world);
+}
+
+static void be_quiet(struct world *world)
+{
+    world->quiet = true;
+    advance(world, QUIET_MS * SIM_MS);
+    world->quiet = false;
+}
+
+/* The floods of an update that nothing disturbs: each server says it to all neighbours, but not to
+ * the one it has it from. A simple one may say it to that one as well. */
+static void check_floods(struct world *world, const struct model_record *record)
+{
+    uint32_t servers = world->graph.size;
+    uint32_t want = 2 * world->graph.edges - (servers - 1);
+    bool exact = world->options.plain == 0;
+    if (record->floods > (exact ? want : 2 * world->graph.edges) ||
+        (exact && record->floods < want))
+        sim_fail(&world->sim, SIM_COUNT, "an update caused %u FLOODs, not %u, in a %s of %u: %.*s",
+                 (unsigned)record->floods, (unsigned)want, graph_kind_name(world->options.graph),
+                 (unsigned)servers, (int)record->text.len, record->text.data);
+}
+
+static void check_reached_all(struct world *world, const struct model_record *record)
+{
+    for (uint32_t i = 0; i < world->graph.size; i++) {
+        if (model_held(&world->model, i, record->client) != record)
+            sim_fail(&world->sim, SIM_EQUAL, "an update has not reached %s in %d ms: %.*s",
+                     world->hosts[i]->name, PROBE_MS, (int)record->text.len, record->text.data);
+    }
+}
+
+static void probe(struct world *world, uint32_t client)
+{
+    struct herd_buf line = {0};
+    struct herd_slice id = world->model.clients[client].id;
+    uint32_t server = (uint32_t)rng_below(&world->rng, world->graph.size);
+    words_printf(&line, "IAMAT %.*s +34.068930-118.445127 %lld", (int)id.len, id.data,
+                 (long long)(world_wall_ns(world) / SIM_S));
+    phone_say(world->probe, server, herd_buf_slice(&line));
+    herd_buf_free(&line);
+    advance(world, PROBE_MS * SIM_MS);
+    const struct model_record *record = world->model.clients[client].newest_born;
+    if (record == NULL || phone_waits(world->probe) > 0) {
+        sim_fail(&world->sim, SIM_LIVE, "%s has not answered an IAMAT in %d ms",
+                 world->hosts[server]->name, PROBE_MS);
+        return;
+    }
+    check_reached_all(world, record);
+    check_floods(world, record);
+}
+
+/* In a herd that nothing befalls, no update causes more FLOODs than that. */
+static void check_all_floods(struct world *world)
+{
+    uint32_t most = 2 * world->graph.edges - (world->graph.size - 1);
+    for (uint32_t i = 0; i < world->model.client_count; i++) {
+        const struct model_record *record = world->model.clients[i].newest_born;
+        for (; record != NULL; record = record->older) {
+            if (record->floods > most)
+                check_floods(world, record);
+        }
+    }
+}
+
+static void stop_all(struct world *world)
+{
+    for (uint32_t i = 0; i < world->graph.size; i++) {
+        if (world->ours[i])
+            server_stop(world->servers[i]);
+    }
+    advance(world, STOP_MS * SIM_MS);
+    for (uint32_t i = 0; i < world->graph.size; i++) {
+        if (world->ours[i] && world->servers[i]->node != NULL)
+            sim_fail(&world->sim, SIM_LIVE, "%s does not stop", world->servers[i]->name);
+    }
+}
+
+static void check_memory(struct world *world, struct run_result *out)
+{
+    size_t most = STORE_BYTES_MIN + (size_t)world->model.client_count * RECORD_BYTES_MAX;
+    for (uint32_t i = 0; i < world->graph.size; i++) {
+        if (!world->ours[i] || world->servers[i]->node == NULL)
+            continue;
+        size_t bytes = herd_store_bytes(herd_node_store(world->servers[i]->node));
+        out->store_bytes = bytes > out->store_bytes ? bytes : out->store_bytes;
+        if (bytes > most)
+            sim_fail(&world->sim, SIM_GROWTH, "%s has a store of %zu bytes", world->hosts[i]->name,
+                     bytes);
+    }
+}
+
+static void run_phases(struct world *world, const struct run_options *options, double seconds,
+                       struct run_result *out)
+{
+    world->count_floods = world->options.faults == 0 && world->options.plain == 0;
+    world_start(world);
+    become_linked(world);
+    live_through_faults(world, seconds);
+    world_heal(world);
+    if (options->plant == PLANT_ALL_AMNESIA)
+        forget_all(world);
+    become_even(world, out);
+    world_audit(world);
+    world_check_promises(world);
+    be_quiet(world);
+    if (world->count_floods)
+        check_all_floods(world);
+    world->count_floods = true;
+    for (uint32_t i = 0; i < PROBES && !world->sim.failed; i++)
+        probe(world, world->model.client_count - 1 - i);
+    world_audit(world);
+    check_memory(world, out);
+    out->updates = world->model.births;
+    out->acknowledged = world->model.acknowledged;
+    out->lost = world->model.lost;
+}
+
+void run_seed(const struct run_options *options, uint64_t seed, struct run_result *out)
+{
+    struct rng rng = {seed * UINT64_C(0x9e3779b97f4a7c15)};
+    struct world_options chosen = {.seed = rng_next(&rng),
+                                   .wall_ns = 1700000000 * SIM_S,
+                                   .plant = options->plant,
+                                   .trace = options->trace};
+    choose_herd(options, &rng, &chosen);
+    choose_conditions(options, &rng, &chosen);
+    double seconds = (double)rng_between(&rng, 5, 15);
+    if (options->seconds > 0)
+        seconds = options->seconds;
+    if (options->tidy)
+        be_tidy(&chosen);
+
+    struct world world;
+    *out = (struct run_result){0};
+    world_init(&world, &chosen);
+    world.sim.checks = options->checks;
+    describe(&world, out);
+    run_phases(&world, options, seconds, out);
+    if (!world.sim.failed)
+        stop_all(&world);
+    out->failed = world.sim.failed;
+    out->check = world.sim.failed_check;
+    out->failed_at_ns = world.sim.failed_at_ns;
+    snprintf(out->failure, sizeof(out->failure), "%s", world.sim.failure);
+    out->hash = world.sim.hash;
+    out->virtual_ns = world.sim.now_ns;
+    out->counts = world.counts;
+    out->net = world.net.counts;
+    world_close(&world);
+}

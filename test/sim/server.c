@@ -1,0 +1,506 @@
+/*
+ * A server's turn: an event goes into the node, the model is asked what should have come of each
+ * line, and at the end of the turn the node's effects are carried out.
+ *
+ *   on_bytes, on_wrote, on_end, on_closed, on_dialled, on_tick, on_places
+ *     -> herd_… -> after_event -> [the turn ends] -> run_effects -> net_…
+ *
+ * A crash takes the node apart as its contract asks, and throws its effects away.
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "core/link.h"
+#include "phone.h"
+#include "server.h"
+#include "words.h"
+
+enum {
+    STOP_MAX_S = 5,     /* what a server that stops has for its last answers */
+    PLACES_MAX_MS = 300 /* what the provider takes */
+};
+
+struct herd_now server_now(const struct server *server)
+{
+    int64_t now_ns = server->world->sim.now_ns;
+    return (struct herd_now){.wall_ns = world_wall_ns(server->world) + server->skew_ns,
+                             .mono_ns = server->mono_base_ns + now_ns};
+}
+
+static bool is_stalled(const struct server *server)
+{
+    return server->host.stalled_until_ns > server->world->sim.now_ns;
+}
+
+static const char *name_of_peer(const struct plug *plug)
+{
+    return plug->end != NULL ? net_peer(plug->end)->host->name : "-";
+}
+
+static void on_line(void *arg, const struct herd_conn *conn, enum herd_direction direction,
+                    struct herd_slice line)
+{
+    struct server *server = arg;
+    struct plug *plug = herd_conn_data(conn);
+    if (direction == HERD_RECEIVED) {
+        mirror_line(plug, line);
+        return;
+    }
+    sim_trace(&server->world->sim, server->name, "->", name_of_peer(plug), "%.*s", (int)line.len,
+              line.data);
+    if (plug->end != NULL && net_peer(plug->end)->host->index < server->world->graph.size)
+        world_line_sent(server->world, line);
+}
+
+static void schedule_tick(struct server *server);
+static void after_event(struct server *server);
+
+static void on_tick(void *owner, uint64_t arg)
+{
+    struct server *server = owner;
+    struct sim *sim = &server->world->sim;
+    (void)arg;
+    if (server->node == NULL || sim->now_ns != server->tick_at_ns)
+        return;
+    server->tick_at_ns = SIM_NEVER;
+    if (is_stalled(server)) {
+        schedule_tick(server);
+        return;
+    }
+    struct herd_now now = server_now(server);
+    if (herd_node_wakeup(server->node) > now.mono_ns) {
+        schedule_tick(server);
+        return;
+    }
+    if (plant_is(&server->world->plant, PLANT_NO_TICK, server->index))
+        return;
+    herd_node_tick(server->node, now);
+    after_event(server);
+}
+
+/* One event on the queue: the earliest that was ever asked for. It looks again when it comes. */
+static void schedule_tick(struct server *server)
+{
+    struct sim *sim = &server->world->sim;
+    int64_t wakeup_ns = herd_node_wakeup(server->node);
+    if (wakeup_ns == INT64_MAX)
+        return;
+    int64_t at_ns = wakeup_ns == INT64_MIN ? sim->now_ns : wakeup_ns - server->mono_base_ns;
+    if (at_ns < sim->now_ns)
+        at_ns = sim->now_ns;
+    if (at_ns < server->host.stalled_until_ns)
+        at_ns = server->host.stalled_until_ns;
+    if (at_ns >= server->tick_at_ns)
+        return;
+    server->tick_at_ns = at_ns;
+    sim_at(sim, at_ns, on_tick, server, 0);
+}
+
+static void free_ask(struct server_ask *ask)
+{
+    struct server *server = ask->server;
+    if (ask->prev != NULL)
+        ask->prev->next = ask->next;
+    else
+        server->asks = ask->next;
+    if (ask->next != NULL)
+        ask->next->prev = ask->prev;
+    free(ask);
+}
+
+static void on_places(void *owner, uint64_t arg)
+{
+    struct server_ask *ask = owner;
+    struct server *server = ask->server;
+    (void)arg;
+    if (ask->ask != NULL && is_stalled(server)) {
+        sim_at(&server->world->sim, server->host.stalled_until_ns, on_places, owner, arg);
+        return;
+    }
+    if (ask->ask != NULL) {
+        struct herd_buf json = {0};
+        words_places(&json, ask->where, ask->radius_m,
+                     plant_places_count(&server->world->plant, ask->count));
+        herd_ask_answer(ask->ask, server_now(server), herd_buf_slice(&json));
+        herd_buf_free(&json);
+        after_event(server);
+    }
+    free_ask(ask);
+}
+
+static void ask_places(struct server *server, const struct herd_effect *effect)
+{
+    struct world *world = server->world;
+    struct server_ask *ask = sim_alloc(1, sizeof(*ask));
+    *ask = (struct server_ask){.server = server,
+                               .ask = effect->ask,
+                               .next = server->asks,
+                               .where = effect->where,
+                               .radius_m = effect->radius_m,
+                               .count = effect->count};
+    if (ask->next != NULL)
+        ask->next->prev = ask;
+    server->asks = ask;
+    int64_t delay_ns = rng_between(&world->rng, 0, PLACES_MAX_MS * SIM_MS);
+    sim_at(&world->sim, world->sim.now_ns + delay_ns, on_places, ask, 0);
+}
+
+/* A link was to be closed that had no connection any more. */
+static void on_link_gone(void *owner, uint64_t life)
+{
+    struct plug *plug = owner;
+    struct server *server = plug->server;
+    if (server->node == NULL || server->lives != life)
+        return;
+    herd_conn_closed(plug->conn, server_now(server), "closed");
+    after_event(server);
+}
+
+static void close_plug(struct server *server, struct plug *plug, bool abort_it)
+{
+    struct sim *sim = &server->world->sim;
+    if (plug->neighbour != SERVER_NOBODY)
+        sim_trace(sim, server->name, "..", server->world->hosts[plug->neighbour]->name, "(closes)");
+    if (plant_is(&server->world->plant, PLANT_FORGET_CLOSE, server->index) &&
+        plug->neighbour != SERVER_NOBODY)
+        return;
+    if (plug->end == NULL)
+        sim_at(sim, sim->now_ns, on_link_gone, plug, server->lives);
+    else if (abort_it || plug->end->state != NET_OPEN)
+        net_abort(plug->end);
+    else
+        net_close(plug->end);
+}
+
+/* A neighbour that takes nothing holds up the window; a client that takes nothing, its own lines.
+ */
+static void check_output(struct plug *plug, size_t len)
+{
+    struct world *world = plug->server->world;
+    const struct world_options *options = &world->options;
+    size_t under_way = net_untaken(plug->end) + len;
+    if (plug->neighbour != SERVER_NOBODY) {
+        if (under_way > LINK_WINDOW_BYTES + HERD_LINE_MAX + 256)
+            sim_fail(&world->sim, SIM_WINDOW, "%s has %zu bytes on the way to %s",
+                     plug->server->name, under_way, name_of_peer(plug));
+        return;
+    }
+    size_t answer_max = 2 * HERD_LINE_MAX;
+    if (under_way > options->output_max + (options->pipeline_max + 1) * answer_max)
+        sim_fail(&world->sim, SIM_GROWTH, "%s has %zu bytes on the way to %s", plug->server->name,
+                 under_way, name_of_peer(plug));
+}
+
+static void write_out(struct server *server, struct herd_effect *effect)
+{
+    struct plug *plug = herd_conn_data(effect->conn);
+    struct plant *plant = &server->world->plant;
+    if (plug->end != NULL && plug->end->state == NET_OPEN) {
+        check_output(plug, effect->output.len);
+        plant_output(plant, plug, &effect->output);
+        net_write(plug->end, effect->output.data, effect->output.len);
+        if (plant_wrote_early(plant, plug))
+            herd_conn_wrote(plug->conn, server_now(server), effect->output.len);
+    }
+    herd_node_recycle(server->node, &effect->output);
+}
+
+static void run_effect(struct server *server, struct herd_effect *effect)
+{
+    struct world *world = server->world;
+    struct plug *plug = effect->conn != NULL ? herd_conn_data(effect->conn) : NULL;
+    switch (effect->kind) {
+    case HERD_EFFECT_DIAL:
+        sim_trace(&world->sim, server->name, "..", world->hosts[plug->neighbour]->name, "(dials)");
+        plug->conn = effect->conn;
+        plug->end = net_dial(&server->host, world->hosts[plug->neighbour], plug);
+        break;
+    case HERD_EFFECT_WRITE:
+        write_out(server, effect);
+        break;
+    case HERD_EFFECT_READ:
+        if (plug->end != NULL)
+            net_read(plug->end, effect->read);
+        break;
+    case HERD_EFFECT_CLOSE:
+        plug->conn = effect->conn;
+        close_plug(server, plug, effect->abort);
+        break;
+    case HERD_EFFECT_PLACES:
+        ask_places(server, effect);
+        break;
+    case HERD_EFFECT_NOTICE:
+        sim_mix(&world->sim, effect->notice.kind);
+        break;
+    }
+}
+
+static void free_plug(struct plug *plug)
+{
+    struct server *server = plug->server;
+    if (plug->prev != NULL)
+        plug->prev->next = plug->next;
+    else
+        server->accepted = plug->next;
+    if (plug->next != NULL)
+        plug->next->prev = plug->prev;
+    free(plug);
+}
+
+/* Reports all that is open as closed, all that is asked as answered, and wants nothing more. */
+static void take_apart(struct server *server)
+{
+    struct herd_now now = server_now(server);
+    struct herd_effect effect;
+    while (server->accepted != NULL) {
+        herd_conn_closed(server->accepted->conn, now, "crash");
+        free_plug(server->accepted);
+    }
+    for (struct server_ask *ask = server->asks; ask != NULL; ask = ask->next) {
+        if (ask->ask != NULL)
+            herd_ask_answer(ask->ask, now, herd_slice(NULL, 0));
+        ask->ask = NULL;
+    }
+    while (herd_node_effect(server->node, now, &effect)) {
+        if (effect.kind == HERD_EFFECT_PLACES)
+            herd_ask_answer(effect.ask, now, herd_slice(NULL, 0));
+        herd_buf_free(&effect.output);
+    }
+    herd_node_free(server->node);
+    server->node = NULL;
+    for (uint32_t i = 0; i < server->link_count; i++)
+        server->links[i].end = NULL;
+}
+
+void server_crash(struct server *server, bool loud)
+{
+    if (server->node == NULL)
+        return;
+    sim_trace(&server->world->sim, server->name, "..", "-", loud ? "(crashes)" : "(goes dark)");
+    net_crash(&server->host, loud);
+    take_apart(server);
+    server->disturbed_ns = server->world->sim.now_ns;
+    model_forget(&server->world->model, server->index);
+}
+
+static bool is_stopped(const struct server *server)
+{
+    for (uint32_t i = 0; i < server->link_count; i++) {
+        if (server->links[i].end != NULL)
+            return false;
+    }
+    return server->accepted == NULL;
+}
+
+static void on_stopped(void *owner, uint64_t life)
+{
+    struct server *server = owner;
+    if (server->node == NULL || server->lives != life || !is_stopped(server))
+        return;
+    server_crash(server, true);
+}
+
+static void on_stop_limit(void *owner, uint64_t life)
+{
+    struct server *server = owner;
+    if (server->node != NULL && server->lives == life)
+        server_crash(server, true);
+}
+
+void server_stop(struct server *server)
+{
+    struct sim *sim = &server->world->sim;
+    if (server->node == NULL || server->stopping)
+        return;
+    sim_trace(sim, server->name, "..", "-", "(stops)");
+    server->stopping = true;
+    server->host.listening = false;
+    server->disturbed_ns = sim->now_ns;
+    herd_node_stop(server->node, server_now(server));
+    sim_at(sim, sim->now_ns + STOP_MAX_S * SIM_S, on_stop_limit, server, server->lives);
+    after_event(server);
+}
+
+static void run_effects(struct server *server)
+{
+    struct herd_now now = server_now(server);
+    struct herd_effect effect;
+    while (herd_node_effect(server->node, now, &effect))
+        run_effect(server, &effect);
+    schedule_tick(server);
+    if (server->stopping && is_stopped(server))
+        sim_at(&server->world->sim, server->world->sim.now_ns, on_stopped, server, server->lives);
+}
+
+static void on_turn(void *owner, uint64_t life)
+{
+    struct server *server = owner;
+    if (server->node == NULL || server->lives != life)
+        return;
+    if (is_stalled(server)) {
+        sim_at(&server->world->sim, server->host.stalled_until_ns, on_turn, owner, life);
+        return;
+    }
+    server->turn_pending = false;
+    run_effects(server);
+}
+
+static void after_event(struct server *server)
+{
+    struct world *world = server->world;
+    mirror_settle(server);
+    if (world->options.turn_max_ns == 0) {
+        run_effects(server);
+    } else if (!server->turn_pending) {
+        int64_t turn_ns = rng_between(&world->rng, 0, world->options.turn_max_ns);
+        server->turn_pending = true;
+        sim_at(&world->sim, world->sim.now_ns + turn_ns, on_turn, server, server->lives);
+    }
+}
+
+static void on_accept(void *owner, struct net_end *end)
+{
+    struct server *server = owner;
+    struct plug *plug = sim_alloc(1, sizeof(*plug));
+    *plug = (struct plug){
+        .server = server, .end = end, .neighbour = SERVER_NOBODY, .next = server->accepted};
+    if (herd_node_accept(server->node, plug, &plug->conn) < 0)
+        abort();
+    if (plug->next != NULL)
+        plug->next->prev = plug;
+    server->accepted = plug;
+    end->data = plug;
+}
+
+static void on_dialled(void *owner, struct net_end *end, const char *failure)
+{
+    struct server *server = owner;
+    struct plug *plug = end->data;
+    if (failure != NULL) {
+        sim_trace(&server->world->sim, server->name, "..", end->wire->ends[1].host->name, "(%s)",
+                  failure);
+        plug->end = NULL;
+    }
+    herd_link_dialled(plug->conn, server_now(server), failure);
+    after_event(server);
+}
+
+static void on_bytes(void *owner, struct net_end *end, const char *data, size_t len)
+{
+    struct server *server = owner;
+    struct plug *plug = end->data;
+    struct herd_slice bytes = plant_input(&server->world->plant, plug, herd_slice(data, len));
+    herd_conn_receive(plug->conn, server_now(server), bytes.data, bytes.len);
+    after_event(server);
+}
+
+static void on_end(void *owner, struct net_end *end)
+{
+    struct server *server = owner;
+    struct plug *plug = end->data;
+    herd_conn_end(plug->conn, server_now(server));
+    after_event(server);
+}
+
+static void on_wrote(void *owner, struct net_end *end, size_t len)
+{
+    struct server *server = owner;
+    struct plug *plug = end->data;
+    if (plant_wrote_early(&server->world->plant, plug))
+        return;
+    herd_conn_wrote(plug->conn, server_now(server), len);
+    after_event(server);
+}
+
+static void on_closed(void *owner, struct net_end *end, const char *reason)
+{
+    struct server *server = owner;
+    struct plug *plug = end->data;
+    herd_conn_closed(plug->conn, server_now(server), reason);
+    plug->end = NULL;
+    if (plug->neighbour == SERVER_NOBODY)
+        free_plug(plug);
+    after_event(server);
+}
+
+static const struct net_actor actor = {.on_accept = on_accept,
+                                       .on_dialled = on_dialled,
+                                       .on_bytes = on_bytes,
+                                       .on_end = on_end,
+                                       .on_wrote = on_wrote,
+                                       .on_closed = on_closed};
+
+struct server *server_new(struct world *world, uint32_t index)
+{
+    struct server *server = sim_alloc(1, sizeof(*server));
+    server->world = world;
+    server->index = index;
+    world_server_name(index, server->name);
+    server->host = (struct net_host){
+        .name = server->name, .actor = &actor, .owner = server, .net = &world->net, .index = index};
+    int64_t skew_ns = world->options.skew_max_ns;
+    server->skew_ns = skew_ns > 0 ? rng_between(&world->rng, -skew_ns, skew_ns) : 0;
+    server->links = sim_alloc(world->graph.size, sizeof(*server->links));
+    for (uint32_t i = 0; i < world->graph.size; i++) {
+        if (graph_joined(&world->graph, index, i))
+            server->links[server->link_count++] = (struct plug){.server = server, .neighbour = i};
+    }
+    return server;
+}
+
+void server_free(struct server *server)
+{
+    if (server == NULL)
+        return;
+    if (server->node != NULL)
+        take_apart(server);
+    while (server->asks != NULL)
+        free_ask(server->asks);
+    free(server->links);
+    free(server);
+}
+
+void server_forget(struct server *server)
+{
+    if (server->node == NULL)
+        return;
+    net_crash(&server->host, true);
+    take_apart(server);
+    server_start(server);
+}
+
+void server_start(struct server *server)
+{
+    struct world *world = server->world;
+    char room[16];
+    assert(server->node == NULL);
+    server->lives++;
+    struct herd_node_options options = {
+        .name = server->name,
+        .seed = rng_next(&world->rng),
+        .max_skew_ns = world->options.max_skew_ns,
+        .output_max = world->options.output_max,
+        .pipeline_max = world->options.pipeline_max,
+        .on_line = on_line,
+        .on_line_arg = server,
+    };
+    sim_trace(&world->sim, server->name, "..", "-", "(starts)");
+    if (herd_node_new(&options, &server->node) < 0)
+        abort();
+    server->mono_base_ns = rng_between(&world->rng, 0, 1000000 * SIM_S);
+    server->tick_at_ns = SIM_NEVER;
+    server->turn_pending = false;
+    server->stopping = false;
+    server->sequence = 0;
+    server->expected = NULL;
+    server->host.listening = true;
+    server->host.dark = false;
+    server->host.stalled_until_ns = 0;
+    for (uint32_t i = 0; i < server->link_count; i++) {
+        struct plug *plug = &server->links[i];
+        if (herd_node_add_neighbour(server->node, server_now(server),
+                                    world_server_name(plug->neighbour, room), plug) < 0)
+            abort();
+    }
+    after_event(server);
+}

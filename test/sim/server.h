@@ -1,0 +1,76 @@
+/*
+ * server.h: a herd_node on a virtual host: carries its events and effects to and from the network,
+ * and compares each line it takes with what the model says should come of it.
+ */
+#ifndef SIM_SERVER_H
+#define SIM_SERVER_H
+
+#include "world.h"
+
+#define SERVER_NOBODY UINT32_MAX
+
+/* A connection of a node, and the end of it in the network. */
+struct plug {
+    struct server *server;
+    struct herd_conn *conn;
+    struct net_end *end; /* NULL: a link that is not connected */
+    struct plug *prev, *next;
+    uint32_t neighbour; /* a link: whom it dials; accepted: SERVER_NOBODY */
+};
+
+/* WHATSAT that wait for the world's provider. */
+struct server_ask {
+    struct server *server;
+    struct herd_ask *ask; /* NULL: the server has died since */
+    struct server_ask *prev, *next;
+    struct herd_location where;
+    double radius_m;
+    unsigned count;
+};
+
+struct server {
+    struct world *world;
+    struct net_host host;
+    uint32_t index;
+    char name[16];
+    struct herd_node *node; /* NULL: down */
+    uint64_t lives;         /* times it was started */
+    int64_t skew_ns;        /* its wall clock is so much ahead */
+    int64_t mono_base_ns;
+    int64_t disturbed_ns; /* the last time something befell it */
+    int64_t tick_at_ns;
+    bool turn_pending; /* effects will be taken at the end of the turn */
+    bool stopping;
+    struct plug *links; /* one a neighbour */
+    uint32_t link_count;
+    struct plug *accepted;
+    struct server_ask *asks;
+    /* Of the line that is being handled. */
+    uint64_t sequence;
+    struct model_record *expected; /* what has to be kept; NULL: nothing */
+};
+
+struct server *server_new(struct world *world, uint32_t index);
+void server_free(struct server *server);
+
+void server_start(struct server *server);
+/* Dies at once. Loud: its kernel closes its connections. */
+void server_crash(struct server *server, bool loud);
+/* Stops as asked: answers what it has received. It is down when server->node is NULL. */
+void server_stop(struct server *server);
+
+/* A planted bug: it forgets all, and the model does not learn of it. */
+void server_forget(struct server *server);
+/* Whether its store has exactly this of the record's client. */
+bool server_holds(const struct server *server, const struct model_record *record);
+
+struct herd_now server_now(const struct server *server);
+
+/* The whole store against what the model says it holds. */
+void server_audit(struct server *server);
+
+/* Within the server: mirror.c. */
+void mirror_line(struct plug *plug, struct herd_slice line);
+void mirror_settle(struct server *server);
+
+#endif

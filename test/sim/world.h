@@ -1,0 +1,114 @@
+/*
+ * world.h: a herd in a virtual network, with phones that talk to it and a model of what it should
+ * know. Everything that happens follows from the options and the seed.
+ */
+#ifndef SIM_WORLD_H
+#define SIM_WORLD_H
+
+#include <herd/node.h>
+
+#include "fault.h"
+#include "graph.h"
+#include "model.h"
+#include "net.h"
+#include "plant.h"
+
+struct server;
+struct plain;
+struct phone;
+
+struct world_options {
+    uint64_t seed;
+    enum graph_kind graph;
+    uint32_t servers;
+    uint32_t plain;   /* how many of them are of the seed's simple kind */
+    uint32_t clients; /* ids */
+    uint32_t ids;     /* the first so many of them are the phones' */
+    uint32_t phones;  /* connections that speak for them */
+    double updates;   /* IAMAT a second, of all phones together */
+    unsigned iamat_percent;
+    unsigned fat_percent; /* of locations */
+    bool tidy;            /* phones send one line at a time, and nothing odd */
+    int64_t turn_max_ns;  /* a server's loop collects events so long; 0: each event is a turn */
+    int64_t skew_max_ns;  /* of a server's wall clock, either way */
+    int64_t max_skew_ns;  /* the herd's own setting */
+    int64_t wall_ns;      /* POSIX time at virtual time 0 */
+    struct net_options net;
+    size_t output_max;
+    unsigned pipeline_max;
+    unsigned faults; /* bits of enum fault_kind */
+    int64_t fault_every_ns;
+    enum plant_kind plant;
+    FILE *trace;
+};
+
+struct world_counts {
+    uint64_t floods, flood_bytes; /* lines from server to server */
+    uint64_t controls;            /* other lines between servers */
+    uint64_t answers;             /* whole ones that phones got */
+    uint64_t resent;              /* IAMAT that phones said again elsewhere */
+    uint64_t plain_dropped;       /* FLOODs of plain servers that did not reach their neighbour */
+    uint64_t faults[FAULT_KINDS];
+};
+
+struct world {
+    struct sim sim;
+    struct net net;
+    struct model model;
+    struct graph graph;
+    struct world_options options;
+    struct rng rng;          /* of what the world itself decides */
+    struct server **servers; /* graph.size; NULL where there is a plain one */
+    struct plain **plains;   /* graph.size; NULL where there is one of ours */
+    struct net_host **hosts; /* graph.size: of either */
+    bool *ours;              /* graph.size */
+    struct phone **phones;
+    struct phone *probe;      /* speaks only when it is told to */
+    struct net_host stranger; /* sends FLOODs that it has seen */
+    struct world_counts counts;
+    struct plant plant;
+    bool quiet;        /* no line but PING and PONG may be said between servers */
+    bool count_floods; /* for each record */
+    bool faulty;       /* faults are injected */
+    bool busy;         /* phones speak */
+};
+
+/* What a server is called: those of herd.conf, then numbers. */
+const char *world_server_name(uint32_t i, char room[16]);
+
+void world_init(struct world *world, const struct world_options *options);
+void world_close(struct world *world);
+/* All servers start. */
+void world_start(struct world *world);
+
+static inline int64_t world_wall_ns(const struct world *world)
+{
+    return world->options.wall_ns + world->sim.now_ns;
+}
+
+/* A line goes from one server to another. */
+void world_line_sent(struct world *world, struct herd_slice line);
+
+/* No fault begins any more, nothing is cut, and our servers run; the simple ones will. */
+void world_heal(struct world *world);
+
+bool world_is_up(const struct world *world);
+/* Whether all stores are equal, and hold the newest of what survived. */
+bool world_is_even(const struct world *world);
+/* Fails the run if they are not, and says who holds what. */
+void world_fail_uneven(struct world *world);
+/* Whether no server has a connection of a link whose other end is gone, nor a simple one a FLOOD on
+ * its way. */
+bool world_is_whole(const struct world *world);
+/* Whether all links of all servers are up, and have nothing left to send. */
+bool world_is_linked(const struct world *world);
+
+/* Whether all phones have hung up, and the servers know it. */
+bool world_is_left(const struct world *world);
+
+/* Compares all stores with what they should hold; fails the run if they differ. */
+void world_audit(struct world *world);
+/* Fails the run if something that a client was told of is gone, though one who held it lives. */
+void world_check_promises(struct world *world);
+
+#endif
