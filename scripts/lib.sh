@@ -21,13 +21,11 @@ find_root() {
 
 # missing_packages PACKAGE…: those that are not installed, one a line.
 missing_packages() {
-    local package
+    local package state
     for package; do
         # dpkg-query fails for a package that it has never heard of: that one is missing too.
-        case $(dpkg-query --show --showformat='${db:Status-Abbrev}' "$package" 2>/dev/null || true) in
-        ?i*) ;;
-        *) printf '%s\n' "$package" ;;
-        esac
+        state=$(dpkg-query --show --showformat='${db:Status-Abbrev}' "$package" 2>/dev/null || true)
+        [[ $state = ?i* ]] || printf '%s\n' "$package"
     done
 }
 
@@ -46,7 +44,7 @@ build() {
     local folder=$root/build/$1
     say "building $1 ${2:+($2) }in build/$1"
     # ninja configures again by itself when a CMakeLists.txt has changed, but knows no presets.
-    if [ ! -f "$folder/build.ninja" ] || [ "$root/CMakePresets.json" -nt "$folder/build.ninja" ]; then
+    if [ ! "$folder/build.ninja" -nt "$root/CMakePresets.json" ]; then
         (cd "$root" && quietly cmake --preset "$1") || die "cmake --preset $1 failed, see above"
     fi
     quietly cmake --build "$folder" --parallel "$(nproc)" ${2:+--target "$2"} ||
