@@ -371,9 +371,11 @@ void wire_wrote(struct wire *wire, size_t len)
 
 struct herd_slice wire_take(struct wire *wire)
 {
+    if (wire->taken == wire->got.len) /* maybe nothing ever came, and data is NULL */
+        return herd_slice("", 0);
     struct herd_slice news = herd_slice(wire->got.data + wire->taken, wire->got.len - wire->taken);
     wire->taken = wire->got.len;
-    return wire->got.data != NULL ? news : herd_slice("", 0);
+    return news;
 }
 
 size_t driver_count_notices(const struct driver *driver, enum herd_notice_kind kind)
