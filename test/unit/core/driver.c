@@ -96,19 +96,20 @@ size_t driver_places(struct herd_location where, double radius_m, unsigned count
     return (size_t)len;
 }
 
-static void answer(struct driver *driver, const struct herd_effect *places)
+static void answer(struct driver *driver, const struct question *question)
 {
     char json[256];
-    size_t len = driver_places(places->where, places->radius_m, places->count, json, sizeof(json));
-    herd_ask_answer(places->ask, driver->now, herd_slice(json, len));
+    size_t len =
+        driver_places(question->where, question->radius_m, question->count, json, sizeof(json));
+    herd_ask_answer(question->ask, driver->now, herd_slice(json, len));
 }
 
 void driver_answer(struct driver *driver, size_t i)
 {
-    struct herd_effect places = driver->asks[i];
+    struct question question = driver->asks[i];
     memmove(driver->asks + i, driver->asks + i + 1,
             (--driver->ask_count - i) * sizeof(driver->asks[0]));
-    answer(driver, &places);
+    answer(driver, &question);
     driver_run(driver);
 }
 
@@ -180,13 +181,14 @@ static void on_close(struct driver *driver, struct wire *wire, bool abort)
 
 static void on_places(struct driver *driver, const struct herd_effect *effect)
 {
+    struct question question = {effect->ask, effect->where, effect->radius_m, effect->count};
     if (driver->answers_places) {
-        answer(driver, effect);
+        answer(driver, &question);
         return;
     }
     if (driver->ask_count == DRIVER_ASKS_MAX)
         driver_fail("too many asks");
-    driver->asks[driver->ask_count++] = *effect;
+    driver->asks[driver->ask_count++] = question;
 }
 
 static void on_notice(struct driver *driver, const struct herd_notice *notice)

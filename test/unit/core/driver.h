@@ -8,7 +8,7 @@
 
 enum {
     DRIVER_ASKS_MAX = 1024,
-    DRIVER_NOTICES_MAX = 256,
+    DRIVER_NOTICES_MAX = 64,
     DRIVER_WALL_S = 1700000000 /* POSIX time at the start; stands still unless told */
 };
 
@@ -34,12 +34,20 @@ struct wire {
     bool aborted;
 };
 
+/* A question that the node has asked. */
+struct question {
+    struct herd_ask *ask;
+    struct herd_location where;
+    double radius_m;
+    unsigned count;
+};
+
 struct driver {
     struct herd_node *node;
     struct herd_now now;
     struct wire **wires; /* all there ever were, so that a test may look at closed ones */
     size_t wire_count;
-    struct herd_effect asks[DRIVER_ASKS_MAX]; /* PLACES that wait for driver_answer, oldest first */
+    struct question asks[DRIVER_ASKS_MAX]; /* they wait for driver_answer, oldest first */
     size_t ask_count;
     struct herd_notice notices[DRIVER_NOTICES_MAX];
     size_t notice_count;
