@@ -14,7 +14,7 @@ function(herd_places_test name rig)
     target_link_libraries(${name} PRIVATE
         herd_flags herd_standin herd_places PkgConfig::CURL PkgConfig::JANSSON PkgConfig::UV)
     add_test(NAME net.${name} COMMAND ${name})
-    set_tests_properties(net.${name} PROPERTIES LABELS net TIMEOUT 300)
+    set_tests_properties(net.${name} PROPERTIES LABELS net TIMEOUT 600)
 endfunction()
 
 herd_places_test(fetch_calls fetch_rig)

@@ -4,7 +4,7 @@ add_test(NAME sim.replay_is_identical COMMAND sim-swarm --seeds 1..60 --twice)
 
 function(herd_sim_plant bug)
     add_test(NAME sim.plant.${bug} COMMAND sim-mutants --seeds 1..300 --plant ${bug} --expect ${ARGN})
-    set_tests_properties(sim.plant.${bug} PROPERTIES LABELS sim TIMEOUT 300)
+    set_tests_properties(sim.plant.${bug} PROPERTIES LABELS sim TIMEOUT 600)
 endfunction()
 
 foreach(bug lose-flood spoil-time high-resume forget-close no-tick amnesia answer-twice answer-swap
