@@ -87,6 +87,7 @@ static int refuse_hello(struct herd_conn *conn, struct herd_slice server, const 
  * marked holds. */
 static void begin_anew(struct herd_node *node, struct neighbour *neighbour, uint64_t epoch)
 {
+    link_neighbour_reborn(&neighbour->link);
     neighbour->source = node_new_source(node); /* what it told before it may have lost */
     neighbour->epoch = epoch;
     neighbour->sequence = 0;

@@ -140,6 +140,15 @@ static void drop(struct link *link, enum herd_notice_kind kind, const char *reas
     conn_abort(&link->conn);
 }
 
+void link_neighbour_reborn(struct link *link)
+{
+    if (link->skipped == 0)
+        return;
+    link->owed_to = herd_store_sequence(node_of(link)->store);
+    if (link->state == LINK_UP || link->state == LINK_SEEKING)
+        drop(link, HERD_NOTICE_LINK_DOWN, "the neighbour has lost its memory");
+}
+
 void link_neighbour_greeted(struct link *link, struct herd_now now)
 {
     link->plain_next = false;
@@ -164,6 +173,8 @@ static void send_all(struct link *link)
 {
     struct herd_node *node = node_of(link);
     link->conn.neighbour->source = node_new_source(node);
+    link->skipped = 0;
+    link->owed_to = 0;
     herd_cursor_to_begin(node->store, link->cursor);
 }
 
@@ -230,19 +241,33 @@ static void come_up(struct link *link)
     conn_touch(&link->conn);
 }
 
+/*
+ * Where the neighbour stands. Words of a former life of it can come late, when this link is up with
+ * the next one already: they are passed over and marked as held, and are not.
+ */
+static uint64_t resume_position(struct link *link, const struct herd_command *command)
+{
+    struct herd_node *node = node_of(link);
+    if (command->epoch != node->epoch || command->sequence > herd_store_sequence(node->store))
+        return 0;
+    if (command->sequence > link->owed_to)
+        link->owed_to = 0;
+    if (link->owed_to > 0 && command->sequence >= link->skipped)
+        return link->skipped - 1;
+    return command->sequence;
+}
+
 static void on_resume(struct link *link, struct herd_now now, const struct herd_command *command)
 {
     struct herd_node *node = node_of(link);
     (void)now;
     if (link->state != LINK_GREETING && link->state != LINK_PLAIN)
         return;
-    bool known = command->epoch == node->epoch && command->sequence > 0 &&
-                 command->sequence <= herd_store_sequence(node->store);
     move(link, LINK_SEEKING);
     link->began_anew = true;
     link->one_line = false;
-    link->resume = known ? command->sequence : 0;
-    if (known)
+    link->resume = resume_position(link, command);
+    if (link->resume > 0)
         herd_cursor_to_end(node->store, link->cursor);
     else
         send_all(link);
@@ -493,8 +518,11 @@ static int fill_records(struct link *link)
         if (link->more || !herd_cursor_next(node->store, link->cursor, &entry))
             break;
         link->steps++;
-        if (entry.source == link->conn.neighbour->source)
+        if (entry.source == link->conn.neighbour->source) {
+            if (link->skipped == 0)
+                link->skipped = entry.sequence;
             continue;
+        }
         rc = append_flood(link, entry.text);
         if (link->lines++ == 0)
             link->first = herd_cursor_sequence(node->store, link->cursor);

@@ -32,6 +32,8 @@ struct link {
     int64_t heard_ns;    /* last bytes from the neighbour */
     int64_t pinged_ns;   /* PING not yet answered, INT64_MAX: none */
     uint64_t resume;     /* SEEKING: where to */
+    uint64_t skipped;    /* first record passed over as theirs since all were sent; 0: none */
+    uint64_t owed_to;    /* RESUME up to here may claim what a former life held; 0: no */
     uint64_t marked;     /* last MARK */
     uint64_t began;      /* PLAIN: the cursor when it was dialled */
     uint64_t first;      /* PLAIN: the cursor behind the first line */
@@ -69,6 +71,8 @@ void link_closed(struct link *link, struct herd_now now, const char *reason);
 void link_tick(struct link *link, struct herd_now now);
 /* The neighbour has shown that it listens. */
 void link_redial(struct link *link, struct herd_now now);
+/* The neighbour counts anew: what it once said it may have lost. */
+void link_neighbour_reborn(struct link *link);
 /* The neighbour has said HELLO, so it knows more than FLOOD. */
 void link_neighbour_greeted(struct link *link, struct herd_now now);
 /* Sends what it can and closes. False when there is no connection to be closed. */

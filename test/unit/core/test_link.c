@@ -188,6 +188,58 @@ static void test_words_of_the_neighbour_go_back_when_it_lost_them(void **state)
     }
 }
 
+/*
+ * The link is up with the neighbour's next life already when words of the former one arrive: they
+ * are passed over, and marked as held. Once the next life has said HELLO they go back to it, also
+ * when its RESUME claims them.
+ */
+static void test_words_of_a_former_life_go_back(void **state)
+{
+    struct wire *link = edge_up(1);
+    struct driver *driver = link->driver;
+    struct wire *former = edge_hello(driver, 1, 0);
+    (void)state;
+    wire_close(link, "reset");
+    driver_advance_to_dial(driver, link);
+    edge_greet(link);
+    edge_resume(link, 0);
+    expect_flood(link, "c0", 0);
+    wire_say(former, "FLOOD Jaquez late +1+1 5 6.000000000 Jaquez +1.000000000\n");
+    driver_advance_ms(driver, 100);
+    expect_mark(link, 2);
+    edge_hello(driver, 2, 0);
+    assert_false(link->open);
+    for (int times = 0; times < 2; times++) { /* RESUME may claim it more than once */
+        driver_advance_to_dial(driver, link);
+        edge_greet(link);
+        edge_resume(link, 2);
+        EDGE_EXPECT(link, "FLOOD Hill late +1+1 5 6.000000000 Jaquez +1.000000000\n");
+        wire_close(link, "reset");
+    }
+    driver_free(driver);
+}
+
+/* A MARK behind what was owed says that it has come. */
+static void test_what_was_owed_is_owed_no_more(void **state)
+{
+    struct wire *link = edge_up(1);
+    struct driver *driver = link->driver;
+    (void)state;
+    wire_say(edge_hello(driver, 1, 0), "FLOOD Jaquez late +1+1 5 6.0 Jaquez +1.0\n");
+    edge_hello(driver, 2, 0);
+    driver_advance_to_dial(driver, link);
+    edge_greet(link);
+    edge_resume(link, 2);
+    edge_update(driver, "c1", 1);
+    driver_advance_ms(driver, 100);
+    wire_close(link, "reset");
+    driver_advance_to_dial(driver, link);
+    edge_greet(link);
+    edge_resume(link, 3);
+    EDGE_EXPECT(link, "%s", "");
+    driver_free(driver);
+}
+
 static void test_a_slow_neighbour_gets_the_newest_only(void **state)
 {
     struct wire *link = edge_up(0);
@@ -451,6 +503,8 @@ int main(void)
         cmocka_unit_test(test_marks_within_a_batch),
         cmocka_unit_test(test_words_of_the_neighbour_do_not_go_back),
         cmocka_unit_test(test_words_of_the_neighbour_go_back_when_it_lost_them),
+        cmocka_unit_test(test_words_of_a_former_life_go_back),
+        cmocka_unit_test(test_what_was_owed_is_owed_no_more),
         cmocka_unit_test(test_a_slow_neighbour_gets_the_newest_only),
         cmocka_unit_test(test_long_catch_up),
         cmocka_unit_test(test_long_way_back),
