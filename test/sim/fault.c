@@ -13,6 +13,8 @@ enum {
     PLAIN_DOWN_MIN_MS = 6000,
     STALL_MAX_MS = 8000,
     CUT_MAX_MS = 15000,
+    EDGE_APART_MS = 1000, /* between the two servers that read their configuration anew */
+    EDGE_GONE_MAX_MS = 6000,
     SLOW_MAX_MS = 4000,
     REPLAY_AGE_MAX = 8, /* records of the same client that are newer */
     TRIES = 8           /* to find somebody whom it can befall */
@@ -225,6 +227,30 @@ static bool inject_hole(struct world *world)
     return break_wire(world, 0);
 }
 
+/* arg: the server, its neighbour, and whether it is one. */
+static void on_edge(void *owner, uint64_t arg)
+{
+    struct world *world = owner;
+    if (world->faulty) /* else all are as they should be again */
+        server_configure(world->servers[arg >> 32], (uint32_t)arg >> 1, arg & 1);
+}
+
+static bool inject_edge(struct world *world)
+{
+    uint32_t ends[2] = {(uint32_t)rng_below(&world->rng, world->graph.size),
+                        (uint32_t)rng_below(&world->rng, world->graph.size)};
+    if (!graph_joined(&world->graph, ends[0], ends[1]) || !world->ours[ends[0]] ||
+        !world->ours[ends[1]])
+        return false;
+    for (unsigned side = 0; side < 2; side++) {
+        uint64_t arg = (uint64_t)ends[side] << 32 | (uint64_t)ends[!side] << 1;
+        int64_t gone_ns = world->sim.now_ns + some_ms(world, 0, EDGE_APART_MS);
+        sim_at(&world->sim, gone_ns, on_edge, world, arg);
+        sim_at(&world->sim, gone_ns + some_ms(world, 1, EDGE_GONE_MAX_MS), on_edge, world, arg | 1);
+    }
+    return true;
+}
+
 static bool inject_clock(struct world *world)
 {
     uint32_t i = pick(world, true);
@@ -350,6 +376,7 @@ static bool (*const injectors[FAULT_KINDS])(struct world *world) = {
     [FAULT_BREAK] = inject_break,
     [FAULT_HALF_BREAK] = inject_half_break,
     [FAULT_HOLE] = inject_hole,
+    [FAULT_EDGE] = inject_edge,
     [FAULT_CLOCK] = inject_clock,
     [FAULT_SLOW] = inject_slow,
     [FAULT_REPLAY] = inject_replay,

@@ -18,6 +18,7 @@ struct world;
     X(FAULT_BREAK, "break", "a connection between servers dies, both ends learn of it")            \
     X(FAULT_HALF_BREAK, "half-break", "a connection between servers dies, one end learns of it")   \
     X(FAULT_HOLE, "hole", "a connection between servers swallows all, no end learns of it")        \
+    X(FAULT_EDGE, "edge", "an edge leaves the configuration of both its servers, and comes back")  \
     X(FAULT_CLOCK, "clock", "a server's wall clock is set, forward or back")                       \
     X(FAULT_SLOW, "slow", "the network is ten times as slow for a while")                          \
     X(FAULT_REPLAY, "replay", "a stranger sends a FLOOD of some time ago again")                   \

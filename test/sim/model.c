@@ -5,10 +5,15 @@
 
 static uint32_t hash_of(struct herd_slice id)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
-    for (size_t i = 0; i < id.len; i++)
-        hash = (hash ^ (unsigned char)id.data[i]) * UINT64_C(0x100000001b3);
-    return (uint32_t)(hash ^ hash >> 32);
+    uint64_t hash = id.len;
+    for (size_t at = 0; at < id.len; at += sizeof(uint64_t)) {
+        uint64_t word = 0;
+        size_t left = id.len - at;
+        memcpy(&word, id.data + at, left < sizeof(word) ? left : sizeof(word));
+        hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
+    }
+    return (uint32_t)hash;
 }
 
 void model_init(struct model *model, struct sim *sim, uint32_t servers, uint32_t clients,
@@ -79,6 +84,20 @@ static int64_t time_of(struct herd_slice text)
     return ns;
 }
 
+/* Seconds with 9 decimals, and a NUL. */
+static void write_seconds(char *out, uint64_t ns)
+{
+    uint64_t unit = 1000000000;
+    while (ns / unit >= 10)
+        unit *= 10;
+    for (; unit > 0; unit /= 10) {
+        if (unit == 100000000)
+            *out++ = '.';
+        *out++ = (char)('0' + ns / unit % 10);
+    }
+    *out = '\0';
+}
+
 /* One field of the canonical text, and a space behind it. */
 static struct herd_slice put(char **at, struct herd_slice field)
 {
@@ -126,12 +145,10 @@ struct model_record *model_birth(struct model *model, uint32_t client, struct he
     struct model_client *who = &model->clients[client];
     int64_t sent_ns = time_of(sent);
     int64_t diff_ns = received_ns - sent_ns;
-    uint64_t size_ns = diff_ns < 0 ? -(uint64_t)diff_ns : (uint64_t)diff_ns;
     char received[32], diff[32];
-    snprintf(received, sizeof(received), "%lld.%09lld", (long long)(received_ns / SIM_S),
-             (long long)(received_ns % SIM_S));
-    snprintf(diff, sizeof(diff), "%c%llu.%09llu", diff_ns < 0 ? '-' : '+',
-             (unsigned long long)(size_ns / SIM_S), (unsigned long long)(size_ns % SIM_S));
+    diff[0] = diff_ns < 0 ? '-' : '+';
+    write_seconds(diff + 1, diff_ns < 0 ? -(uint64_t)diff_ns : (uint64_t)diff_ns);
+    write_seconds(received, (uint64_t)received_ns);
     struct model_record *record =
         write_record(&(struct herd_record){.client = who->id,
                                            .location = location,
@@ -141,11 +158,13 @@ struct model_record *model_birth(struct model *model, uint32_t client, struct he
                                            .diff = herd_slice_of(diff),
                                            .sent_ns = sent_ns,
                                            .received_ns = received_ns});
-    struct model_record *twin = model_find(model, record->text);
     model->births++;
+    struct model_record *twin = who->newest_born;
+    while (twin != NULL && !herd_slice_equal(twin->text, record->text))
+        twin = twin->born_ns == model->sim->now_ns ? twin->older : NULL;
     if (twin != NULL) {
         free(record);
-        return twin;
+        return twin; /* the same line again, at the same time */
     }
     record->client = client;
     record->born_ns = model->sim->now_ns;

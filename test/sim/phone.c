@@ -188,14 +188,16 @@ void phone_hang_up(struct phone *phone)
         net_abort(end);
 }
 
-static void send_request(struct phone *phone, const struct phone_request *request)
+/* The last line of a connection may come without its end. */
+static void send_request(struct phone *phone, const struct phone_request *request, bool half)
 {
-    char line_end[] = "\r\n";
+    static const char line_end[] = "\r\n";
     bool crlf = !phone->scripted && rng_percent(&phone->world->rng, 10);
     sim_trace(sim_of(phone), phone->name, "->", phone->world->hosts[phone->server]->name, "%.*s",
               (int)request->line.len, request->line.data);
     net_write(phone->end, request->line.data, request->line.len);
-    net_write(phone->end, crlf ? line_end : line_end + 1, crlf ? 2 : 1);
+    if (!half || request->line.len == 0)
+        net_write(phone->end, crlf ? line_end : line_end + 1, crlf ? 2 : 1);
 }
 
 static struct phone_request *add_request(struct phone *phone)
@@ -255,6 +257,7 @@ static struct phone_request *write_request(struct phone *phone)
 static void dial(struct phone *phone, uint32_t server)
 {
     assert(phone->end == NULL);
+    sim_trace(sim_of(phone), phone->name, "..", phone->world->hosts[server]->name, "(dials)");
     phone->server = server;
     phone->hopeful_ns = sim_of(phone)->now_ns;
     phone->end = net_dial(&phone->host, phone->world->hosts[server], NULL);
@@ -270,7 +273,7 @@ void phone_say(struct phone *phone, uint32_t server, struct herd_slice line)
     words_append(&request->line, line);
     request->iamat = line.len > 6 && memcmp(line.data, "IAMAT ", 6) == 0;
     if (phone->up)
-        send_request(phone, request);
+        send_request(phone, request, false);
 }
 
 /* Whether its server has done nothing worse than run since the phone began to hope. */
@@ -322,6 +325,8 @@ static void be_odd(struct phone *phone)
     if (phone->deaf) {
         hear_again(phone);
     } else if (dice < 4) {
+        if (phone->world->busy && phone->count < PHONE_PENDING_MAX)
+            send_request(phone, write_request(phone), dice < 2);
         phone->shut = true;
         net_shutdown(phone->end);
     } else if (dice < 7) {
@@ -339,7 +344,7 @@ static unsigned speak(struct phone *phone)
     if (!phone->world->options.tidy && rng_percent(rng, 5))
         lines = (unsigned)rng_between(rng, 2, BURST_MAX);
     for (unsigned i = 0; i < lines && phone->count < PHONE_PENDING_MAX; i++)
-        send_request(phone, write_request(phone));
+        send_request(phone, write_request(phone), false);
     return lines;
 }
 
@@ -386,7 +391,7 @@ static void on_dialled(void *owner, struct net_end *end, const char *failure)
     phone->life = life_of(phone);
     phone->hopeful_ns = sim_of(phone)->now_ns;
     for (uint32_t i = 0; i < phone->count; i++)
-        send_request(phone, request_at(phone, i));
+        send_request(phone, request_at(phone, i), false);
 }
 
 /* The server has closed: it owes answers to all lines that it took, and it takes all lines. */

@@ -201,15 +201,17 @@ static void on_delivery(void *owner, uint64_t tag)
     from->out.scheduled = false;
     if (from->wire->mute)
         return;
-    if (!net_reaches(from->host, to->host)) {
-        deliver_later(from);
+    bool refused = from->wire->hole || to->state == NET_CLOSED || to->state == NET_GONE;
+    if (!net_reaches(from->host, to->host) || (refused && !net_reaches(to->host, from->host))) {
+        deliver_later(
+            from); /* it does not come, or the answer that it has nowhere to go does not */
         return;
     }
     from->out.retries = 0;
     if (!from->wire->hole && (to->state == NET_PENDING || to->state == NET_DIALLING)) {
         deliver_at(from,
                    stalled ? to->host->stalled_until_ns : sim->now_ns + PENDING_RETRY_MS * SIM_MS);
-    } else if (from->wire->hole || to->state == NET_CLOSED || to->state == NET_GONE) {
+    } else if (refused) {
         net_drop(&from->out);
         net_reset(from, sim->now_ns + net_delay(from->wire->net), "connection reset by peer");
     } else if (stalled) {

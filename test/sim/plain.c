@@ -63,6 +63,8 @@ static void count_dropped(struct plain_conn *conn)
 void plain_flood(struct plain *plain, uint32_t neighbour, struct model_record *record)
 {
     struct plain_conn *conn = add_conn(plain, record);
+    sim_trace(&plain->world->sim, plain->name, "..", plain->world->hosts[neighbour]->name,
+              "(dials)");
     conn->end = net_dial(&plain->host, plain->world->hosts[neighbour], conn);
 }
 

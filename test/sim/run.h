@@ -16,7 +16,7 @@ struct run_options {
     uint32_t servers;      /* RUN_RANDOM: 2..8 */
     enum graph_kind graph; /* GRAPH_KINDS: any */
     uint32_t plain;        /* RUN_RANDOM: in some runs */
-    uint32_t clients;      /* RUN_RANDOM: 1..60 */
+    uint32_t clients;      /* RUN_RANDOM: 1..60, or 1,000, most of them heard of once */
     unsigned fat_percent;  /* RUN_RANDOM: in some runs */
     double seconds;        /* virtual, of faults and updates; 0: 5..15 */
     double updates;        /* a virtual second; 0: 5..60 */

@@ -4,8 +4,6 @@
  *
  *   on_bytes, on_wrote, on_end, on_closed, on_dialled, on_tick, on_places
  *     -> herd_… -> after_event -> [the turn ends] -> run_effects -> net_…
- *
- * A crash takes the node apart as its contract asks, and throws its effects away.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -15,10 +13,7 @@
 #include "server.h"
 #include "words.h"
 
-enum {
-    STOP_MAX_S = 5,     /* what a server that stops has for its last answers */
-    PLACES_MAX_MS = 300 /* what the provider takes */
-};
+enum { PLACES_MAX_MS = 300 /* what the provider takes */ };
 
 struct herd_now server_now(const struct server *server)
 {
@@ -37,7 +32,7 @@ static const char *name_of_peer(const struct plug *plug)
     return plug->end != NULL ? net_peer(plug->end)->host->name : "-";
 }
 
-static void on_line(void *arg, const struct herd_conn *conn, enum herd_direction direction,
+void server_on_line(void *arg, const struct herd_conn *conn, enum herd_direction direction,
                     struct herd_slice line)
 {
     struct server *server = arg;
@@ -46,14 +41,14 @@ static void on_line(void *arg, const struct herd_conn *conn, enum herd_direction
         mirror_line(plug, line);
         return;
     }
-    sim_trace(&server->world->sim, server->name, "->", name_of_peer(plug), "%.*s", (int)line.len,
-              line.data);
+    if (server->world->sim.trace != NULL)
+        sim_trace(&server->world->sim, server->name, "->", name_of_peer(plug), "%.*s",
+                  line.len > 0 ? (int)line.len : 15, line.len > 0 ? line.data : "(an empty line)");
     if (plug->end != NULL && net_peer(plug->end)->host->index < server->world->graph.size)
         world_line_sent(server->world, line);
 }
 
 static void schedule_tick(struct server *server);
-static void after_event(struct server *server);
 
 static void on_tick(void *owner, uint64_t arg)
 {
@@ -75,7 +70,7 @@ static void on_tick(void *owner, uint64_t arg)
     if (plant_is(&server->world->plant, PLANT_NO_TICK, server->index))
         return;
     herd_node_tick(server->node, now);
-    after_event(server);
+    server_after_event(server);
 }
 
 /* One event on the queue: the earliest that was ever asked for. It looks again when it comes. */
@@ -96,7 +91,7 @@ static void schedule_tick(struct server *server)
     sim_at(sim, at_ns, on_tick, server, 0);
 }
 
-static void free_ask(struct server_ask *ask)
+void server_free_ask(struct server_ask *ask)
 {
     struct server *server = ask->server;
     if (ask->prev != NULL)
@@ -123,9 +118,9 @@ static void on_places(void *owner, uint64_t arg)
                      plant_places_count(&server->world->plant, ask->count));
         herd_ask_answer(ask->ask, server_now(server), herd_buf_slice(&json));
         herd_buf_free(&json);
-        after_event(server);
+        server_after_event(server);
     }
-    free_ask(ask);
+    server_free_ask(ask);
 }
 
 static void ask_places(struct server *server, const struct herd_effect *effect)
@@ -145,17 +140,6 @@ static void ask_places(struct server *server, const struct herd_effect *effect)
     sim_at(&world->sim, world->sim.now_ns + delay_ns, on_places, ask, 0);
 }
 
-/* A link was to be closed that had no connection any more. */
-static void on_link_gone(void *owner, uint64_t life)
-{
-    struct plug *plug = owner;
-    struct server *server = plug->server;
-    if (server->node == NULL || server->lives != life)
-        return;
-    herd_conn_closed(plug->conn, server_now(server), "closed");
-    after_event(server);
-}
-
 static void close_plug(struct server *server, struct plug *plug, bool abort_it)
 {
     struct sim *sim = &server->world->sim;
@@ -164,9 +148,7 @@ static void close_plug(struct server *server, struct plug *plug, bool abort_it)
     if (plant_is(&server->world->plant, PLANT_FORGET_CLOSE, server->index) &&
         plug->neighbour != SERVER_NOBODY)
         return;
-    if (plug->end == NULL)
-        sim_at(sim, sim->now_ns, on_link_gone, plug, server->lives);
-    else if (abort_it || plug->end->state != NET_OPEN)
+    if (abort_it || plug->end->state != NET_OPEN)
         net_abort(plug->end);
     else
         net_close(plug->end);
@@ -235,92 +217,6 @@ static void run_effect(struct server *server, struct herd_effect *effect)
     }
 }
 
-static void free_plug(struct plug *plug)
-{
-    struct server *server = plug->server;
-    if (plug->prev != NULL)
-        plug->prev->next = plug->next;
-    else
-        server->accepted = plug->next;
-    if (plug->next != NULL)
-        plug->next->prev = plug->prev;
-    free(plug);
-}
-
-/* Reports all that is open as closed, all that is asked as answered, and wants nothing more. */
-static void take_apart(struct server *server)
-{
-    struct herd_now now = server_now(server);
-    struct herd_effect effect;
-    while (server->accepted != NULL) {
-        herd_conn_closed(server->accepted->conn, now, "crash");
-        free_plug(server->accepted);
-    }
-    for (struct server_ask *ask = server->asks; ask != NULL; ask = ask->next) {
-        if (ask->ask != NULL)
-            herd_ask_answer(ask->ask, now, herd_slice(NULL, 0));
-        ask->ask = NULL;
-    }
-    while (herd_node_effect(server->node, now, &effect)) {
-        if (effect.kind == HERD_EFFECT_PLACES)
-            herd_ask_answer(effect.ask, now, herd_slice(NULL, 0));
-        herd_buf_free(&effect.output);
-    }
-    herd_node_free(server->node);
-    server->node = NULL;
-    for (uint32_t i = 0; i < server->link_count; i++)
-        server->links[i].end = NULL;
-}
-
-void server_crash(struct server *server, bool loud)
-{
-    if (server->node == NULL)
-        return;
-    sim_trace(&server->world->sim, server->name, "..", "-", loud ? "(crashes)" : "(goes dark)");
-    net_crash(&server->host, loud);
-    take_apart(server);
-    server->disturbed_ns = server->world->sim.now_ns;
-    model_forget(&server->world->model, server->index);
-}
-
-static bool is_stopped(const struct server *server)
-{
-    for (uint32_t i = 0; i < server->link_count; i++) {
-        if (server->links[i].end != NULL)
-            return false;
-    }
-    return server->accepted == NULL;
-}
-
-static void on_stopped(void *owner, uint64_t life)
-{
-    struct server *server = owner;
-    if (server->node == NULL || server->lives != life || !is_stopped(server))
-        return;
-    server_crash(server, true);
-}
-
-static void on_stop_limit(void *owner, uint64_t life)
-{
-    struct server *server = owner;
-    if (server->node != NULL && server->lives == life)
-        server_crash(server, true);
-}
-
-void server_stop(struct server *server)
-{
-    struct sim *sim = &server->world->sim;
-    if (server->node == NULL || server->stopping)
-        return;
-    sim_trace(sim, server->name, "..", "-", "(stops)");
-    server->stopping = true;
-    server->host.listening = false;
-    server->disturbed_ns = sim->now_ns;
-    herd_node_stop(server->node, server_now(server));
-    sim_at(sim, sim->now_ns + STOP_MAX_S * SIM_S, on_stop_limit, server, server->lives);
-    after_event(server);
-}
-
 static void run_effects(struct server *server)
 {
     struct herd_now now = server_now(server);
@@ -328,8 +224,8 @@ static void run_effects(struct server *server)
     while (herd_node_effect(server->node, now, &effect))
         run_effect(server, &effect);
     schedule_tick(server);
-    if (server->stopping && is_stopped(server))
-        sim_at(&server->world->sim, server->world->sim.now_ns, on_stopped, server, server->lives);
+    if (server->stopping)
+        server_check_stopped(server);
 }
 
 static void on_turn(void *owner, uint64_t life)
@@ -345,7 +241,7 @@ static void on_turn(void *owner, uint64_t life)
     run_effects(server);
 }
 
-static void after_event(struct server *server)
+void server_after_event(struct server *server)
 {
     struct world *world = server->world;
     mirror_settle(server);
@@ -362,13 +258,10 @@ static void on_accept(void *owner, struct net_end *end)
 {
     struct server *server = owner;
     struct plug *plug = sim_alloc(1, sizeof(*plug));
-    *plug = (struct plug){
-        .server = server, .end = end, .neighbour = SERVER_NOBODY, .next = server->accepted};
+    *plug = (struct plug){.server = server, .end = end, .neighbour = SERVER_NOBODY};
     if (herd_node_accept(server->node, plug, &plug->conn) < 0)
         abort();
-    if (plug->next != NULL)
-        plug->next->prev = plug;
-    server->accepted = plug;
+    server_list_plug(plug);
     end->data = plug;
 }
 
@@ -382,7 +275,9 @@ static void on_dialled(void *owner, struct net_end *end, const char *failure)
         plug->end = NULL;
     }
     herd_link_dialled(plug->conn, server_now(server), failure);
-    after_event(server);
+    if (failure != NULL && plug->removed)
+        server_free_plug(plug);
+    server_after_event(server);
 }
 
 static void on_bytes(void *owner, struct net_end *end, const char *data, size_t len)
@@ -391,7 +286,7 @@ static void on_bytes(void *owner, struct net_end *end, const char *data, size_t 
     struct plug *plug = end->data;
     struct herd_slice bytes = plant_input(&server->world->plant, plug, herd_slice(data, len));
     herd_conn_receive(plug->conn, server_now(server), bytes.data, bytes.len);
-    after_event(server);
+    server_after_event(server);
 }
 
 static void on_end(void *owner, struct net_end *end)
@@ -399,7 +294,7 @@ static void on_end(void *owner, struct net_end *end)
     struct server *server = owner;
     struct plug *plug = end->data;
     herd_conn_end(plug->conn, server_now(server));
-    after_event(server);
+    server_after_event(server);
 }
 
 static void on_wrote(void *owner, struct net_end *end, size_t len)
@@ -409,7 +304,7 @@ static void on_wrote(void *owner, struct net_end *end, size_t len)
     if (plant_wrote_early(&server->world->plant, plug))
         return;
     herd_conn_wrote(plug->conn, server_now(server), len);
-    after_event(server);
+    server_after_event(server);
 }
 
 static void on_closed(void *owner, struct net_end *end, const char *reason)
@@ -418,89 +313,14 @@ static void on_closed(void *owner, struct net_end *end, const char *reason)
     struct plug *plug = end->data;
     herd_conn_closed(plug->conn, server_now(server), reason);
     plug->end = NULL;
-    if (plug->neighbour == SERVER_NOBODY)
-        free_plug(plug);
-    after_event(server);
+    if (plug->neighbour == SERVER_NOBODY || plug->removed)
+        server_free_plug(plug);
+    server_after_event(server);
 }
 
-static const struct net_actor actor = {.on_accept = on_accept,
+const struct net_actor server_actor = {.on_accept = on_accept,
                                        .on_dialled = on_dialled,
                                        .on_bytes = on_bytes,
                                        .on_end = on_end,
                                        .on_wrote = on_wrote,
                                        .on_closed = on_closed};
-
-struct server *server_new(struct world *world, uint32_t index)
-{
-    struct server *server = sim_alloc(1, sizeof(*server));
-    server->world = world;
-    server->index = index;
-    world_server_name(index, server->name);
-    server->host = (struct net_host){
-        .name = server->name, .actor = &actor, .owner = server, .net = &world->net, .index = index};
-    int64_t skew_ns = world->options.skew_max_ns;
-    server->skew_ns = skew_ns > 0 ? rng_between(&world->rng, -skew_ns, skew_ns) : 0;
-    server->links = sim_alloc(world->graph.size, sizeof(*server->links));
-    for (uint32_t i = 0; i < world->graph.size; i++) {
-        if (graph_joined(&world->graph, index, i))
-            server->links[server->link_count++] = (struct plug){.server = server, .neighbour = i};
-    }
-    return server;
-}
-
-void server_free(struct server *server)
-{
-    if (server == NULL)
-        return;
-    if (server->node != NULL)
-        take_apart(server);
-    while (server->asks != NULL)
-        free_ask(server->asks);
-    free(server->links);
-    free(server);
-}
-
-void server_forget(struct server *server)
-{
-    if (server->node == NULL)
-        return;
-    net_crash(&server->host, true);
-    take_apart(server);
-    server_start(server);
-}
-
-void server_start(struct server *server)
-{
-    struct world *world = server->world;
-    char room[16];
-    assert(server->node == NULL);
-    server->lives++;
-    struct herd_node_options options = {
-        .name = server->name,
-        .seed = rng_next(&world->rng),
-        .max_skew_ns = world->options.max_skew_ns,
-        .output_max = world->options.output_max,
-        .pipeline_max = world->options.pipeline_max,
-        .on_line = on_line,
-        .on_line_arg = server,
-    };
-    sim_trace(&world->sim, server->name, "..", "-", "(starts)");
-    if (herd_node_new(&options, &server->node) < 0)
-        abort();
-    server->mono_base_ns = rng_between(&world->rng, 0, 1000000 * SIM_S);
-    server->tick_at_ns = SIM_NEVER;
-    server->turn_pending = false;
-    server->stopping = false;
-    server->sequence = 0;
-    server->expected = NULL;
-    server->host.listening = true;
-    server->host.dark = false;
-    server->host.stalled_until_ns = 0;
-    for (uint32_t i = 0; i < server->link_count; i++) {
-        struct plug *plug = &server->links[i];
-        if (herd_node_add_neighbour(server->node, server_now(server),
-                                    world_server_name(plug->neighbour, room), plug) < 0)
-            abort();
-    }
-    after_event(server);
-}

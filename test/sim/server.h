@@ -16,6 +16,7 @@ struct plug {
     struct net_end *end; /* NULL: a link that is not connected */
     struct plug *prev, *next;
     uint32_t neighbour; /* a link: whom it dials; accepted: SERVER_NOBODY */
+    bool removed;       /* a link whose edge is gone: it goes when it is closed */
 };
 
 /* WHATSAT that wait for the world's provider. */
@@ -41,9 +42,9 @@ struct server {
     int64_t tick_at_ns;
     bool turn_pending; /* effects will be taken at the end of the turn */
     bool stopping;
-    struct plug *links; /* one a neighbour */
-    uint32_t link_count;
-    struct plug *accepted;
+    bool *edges;         /* of its configuration, by neighbour */
+    struct plug **links; /* by neighbour; NULL: none */
+    struct plug *plugs;  /* all: links, those removed, what was accepted */
     struct server_ask *asks;
     /* Of the line that is being handled. */
     uint64_t sequence;
@@ -59,6 +60,8 @@ void server_crash(struct server *server, bool loud);
 /* Stops as asked: answers what it has received. It is down when server->node is NULL. */
 void server_stop(struct server *server);
 
+/* Its configuration gains or loses a neighbour, while it runs or not. */
+void server_configure(struct server *server, uint32_t neighbour, bool edge);
 /* A planted bug: it forgets all, and the model does not learn of it. */
 void server_forget(struct server *server);
 /* Whether its store has exactly this of the record's client. */
@@ -69,7 +72,15 @@ struct herd_now server_now(const struct server *server);
 /* The whole store against what the model says it holds. */
 void server_audit(struct server *server);
 
-/* Within the server: mirror.c. */
+/* Within the server: server.c, life.c, mirror.c. */
+extern const struct net_actor server_actor;
+void server_on_line(void *arg, const struct herd_conn *conn, enum herd_direction direction,
+                    struct herd_slice line);
+void server_after_event(struct server *server);
+void server_check_stopped(struct server *server);
+void server_list_plug(struct plug *plug);
+void server_free_plug(struct plug *plug);
+void server_free_ask(struct server_ask *ask);
 void mirror_line(struct plug *plug, struct herd_slice line);
 void mirror_settle(struct server *server);
 

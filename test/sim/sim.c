@@ -27,7 +27,7 @@ const char *sim_check_text(enum sim_check check)
 
 void sim_init(struct sim *sim)
 {
-    *sim = (struct sim){.checks = (1u << SIM_CHECKS) - 1, .name_width = 9};
+    *sim = (struct sim){.checks = (1u << SIM_CHECKS) - 1, .decimals = 6, .name_width = 9};
 }
 
 void sim_close(struct sim *sim)
@@ -130,8 +130,8 @@ void sim_trace(struct sim *sim, const char *from, const char *arrow, const char 
 {
     if (sim->trace == NULL)
         return;
-    fprintf(sim->trace, "%11.6f  %*s %s %-*s  ", (double)sim->now_ns / (double)SIM_S,
-            sim->name_width, from, arrow, sim->name_width, to);
+    fprintf(sim->trace, "%*.*f  %*s %s %-*s  ", sim->decimals + 4, sim->decimals,
+            (double)sim->now_ns / (double)SIM_S, sim->name_width, from, arrow, sim->name_width, to);
     va_list args;
     va_start(args, format);
     vfprintf(sim->trace, format, args);

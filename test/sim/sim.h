@@ -58,6 +58,7 @@ struct sim {
     uint64_t at_once; /* events at this very time */
     uint64_t hash;    /* of all that happened: two runs of a seed have the same */
     FILE *trace;      /* NULL: none */
+    int decimals;     /* of the trace's seconds */
     int name_width;
     unsigned checks; /* bits of those that count */
     bool failed;

@@ -19,6 +19,7 @@ struct swarm {
     uint64_t first, last;
     bool each;       /* a line for each seed */
     bool twice;      /* each seed is run twice, and must do the same */
+    bool fired;      /* each fault has to happen */
     bool expect;     /* a seed has to fail by the planted bug's check */
     char again[512]; /* the options of all seeds */
 };
@@ -38,7 +39,7 @@ static const char usage[] =
     "  --servers N          else 2..8\n"
     "  --graph KIND         ring | seed | random | line | complete; else any\n"
     "  --plain N            servers of the simple kind; else some in some runs\n"
-    "  --clients N          ids; else 1..60\n"
+    "  --clients N          ids; else 1..60 or 1000\n"
     "  --updates N          a virtual second; else 5..60\n"
     "  --fat PERCENT        of locations, of some thousand digits\n"
     "  --minutes M          of faults and updates; --seconds S; else 5..15 s\n"
@@ -48,6 +49,7 @@ static const char usage[] =
     "  --plant BUG          plants a bug\n"
     "  --expect             succeeds when the bug's own check finds it\n"
     "  --twice              runs each seed twice, and compares\n"
+    "  --fired              fails unless each fault has happened\n"
     "  --each               a line for each seed\n"
     "  --trace              all that is said, for one seed\n";
 
@@ -148,6 +150,7 @@ enum option_id {
     OPT_PLANT,
     OPT_EXPECT,
     OPT_TWICE,
+    OPT_FIRED,
     OPT_EACH,
     OPT_TRACE,
     OPT_HELP
@@ -169,6 +172,7 @@ static const struct option options[] = {
     {"plant", required_argument, NULL, OPT_PLANT},
     {"expect", no_argument, NULL, OPT_EXPECT},
     {"twice", no_argument, NULL, OPT_TWICE},
+    {"fired", no_argument, NULL, OPT_FIRED},
     {"each", no_argument, NULL, OPT_EACH},
     {"trace", no_argument, NULL, OPT_TRACE},
     {"help", no_argument, NULL, OPT_HELP},
@@ -237,6 +241,9 @@ static bool parse_switch(struct swarm *swarm, int id)
     case OPT_TWICE:
         swarm->twice = true;
         return true;
+    case OPT_FIRED:
+        swarm->fired = true;
+        return true;
     case OPT_EACH:
         swarm->each = true;
         return true;
@@ -262,9 +269,8 @@ static void parse(struct swarm *swarm, int argc, char **argv)
         }
         if (!parse_switch(swarm, id))
             parse_option(swarm, id, options[at].name, optarg);
-        if (id == OPT_SEEDS || id == OPT_EXPECT || id == OPT_TWICE || id == OPT_EACH ||
-            id == OPT_TRACE)
-            continue;
+        if (id == OPT_SEEDS || (id >= OPT_EXPECT && id <= OPT_TRACE))
+            continue; /* not of the herd */
         size_t len = strlen(swarm->again);
         snprintf(swarm->again + len, sizeof(swarm->again) - len, " --%s%s%s", options[at].name,
                  optarg != NULL ? " " : "", optarg != NULL ? optarg : "");
@@ -308,14 +314,22 @@ static void add(struct totals *totals, const struct run_result *result)
     totals->net.pieces += result->net.pieces;
 }
 
+static double seconds_of(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 static void print_totals(const struct totals *totals, double real_s)
 {
     double virtual_s = (double)totals->virtual_ns / (double)SIM_S;
     double updates = totals->updates > 0 ? (double)totals->updates : 1;
     const struct world_counts *counts = &totals->counts;
     printf("runs      %" PRIu64 ", failed %" PRIu64 "\n", totals->runs, totals->failures);
-    printf("time      %.0f virtual s in %.2f s, %.0f a second\n", virtual_s, real_s,
-           virtual_s / real_s);
+    double cpu_s = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+    printf("time      %.0f virtual s in %.2f s, %.2f s of them on a processor: %.0f a second\n",
+           virtual_s, real_s, cpu_s, virtual_s / cpu_s);
     printf("updates   %" PRIu64 ", acknowledged %" PRIu64 ", lost with all their holders %" PRIu64
            ", said again elsewhere %" PRIu64 "\n",
            totals->updates, totals->acknowledged, totals->lost, counts->resent);
@@ -354,23 +368,34 @@ static void run_one(struct swarm *swarm, uint64_t seed, struct run_result *resul
              again.hash);
 }
 
-/* The seed under way, for the message about a failed assertion. */
-static uint64_t seed_under_way;
+/* What is said when an assertion of libherd fails. */
+static char last_words[768];
 
 static void on_abort(int signal_number)
 {
-    char text[96];
     (void)signal_number;
-    int len = snprintf(text, sizeof(text), "seed %" PRIu64 " aborted\n", seed_under_way);
-    if (write(STDERR_FILENO, text, (size_t)len) < 0)
+    if (write(STDERR_FILENO, last_words, strlen(last_words)) < 0)
         _exit(4);
 }
 
-static double seconds_now(void)
+static void announce(const struct swarm *swarm, const char *program, uint64_t seed)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    snprintf(last_words, sizeof(last_words),
+             "seed %" PRIu64 " aborted\n  again: %s --seeds %" PRIu64 "%s --trace\n", seed, program,
+             seed, swarm->again);
+}
+
+/* A fault that may happen and never does proves nothing. */
+static bool all_fired(const struct swarm *swarm, const struct totals *totals)
+{
+    bool all = true;
+    for (enum fault_kind i = 0; i < FAULT_KINDS; i++) {
+        if ((swarm->run.faults & 1u << i) && totals->counts.faults[i] == 0) {
+            printf("%s never happened\n", fault_name(i));
+            all = false;
+        }
+    }
+    return all;
 }
 
 int main(int argc, char **argv)
@@ -381,9 +406,9 @@ int main(int argc, char **argv)
     parse(&swarm, argc, argv);
     setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGABRT, on_abort);
-    double begin_s = seconds_now();
+    double begin_s = seconds_of(CLOCK_MONOTONIC);
     for (uint64_t seed = swarm.first; seed <= swarm.last; seed++) {
-        seed_under_way = seed;
+        announce(&swarm, argv[0], seed);
         run_one(&swarm, seed, &result);
         add(&totals, &result);
         if (swarm.each)
@@ -396,6 +421,7 @@ int main(int argc, char **argv)
             return result.check == plant_check(swarm.run.plant) ? 0 : 1;
         }
     }
-    print_totals(&totals, seconds_now() - begin_s);
-    return swarm.expect || totals.failures > 0;
+    print_totals(&totals, seconds_of(CLOCK_MONOTONIC) - begin_s);
+    bool fired = !swarm.fired || all_fired(&swarm, &totals);
+    return swarm.expect || totals.failures > 0 || !fired;
 }

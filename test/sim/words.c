@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -142,11 +143,17 @@ size_t words_split(struct herd_slice line, struct herd_slice fields[WORDS_FIELDS
 
 void words_places(struct herd_buf *out, struct herd_location where, double radius_m, unsigned count)
 {
+    char place[] = ",\n      { \"name\" : \"place 00\" }";
+    char *number = strchr(place, '0');
     words_printf(out,
                  "{\n   \"html_attributions\" : [],\n   \"status\" : \"OK\",\n"
-                 "   \"asked\" : [ %.6f, %.6f, %.3f, %u ],\n   \"results\" : [",
-                 where.latitude, where.longitude, radius_m, count);
-    for (unsigned i = 0; i < count; i++)
-        words_printf(out, "%s\n      { \"name\" : \"place %u\" }", i > 0 ? "," : "", i);
+                 "   \"asked_e6\" : [ %lld, %lld, %lld, %u ],\n   \"results\" : [",
+                 llround(where.latitude * 1e6), llround(where.longitude * 1e6),
+                 llround(radius_m * 1e6), count);
+    for (unsigned i = 0; i < count; i++) {
+        number[0] = (char)('0' + i / 10 % 10);
+        number[1] = (char)('0' + i % 10);
+        words_append(out, herd_slice_of(i > 0 ? place : place + 1));
+    }
     words_append(out, herd_slice_of("\n   ]\n}\n\n"));
 }

@@ -40,6 +40,14 @@ static void choose_plain(struct world *world)
     world->options.plain -= left;
 }
 
+static enum plain_manner manner_of(struct world *world, uint32_t i)
+{
+    static const char letters[] = "m1cs"; /* as in enum plain_manner */
+    if (world->options.kinds == NULL)
+        return (enum plain_manner)rng_below(&world->rng, PLAIN_MANNERS);
+    return (enum plain_manner)(strchr(letters, world->options.kinds[i]) - letters);
+}
+
 static void make_servers(struct world *world)
 {
     uint32_t size = world->graph.size;
@@ -49,12 +57,13 @@ static void make_servers(struct world *world)
     world->ours = sim_alloc(size, sizeof(bool));
     choose_plain(world);
     for (uint32_t i = 0; i < size; i++) {
+        if (world->options.kinds != NULL)
+            world->ours[i] = world->options.kinds[i] == 'o';
         if (world->ours[i]) {
             world->servers[i] = server_new(world, i);
             world->hosts[i] = &world->servers[i]->host;
         } else {
-            world->plains[i] =
-                plain_new(world, i, (enum plain_manner)rng_below(&world->rng, PLAIN_MANNERS));
+            world->plains[i] = plain_new(world, i, manner_of(world, i));
             world->hosts[i] = &world->plains[i]->host;
         }
     }
@@ -78,7 +87,10 @@ static void make_model(struct world *world)
     struct herd_buf *ids = sim_alloc(clients, sizeof(*ids));
     struct herd_slice *slices = sim_alloc(clients, sizeof(*slices));
     for (uint32_t i = 0; i < clients; i++) {
-        words_id(&ids[i], i);
+        if (world->options.names != NULL)
+            words_append(&ids[i], herd_slice_of(world->options.names[i]));
+        else
+            words_id(&ids[i], i);
         slices[i] = herd_buf_slice(&ids[i]);
     }
     model_init(&world->model, &world->sim, world->graph.size, clients, slices,
@@ -171,8 +183,11 @@ void world_heal(struct world *world)
     world->net.slow = 0;
     memset(world->net.cuts, 0, (size_t)size * size);
     for (uint32_t i = 0; i < size; i++) {
-        if (world->ours[i] && world->servers[i]->node == NULL)
-            server_start(world->servers[i]);
+        struct server *server = world->servers[i];
+        for (uint32_t near = 0; server != NULL && near < size; near++)
+            server_configure(server, near, graph_joined(&world->graph, i, near));
+        if (server != NULL && server->node == NULL)
+            server_start(server);
     }
 }
 
@@ -273,9 +288,8 @@ bool world_is_linked(const struct world *world)
         if (server->node == NULL)
             return false;
         uint64_t sequence = herd_store_sequence(herd_node_store(server->node));
-        for (uint32_t k = 0; k < server->link_count; k++) {
-            bool has = herd_node_link(server->node, k, &status);
-            if (has && (!status.up || status.sequence < sequence))
+        for (size_t k = 0; herd_node_link(server->node, k, &status); k++) {
+            if (!status.up || status.sequence < sequence)
                 return false;
         }
     }
@@ -302,6 +316,22 @@ void world_audit(struct world *world)
     for (uint32_t i = 0; i < world->graph.size; i++) {
         if (world->ours[i] && world->servers[i]->node != NULL)
             server_audit(world->servers[i]);
+    }
+}
+
+void world_check_digests(struct world *world)
+{
+    const struct server *first = NULL;
+    for (uint32_t i = 0; i < world->graph.size; i++) {
+        const struct server *server = world->servers[i];
+        if (server == NULL || server->node == NULL)
+            continue;
+        if (first == NULL)
+            first = server;
+        if (herd_store_digest(herd_node_store(server->node)) !=
+            herd_store_digest(herd_node_store(first->node)))
+            sim_fail(&world->sim, SIM_EQUAL, "%s and %s hold the same, and their digests differ",
+                     first->name, server->name);
     }
 }
 

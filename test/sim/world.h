@@ -21,11 +21,14 @@ struct world_options {
     uint64_t seed;
     enum graph_kind graph;
     uint32_t servers;
-    uint32_t plain;   /* how many of them are of the seed's simple kind */
-    uint32_t clients; /* ids */
-    uint32_t ids;     /* the first so many of them are the phones' */
-    uint32_t phones;  /* connections that speak for them */
-    double updates;   /* IAMAT a second, of all phones together */
+    uint32_t plain;    /* how many of them are of the seed's simple kind */
+    const char *kinds; /* of each server: o(urs), or plain: m(any), 1, c(loses), s(ilent); NULL: by
+                          chance */
+    const char *const *names; /* the ids; NULL: made up */
+    uint32_t clients;         /* ids */
+    uint32_t ids;             /* the first so many of them are the phones' */
+    uint32_t phones;          /* connections that speak for them */
+    double updates;           /* IAMAT a second, of all phones together */
     unsigned iamat_percent;
     unsigned fat_percent; /* of locations */
     bool tidy;            /* phones send one line at a time, and nothing odd */
@@ -108,6 +111,8 @@ bool world_is_left(const struct world *world);
 
 /* Compares all stores with what they should hold; fails the run if they differ. */
 void world_audit(struct world *world);
+/* Fails the run if servers that hold the same have not the same digest. */
+void world_check_digests(struct world *world);
 /* Fails the run if something that a client was told of is gone, though one who held it lives. */
 void world_check_promises(struct world *world);
 
