@@ -2,14 +2,20 @@
  * A link dials its neighbour and sends it what the neighbour lacks: the records behind its cursor
  * in the store's list.
  *
- *            dialled                RESUME               there
- *   WAITING -> DIALLING -> GREETING ------> SEEKING -----------> UP      HELLO went out at once;
- * the neighbour says where ^           |         |  |                                ^       it
- * stands, the cursor goes there, records and MARKs |           |         |  +- `? HELLO`, 300 ms:
- * --> PLAIN -+       follow. RESUME may still come late. |           +---------|---- no HELLO this
- * time --> PLAIN          A plain neighbour gets all records, then the new ones.
- *      +-- closed, or cannot be dialled: from every state, after a delay --- CLOSING <-- dead,
- * refused, removed
+ *             dialled              RESUME              found
+ *   WAITING --> DIALLING --> GREETING --> SEEKING -----------> UP
+ *                   |            |           ^
+ *                   |            | `? HELLO` | RESUME after all
+ *                   |            v or 300 ms |
+ *                   +--------> PLAIN --------+
+ *                without HELLO
+ *
+ *   every state --> WAITING   the connection has ended: dialled again, after a delay or at once
+ *   every state --> CLOSING   given up: no answer to PING, refused, edge removed; then WAITING
+ *
+ * HELLO goes out as soon as the connection stands. The neighbour's RESUME says what it holds: the
+ * cursor seeks that place, then records and MARKs follow. A plain neighbour gets all records, then
+ * each new one.
  *
  * A plain neighbour may take one line a connection and close it, which shows when it closes. From
  * then on each connection carries one line, and the next is dialled at once.
@@ -28,9 +34,10 @@ enum {
     DIAL_MS = 3000,
     GREETING_MS = 300,
     ONE_LINE_MIN_MS =
-        300, /* what a neighbour that takes one line a connection has for closing it */
-    ONE_LINE_MAX_MS = 4800,
+        1000, /* what a neighbour that takes one line a connection has for closing it */
+    ONE_LINE_MAX_MS = 8000,
     BROKEN_MAX = 3, /* plain connections that broke off in a row: this is how it closes them */
+    CLOSED_AT_ONCE_MAX = 2, /* plain connections closed in a row that are dialled again at once */
     MARK_MS = 100
 };
 
@@ -182,13 +189,13 @@ static void become_plain(struct link *link)
 {
     struct herd_node *node = node_of(link);
     move(link, LINK_PLAIN);
-    if (link->began_anew)
+    if (link->began_anew) {
         send_all(link);
-    if (link->began_anew)
+        link->took_one = false;
         notice(link, HERD_NOTICE_LINK_PLAIN, herd_cursor_sequence(node->store, link->cursor), "");
+    }
     link->began_anew = false;
     link->was_up = true;
-    link->began = herd_cursor_sequence(node->store, link->cursor);
     conn_touch(&link->conn);
 }
 
@@ -200,6 +207,8 @@ static void fail(struct link *link, const char *reason)
         notice(link, HERD_NOTICE_LINK_FAILED, 0, reason);
     link->was_up = false;
     link->began_anew = true;
+    if (!link->took_one)
+        link->one_line = false; /* it closed because it died */
 }
 
 void herd_link_dialled(struct herd_conn *conn, struct herd_now now, const char *failure)
@@ -320,16 +329,11 @@ int link_line(struct link *link, struct herd_now now, struct herd_slice line)
     }
 }
 
-static void go_back(struct link *link, uint64_t sequence)
-{
-    struct herd_store *store = node_of(link)->store;
-    if (!herd_cursor_seek_back(store, link->cursor, sequence, LINK_STEPS_PER_TURN))
-        herd_cursor_to_begin(store, link->cursor);
-}
-
 /* It takes one line a connection. Where it has closed only after more was sent, it needs longer. */
 static void learn_one_line(struct link *link)
 {
+    if (link->one_line)
+        return;
     link->one_line = true;
     link->one_line_ns *= 2;
     if (link->one_line_ns == 0)
@@ -339,45 +343,42 @@ static void learn_one_line(struct link *link)
 }
 
 /*
- * How the next connection to a plain neighbour begins, from how this one ended; true: dial it at
- * once. What it took is not said anywhere. One that closed has read its first line, which may have
- * been HELLO; of one that broke off nothing is known, nor whether it still has its memory.
+ * What the end of a plain connection says of the neighbour; true: dial it at once. That it was sent
+ * its one line and closed is its manner. Any other end may be its death, and however soon it can be
+ * dialled again, it may have come back with nothing: it gets all records, its own words too.
  */
+static bool learn_from_plain_close(struct link *link, bool closed, bool said_hello)
+{
+    link->broken = closed ? 0 : link->broken + 1;
+    bool its_manner = closed || link->broken > BROKEN_MAX;
+    if (its_manner && !said_hello && link->one_line && link->lines == 1) {
+        link->attempts = 0;
+        link->took_one = true;
+        return true;
+    }
+    link->began_anew = true;
+    if (link->lines > 0 || said_hello)
+        learn_one_line(link);
+    return closed && link->attempts++ < CLOSED_AT_ONCE_MAX;
+}
+
+/* How the next connection begins, from how this one ended; true: dial it at once. */
 static bool learn_from_close(struct link *link)
 {
     bool said_hello = !link->plain_next;
     bool closed = link->conn.ended;
-    /* One that has said HELLO itself did not close because it cannot answer one. */
     bool closed_here = link->conn.aborted && !closed;
     bool closed_on_hello = link->state == LINK_GREETING && !closed_here;
+    /* One that has said HELLO itself did not close because it cannot answer one. */
     link->plain_next =
         link->conn.neighbour->inbound == NULL && (closed_on_hello || link->state == LINK_PLAIN);
     if (closed_here) {
         link->began_anew = true; /* this server closed it, and what it had read is lost */
         return false;
     }
-    if (link->state != LINK_PLAIN)
-        return link->plain_next;
-    link->broken = closed ? 0 : link->broken + 1;
-    bool taken = !said_hello && (closed || link->broken > BROKEN_MAX);
-    if (!closed && link->broken <= BROKEN_MAX)
-        link->began_anew = true;
-    if (link->lines > 1)
-        learn_one_line(link);
-    if (link->lines > 1 || !taken)
-        go_back(link, taken ? link->first : link->began);
-    if (link->lines > 0) {
-        if (taken)
-            link->attempts = 0;
-        return taken || said_hello;
-    }
-    /* It has closed an idle connection: by the time it is dialled it may have died and come back.
-     */
-    if (link->attempts > 0)
-        link->began_anew = true;
-    else
-        link->attempts++;
-    return !link->began_anew;
+    if (link->state == LINK_PLAIN)
+        return learn_from_plain_close(link, closed, said_hello);
+    return link->plain_next;
 }
 
 void link_closed(struct link *link, struct herd_now now, const char *reason)
@@ -446,7 +447,10 @@ static void on_deadline(struct link *link, struct herd_now now)
     case LINK_GREETING:
         on_no_answer(link, now);
         break;
-    case LINK_PLAIN: /* it takes more than one line after all */
+    case LINK_PLAIN: /* it takes more than one line after all: what closed before was its death */
+        if (link->took_one)
+            send_all(link);
+        link->took_one = false;
         link->one_line = false;
         conn_touch(&link->conn);
         break;
@@ -524,8 +528,7 @@ static int fill_records(struct link *link)
             continue;
         }
         rc = append_flood(link, entry.text);
-        if (link->lines++ == 0)
-            link->first = herd_cursor_sequence(node->store, link->cursor);
+        link->lines++;
         node->stats.floods_sent++;
         if (rc == 0 && ++link->unmarked >= LINK_LINES_PER_MARK && link->state == LINK_UP)
             rc = mark(link);

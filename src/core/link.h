@@ -35,15 +35,14 @@ struct link {
     uint64_t skipped;    /* first record passed over as theirs since all were sent; 0: none */
     uint64_t owed_to;    /* RESUME up to here may claim what a former life held; 0: no */
     uint64_t marked;     /* last MARK */
-    uint64_t began;      /* PLAIN: the cursor when it was dialled */
-    uint64_t first;      /* PLAIN: the cursor behind the first line */
     int64_t one_line_ns; /* what a neighbour that takes one line has for closing; 0: it never did */
     uint32_t unmarked;   /* lines since the last MARK */
     uint32_t lines;      /* lines sent on this connection */
     unsigned attempts;   /* failures in a row */
     unsigned broken;     /* PLAIN: connections in a row that the neighbour did not close */
     bool plain_next;     /* it closed on HELLO: dial without it */
-    bool one_line;       /* it closes after each line */
+    bool one_line;       /* it closes after each line, as far as is known */
+    bool took_one;       /* and has done so since it was sent all */
     bool began_anew;     /* the next plain connection starts with all records */
     bool was_up;         /* a failure is news */
     unsigned steps;      /* records passed over in this turn */

@@ -218,7 +218,7 @@ static void test_it_takes_more_lines_after_all(void **state)
     driver_advance_to_dial(driver, link);
     wire_dialled(link, NULL);
     expect_flood(link, "c0", 0);
-    driver_advance_ms(driver, 299);
+    driver_advance_ms(driver, 999);
     EDGE_EXPECT(link, "%s", "");
     driver_advance_ms(driver, 1);
     struct herd_buf text = {0};
@@ -229,29 +229,81 @@ static void test_it_takes_more_lines_after_all(void **state)
     driver_free(driver);
 }
 
-/* What it read before it closed may have been HELLO alone, so the rest is sent again. From then on,
- * an idle connection that it closes is dialled again at once, a second one after a delay, and with
- * all records, for it may have died. */
+/* It may have died and come back, however soon it can be dialled again: it gets all records. */
 static void test_it_closes_when_idle(void **state)
 {
-    struct wire *link = edge_new(1);
+    struct wire *link = edge_new(2);
     struct driver *driver = link->driver;
     (void)state;
     edge_greet(link);
     driver_advance_ms(driver, 300);
-    expect_all(link, 1);
-    for (int i = 0; i < 3; i++) {
+    expect_all(link, 2);
+    int64_t waited_ms = 0;
+    for (int i = 0; i < 6; i++) {
         wire_end(link);
-        assert_int_equal(driver_advance_to_dial(driver, link), 0);
+        int64_t delay_ms = driver_advance_to_dial(driver, link);
+        CHECK_TRUE(("close %d", i), i >= 2 || delay_ms == 0);
+        waited_ms += delay_ms;
         wire_dialled(link, NULL);
-        if (i == 0)
-            expect_all(link, 1);
-        EDGE_EXPECT(link, "%s", "");
+        expect_flood(link, "c0", 0); /* until it is sure that it takes more than one line */
+        driver_advance_ms(driver, 8000);
+        expect_flood(link, "c1", 1);
     }
-    wire_end(link);
-    driver_advance_to_dial(driver, link);
-    wire_dialled(link, NULL);
-    expect_all(link, 1);
+    CHECK_TRUE(("waited %" PRId64 " ms", waited_ms), waited_ms > 0);
+    driver_free(driver);
+}
+
+/* Its death and its return, both within a moment: nothing but the end of a connection shows them.
+ */
+static void test_it_restarts_in_a_moment(void **state)
+{
+    for (int records = 0; records < 3; records++) {
+        struct wire *link = edge_new(0);
+        struct driver *driver = link->driver;
+        struct wire *inbound = driver_accept(driver);
+        (void)state;
+        edge_greet(link);
+        driver_advance_ms(driver, 300);
+        wire_say(inbound, "FLOOD Jaquez own +1+1 1 1.0 Jaquez +0.0\n");
+        for (int i = 0; i < records; i++)
+            edge_update(driver, i == 0 ? "c0" : "c1", (unsigned)i);
+        for (int life = 0; life < 4; life++) {
+            wire_take(link);
+            wire_end(link);
+            driver_advance_to_dial(driver, link);
+            wire_dialled(link, NULL);
+            driver_advance_ms(driver, 8000);
+            struct herd_buf text = {0};
+            assert_int_equal(herd_buf_append_text(&text, "FLOOD Hill own +1+1 1 1.0 Jaquez +0.0\n"),
+                             0);
+            for (int i = 0; i < records; i++)
+                edge_flood(&text, i == 0 ? "c0" : "c1", (unsigned)i);
+            CHECK_SLICE(("life %d, %d records", life, records), wire_take(link),
+                        herd_buf_slice(&text));
+            herd_buf_free(&text);
+        }
+        driver_free(driver);
+    }
+}
+
+/* It dies right behind its one line, twice within the time in which one that takes one line closes
+ * it: it was taken for such a one, which shows, and what it may have lost is sent. */
+static void test_it_dies_behind_its_first_line(void **state)
+{
+    struct wire *link = edge_new(3);
+    struct driver *driver = link->driver;
+    (void)state;
+    edge_greet(link);
+    driver_advance_ms(driver, 300);
+    expect_all(link, 3);
+    for (unsigned life = 0; life < 2; life++) {
+        wire_end(link);
+        driver_advance_to_dial(driver, link);
+        wire_dialled(link, NULL);
+        expect_flood(link, life == 0 ? "c0" : "c1", life);
+    }
+    driver_advance_ms(driver, 8000);
+    expect_all(link, 3);
     driver_free(driver);
 }
 
@@ -288,6 +340,8 @@ int main(void)
         cmocka_unit_test(test_it_takes_one_line_a_connection),
         cmocka_unit_test(test_it_takes_more_lines_after_all),
         cmocka_unit_test(test_it_closes_when_idle),
+        cmocka_unit_test(test_it_restarts_in_a_moment),
+        cmocka_unit_test(test_it_dies_behind_its_first_line),
         cmocka_unit_test(test_window),
     };
     return cmocka_run_group_tests_name("plain", tests, NULL, NULL);
