@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "server/server.h"
+#include "server/signals.h"
 
 enum { EXIT_START = 1, EXIT_USAGE = 2 };
 
@@ -92,6 +93,7 @@ static int run(struct config *take_config, const struct arguments *arguments)
 int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
+    signals_block();
     int status = parse(argc, argv, &arguments);
     if (status >= 0)
         return status;

@@ -8,6 +8,7 @@
 #include "net/net.h"
 #include "places/broker.h"
 #include "server/server.h"
+#include "server/signals.h"
 
 struct control;
 
@@ -22,8 +23,7 @@ struct server {
     struct net *net;
     struct broker *broker;
     struct control *control;
-    uv_signal_t signals[3];
-    int signal_count;
+    struct signals signals;
     int64_t started_ns; /* uv_hrtime */
     int closing;        /* parts that are still to report that they have closed */
     bool stopping;

@@ -16,8 +16,6 @@
 
 #include "server/room.h"
 
-static void stop(struct server *server, const char *why);
-
 int server_log_path(const struct config_values *values, const char *name, struct herd_buf *out)
 {
     const char *path = values->log_file;
@@ -153,31 +151,6 @@ static void open_control(struct server *server)
     herd_buf_free(&error);
 }
 
-static int start(struct server *server, struct herd_buf *error)
-{
-    const struct config_address *listen = &server->self->listen;
-    uint16_t port = 0;
-    int rc = make_node(server, error);
-    if (rc == 0)
-        rc = net_listen(server->net, listen->host, listen->port, &port, error);
-    if (rc == 0)
-        rc = server_open_broker(server, &server->config->values, &server->broker, error);
-    if (rc == 0)
-        rc = add_peers(server);
-    if (rc < 0) {
-        if (error->len == 0)
-            herd_buf_append_text(error, herd_strerror(rc));
-        return rc;
-    }
-    open_control(server);
-    LOG(server->log, LOG_INFO, "server", "started", log_text("version", HERD_VERSION),
-        log_text("host", listen->host), log_int("port", port),
-        log_text("places", server->config->values.places_provider),
-        log_hex("epoch", herd_node_epoch(server->node)));
-    notify_systemd("READY=1");
-    return 0;
-}
-
 static void on_part_closed(void *arg)
 {
     struct server *server = arg;
@@ -186,8 +159,7 @@ static void on_part_closed(void *arg)
     if (server->net != NULL)
         net_free(server->net);
     server->net = NULL;
-    for (int i = 0; i < server->signal_count; i++)
-        uv_close((uv_handle_t *)&server->signals[i], NULL);
+    signals_close(&server->signals);
 }
 
 /* The clients have their answers: what they were asked of may go. */
@@ -219,9 +191,9 @@ static void stop(struct server *server, const char *why)
         on_net_stopped(server);
 }
 
-static void on_signal(uv_signal_t *handle, int number)
+static void on_signal(void *arg, int number)
 {
-    struct server *server = handle->data;
+    struct server *server = arg;
     if (number == SIGHUP) {
         if (!server->stopping)
             server_reload(server);
@@ -230,18 +202,39 @@ static void on_signal(uv_signal_t *handle, int number)
     }
 }
 
-static void watch_signals(struct server *server)
+static int watch_signals(struct server *server, struct herd_buf *error)
 {
-    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
-    signal(SIGPIPE,
-           SIG_IGN); /* a connection that breaks is an error of that write, not of the process */
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        uv_signal_t *handle = &server->signals[server->signal_count++];
-        uv_signal_init(&server->loop, handle);
-        handle->data = server;
-        uv_signal_start(handle, on_signal, numbers[i]);
-        uv_unref((uv_handle_t *)handle);
+    int rc = signals_open(&server->signals, &server->loop, on_signal, server);
+    if (rc < 0)
+        herd_buf_printf(error, "cannot wait for signals: %s", strerror(errno));
+    return rc;
+}
+
+static int start(struct server *server, struct herd_buf *error)
+{
+    const struct config_address *listen = &server->self->listen;
+    uint16_t port = 0;
+    int rc = watch_signals(server, error);
+    if (rc == 0)
+        rc = make_node(server, error);
+    if (rc == 0)
+        rc = net_listen(server->net, listen->host, listen->port, &port, error);
+    if (rc == 0)
+        rc = server_open_broker(server, &server->config->values, &server->broker, error);
+    if (rc == 0)
+        rc = add_peers(server);
+    if (rc < 0) {
+        if (error->len == 0)
+            herd_buf_append_text(error, herd_strerror(rc));
+        return rc;
     }
+    open_control(server);
+    LOG(server->log, LOG_INFO, "server", "started", log_text("version", HERD_VERSION),
+        log_text("host", listen->host), log_int("port", port),
+        log_text("places", server->config->values.places_provider),
+        log_hex("epoch", herd_node_epoch(server->node)));
+    notify_systemd("READY=1");
+    return 0;
 }
 
 static void report(struct server *server, struct herd_buf *error)
@@ -263,7 +256,6 @@ int server_run(struct config *take_config, const char *config_path, const char *
     raise_file_limit(server.log, take_config->values.connections_max);
     int rc = uv_loop_init(&server.loop);
     assert(rc == 0);
-    watch_signals(&server);
     if (start(&server, &error) < 0) {
         report(&server, &error);
         stop(&server, "it could not start");

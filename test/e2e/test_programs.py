@@ -73,6 +73,13 @@ def test_a_signal_stops_after_what_was_received_is_answered(server, number):
     assert server.process.wait(10) == 0
 
 
+def test_signals_that_come_again_and_again_stop_it_as_one_does(server):
+    while server.process.poll() is None:
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(10) == 0, server.log()
+
+
 def test_a_signal_does_not_take_half_a_line_for_a_whole_one(server):
     with server.client() as client:
         assert AT.match(client.ask(b"IAMAT x +1+1 5"))
