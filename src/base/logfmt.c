@@ -35,14 +35,15 @@ static size_t room(const struct logfmt *line)
     return line->full || used > line->cap ? 0 : line->cap - used;
 }
 
-/* All of it or, from the first time that it does not fit, nothing. */
+/* All of it or, from the first time that it does not fit, nothing. NULL is allowed as no bytes. */
 static void put(struct logfmt *line, const char *bytes, size_t len)
 {
     if (len > room(line)) {
         line->full = true;
         return;
     }
-    memcpy(line->bytes + line->len, bytes, len);
+    if (len > 0)
+        memcpy(line->bytes + line->len, bytes, len);
     line->len += len;
 }
 
