@@ -95,7 +95,8 @@ static int check(struct config *take_config, const char *path)
 {
     struct herd_buf warnings = {0};
     int rc = config_warn(take_config, &warnings);
-    fwrite(warnings.data, 1, warnings.len, stderr);
+    if (warnings.len > 0)
+        fwrite(warnings.data, 1, warnings.len, stderr);
     if (rc == 0)
         printf("%s: %zu servers, no mistake\n", path, take_config->server_count);
     herd_buf_free(&warnings);
