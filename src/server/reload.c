@@ -128,7 +128,7 @@ static void adopt(struct server *server, struct config *config)
     change_peers(server, old, old_self);
     server_node_options(server, &options);
     herd_node_configure(server->node, &options);
-    net_set_connections_max(server->net, (size_t)config->values.connections_max);
+    net_set_connections_max(server->net, server_connections_max(server));
     warn_of_restart(server, old, old_self);
     config_free(old);
     LOG(server->log, LOG_INFO, "reload", "done", log_text("file", server->config_path));

@@ -16,6 +16,8 @@
 
 #include "server/room.h"
 
+enum { FILES_RESERVED = 64 }; /* standard ones, the loop's, log, places, disk, control */
+
 int server_log_path(const struct config_values *values, const char *name, struct herd_buf *out)
 {
     const char *path = values->log_file;
@@ -96,17 +98,31 @@ int server_open_broker(struct server *server, const struct config_values *values
     return rc;
 }
 
-/* One descriptor a connection: as many as the system lets this process have. */
-static void raise_file_limit(struct log *log, int64_t connections_max)
+/* As many descriptors as the system lets this process have. */
+static void raise_file_limit(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max != RLIM_INFINITY && (int64_t)limit.rlim_max < connections_max + 128)
-        LOG(log, LOG_WARNING, "server", "the file limit is below connections_max",
-            log_int("files", (int64_t)limit.rlim_max), log_int("connections_max", connections_max));
+}
+
+/* Clients must not have the descriptors that links, places and files need. */
+size_t server_connections_max(const struct server *server)
+{
+    const struct config_values *values = &server->config->values;
+    int64_t reserved =
+        FILES_RESERVED + 2 * (int64_t)server->self->peer_count + values->places_calls_max;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        (int64_t)limit.rlim_cur - reserved >= values->connections_max)
+        return (size_t)values->connections_max;
+    int64_t fit = (int64_t)limit.rlim_cur - reserved;
+    LOG(server->log, LOG_WARNING, "server", "the limit of open files allows fewer connections",
+        log_int("files", (int64_t)limit.rlim_cur),
+        log_int("connections_max", values->connections_max), log_int("allowed", fit > 1 ? fit : 1));
+    return fit > 1 ? (size_t)fit : 1;
 }
 
 static int make_node(struct server *server, struct herd_buf *error)
@@ -123,7 +139,7 @@ static int make_node(struct server *server, struct herd_buf *error)
         .node = server->node,
         .log = server->log,
         .metrics = &server->metrics,
-        .connections_max = (size_t)server->config->values.connections_max,
+        .connections_max = server_connections_max(server),
         .effect = server_effect,
         .arg = server,
     };
@@ -253,7 +269,7 @@ int server_run(struct config *take_config, const char *config_path, const char *
     server.self = config_find(take_config, name);
     assert(server.self != NULL);
     server.started_ns = (int64_t)uv_hrtime();
-    raise_file_limit(server.log, take_config->values.connections_max);
+    raise_file_limit();
     int rc = uv_loop_init(&server.loop);
     assert(rc == 0);
     if (start(&server, &error) < 0) {

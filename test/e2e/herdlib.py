@@ -124,10 +124,11 @@ class Server:
         self.process = None
         self.log_path = herd.folder / f"{name}.log"
 
-    def start(self, wait=True):
+    def start(self, wait=True, prefix=()):
+        """`prefix`: a command that runs it, as prlimit does."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [*WRAP, BIN / "herd-server", "--config", self.herd.config, self.name],
+                [*prefix, *WRAP, BIN / "herd-server", "--config", self.herd.config, self.name],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if wait:
             self.wait_listening()
