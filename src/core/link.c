@@ -17,6 +17,9 @@
  * cursor seeks that place, then records and MARKs follow. A plain neighbour gets all records, then
  * each new one.
  *
+ * A connection that breaks at the wrong moment looks like a plain neighbour that closes on HELLO:
+ * one that has spoken HELLO before is not taken for plain because of it.
+ *
  * A plain neighbour may take one line a connection and close it, which shows when it closes. From
  * then on each connection carries one line, and the next is dialled at once.
  */
@@ -38,7 +41,7 @@ enum {
     ONE_LINE_MAX_MS = 8000,
     BROKEN_MAX = 3, /* plain connections that broke off in a row: this is how it closes them */
     CLOSED_AT_ONCE_MAX = 2, /* plain connections closed in a row that are dialled again at once */
-    MARK_MS = 100
+    HELLO_CLOSES_MAX = 6, /* in a row, of one that has spoken; then it may have been replaced */
 };
 
 #define NEVER INT64_MAX
@@ -63,7 +66,7 @@ const char *link_state_name(enum link_state state)
     return states[state].name;
 }
 
-static void move(struct link *link, enum link_state state)
+void link_move(struct link *link, enum link_state state)
 {
     assert(states[link->state].next & 1u << state);
     link->state = state;
@@ -88,12 +91,15 @@ static void notice(struct link *link, enum herd_notice_kind kind, uint64_t seque
 
 static void dial(struct link *link, struct herd_now now)
 {
-    move(link, LINK_DIALLING);
+    link_move(link, LINK_DIALLING);
     link->deadline_ns = now.mono_ns + DIAL_MS * HERD_NS_PER_MS;
     link->heard_ns = now.mono_ns;
     link->pinged_ns = NEVER;
     link->unmarked = 0;
     link->lines = 0;
+    link->clean_mark_count = 0;
+    link->digest_due = true;
+    link->digest_at_ns = now.mono_ns;
     link->dial_wanted = true;
     conn_touch(&link->conn);
 }
@@ -126,7 +132,7 @@ static int64_t delay_ns(struct link *link)
 
 static void wait_to_dial(struct link *link, struct herd_now now, bool at_once)
 {
-    move(link, LINK_WAITING);
+    link_move(link, LINK_WAITING);
     link->deadline_ns = now.mono_ns + (at_once ? 0 : delay_ns(link));
 }
 
@@ -143,7 +149,7 @@ static void drop(struct link *link, enum herd_notice_kind kind, const char *reas
     if (link->state == LINK_CLOSING)
         return;
     notice(link, kind, herd_cursor_sequence(node_of(link)->store, link->cursor), reason);
-    move(link, LINK_CLOSING);
+    link_move(link, LINK_CLOSING);
     conn_abort(&link->conn);
 }
 
@@ -158,6 +164,7 @@ void link_neighbour_reborn(struct link *link)
 
 void link_neighbour_greeted(struct link *link, struct herd_now now)
 {
+    link->conn.neighbour->speaks = true;
     link->plain_next = false;
     link->one_line = false;
     link->began_anew = true;
@@ -188,7 +195,7 @@ static void send_all(struct link *link)
 static void become_plain(struct link *link)
 {
     struct herd_node *node = node_of(link);
-    move(link, LINK_PLAIN);
+    link_move(link, LINK_PLAIN);
     if (link->began_anew) {
         send_all(link);
         link->took_one = false;
@@ -203,6 +210,7 @@ static void become_plain(struct link *link)
  * time it can. */
 static void fail(struct link *link, const char *reason)
 {
+    link->conn.neighbour->speaks = false; /* another one may listen there by and by */
     if (link->was_up)
         notice(link, HERD_NOTICE_LINK_FAILED, 0, reason);
     link->was_up = false;
@@ -233,7 +241,7 @@ void herd_link_dialled(struct herd_conn *conn, struct herd_now now, const char *
         become_plain(link);
         return;
     }
-    move(link, LINK_GREETING);
+    link_move(link, LINK_GREETING);
     link->deadline_ns = now.mono_ns + GREETING_MS * HERD_NS_PER_MS;
     int rc = herd_append_hello(conn_output(conn), herd_slice_of(node->name), node->epoch,
                                herd_store_sequence(node->store), node->options.max_skew_ns);
@@ -266,13 +274,24 @@ static uint64_t resume_position(struct link *link, const struct herd_command *co
     return command->sequence;
 }
 
+static bool has_word(struct herd_slice words, const char *wanted)
+{
+    struct herd_slice word;
+    while (herd_next_word(&words, &word)) {
+        if (herd_slice_equal(word, herd_slice_of(wanted)))
+            return true;
+    }
+    return false;
+}
+
 static void on_resume(struct link *link, struct herd_now now, const struct herd_command *command)
 {
     struct herd_node *node = node_of(link);
     (void)now;
     if (link->state != LINK_GREETING && link->state != LINK_PLAIN)
         return;
-    move(link, LINK_SEEKING);
+    link_move(link, LINK_SEEKING);
+    link->conn.neighbour->speaks = true;
     link->began_anew = true;
     link->one_line = false;
     link->resume = resume_position(link, command);
@@ -280,6 +299,9 @@ static void on_resume(struct link *link, struct herd_now now, const struct herd_
         herd_cursor_to_end(node->store, link->cursor);
     else
         send_all(link);
+    if (has_word(command->rest, "recovered"))
+        link->conn.neighbour->source =
+            node_new_source(node); /* its own latest words may be lost to it */
     link->marked = link->resume;
     come_up(link);
     notice(link, HERD_NOTICE_LINK_UP, link->resume, "");
@@ -293,15 +315,38 @@ static void on_question_mark(struct link *link, struct herd_slice line)
         become_plain(link);
 }
 
-static bool has_room(const struct link *link)
+/* The neighbour holds all up to a sequence. Only a mark with nothing left behind it says so of
+ * every record. */
+static void on_ack(struct link *link, struct herd_now now, const struct herd_command *command)
 {
-    return link->conn.out.len + link->conn.in_flight < LINK_WINDOW_BYTES;
+    struct herd_node *node = node_of(link);
+    if (command->epoch != node->epoch || command->sequence > link->marked)
+        return;
+    uint64_t held = 0;
+    unsigned passed = 0;
+    while (passed < link->clean_mark_count && link->clean_marks[passed] <= command->sequence)
+        held = link->clean_marks[passed++];
+    link->clean_mark_count -= passed;
+    memmove(link->clean_marks, link->clean_marks + passed,
+            link->clean_mark_count * sizeof(*link->clean_marks));
+    link->acked = command->sequence;
+    persist_on_held(node, now, held);
+}
+
+static void on_refuse(struct link *link, const struct herd_command *command)
+{
+    char reason[96] = {0};
+    size_t len = command->rest.len < sizeof(reason) - 1 ? command->rest.len : sizeof(reason) - 1;
+    memcpy(reason, command->rest.data, len);
+    link->attempts = 6; /* it will not change its mind soon */
+    drop(link, HERD_NOTICE_LINK_REFUSED, reason);
 }
 
 int link_line(struct link *link, struct herd_now now, struct herd_slice line)
 {
     struct herd_command command;
-    if (herd_command_parse(line, &command) < 0) {
+    int rc = herd_command_parse(line, &command);
+    if (rc < 0) {
         on_question_mark(link, line);
         return 0;
     }
@@ -310,20 +355,28 @@ int link_line(struct link *link, struct herd_now now, struct herd_slice line)
         on_resume(link, now, &command);
         return 0;
     case HERD_VERB_PING:
-        if (!has_room(link))
+        if (!conn_has_room(&link->conn))
             return 0; /* it asks, and does not read the answers */
         return herd_buf_append_text(conn_output(&link->conn), "PONG\n");
     case HERD_VERB_PONG:
         link->pinged_ns = NEVER;
         return 0;
-    case HERD_VERB_REFUSE: {
-        char reason[96] = {0};
-        size_t len = command.rest.len < sizeof(reason) - 1 ? command.rest.len : sizeof(reason) - 1;
-        memcpy(reason, command.rest.data, len);
-        link->attempts = 6; /* it will not change its mind soon */
-        drop(link, HERD_NOTICE_LINK_REFUSED, reason);
+    case HERD_VERB_REFUSE:
+        on_refuse(link, &command);
         return 0;
-    }
+    case HERD_VERB_ACK:
+        on_ack(link, now, &command);
+        return 0;
+    case HERD_VERB_TREE:
+        if (!conn_has_room(&link->conn))
+            return 0;
+        rc = reconcile_on_tree(&link->conn, &command);
+        return rc == HERD_ERANGE ? 0 : rc;
+    case HERD_VERB_KEYS:
+        return reconcile_on_keys(link, &command);
+    case HERD_VERB_WANT:
+        link_on_want(link, command.rest);
+        return 0;
     default:
         return 0; /* nothing a listener has to say here */
     }
@@ -370,8 +423,11 @@ static bool learn_from_close(struct link *link)
     bool closed_here = link->conn.aborted && !closed;
     bool closed_on_hello = link->state == LINK_GREETING && !closed_here;
     /* One that has said HELLO itself did not close because it cannot answer one. */
-    link->plain_next =
-        link->conn.neighbour->inbound == NULL && (closed_on_hello || link->state == LINK_PLAIN);
+    struct neighbour *neighbour = link->conn.neighbour;
+    if (link->state == LINK_GREETING && link->attempts >= HELLO_CLOSES_MAX)
+        neighbour->speaks = false;
+    link->plain_next = neighbour->inbound == NULL && !neighbour->speaks &&
+                       (closed_on_hello || link->state == LINK_PLAIN);
     if (closed_here) {
         link->began_anew = true; /* this server closed it, and what it had read is lost */
         return false;
@@ -441,7 +497,7 @@ static void on_deadline(struct link *link, struct herd_now now)
         break;
     case LINK_DIALLING:
         fail(link, "no answer to the attempt to connect");
-        move(link, LINK_CLOSING);
+        link_move(link, LINK_CLOSING);
         conn_abort(&link->conn);
         break;
     case LINK_GREETING:
@@ -459,13 +515,20 @@ static void on_deadline(struct link *link, struct herd_now now)
     }
 }
 
+bool link_digest_changed(const struct link *link)
+{
+    return link->digest_due || link->digest_told != herd_store_digest(node_of(link)->store);
+}
+
 void link_tick(struct link *link, struct herd_now now)
 {
     if (now.mono_ns >= link->deadline_ns)
         on_deadline(link, now);
     if (link->state == LINK_UP || link->state == LINK_SEEKING)
         heartbeat(link, now);
-    if (now.mono_ns >= link->mark_at_ns || link->more)
+    bool tell =
+        link->state == LINK_UP && now.mono_ns >= link->digest_at_ns && link_digest_changed(link);
+    if (now.mono_ns >= link->mark_at_ns || link->more || tell)
         conn_touch(&link->conn);
 }
 
@@ -480,100 +543,10 @@ int64_t link_wakeup(const struct link *link)
         return at;
     int64_t beat = link->pinged_ns != NEVER ? link->pinged_ns + DEAD_MS * HERD_NS_PER_MS
                                             : link->heard_ns + HEARTBEAT_MS * HERD_NS_PER_MS;
-    return at < beat ? at : beat;
-}
-
-static int mark(struct link *link)
-{
-    struct herd_node *node = node_of(link);
-    link->marked = herd_cursor_sequence(node->store, link->cursor);
-    link->unmarked = 0;
-    link->mark_at_ns = NEVER;
-    return herd_append_position(conn_output(&link->conn), HERD_VERB_MARK, node->epoch,
-                                link->marked);
-}
-
-static int append_flood(struct link *link, struct herd_slice text)
-{
-    struct herd_slice prefix = node_of(link)->flood_prefix;
-    struct herd_buf *out = conn_output(&link->conn);
-    if (herd_buf_reserve(out, prefix.len + text.len + 1) < 0)
-        return HERD_ENOMEM;
-    memcpy(out->data + out->len, prefix.data, prefix.len);
-    memcpy(out->data + out->len + prefix.len, text.data, text.len);
-    out->len += prefix.len + text.len + 1;
-    out->data[out->len - 1] = '\n';
-    return 0;
-}
-
-static bool window_is_open(const struct link *link)
-{
-    return has_room(link) && !(link->one_line && link->lines > 0);
-}
-
-/* The records behind the cursor, but for those that came from there. */
-static int fill_records(struct link *link)
-{
-    struct herd_node *node = node_of(link);
-    struct herd_entry entry;
-    int rc = 0;
-    while (rc == 0 && window_is_open(link)) {
-        link->more = link->steps >= LINK_STEPS_PER_TURN;
-        if (link->more || !herd_cursor_next(node->store, link->cursor, &entry))
-            break;
-        link->steps++;
-        if (entry.source == link->conn.neighbour->source) {
-            if (link->skipped == 0)
-                link->skipped = entry.sequence;
-            continue;
-        }
-        rc = append_flood(link, entry.text);
-        link->lines++;
-        node->stats.floods_sent++;
-        if (rc == 0 && ++link->unmarked >= LINK_LINES_PER_MARK && link->state == LINK_UP)
-            rc = mark(link);
-    }
-    return rc;
-}
-
-static int fill_up(struct link *link, struct herd_now now)
-{
-    int rc = fill_records(link);
-    bool behind = link->marked < herd_cursor_sequence(node_of(link)->store, link->cursor);
-    if (rc == 0 && behind && now.mono_ns >= link->mark_at_ns)
-        return mark(link);
-    if (behind && link->mark_at_ns == NEVER)
-        link->mark_at_ns = now.mono_ns + MARK_MS * HERD_NS_PER_MS;
-    return rc;
-}
-
-/* Puts lines into the connection's output, as far as the window and the turn's budget go. */
-static void fill(struct link *link, struct herd_now now)
-{
-    int rc = 0;
-    link->more = false;
-    if (link->conn.closing) {
-        link->mark_at_ns = NEVER;
-        return;
-    }
-    if (link->state == LINK_SEEKING) {
-        struct herd_store *store = node_of(link)->store;
-        if (link->resume == 0 || herd_cursor_seek_back(store, link->cursor, link->resume,
-                                                       LINK_STEPS_PER_TURN - link->steps))
-            move(link, LINK_UP);
-        else
-            link->steps = LINK_STEPS_PER_TURN;
-        link->more = link->state == LINK_SEEKING;
-    }
-    if (link->state == LINK_UP) {
-        rc = fill_up(link, now);
-    } else if (link->state == LINK_PLAIN) {
-        rc = fill_records(link);
-        if (link->one_line && link->lines > 0 && link->deadline_ns == NEVER)
-            link->deadline_ns = now.mono_ns + link->one_line_ns;
-    }
-    if (rc < 0)
-        conn_abort(&link->conn);
+    at = at < beat ? at : beat;
+    bool tell = link->state == LINK_UP && !link->conn.closing && link->digest_at_ns < at &&
+                link_digest_changed(link) && herd_cursor_at_end(node_of(link)->store, link->cursor);
+    return tell ? link->digest_at_ns : at;
 }
 
 bool link_effect(struct link *link, struct herd_now now, struct herd_effect *out)
@@ -585,10 +558,9 @@ bool link_effect(struct link *link, struct herd_now now, struct herd_effect *out
     }
     if (link->state == LINK_WAITING)
         return false;
-    fill(link, now);
+    link_fill(link, now);
     if (conn_effect(&link->conn, out))
         return true;
-    link->steps = 0;
     return false;
 }
 
@@ -601,9 +573,11 @@ bool link_stop(struct link *link, struct herd_now now)
     }
     if (link->state == LINK_CLOSING)
         return true;
-    fill(link, now); /* what clients were told goes out first, and so does what is on its way */
+    link->digest_at_ns = NEVER;
+    link_fill(link,
+              now); /* what clients were told goes out first, and so does what is on its way */
     bool connected = link->state != LINK_DIALLING;
-    move(link, LINK_CLOSING);
+    link_move(link, LINK_CLOSING);
     if (connected)
         conn_close(&link->conn);
     else

@@ -65,6 +65,7 @@ static void carry_out(struct net *net, struct herd_effect *effect)
         peer_dial(effect->conn);
         return;
     case HERD_EFFECT_PLACES:
+    case HERD_EFFECT_PERSIST:
     case HERD_EFFECT_NOTICE:
         net->options.effect(net->options.arg, effect);
         return;

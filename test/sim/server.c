@@ -211,6 +211,7 @@ static void run_effect(struct server *server, struct herd_effect *effect)
     case HERD_EFFECT_PLACES:
         ask_places(server, effect);
         break;
+    case HERD_EFFECT_PERSIST: /* has_disk is off */
     case HERD_EFFECT_NOTICE:
         sim_mix(&world->sim, effect->notice.kind);
         break;
