@@ -151,29 +151,14 @@ static void on_connection(uv_stream_t *listener, int status)
         close_caller(caller);
 }
 
-static int make_folder(const char *path, struct herd_buf *error)
-{
-    if (mkdir(path, 0700) == 0 || errno == EEXIST)
-        return 0;
-    herd_buf_printf(error, "data_dir: cannot make the folder %s: %s", path, strerror(errno));
-    return HERD_EIO;
-}
-
-/* The folder, and in it the path of the socket. */
 static int make_path(const struct server *server, struct herd_buf *path, struct herd_buf *error)
 {
-    const char *data_dir = server->config->values.data_dir;
-    if (make_folder(data_dir, error) < 0)
-        return HERD_EIO;
-    if (herd_buf_printf(path, "%s/%s", data_dir, server->self->name) < 0)
-        return HERD_ENOMEM;
-    if (make_folder(path->data, error) < 0)
-        return HERD_EIO;
-    if (herd_buf_printf(path, "/control.sock") < 0)
-        return HERD_ENOMEM;
+    int rc = server_folder(server, path, error);
+    if (rc == 0)
+        rc = herd_buf_printf(path, "/control.sock");
     /* libuv would cut it short and say nothing. */
-    if (path->len < sizeof(((struct sockaddr_un *)NULL)->sun_path))
-        return 0;
+    if (rc < 0 || path->len < sizeof(((struct sockaddr_un *)NULL)->sun_path))
+        return rc;
     herd_buf_printf(error, "%s: longer than a socket's path may be; use a shorter data_dir",
                     path->data);
     return HERD_EIO;

@@ -92,6 +92,8 @@ static void warn_of_restart(const struct server *server, const struct config *ol
     } fixed[] = {
         {"listen", !same_address(&old_self->listen, &server->self->listen)},
         {"data_dir", strcmp(old->values.data_dir, now->data_dir) != 0},
+        {"durability", strcmp(old->values.durability, now->durability) != 0},
+        {"record_ttl_s", old->values.record_ttl_s != now->record_ttl_s},
         {"max_skew_s", old->values.max_skew_s != now->max_skew_s},
     };
     for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {

@@ -63,6 +63,9 @@ void server_node_options(const struct server *server, struct herd_node_options *
     *out = (struct herd_node_options){
         .name = server->self->name,
         .max_skew_ns = values->max_skew_s * HERD_NS_PER_S,
+        .record_ttl_ns = values->record_ttl_s * HERD_NS_PER_S,
+        .durability = storage_durability(values),
+        .has_disk = storage_is_wanted(values),
         .output_max = (size_t)values->output_max_kib * 1024,
         .pipeline_max = (unsigned)values->pipeline_max,
         .on_line = log_enabled(server->log, LOG_LINES) ? on_line : NULL,
@@ -183,6 +186,10 @@ static void on_net_stopped(void *arg)
 {
     struct server *server = arg;
     server->closing = 1;
+    if (server->durable != NULL) {
+        server->closing++;
+        storage_close(server, on_part_closed);
+    }
     if (server->broker != NULL) {
         server->closing++;
         broker_close(server->broker, on_part_closed, server);
@@ -239,6 +246,8 @@ static int start(struct server *server, struct herd_buf *error)
         rc = server_open_broker(server, &server->config->values, &server->broker, error);
     if (rc == 0)
         rc = add_peers(server);
+    if (rc == 0 && storage_is_wanted(&server->config->values))
+        rc = storage_open(server, error);
     if (rc < 0) {
         if (error->len == 0)
             herd_buf_append_text(error, herd_strerror(rc));

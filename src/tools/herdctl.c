@@ -22,7 +22,8 @@ static const struct command {
 } commands[] = {
     {"iamat", "SERVER CLIENT LOCATION [TIME]",
      "tell SERVER where CLIENT is (TIME: POSIX seconds, else now)", ctl_iamat},
-    {"whatsat", "SERVER CLIENT RADIUS COUNT", "ask SERVER what is within RADIUS km of CLIENT",
+    {"whatsat", "SERVER CLIENT RADIUS COUNT [--after TIME]",
+     "ask SERVER what is within RADIUS km of CLIENT, from an update sent at TIME or later",
      ctl_whatsat},
     {"status", "", "each server: up or not, clients held, digest equal or not, links", ctl_status},
 };
@@ -33,7 +34,7 @@ static void print_usage(FILE *out)
 {
     fputs("usage: herdctl [--config FILE] [--json] COMMAND …\n\n", out);
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-8s %-30s %s\n", commands[i].name, commands[i].words, commands[i].text);
+        fprintf(out, "  %-8s %-41s %s\n", commands[i].name, commands[i].words, commands[i].text);
     fputs("\n  -c, --config FILE   the herd's configuration (default: ./herd.conf, then "
           "/etc/herd/herd.conf)\n"
           "  -j, --json          answers for programs\n"
@@ -130,9 +131,11 @@ static int ctl_iamat(const struct context *context, int argc, char **argv)
 static int ctl_whatsat(const struct context *context, int argc, char **argv)
 {
     struct herd_buf line = {0};
-    if (argc != 4)
+    bool after = argc == 6 && strcmp(argv[4], "--after") == 0;
+    if (argc != 4 && !after)
         return EXIT_USAGE;
-    herd_buf_printf(&line, "WHATSAT %s %s %s\n", argv[1], argv[2], argv[3]);
+    herd_buf_printf(&line, "WHATSAT %s %s %s%s%s\n", argv[1], argv[2], argv[3],
+                    after ? " AFTER " : "", after ? argv[5] : "");
     return ask_and_print(context, argv[0], &line, "\n\n");
 }
 
