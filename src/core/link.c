@@ -36,12 +36,6 @@ enum {
     DELAY_MAX_MS = 5000,
     DIAL_MS = 3000,
     GREETING_MS = 300,
-    ONE_LINE_MIN_MS =
-        1000, /* what a neighbour that takes one line a connection has for closing it */
-    ONE_LINE_MAX_MS = 8000,
-    BROKEN_MAX = 3, /* plain connections that broke off in a row: this is how it closes them */
-    CLOSED_AT_ONCE_MAX = 2, /* plain connections closed in a row that are dialled again at once */
-    HELLO_CLOSES_MAX = 6, /* in a row, of one that has spoken; then it may have been replaced */
 };
 
 #define NEVER INT64_MAX
@@ -382,67 +376,12 @@ int link_line(struct link *link, struct herd_now now, struct herd_slice line)
     }
 }
 
-/* It takes one line a connection. Where it has closed only after more was sent, it needs longer. */
-static void learn_one_line(struct link *link)
-{
-    if (link->one_line)
-        return;
-    link->one_line = true;
-    link->one_line_ns *= 2;
-    if (link->one_line_ns == 0)
-        link->one_line_ns = ONE_LINE_MIN_MS * HERD_NS_PER_MS;
-    if (link->one_line_ns > ONE_LINE_MAX_MS * HERD_NS_PER_MS)
-        link->one_line_ns = ONE_LINE_MAX_MS * HERD_NS_PER_MS;
-}
-
-/*
- * What the end of a plain connection says of the neighbour; true: dial it at once. That it was sent
- * its one line and closed is its manner. Any other end may be its death, and however soon it can be
- * dialled again, it may have come back with nothing: it gets all records, its own words too.
- */
-static bool learn_from_plain_close(struct link *link, bool closed, bool said_hello)
-{
-    link->broken = closed ? 0 : link->broken + 1;
-    bool its_manner = closed || link->broken > BROKEN_MAX;
-    if (its_manner && !said_hello && link->one_line && link->lines == 1) {
-        link->attempts = 0;
-        link->took_one = true;
-        return true;
-    }
-    link->began_anew = true;
-    if (link->lines > 0 || said_hello)
-        learn_one_line(link);
-    return closed && link->attempts++ < CLOSED_AT_ONCE_MAX;
-}
-
-/* How the next connection begins, from how this one ended; true: dial it at once. */
-static bool learn_from_close(struct link *link)
-{
-    bool said_hello = !link->plain_next;
-    bool closed = link->conn.ended;
-    bool closed_here = link->conn.aborted && !closed;
-    bool closed_on_hello = link->state == LINK_GREETING && !closed_here;
-    /* One that has said HELLO itself did not close because it cannot answer one. */
-    struct neighbour *neighbour = link->conn.neighbour;
-    if (link->state == LINK_GREETING && link->attempts >= HELLO_CLOSES_MAX)
-        neighbour->speaks = false;
-    link->plain_next = neighbour->inbound == NULL && !neighbour->speaks &&
-                       (closed_on_hello || link->state == LINK_PLAIN);
-    if (closed_here) {
-        link->began_anew = true; /* this server closed it, and what it had read is lost */
-        return false;
-    }
-    if (link->state == LINK_PLAIN)
-        return learn_from_plain_close(link, closed, said_hello);
-    return link->plain_next;
-}
-
 void link_closed(struct link *link, struct herd_now now, const char *reason)
 {
     struct herd_node *node = node_of(link);
     struct neighbour *neighbour = link->conn.neighbour;
     bool told = link->state == LINK_CLOSING;
-    bool at_once = learn_from_close(link);
+    bool at_once = link_learn_from_close(link);
     if (!at_once && !told) {
         notice(link, HERD_NOTICE_LINK_DOWN, herd_cursor_sequence(node->store, link->cursor),
                reason);

@@ -102,6 +102,8 @@ void link_fill(struct link *link, struct herd_now now);
 bool link_has_room(const struct link *link);
 /* Whether there is something to tell that the last DIGEST did not. */
 bool link_digest_changed(const struct link *link);
+/* How the next connection begins, from how this one ended; true: dial it at once (manner.c). */
+bool link_learn_from_close(struct link *link);
 int64_t link_wakeup(const struct link *link);
 /* Sends one record at once, whatever the cursor says, if the window is open. */
 void link_send_record(struct link *link, const struct herd_record *record);
