@@ -99,6 +99,28 @@ static int fill_records(struct link *link)
     return rc;
 }
 
+void link_begin_trial(struct link *link)
+{
+    link->on_trial = true;
+    herd_cursor_to_begin(link->conn.node->store, link->cursor);
+    conn_touch(&link->conn);
+}
+
+/* Whoever it is, it gets what came from there too: its words may be those of another one. */
+static int fill_trial(struct link *link)
+{
+    struct herd_node *node = link->conn.node;
+    struct herd_entry entry;
+    int rc = 0;
+    while (rc == 0 && window_is_open(link) && link->lines < LINK_TRIAL_LINES &&
+           herd_cursor_next(node->store, link->cursor, &entry)) {
+        rc = append_flood(link, entry.text);
+        link->lines++;
+        node->stats.floods_sent++;
+    }
+    return rc;
+}
+
 /* The store in one number, once the neighbour has been sent all that went into it. */
 static int tell_digest(struct link *link, struct herd_now now)
 {
@@ -166,6 +188,8 @@ void link_fill(struct link *link, struct herd_now now)
         rc = fill_up(link, now);
         if (rc == 0)
             rc = tell_digest(link, now);
+    } else if (link->on_trial) {
+        rc = fill_trial(link);
     } else if (link->state == LINK_PLAIN) {
         rc = fill_records(link);
         if (link->one_line && link->lines > 0 && link->deadline_ns == INT64_MAX)

@@ -69,6 +69,7 @@ void link_move(struct link *link, enum link_state state)
     link->deadline_ns = NEVER;
     link->mark_at_ns = NEVER;
     link->more = false;
+    link->on_trial = false;
 }
 
 static struct herd_node *node_of(const struct link *link)
@@ -190,6 +191,9 @@ static void become_plain(struct link *link)
 {
     struct herd_node *node = node_of(link);
     link_move(link, LINK_PLAIN);
+    link->lines = 0;
+    link->conn.neighbour->speaks = false;
+    link->sent_all = link->began_anew;
     if (link->began_anew) {
         send_all(link);
         link->took_one = false;
@@ -204,7 +208,6 @@ static void become_plain(struct link *link)
  * time it can. */
 static void fail(struct link *link, const char *reason)
 {
-    link->conn.neighbour->speaks = false; /* another one may listen there by and by */
     if (link->was_up)
         notice(link, HERD_NOTICE_LINK_FAILED, 0, reason);
     link->was_up = false;
@@ -268,6 +271,15 @@ static uint64_t resume_position(struct link *link, const struct herd_command *co
     return command->sequence;
 }
 
+/* Whether all that the neighbour lacks was sent on this connection, or is next: its answer to HELLO
+ * took so long that it was taken for a plain one. */
+static bool is_on_its_way(const struct link *link)
+{
+    uint64_t sent = herd_cursor_sequence(node_of(link)->store, link->cursor);
+    return link->state == LINK_PLAIN && link->sent_all && link->skipped == 0 &&
+           sent >= link->resume;
+}
+
 static bool has_word(struct herd_slice words, const char *wanted)
 {
     struct herd_slice word;
@@ -284,12 +296,15 @@ static void on_resume(struct link *link, struct herd_now now, const struct herd_
     (void)now;
     if (link->state != LINK_GREETING && link->state != LINK_PLAIN)
         return;
+    link->resume = resume_position(link, command);
+    bool on_its_way = is_on_its_way(link);
     link_move(link, LINK_SEEKING);
     link->conn.neighbour->speaks = true;
     link->began_anew = true;
     link->one_line = false;
-    link->resume = resume_position(link, command);
-    if (link->resume > 0)
+    if (on_its_way)
+        link_move(link, LINK_UP);
+    else if (link->resume > 0)
         herd_cursor_to_end(node->store, link->cursor);
     else
         send_all(link);
@@ -414,16 +429,25 @@ static void heartbeat(struct link *link, struct herd_now now)
     conn_touch(&link->conn);
 }
 
-/* To HELLO. A neighbour that has said HELLO itself is not a plain one: it is slow, or gone. */
+/*
+ * To HELLO. A neighbour that has said HELLO itself is not a plain one: it is slow, or gone. Of one
+ * that did so once it may be a successor that is plain: it is sent a few records meanwhile, and all
+ * of them only when a slow one, which lacks the latest alone, would have answered.
+ */
 static void on_no_answer(struct link *link, struct herd_now now)
 {
+    struct neighbour *neighbour = link->conn.neighbour;
     int64_t dead_ns = link->heard_ns + DEAD_MS * HERD_NS_PER_MS;
-    if (link->conn.neighbour->inbound == NULL)
-        become_plain(link);
-    else if (now.mono_ns < dead_ns)
-        link->deadline_ns = dead_ns;
-    else
+    bool dead = now.mono_ns >= dead_ns;
+    if (neighbour->inbound != NULL && dead) {
         drop(link, HERD_NOTICE_LINK_DOWN, "no answer to HELLO");
+    } else if (neighbour->inbound == NULL && (dead || !neighbour->speaks)) {
+        become_plain(link);
+    } else {
+        link->deadline_ns = dead_ns;
+        if (neighbour->inbound == NULL)
+            link_begin_trial(link);
+    }
 }
 
 static void on_deadline(struct link *link, struct herd_now now)

@@ -20,6 +20,7 @@ enum link_state {
 enum {
     LINK_WINDOW_BYTES = 256 * 1024, /* in flight to one neighbour */
     LINK_LINES_PER_MARK = 64,
+    LINK_TRIAL_LINES = 64, /* records for one that is slow, or plain since it was last met */
     LINK_CLEAN_MARKS_MAX = 16,
     LINK_STEPS_PER_TURN = 8192 /* records passed over in one turn, sent or not */
 };
@@ -49,9 +50,11 @@ struct link {
     bool digest_due;      /* none was sent on this connection */
     unsigned attempts;    /* failures in a row */
     unsigned broken;      /* PLAIN: connections in a row that the neighbour did not close */
+    bool on_trial;        /* GREETING: LINK_TRIAL_LINES may be sent as to a plain one */
     bool plain_next;      /* it closed on HELLO: dial without it */
     bool one_line;        /* it closes after each line, as far as is known */
     bool took_one;        /* and has done so since it was sent all */
+    bool sent_all;        /* PLAIN: this connection began with all records */
     bool began_anew;      /* the next plain connection starts with all records */
     bool was_up;          /* a failure is news */
     uint64_t turn;        /* of the node, that `steps` counts in */
@@ -68,9 +71,8 @@ struct neighbour {
     int64_t inbound_heard_ns, inbound_pinged_ns;
     uint64_t epoch;    /* of its last HELLO */
     uint64_t sequence; /* of its last MARK: this server holds all that it had applied up to this */
-    bool speaks; /* it has said HELLO or RESUME since it could last not be dialled: not a plain one
-                  */
-    bool recovered; /* this server was read from disk and has had no MARK since */
+    bool speaks;       /* it has said HELLO or RESUME, and nothing since shows a plain one there */
+    bool recovered;    /* this server was read from disk and has had no MARK since */
     uint64_t to_ack,
         to_ack_own; /* a MARK to be ACKed once the disk has all up to this sequence of ours */
     uint64_t next_ack, next_ack_own;
@@ -98,6 +100,8 @@ void link_move(struct link *link, enum link_state state);
 /* Puts lines into the connection's output, as far as the window and the turn's budget go (flood.c).
  */
 void link_fill(struct link *link, struct herd_now now);
+/* Sends a few records without an answer to HELLO. */
+void link_begin_trial(struct link *link);
 /* Whether less is on its way than LINK_WINDOW_BYTES. */
 bool link_has_room(const struct link *link);
 /* Whether there is something to tell that the last DIGEST did not. */

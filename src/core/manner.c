@@ -52,7 +52,8 @@ bool link_learn_from_close(struct link *link)
     bool closed_here = link->conn.aborted && !closed;
     bool closed_on_hello = link->state == LINK_GREETING && !closed_here;
     struct neighbour *neighbour = link->conn.neighbour;
-    if (link->state == LINK_GREETING && link->attempts >= HELLO_CLOSES_MAX)
+    /* Another one may listen there since it could last not be dialled. */
+    if (closed_on_hello && (link->attempts >= HELLO_CLOSES_MAX || !link->was_up))
         neighbour->speaks = false;
     /* One that has said HELLO itself did not close because it cannot answer one. */
     link->plain_next = neighbour->inbound == NULL && !neighbour->speaks &&
