@@ -127,9 +127,10 @@ static int on_hello(struct herd_conn *conn, struct herd_now now, struct herd_com
             "max_skew_s differs; it orders the records, so it must be the same in the whole herd");
     struct herd_buf *out = conn_output(conn);
     struct neighbour *neighbour = node_neighbour(node, command->server);
-    if (neighbour == NULL)
+    if (neighbour == NULL) {
+        conn->stranger = true;
         return herd_append_position(out, HERD_VERB_RESUME, command->epoch, 0);
-
+    }
     take_inbound(conn, neighbour);
     neighbour->inbound_heard_ns = now.mono_ns;
     neighbour->inbound_pinged_ns = INT64_MAX;

@@ -31,6 +31,7 @@ struct herd_conn {
     uint16_t ask_count;
     uint8_t foreign;     /* lines of another protocol in a row */
     bool known : 1;      /* a neighbour has shown itself by HELLO or FLOOD */
+    bool stranger : 1;   /* it has said HELLO, and was no neighbour */
     bool dirty : 1;      /* in the node's list of those with effects */
     bool ready : 1;      /* in the node's list of those with lines left from the last turn */
     bool reading : 1;    /* as the driver was told */

@@ -148,6 +148,16 @@ uint32_t node_new_source(struct herd_node *node)
     return ++node->source_last;
 }
 
+/* A server that has dialled before it was a neighbour is not known as one on that connection: its
+ * marks and digests say nothing there. It dials anew. */
+static void send_strangers_away(struct herd_node *node)
+{
+    for (struct herd_conn *conn = node->conns; conn != NULL; conn = conn->next) {
+        if (conn->stranger && !conn->closing)
+            conn_close(conn);
+    }
+}
+
 int herd_node_add_neighbour(struct herd_node *node, struct herd_now now, const char *name,
                             void *data)
 {
@@ -171,6 +181,7 @@ int herd_node_add_neighbour(struct herd_node *node, struct herd_now now, const c
     reconcile_init(&neighbour->reconcile);
     node->neighbours[node->neighbour_count++] = neighbour;
     link_init(neighbour, node, cursor, data, now);
+    send_strangers_away(node);
     return 0;
 }
 
