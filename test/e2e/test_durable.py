@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import time
 
@@ -300,6 +301,25 @@ def test_a_mark_that_came_after_the_records_is_kept_too(make_herd):
     with hill.client() as client:
         assert client.whatsat(b"WHATSAT last 1 0 AFTER 2000 WAIT 5000")[0] == at_line
     assert metric(hill, "floods_received_total") < 500
+
+def test_one_slow_to_say_what_it_holds_is_not_sent_it_again(make_herd):
+    """Hill does not answer HELLO in time: Jaquez, which was restarted meanwhile, takes it for slow, not for a plain one."""
+    herd = make_herd(PAIR).start()
+    told = tell(herd["Hill"], ids_of(5000))
+    wait_until(lambda: herd.agrees() and all_marked(herd, "Hill"), "both know what they have of each other")
+    herd["Jaquez"].stop()
+    herd["Hill"].process.send_signal(signal.SIGSTOP)
+    try:
+        herd.start(["Jaquez"], links=False)
+        wait_until(lambda: metric(herd["Jaquez"], "floods_sent_total") > 0, "it sends a few, in case Hill is a plain one by now")
+    finally:
+        herd["Hill"].process.send_signal(signal.SIGCONT)
+    told.update(tell(herd["Jaquez"], [b"late"]))
+    wait_until(lambda: herd["Jaquez"].links_up() and herd.agrees(), "Hill knows all")
+    said = metric(herd["Jaquez"], "floods_sent_total")
+    print(f"Jaquez, with 5,001 records, said {said} of them")
+    assert said < 500
+    holds(herd["Hill"], told)
 
 
 def test_100_000_records_are_read_quickly(make_herd):
