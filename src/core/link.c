@@ -20,6 +20,9 @@
  * A connection that breaks at the wrong moment looks like a plain neighbour that closes on HELLO:
  * one that has spoken HELLO before is not taken for plain because of it.
  *
+ * Two of ours that took each other for plain ones would never find out, since none says HELLO any
+ * more. Where that may be (`doubtful`) HELLO is said again on a connection that stands.
+ *
  * A plain neighbour may take one line a connection and close it, which shows when it closes. From
  * then on each connection carries one line, and the next is dialled at once.
  */
@@ -36,6 +39,8 @@ enum {
     DELAY_MAX_MS = 5000,
     DIAL_MS = 3000,
     GREETING_MS = 300,
+    HELLO_AGAIN_MIN_MS = 2000,
+    HELLO_AGAIN_MAX_MS = 600000,
 };
 
 #define NEVER INT64_MAX
@@ -70,6 +75,7 @@ void link_move(struct link *link, enum link_state state)
     link->mark_at_ns = NEVER;
     link->more = false;
     link->on_trial = false;
+    link->hello_at_ns = NEVER;
 }
 
 static struct herd_node *node_of(const struct link *link)
@@ -92,6 +98,7 @@ static void dial(struct link *link, struct herd_now now)
     link->pinged_ns = NEVER;
     link->unmarked = 0;
     link->lines = 0;
+    link->said_hello = false;
     link->clean_mark_count = 0;
     link->digest_due = true;
     link->digest_at_ns = now.mono_ns;
@@ -159,10 +166,8 @@ void link_neighbour_reborn(struct link *link)
 
 void link_neighbour_greeted(struct link *link, struct herd_now now)
 {
-    link->conn.neighbour->speaks = true;
+    link_neighbour_speaks(link);
     link->plain_next = false;
-    link->one_line = false;
-    link->began_anew = true;
     if (link->state == LINK_PLAIN) {
         drop(link, HERD_NOTICE_LINK_DOWN, "the neighbour has learnt HELLO");
         return;
@@ -216,6 +221,35 @@ static void fail(struct link *link, const char *reason)
         link->one_line = false; /* it closed because it died */
 }
 
+static void say_hello(struct link *link)
+{
+    struct herd_node *node = node_of(link);
+    int rc = herd_append_hello(conn_output(&link->conn), herd_slice_of(node->name), node->epoch,
+                               herd_store_sequence(node->store), node->options.max_skew_ns);
+    if (rc < 0)
+        conn_abort(&link->conn);
+    link->said_hello = true;
+    conn_touch(&link->conn);
+}
+
+static void plan_hello(struct link *link, struct herd_now now)
+{
+    if (link->hello_again_ns == 0)
+        link->hello_again_ns = HELLO_AGAIN_MIN_MS * HERD_NS_PER_MS;
+    link->hello_at_ns = now.mono_ns + link->hello_again_ns;
+}
+
+/* To one that takes one line a connection it would be that line. */
+static void say_hello_again(struct link *link, struct herd_now now)
+{
+    if (!link->one_line)
+        say_hello(link);
+    link->hello_again_ns *= 2;
+    if (link->hello_again_ns > HELLO_AGAIN_MAX_MS * HERD_NS_PER_MS)
+        link->hello_again_ns = HELLO_AGAIN_MAX_MS * HERD_NS_PER_MS;
+    plan_hello(link, now);
+}
+
 void herd_link_dialled(struct herd_conn *conn, struct herd_now now, const char *failure)
 {
     struct link *link = conn->link;
@@ -236,15 +270,13 @@ void herd_link_dialled(struct herd_conn *conn, struct herd_now now, const char *
     link->heard_ns = now.mono_ns;
     if (link->plain_next) {
         become_plain(link);
+        if (link->doubtful)
+            plan_hello(link, now);
         return;
     }
     link_move(link, LINK_GREETING);
     link->deadline_ns = now.mono_ns + GREETING_MS * HERD_NS_PER_MS;
-    int rc = herd_append_hello(conn_output(conn), herd_slice_of(node->name), node->epoch,
-                               herd_store_sequence(node->store), node->options.max_skew_ns);
-    if (rc < 0)
-        conn_abort(conn);
-    conn_touch(conn);
+    say_hello(link);
 }
 
 /* Back to normal: the next failure is news again, and the delays begin anew. */
@@ -299,9 +331,7 @@ static void on_resume(struct link *link, struct herd_now now, const struct herd_
     link->resume = resume_position(link, command);
     bool on_its_way = is_on_its_way(link);
     link_move(link, LINK_SEEKING);
-    link->conn.neighbour->speaks = true;
-    link->began_anew = true;
-    link->one_line = false;
+    link_neighbour_speaks(link);
     if (on_its_way)
         link_move(link, LINK_UP);
     else if (link->resume > 0)
@@ -319,8 +349,10 @@ static void on_resume(struct link *link, struct herd_now now, const struct herd_
 static void on_question_mark(struct link *link, struct herd_slice line)
 {
     static const char hello[] = "? HELLO ";
-    if (link->state == LINK_GREETING && line.len >= sizeof(hello) - 1 &&
-        memcmp(line.data, hello, sizeof(hello) - 1) == 0)
+    if (line.len < sizeof(hello) - 1 || memcmp(line.data, hello, sizeof(hello) - 1) != 0)
+        return;
+    link_neighbour_is_plain(link);
+    if (link->state == LINK_GREETING)
         become_plain(link);
 }
 
@@ -487,6 +519,8 @@ void link_tick(struct link *link, struct herd_now now)
 {
     if (now.mono_ns >= link->deadline_ns)
         on_deadline(link, now);
+    if (now.mono_ns >= link->hello_at_ns)
+        say_hello_again(link, now);
     if (link->state == LINK_UP || link->state == LINK_SEEKING)
         heartbeat(link, now);
     bool tell =
@@ -502,6 +536,7 @@ int64_t link_wakeup(const struct link *link)
     int64_t at = link->deadline_ns < link->mark_at_ns ? link->deadline_ns : link->mark_at_ns;
     if (link->more)
         return INT64_MIN;
+    at = at < link->hello_at_ns ? at : link->hello_at_ns;
     if (link->state != LINK_UP && link->state != LINK_SEEKING)
         return at;
     int64_t beat = link->pinged_ns != NEVER ? link->pinged_ns + DEAD_MS * HERD_NS_PER_MS

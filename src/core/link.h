@@ -44,24 +44,31 @@ struct link {
     uint64_t
         clean_marks[LINK_CLEAN_MARKS_MAX]; /* not yet ACKed, each with nothing left behind it */
     unsigned clean_mark_count;
-    uint64_t acked;       /* by the neighbour */
-    uint64_t digest_told; /* in the last DIGEST */
-    int64_t digest_at_ns; /* not before; INT64_MAX: not on this connection yet */
-    bool digest_due;      /* none was sent on this connection */
-    unsigned attempts;    /* failures in a row */
-    unsigned broken;      /* PLAIN: connections in a row that the neighbour did not close */
-    bool on_trial;        /* GREETING: LINK_TRIAL_LINES may be sent as to a plain one */
-    bool plain_next;      /* it closed on HELLO: dial without it */
-    bool one_line;        /* it closes after each line, as far as is known */
-    bool took_one;        /* and has done so since it was sent all */
-    bool sent_all;        /* PLAIN: this connection began with all records */
-    bool began_anew;      /* the next plain connection starts with all records */
-    bool was_up;          /* a failure is news */
-    uint64_t turn;        /* of the node, that `steps` counts in */
-    unsigned steps;       /* records passed over in this turn */
-    bool more;            /* stopped filling because of the turn's budget */
-    bool dial_wanted;     /* the driver is still to be told */
-    bool removed;         /* the edge is gone from the configuration */
+    uint64_t acked;         /* by the neighbour */
+    uint64_t digest_told;   /* in the last DIGEST */
+    int64_t digest_at_ns;   /* not before; INT64_MAX: not on this connection yet */
+    bool digest_due;        /* none was sent on this connection */
+    unsigned attempts;      /* failures in a row */
+    unsigned broken;        /* PLAIN: connections in a row that the neighbour did not close */
+    unsigned hello_closes;  /* connections in a row that ended on HELLO */
+    int64_t hello_at_ns;    /* PLAIN, doubtful: HELLO again; INT64_MAX: not */
+    int64_t hello_again_ns; /* how long after the last one; 0: there was none */
+    unsigned in_vain;       /* connections on which HELLO was said again, and that ended */
+    bool doubtful;          /* what it was taken for a plain one for may have been mere mischance */
+    bool surely_plain;      /* it has answered `? HELLO`, or closes on it */
+    bool said_hello;        /* on this connection */
+    bool on_trial;          /* GREETING: LINK_TRIAL_LINES may be sent as to a plain one */
+    bool plain_next;        /* it closed on HELLO: dial without it */
+    bool one_line;          /* it closes after each line, as far as is known */
+    bool took_one;          /* and has done so since it was sent all */
+    bool sent_all;          /* PLAIN: this connection began with all records */
+    bool began_anew;        /* the next plain connection starts with all records */
+    bool was_up;            /* a failure is news */
+    uint64_t turn;          /* of the node, that `steps` counts in */
+    unsigned steps;         /* records passed over in this turn */
+    bool more;              /* stopped filling because of the turn's budget */
+    bool dial_wanted;       /* the driver is still to be told */
+    bool removed;           /* the edge is gone from the configuration */
 };
 
 struct neighbour {
@@ -72,6 +79,7 @@ struct neighbour {
     uint64_t epoch;    /* of its last HELLO */
     uint64_t sequence; /* of its last MARK: this server holds all that it had applied up to this */
     bool speaks;       /* it has said HELLO or RESUME, and nothing since shows a plain one there */
+    bool has_spoken;   /* `speaks` was true once, also in an earlier life of this server */
     bool recovered;    /* this server was read from disk and has had no MARK since */
     uint64_t to_ack,
         to_ack_own; /* a MARK to be ACKed once the disk has all up to this sequence of ours */
@@ -91,6 +99,9 @@ void link_tick(struct link *link, struct herd_now now);
 void link_redial(struct link *link, struct herd_now now);
 /* The neighbour counts anew: what it once said it may have lost. */
 void link_neighbour_reborn(struct link *link);
+/* It has said HELLO or RESUME; it has shown that it does not know them (manner.c). */
+void link_neighbour_speaks(struct link *link);
+void link_neighbour_is_plain(struct link *link);
 /* The neighbour has said HELLO, so it knows more than FLOOD. */
 void link_neighbour_greeted(struct link *link, struct herd_now now);
 /* Sends what it can and closes. False when there is no connection to be closed. */

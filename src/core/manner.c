@@ -1,4 +1,4 @@
-/* What the end of a connection says of the neighbour: a plain one says nothing else. */
+/* What sort a neighbour is. The end of a connection is all that a plain one says of that. */
 #include <herd/posix_time.h>
 
 #include "core/node.h"
@@ -10,7 +10,27 @@ enum {
     BROKEN_MAX = 3, /* plain connections that broke off in a row: this is how it closes them */
     CLOSED_AT_ONCE_MAX = 2, /* plain connections closed in a row that are dialled again at once */
     HELLO_CLOSES_MAX = 6,   /* in a row, of one that has spoken; then it may have been replaced */
+    IN_VAIN_MAX = 2,        /* connections that broke off after HELLO was said again */
 };
+
+void link_neighbour_speaks(struct link *link)
+{
+    link->conn.neighbour->speaks = true;
+    link->conn.neighbour->has_spoken = true;
+    link->doubtful = link->surely_plain = false;
+    link->hello_closes = link->in_vain = 0;
+    link->hello_again_ns = 0;
+    link->one_line = false;
+    link->began_anew = true;
+}
+
+void link_neighbour_is_plain(struct link *link)
+{
+    link->conn.neighbour->has_spoken = false;
+    link->surely_plain = true;
+    link->doubtful = false;
+    link->hello_at_ns = INT64_MAX;
+}
 
 /* It takes one line a connection. Where it has closed only after more was sent, it needs longer. */
 static void learn_one_line(struct link *link)
@@ -45,19 +65,35 @@ static bool learn_from_plain_close(struct link *link, bool closed, bool said_hel
     return closed && link->attempts++ < CLOSED_AT_ONCE_MAX;
 }
 
+/* A connection that breaks off says little, and one that has spoken may have met with mischance. But
+ * one that closes when HELLO is said again is surely plain. */
+static void learn_about_hello(struct link *link, bool closed)
+{
+    struct neighbour *neighbour = link->conn.neighbour;
+    bool again = link->state == LINK_PLAIN && link->hello_again_ns > 0 && link->said_hello;
+    link->in_vain += again;
+    if ((again && (closed || link->in_vain >= IN_VAIN_MAX)) ||
+        (closed && link->state == LINK_GREETING && !neighbour->has_spoken))
+        link_neighbour_is_plain(link);
+    else if (link->plain_next && !link->surely_plain)
+        link->doubtful = !closed || neighbour->has_spoken;
+}
+
 bool link_learn_from_close(struct link *link)
 {
-    bool said_hello = !link->plain_next;
+    bool said_hello = !link->plain_next; /* at first */
     bool closed = link->conn.ended;
     bool closed_here = link->conn.aborted && !closed;
     bool closed_on_hello = link->state == LINK_GREETING && !closed_here;
     struct neighbour *neighbour = link->conn.neighbour;
-    /* Another one may listen there since it could last not be dialled. */
-    if (closed_on_hello && (link->attempts >= HELLO_CLOSES_MAX || !link->was_up))
+    link->hello_closes += closed_on_hello;
+    /* One that closes is another one where it could not be dialled a while ago. */
+    if (link->hello_closes >= HELLO_CLOSES_MAX || (closed_on_hello && closed && !link->was_up))
         neighbour->speaks = false;
     /* One that has said HELLO itself did not close because it cannot answer one. */
     link->plain_next = neighbour->inbound == NULL && !neighbour->speaks &&
                        (closed_on_hello || link->state == LINK_PLAIN);
+    learn_about_hello(link, closed);
     if (closed_here) {
         link->began_anew = true; /* this server closed it, and what it had read is lost */
         return false;

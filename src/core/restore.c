@@ -36,7 +36,7 @@ void herd_node_restore_neighbour(struct herd_node *node, struct herd_slice name,
     neighbour->sequence = sequence;
     neighbour->source = node_new_source(node);
     neighbour->recovered = true;
-    neighbour->speaks = epoch != 0;
+    neighbour->speaks = neighbour->has_spoken = epoch != 0;
 }
 
 void herd_node_restore_end(struct herd_node *node, uint64_t sequence_free)

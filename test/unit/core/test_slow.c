@@ -1,5 +1,5 @@
-/* A link to a neighbour that has spoken HELLO once, and does not answer it in time now: it is slow, or
- * a plain one has taken its place. */
+/* A link to a neighbour that does not answer HELLO, and is no plain one all the same: it is slow, or
+ * the connections break; or a plain one has taken its place. */
 #include <herd/proto.h>
 
 #include "core/link.h"
@@ -177,6 +177,111 @@ static void test_one_that_spoke_before_this_server_started(void **state)
     }
 }
 
+/* Plain, by connections that ended on HELLO: `orderly`, or broken off. */
+static struct wire *edge_ended_on_hello(struct wire *link, bool orderly)
+{
+    if (orderly)
+        wire_end(link);
+    else
+        wire_close(link, "reset");
+    driver_advance_to_dial(link->driver, link);
+    wire_dialled(link, NULL);
+    EDGE_STATE(link, "plain");
+    return link;
+}
+
+static void expect_hello(struct wire *link)
+{
+    struct herd_node *node = link->driver->node;
+    EDGE_EXPECT(link, "HELLO Hill 2 %016" PRIx64 " %" PRIu64 " -\n", herd_node_epoch(node),
+                herd_store_sequence(herd_node_store(node)));
+}
+
+/* It may think the same of this server, which says HELLO no more: somebody has to begin. */
+static void test_hello_again_after_connections_broke(void **state)
+{
+    struct wire *link = edge_new(3);
+    struct driver *driver = link->driver;
+    (void)state;
+    edge_greet(link);
+    edge_ended_on_hello(link, false);
+    expect_floods(link, 0, 3);
+    for (int64_t wait_ms = 2000; wait_ms < 1200000; wait_ms *= 2) {
+        driver_advance_ms(driver, (wait_ms < 600000 ? wait_ms : 600000) - 1);
+        EDGE_EXPECT(link, "%s", "");
+        driver_advance_ms(driver, 1);
+        expect_hello(link);
+    }
+    edge_resume(link, 0);
+    EDGE_STATE(link, "up");
+    EDGE_EXPECT(link, "%s", ""); /* it has been sent all */
+    driver_advance_ms(driver, 100);
+    EDGE_EXPECT(link, "MARK %016" PRIx64 " 3\n", herd_node_epoch(driver->node));
+    driver_free(driver);
+}
+
+/* The manner of a plain one: FLOOD lines alone go there from then on. */
+static void test_no_hello_again_to_one_that_closes(void **state)
+{
+    struct wire *link = edge_new(3);
+    struct driver *driver = link->driver;
+    (void)state;
+    edge_greet(link);
+    edge_ended_on_hello(link, true);
+    expect_floods(link, 0, 3);
+    driver_advance_ms(driver, 3600000);
+    EDGE_EXPECT(link, "%s", "");
+    driver_free(driver);
+}
+
+/* A plain one in the place of one that has spoken: it answers HELLO said again, or ends on it. */
+static void test_no_hello_again_to_one_surely_plain(void **state)
+{
+    (void)state;
+    enum { ANSWERS, CLOSES, BREAKS_OFF, MANNERS };
+    for (int manner = 0; manner < MANNERS; manner++) {
+        struct wire *link = edge_returned(0, 1);
+        struct driver *driver = link->driver;
+        edge_ended_on_hello(link, true);
+        EDGE_EXPECT(link, "FLOOD Hill own +1+1 1 1.0 Jaquez +0.0\n");
+        driver_advance_ms(driver, 2000);
+        expect_hello(link);
+        if (manner == CLOSES) {
+            edge_ended_on_hello(link, true);
+            wire_take(link);
+        } else if (manner == BREAKS_OFF) {
+            edge_ended_on_hello(link, false);
+            driver_advance_ms(driver, 10000);
+            wire_take(link);
+            edge_ended_on_hello(link, false);
+            wire_take(link);
+        } else {
+            wire_sayf(link, "? HELLO Hill 2 %016" PRIx64 " 1 -\n", herd_node_epoch(driver->node));
+        }
+        driver_advance_ms(driver, 3600000);
+        EDGE_EXPECT(link, "%s", "");
+        driver_free(driver);
+    }
+}
+
+/* Cut off, each dial and each HELLO is reset: it has spoken, so it is none that closes on HELLO. */
+static void test_one_cut_off_for_a_while(void **state)
+{
+    struct wire *link = edge_returned(3, 1);
+    struct driver *driver = link->driver;
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        wire_close(link, "reset");
+        driver_advance_to_dial(driver, link);
+        wire_dialled(link, "refused");
+        driver_advance_to_dial(driver, link);
+        wire_take(link);
+        edge_greet(link);
+    }
+    edge_ended_on_hello(link, false); /* so often that it may be one after all */
+    driver_free(driver);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +292,10 @@ int main(void)
         cmocka_unit_test(test_one_that_closes_on_hello_in_its_place),
         cmocka_unit_test(test_one_that_never_answers),
         cmocka_unit_test(test_one_that_spoke_before_this_server_started),
+        cmocka_unit_test(test_hello_again_after_connections_broke),
+        cmocka_unit_test(test_no_hello_again_to_one_that_closes),
+        cmocka_unit_test(test_no_hello_again_to_one_surely_plain),
+        cmocka_unit_test(test_one_cut_off_for_a_while),
     };
     return cmocka_run_group_tests_name("slow", tests, NULL, NULL);
 }
