@@ -55,7 +55,8 @@ static int take_row(struct records *records, struct reader *reader)
     reader->sequence = sequence;
     /* Not as text: SQLite would convert it, were the file's encoding another one. */
     const char *text = sqlite3_column_blob(reader->row, 1);
-    reader->text = herd_slice(text, (size_t)sqlite3_column_bytes(reader->row, 1));
+    size_t len = (size_t)sqlite3_column_bytes(reader->row, 1);
+    reader->text = herd_slice(text != NULL ? text : "", len); /* an empty value has no address */
     reader->sum += row_hash(sequence, reader->text);
     reader->rows++;
     reader->has_row = true;
