@@ -401,6 +401,10 @@ static void test_foreign_lines(void **state)
         {"Accept-Encoding: gzip", true},
         {"Content-Length: 5", true},
         {"Connection: close", true},
+        {"host: example.com", true},
+        {"sec-ch-ua: x", true},
+        {"X-1:", true},
+        {"SM", true},
         {"\x16\x03\x01\x02", true},
         {"GET", false},
         {"GETAWAY a", false},
@@ -410,6 +414,10 @@ static void test_foreign_lines(void **state)
         {"IAMAT a +1+1 x", false},
         {"Hosts", false},
         {" Host: x", false},
+        {": x", false},
+        {"-a: x", false},
+        {"IAMAT a: +1+1 x", false},
+        {"SMS", false},
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++)
