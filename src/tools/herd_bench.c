@@ -12,7 +12,7 @@
 
 enum { EXIT_WRONG = 1, EXIT_USAGE = 2, PREFIX_MAX = 32 };
 
-enum kind { KIND_FLAG, KIND_NUMBER, KIND_TEXT, KIND_PID };
+enum kind { KIND_FLAG, KIND_NUMBER, KIND_TEXT, KIND_PID, KIND_WATCH };
 
 /* Every option: where it goes, what it may be, what help says. */
 static const struct option_row {
@@ -50,6 +50,8 @@ static const struct option_row {
      "the name that must stand in AT lines (any, but one a connection)"},
     {"seed", 0, KIND_NUMBER, AT(seed), 0, 1e15, "N", "of the random ids (1)"},
     {"pid", 0, KIND_PID, 0, 1, 1e9, "PID", "measure this process's CPU time; may be repeated"},
+    {"watch", 0, KIND_WATCH, 0, 0, 0, "HOST:PORT",
+     "listen there as a plain neighbour and time what arrives; may be repeated"},
     {"cpu", 0, KIND_NUMBER, AT(cpu), 0, 1023, "N", "keep herd-bench itself on this processor"},
     {"crowd", 0, KIND_TEXT, AT(crowd), 0, 0, "KIND",
      "no load, but connections that are a nuisance, see below"},
@@ -99,6 +101,25 @@ static int read_number(const struct option_row *row, const char *text, double *o
     return wrong("option", row->name, range);
 }
 
+static int take_address(const char *text, struct bench_target *list, unsigned *count)
+{
+    struct bench_target *target = &list[*count];
+    const char *colon = strrchr(text, ':');
+    size_t len = colon != NULL ? (size_t)(colon - text) : 0;
+    if (*count == BENCH_TARGETS_MAX)
+        return wrong("", text, ": too many addresses");
+    if (len == 0 || len >= sizeof(target->host) || strlen(colon + 1) >= sizeof(target->port))
+        return wrong("", text, ": not HOST:PORT");
+    if (text[0] == '[' && text[len - 1] == ']') {
+        text++;
+        len -= 2;
+    }
+    memcpy(target->host, text, len);
+    memcpy(target->port, colon + 1, strlen(colon + 1));
+    ++*count;
+    return 0;
+}
+
 static int take_option(struct bench_options *options, const struct option_row *row,
                        const char *text)
 {
@@ -113,6 +134,8 @@ static int take_option(struct bench_options *options, const struct option_row *r
         return 0;
     case KIND_NUMBER:
         return read_number(row, text, field);
+    case KIND_WATCH:
+        return take_address(text, options->watches, &options->watch_count);
     case KIND_PID:
         break;
     }
@@ -121,25 +144,6 @@ static int take_option(struct bench_options *options, const struct option_row *r
     int rc = read_number(row, text, &number);
     options->pids[options->pid_count++] = (int)number;
     return rc;
-}
-
-static int take_target(struct bench_options *options, const char *text)
-{
-    struct bench_target *target = &options->targets[options->target_count];
-    const char *colon = strrchr(text, ':');
-    size_t len = colon != NULL ? (size_t)(colon - text) : 0;
-    if (options->target_count == BENCH_TARGETS_MAX)
-        return wrong("", text, ": too many servers");
-    if (len == 0 || len >= sizeof(target->host) || strlen(colon + 1) >= sizeof(target->port))
-        return wrong("", text, ": not HOST:PORT");
-    if (text[0] == '[' && text[len - 1] == ']') {
-        text++;
-        len -= 2;
-    }
-    memcpy(target->host, text, len);
-    memcpy(target->port, colon + 1, strlen(colon + 1));
-    options->target_count++;
-    return 0;
 }
 
 /* What the table cannot say. */
@@ -185,7 +189,7 @@ static int read_options(struct bench_options *options, int argc, char **argv)
         rc = i < ROWS ? take_option(options, &rows[i], optarg) : HERD_EINVAL;
     }
     for (int i = optind; rc == 0 && i < argc; i++)
-        rc = take_target(options, argv[i]);
+        rc = take_address(argv[i], options->targets, &options->target_count);
     return rc;
 }
 

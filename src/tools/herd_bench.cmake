@@ -6,7 +6,8 @@ add_executable(herd-bench
     herd_bench_load.c
     herd_bench_print.c
     herd_bench_process.c
-    herd_bench_speech.c)
+    herd_bench_speech.c
+    herd_bench_watch.c)
 target_compile_definitions(herd-bench PRIVATE HERD_VERSION="${PROJECT_VERSION}")
 target_link_libraries(herd-bench PRIVATE herd PkgConfig::JANSSON herd_flags)
 install(TARGETS herd-bench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

@@ -23,12 +23,19 @@ struct bench_target {
 struct bench_options {
     struct bench_target targets[BENCH_TARGETS_MAX];
     unsigned target_count;
+    struct bench_target watches[BENCH_TARGETS_MAX]; /* where plain neighbours listen */
+    unsigned watch_count;
     int pids[BENCH_PIDS_MAX]; /* whose CPU time is measured */
     unsigned pid_count;
     const char *speech, *server, *crowd, *prefix;
     double connections, pipeline, clients, rate, duration_s, warmup_s, requests, timeout_s;
     double whatsat_share, radius_km, count, seed, cpu;
     bool json, sequential, known, help, version;
+};
+
+/* What epoll reports on: the first member of who wants to know. */
+struct bench_source {
+    void (*ready)(struct bench_source *source, uint32_t events);
 };
 
 /* A request that was sent and not answered yet; what its answer is checked against. */
@@ -89,6 +96,7 @@ struct bench_result {
     int64_t pid_cpu_ns[BENCH_PIDS_MAX];
     int64_t pid_rss_kib[BENCH_PIDS_MAX];
     struct histogram latency, question_latency;
+    struct histogram watched[BENCH_TARGETS_MAX], everywhere; /* until seen there, from when due */
 };
 
 int64_t bench_mono_ns(void);

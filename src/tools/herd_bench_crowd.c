@@ -16,7 +16,7 @@
 
 #include "herd_bench.h"
 
-enum { SECOND_PARTS = 100, FLOOD_LINES = 256 };
+enum { SECOND_PARTS = 1000, FLOOD_LINES = 256 };
 
 struct crowd {
     const struct bench_options *options;
@@ -173,7 +173,7 @@ static int run(struct crowd *crowd, const struct crowd_kind *kind)
 
 static int prepare(struct crowd *crowd)
 {
-    const struct sigaction stop = {.sa_handler = on_stop};
+    const struct sigaction stop = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
     struct rlimit files;
     sigaction(SIGTERM, &stop, NULL);
     sigaction(SIGINT, &stop, NULL);

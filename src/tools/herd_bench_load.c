@@ -27,6 +27,7 @@
 
 #include "herd_bench.h"
 #include "herd_bench_process.h"
+#include "herd_bench_watch.h"
 
 enum {
     INPUT_BYTES = 1 << 20,
@@ -36,6 +37,8 @@ enum {
 };
 
 struct connection {
+    struct bench_source source; /* must be first */
+    struct load *load;
     int fd;
     unsigned target;
     bool wants_write;
@@ -52,6 +55,7 @@ struct load {
     const struct speech *speech;
     struct bench_result *result;
     struct maker maker;
+    struct watch *watch;
     struct connection *connections;
     unsigned connection_count, pipeline;
     int poller;
@@ -158,7 +162,11 @@ static size_t make_request(struct load *load, struct connection *connection, int
     request->due_ns = due_ns;
     request->client = maker_next_client(&load->maker, connection->target);
     load->issued++;
-    return load->speech->say(&load->maker, request, out);
+    size_t len = load->speech->say(&load->maker, request, out);
+    if (load->watch != NULL && !request->is_question &&
+        watch_update(load->watch, request, due_ns >= load->measure_ns) < 0)
+        fail(load, connection, "an update before the one before of its client is everywhere");
+    return len;
 }
 
 static bool may_issue(const struct load *load)
@@ -280,6 +288,15 @@ static void on_readable(struct load *load, struct connection *connection)
 
 /* ---- The run -------------------------------------------------------------------------------- */
 
+static void on_ready(struct bench_source *source, uint32_t events)
+{
+    struct connection *connection = (struct connection *)source;
+    if (events & EPOLLOUT)
+        on_writable(connection->load, connection);
+    if (events & ~(uint32_t)EPOLLOUT)
+        on_readable(connection->load, connection);
+}
+
 static void read_cpu(const struct load *load, int64_t *pid_ns, int64_t *own_ns)
 {
     struct timespec own;
@@ -319,18 +336,20 @@ static void end_measuring(struct load *load, int64_t now_ns)
 static bool is_done(const struct load *load)
 {
     return load->failed ||
-           (load->result->answered == load->issued && (load->stopping || !may_issue(load)));
+           (load->result->answered == load->issued && watch_missing(load->watch) == 0 &&
+            (load->stopping || !may_issue(load)));
 }
 
 static void check_silence(struct load *load, int64_t now_ns)
 {
-    if (load->result->answered < load->issued &&
-        now_ns - load->heard_ns > (int64_t)(load->options->timeout_s * 1e9)) {
-        fprintf(stderr, "herd-bench: %llu requests without an answer for %g s\n",
+    bool waits = load->result->answered < load->issued || watch_missing(load->watch) > 0;
+    if (waits && now_ns - load->heard_ns > (int64_t)(load->options->timeout_s * 1e9)) {
+        fprintf(stderr,
+                "herd-bench: %llu requests without an answer for %g s, %llu not everywhere\n",
                 (unsigned long long)(load->issued - load->result->answered),
-                load->options->timeout_s);
+                load->options->timeout_s, (unsigned long long)watch_missing(load->watch));
         load->failed = true;
-    } else if (load->result->answered == load->issued) {
+    } else if (!waits) {
         load->heard_ns = now_ns;
     }
 }
@@ -359,11 +378,8 @@ static void run_loop(struct load *load)
         const struct timespec wait = {wait_ns / HERD_NS_PER_S, wait_ns % HERD_NS_PER_S};
         int count = epoll_pwait2(load->poller, events, EVENTS_MAX, &wait, NULL);
         for (int i = 0; i < count && !load->failed; i++) {
-            struct connection *connection = events[i].data.ptr;
-            if (events[i].events & EPOLLOUT)
-                on_writable(load, connection);
-            if (events[i].events & ~EPOLLOUT)
-                on_readable(load, connection);
+            struct bench_source *source = events[i].data.ptr;
+            source->ready(source, events[i].events);
         }
     }
     if (!load->stopping)
@@ -373,6 +389,8 @@ static void run_loop(struct load *load)
 static int open_connection(struct load *load, unsigned number)
 {
     struct connection *connection = &load->connections[number];
+    connection->source.ready = on_ready;
+    connection->load = load;
     connection->number = number;
     connection->target = number % load->options->target_count;
     connection->ring = calloc(load->pipeline, sizeof(*connection->ring));
@@ -408,6 +426,8 @@ static int open_load(struct load *load)
     int rc = 0;
     for (unsigned i = 0; rc == 0 && i < load->connection_count; i++)
         rc = open_connection(load, i);
+    if (rc == 0)
+        rc = watch_open(options, load->poller, &load->watch);
     return rc;
 }
 
@@ -421,6 +441,7 @@ static void close_load(struct load *load)
         herd_buf_free(&connection->input);
         herd_buf_free(&connection->output);
     }
+    watch_close(load->watch);
     if (load->poller >= 0)
         close(load->poller);
     free(load->connections);
@@ -445,6 +466,7 @@ int bench_load(const struct bench_options *options, struct bench_result *out)
         load.measure_ns = load.start_ns + (int64_t)(options->warmup_s * 1e9);
         load.end_ns = load.start_ns + (int64_t)(end_s * 1e9);
         run_loop(&load);
+        watch_result(load.watch, out);
         rc = load.failed ? HERD_EPROTO : 0;
     }
     close_load(&load);

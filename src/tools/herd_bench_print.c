@@ -47,11 +47,20 @@ static json_t *processes_array(const struct bench_options *options,
     return array;
 }
 
+static json_t *watched_array(const struct bench_options *options, const struct bench_result *result)
+{
+    json_t *array = json_array();
+    for (unsigned i = 0; i < options->watch_count; i++)
+        json_array_append_new(array, latency_object(&result->watched[i]));
+    return array;
+}
+
 static void print_json(const struct bench_options *options, const struct bench_result *result)
 {
     double measured = (double)result->measured, elapsed_s = (double)result->elapsed_ns / 1e9;
     json_t *object = json_pack(
-        "{s:s, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:o, s:o, s:o}",
+        "{s:s, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:o, s:o, s:o, s:o, "
+        "s:o}",
         "speech", options->speech, "connections", options->connections, "pipeline",
         options->pipeline, "clients", options->clients, "rate", options->rate, "elapsed_s",
         elapsed_s, "answered", (json_int_t)result->answered, "measured",
@@ -59,7 +68,9 @@ static void print_json(const struct bench_options *options, const struct bench_r
         ratio(measured, elapsed_s), "server_cpu_us", ratio(us(result->server_cpu_ns), measured),
         "own_cpu_us", ratio(us(result->own_cpu_ns), measured), "late", (json_int_t)result->late,
         "latency", latency_object(&result->latency), "question_latency",
-        latency_object(&result->question_latency), "processes", processes_array(options, result));
+        latency_object(&result->question_latency), "watched", watched_array(options, result),
+        "everywhere", latency_object(&result->everywhere), "processes",
+        processes_array(options, result));
     json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
     putchar('\n');
     json_decref(object);
@@ -87,6 +98,12 @@ static void print_table(const struct bench_options *options, const struct bench_
         printf("%-24s %llu\n", "due, but not sent", (unsigned long long)result->late);
     print_latency("latency", &result->latency);
     print_latency("latency of WHATSAT", &result->question_latency);
+    for (unsigned i = 0; i < options->watch_count; i++) {
+        char what[32];
+        snprintf(what, sizeof(what), "until at watch %u", i + 1);
+        print_latency(what, &result->watched[i]);
+    }
+    print_latency("until everywhere", &result->everywhere);
     if (options->pid_count > 0)
         printf("%-24s %.3f us\n", "server CPU a request",
                ratio(us(result->server_cpu_ns), measured));
