@@ -57,7 +57,8 @@ struct peer_name {
 struct maker {
     const struct bench_options *options;
     uint64_t random;
-    uint64_t made;      /* requests so far */
+    uint64_t made;                        /* requests so far */
+    uint64_t made_for[BENCH_TARGETS_MAX]; /* of them, for each target */
     int64_t last_ns;    /* the last time_sent: each is later than the one before */
     int64_t *acked_ns;  /* per client, the newest time_sent that was answered; NULL: not kept */
     bool must_be_fresh; /* a WHATSAT must show what acked_ns has: there is one server only */

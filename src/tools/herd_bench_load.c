@@ -371,6 +371,8 @@ static int64_t advance(struct load *load)
 static void run_loop(struct load *load)
 {
     struct epoll_event events[EVENTS_MAX];
+    if (load->measure_ns == load->start_ns)
+        begin_measuring(load, load->start_ns);
     for (unsigned i = 0; load->options->rate <= 0 && i < load->connection_count; i++)
         pump(load, &load->connections[i]);
     while (!is_done(load)) {

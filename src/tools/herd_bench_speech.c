@@ -22,9 +22,10 @@ uint32_t maker_next_client(struct maker *maker, unsigned target)
 {
     const struct bench_options *options = maker->options;
     uint64_t share = (uint64_t)options->clients / options->target_count;
-    uint64_t at = maker->made++;
+    uint64_t at = maker->made_for[target]++;
+    maker->made++;
     if (options->sequential)
-        at = at / options->target_count % share;
+        at %= share;
     else
         at = (mix(maker->random++) >> 32) * share >> 32;
     return (uint32_t)(at * options->target_count + target);

@@ -3,10 +3,9 @@
 import argparse
 import contextlib
 import json
-import os
 import sys
 
-from rig import Failure, Rig, machine
+from rig import Failure, Rig, machine, urgent
 from scenarios import LATENCY, SCENARIOS
 
 
@@ -24,35 +23,25 @@ def show(name, table):
     sys.stdout.flush()
 
 
-@contextlib.contextmanager
-def priority(realtime):
-    if realtime:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-    yield
-    if realtime:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      epilog="scenarios:\n" + "\n".join(
                                          f"  {name:<10} {run.__doc__}" for name, run in SCENARIOS.items()))
     parser.add_argument("scenario", nargs="*", choices=[*SCENARIOS, []], metavar="SCENARIO")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each measurement; their median counts")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each measurement; the best counts")
     parser.add_argument("--seconds", type=float, default=2, help="measured seconds of a run")
-    parser.add_argument("--nice", type=int, default=0, help="priority of all, say -15 (root) where others work, too")
-    parser.add_argument("--realtime", action="store_true",
-                        help="real-time priority (root) where latency is measured and others work, too")
+    parser.add_argument("--urgent", action="store_true",
+                        help="before all others on this machine (root), real-time where latency is measured")
     parser.add_argument("--quick", action="store_true", help="smaller, to see that it works: its figures say little")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.seconds = 1, 0.3
-    os.nice(options.nice)
     found, failed = {}, False
     for name in options.scenario or SCENARIOS:
         try:
-            with priority(options.realtime and name in LATENCY), Rig(options) as rig:
+            first = urgent(name in LATENCY) if options.urgent else contextlib.nullcontext()
+            with first, Rig(options) as rig:
                 table = SCENARIOS[name](rig)
         except Failure as failure:
             failed = True

@@ -3,7 +3,7 @@
 import collections
 import time
 
-from rig import SEED, Failure, Missing, finish_bench, free_ports, rounds, stop_child, wait_until
+from rig import LOAD_CPU, SEED, SERVER_CPU, Failure, Missing, finish_bench, free_ports, rounds, stop_child, wait_until
 
 # `limit`: the most that `value` may be by our own aim, or None. Nothing fails by it.
 Row = collections.namedtuple("Row", "what value unit limit", defaults=(None,))
@@ -109,7 +109,8 @@ def two(rig):
 def watched_herd(rig, rate):
     """herd-bench's result at a rate of updates at Hill, with a plain neighbour of its own at each of the five."""
     watch_ports = dict(zip(SEED, free_ports(len(SEED))))
-    herd = rig.herd(SEED, watch_ports=watch_ports).wait_ready()
+    # On both processors, like the load: in one process each, they are not meant to wait for each other.
+    herd = rig.herd(SEED, watch_ports=watch_ports, cpus=(SERVER_CPU, LOAD_CPU)).wait_ready()
     watch = [option for port in watch_ports.values() for option in ("--watch", f"127.0.0.1:{port}")]
     result = rig.timed([herd.servers["Hill"]], "--rate", rate, "--clients", 100000, "--sequential", "--connections", 50,
                        "--pipeline", 16, *watch, pids=[server.pid for server in herd.servers.values()])
