@@ -37,7 +37,7 @@ class Missing(Failure):
 
 
 def free_ports(count):
-    """Ports that are free now, below those of outgoing connections: one that dials in vain could get the port it dials."""
+    """Ports that are free now, below those of outgoing connections: who dials in vain might get the port it dials."""
     ports = []
     with contextlib.ExitStack() as held:
         while len(ports) < count:
@@ -103,15 +103,15 @@ class Process:
 class Herd:
     """Servers of ours by name, as a herd.conf of the graph `peers` (name -> names of neighbours)."""
 
-    def __init__(self, folder, peers, files=None, watch_ports=None, cpus=(SERVER_CPU,)):
+    def __init__(self, folder, peers, files=None, watch_ports=None, cpus=(SERVER_CPU,), callgrind=None):
         self.folder = folder
         self.peers = peers
         self.ports = dict(zip(peers, free_ports(len(peers))))
         self.config = folder / "herd.conf"
         self.config.write_text(self.text(watch_ports or {}))
         self.servers = {
-            name: Process([BIN / "herd-server", "--config", self.config, name], self.ports[name],
-                          folder / f"{name}.log", files, cpus)
+            name: Process([*(counted(folder) if name == callgrind else ()), BIN / "herd-server",
+                           "--config", self.config, name], self.ports[name], folder / f"{name}.log", files, cpus)
             for name in peers}
 
     def text(self, watch_ports):
@@ -146,6 +146,13 @@ class Herd:
             wait_until(server.is_listening, f"{name} listens")
         wait_until(self.is_linked, "all links are up")
         return self
+
+    def instructions(self):
+        """Of the server that ran under callgrind, once it is stopped."""
+        for line in (self.folder / "callgrind").read_text().splitlines():
+            if line.startswith("summary:"):
+                return int(line.split()[1])
+        raise Failure("callgrind has left no summary")
 
     def is_equal(self):
         return len({self.status(name)["digest"] for name in self.peers}) == 1
@@ -223,9 +230,9 @@ class Rig:
             raise Failure(f"the crowd {kind} did not come together")
         return crowd
 
-    def start_bench(self, servers, *options, pids=None):
+    def start_bench(self, servers, *options, pids=None, cpu=LOAD_CPU):
         """Starts herd-bench against servers; finish_bench() gives what it has shown."""
-        command = [BIN / "herd-bench", "--json", "--cpu", str(LOAD_CPU), *map(str, options)]
+        command = [BIN / "herd-bench", "--json", "--cpu", str(cpu), *map(str, options)]
         for pid in pids or [server.pid for server in servers]:
             command += ["--pid", str(pid)]
         command += [f"127.0.0.1:{server.port}" for server in servers]
@@ -233,8 +240,8 @@ class Rig:
         self.stack.callback(stop_child, child)
         return child
 
-    def bench(self, servers, *options, pids=None):
-        return finish_bench(self.start_bench(servers, *options, pids=pids))
+    def bench(self, servers, *options, **more):
+        return finish_bench(self.start_bench(servers, *options, **more))
 
     def timed(self, servers, *options, **more):
         return self.bench(servers, "--duration", self.options.seconds, "--warmup", self.options.seconds / 4,
@@ -247,6 +254,10 @@ def finish_bench(child):
     if child.returncode != 0:
         raise Failure(f"herd-bench ended with {child.returncode}: {errors.strip()}")
     return json.loads(out)
+
+
+def counted(folder):
+    return [installed("valgrind"), "--tool=callgrind", f"--callgrind-out-file={folder}/callgrind"]
 
 
 def stop_child(child):
