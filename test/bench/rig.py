@@ -55,12 +55,12 @@ def listens(port):
     return False
 
 
-def wait_until(condition, what):
+def wait_until(condition, what, pause_s=0.02):
     end = time.monotonic() + READY_MAX_S
     while not condition():
         if time.monotonic() > end:
             raise Failure(f"waited in vain until {what}")
-        time.sleep(0.02)
+        time.sleep(pause_s)
 
 
 class Process:
