@@ -199,6 +199,7 @@ static int run(const struct bench_options *options)
         wrong("option", "cpu", "there is no such processor here");
         return EXIT_USAGE;
     }
+    process_raise_files();
     if (options->crowd != NULL)
         return bench_crowd(options) < 0 ? EXIT_WRONG : 0;
     struct bench_result *result = calloc(1, sizeof(*result));

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -174,13 +173,8 @@ static int run(struct crowd *crowd, const struct crowd_kind *kind)
 static int prepare(struct crowd *crowd)
 {
     const struct sigaction stop = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
-    struct rlimit files;
     sigaction(SIGTERM, &stop, NULL);
     sigaction(SIGINT, &stop, NULL);
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
     unsigned count = (unsigned)crowd->options->connections;
     crowd->fds = malloc(count * sizeof(*crowd->fds));
     for (unsigned i = 0; crowd->fds != NULL && i < count; i++)

@@ -18,8 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,7 +33,7 @@ enum {
     INPUT_BYTES = 1 << 20,
     EVENTS_MAX = 256,
     TOLD_MAX = 300, /* bytes of a wrong answer that are shown */
-    IDLE_MAX_NS = 100000000
+    IDLE_MAX_MS = 100
 };
 
 struct connection {
@@ -51,6 +51,8 @@ struct connection {
 };
 
 struct load {
+    struct bench_source alarm; /* when a request is due */
+    int alarm_fd;
     const struct bench_options *options;
     const struct speech *speech;
     struct bench_result *result;
@@ -199,8 +201,26 @@ static void pump(struct load *load, struct connection *connection)
         send_bytes(load, connection, load->output, len);
 }
 
-/* Open loop: gives each request that has come due to its connection. Nanoseconds until the next. */
-static int64_t take_due(struct load *load, int64_t now_ns)
+static void on_alarm(struct bench_source *source, uint32_t events)
+{
+    struct load *load = (struct load *)source; /* its first member */
+    uint64_t times;
+    (void)events;
+    if (read(load->alarm_fd, &times, sizeof(times)) < 0 && errno != EAGAIN)
+        load->failed = true;
+}
+
+static void set_alarm(struct load *load, int64_t at_ns)
+{
+    const struct itimerspec at = {
+        .it_value = {at_ns / HERD_NS_PER_S, at_ns % HERD_NS_PER_S},
+    };
+    timerfd_settime(load->alarm_fd, TFD_TIMER_ABSTIME, &at, NULL);
+}
+
+/* Open loop: gives each request that has come due to its connection, and sets the alarm for the
+ * next one. */
+static void take_due(struct load *load, int64_t now_ns)
 {
     uint64_t first = load->due;
     double rate = load->options->rate;
@@ -212,7 +232,8 @@ static int64_t take_due(struct load *load, int64_t now_ns)
         touched = load->connection_count;
     for (uint64_t i = 0; i < touched; i++)
         pump(load, &load->connections[(first + i) % load->connection_count]);
-    return load->start_ns + (int64_t)((double)load->due / rate * 1e9) - bench_mono_ns();
+    if (touched > 0)
+        set_alarm(load, load->start_ns + (int64_t)((double)load->due / rate * 1e9));
 }
 
 /* ---- In ------------------------------------------------------------------------------------- */
@@ -354,18 +375,16 @@ static void check_silence(struct load *load, int64_t now_ns)
     }
 }
 
-static int64_t advance(struct load *load)
+static void advance(struct load *load)
 {
     int64_t now_ns = bench_mono_ns();
-    int64_t wait_ns = IDLE_MAX_NS;
     if (!load->measuring && now_ns >= load->measure_ns)
         begin_measuring(load, now_ns);
     if (!load->stopping && now_ns >= load->end_ns)
         end_measuring(load, now_ns);
     if (load->options->rate > 0 && may_issue(load))
-        wait_ns = take_due(load, now_ns);
+        take_due(load, now_ns);
     check_silence(load, now_ns);
-    return wait_ns < 0 ? 0 : wait_ns > IDLE_MAX_NS ? IDLE_MAX_NS : wait_ns;
 }
 
 static void run_loop(struct load *load)
@@ -376,9 +395,8 @@ static void run_loop(struct load *load)
     for (unsigned i = 0; load->options->rate <= 0 && i < load->connection_count; i++)
         pump(load, &load->connections[i]);
     while (!is_done(load)) {
-        int64_t wait_ns = advance(load);
-        const struct timespec wait = {wait_ns / HERD_NS_PER_S, wait_ns % HERD_NS_PER_S};
-        int count = epoll_pwait2(load->poller, events, EVENTS_MAX, &wait, NULL);
+        advance(load);
+        int count = epoll_wait(load->poller, events, EVENTS_MAX, IDLE_MAX_MS);
         for (int i = 0; i < count && !load->failed; i++) {
             struct bench_source *source = events[i].data.ptr;
             source->ready(source, events[i].events);
@@ -416,15 +434,22 @@ static int open_load(struct load *load)
     load->pipeline = (unsigned)options->pipeline;
     load->poller = epoll_create1(EPOLL_CLOEXEC);
     load->connections = calloc(load->connection_count, sizeof(*load->connections));
+    for (unsigned i = 0; load->connections != NULL && i < load->connection_count; i++)
+        load->connections[i].fd = -1;
     load->input = malloc(INPUT_BYTES);
     load->output = malloc((size_t)load->pipeline * BENCH_REQUEST_MAX);
     if (options->whatsat_share > 0)
         load->maker.acked_ns = calloc((size_t)options->clients, sizeof(int64_t));
-    if (load->poller < 0 || load->connections == NULL || load->input == NULL ||
-        load->output == NULL || (options->whatsat_share > 0 && load->maker.acked_ns == NULL))
+    load->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    struct epoll_event alarm = {.events = EPOLLIN, .data.ptr = &load->alarm};
+    if (load->poller < 0 || load->alarm_fd < 0 ||
+        epoll_ctl(load->poller, EPOLL_CTL_ADD, load->alarm_fd, &alarm) != 0) {
+        fprintf(stderr, "herd-bench: %s\n", strerror(errno));
+        return HERD_EIO;
+    }
+    if (load->connections == NULL || load->input == NULL || load->output == NULL ||
+        (options->whatsat_share > 0 && load->maker.acked_ns == NULL))
         return HERD_ENOMEM;
-    for (unsigned i = 0; i < load->connection_count; i++)
-        load->connections[i].fd = -1;
     int rc = 0;
     for (unsigned i = 0; rc == 0 && i < load->connection_count; i++)
         rc = open_connection(load, i);
@@ -444,6 +469,8 @@ static void close_load(struct load *load)
         herd_buf_free(&connection->output);
     }
     watch_close(load->watch);
+    if (load->alarm_fd >= 0)
+        close(load->alarm_fd);
     if (load->poller >= 0)
         close(load->poller);
     free(load->connections);
@@ -454,14 +481,17 @@ static void close_load(struct load *load)
 
 int bench_load(const struct bench_options *options, struct bench_result *out)
 {
-    struct load load = {.options = options, .result = out, .speech = speech_find(options->speech)};
+    struct load load = {.options = options,
+                        .result = out,
+                        .speech = speech_find(options->speech),
+                        .alarm = {on_alarm}};
     load.maker = (struct maker){.options = options,
                                 .random = (uint64_t)options->seed,
                                 .must_be_fresh = options->target_count == 1 && !options->known};
     load.limit = options->requests > 0 ? (uint64_t)options->requests : UINT64_MAX;
-    /* Wake when a request is due, not up to 50 us later. */
-    prctl(PR_SET_TIMERSLACK, 1);
     int rc = open_load(&load);
+    if (rc == HERD_ENOMEM)
+        fputs("herd-bench: out of memory\n", stderr);
     if (rc == 0) {
         double end_s = options->duration_s > 0 ? options->warmup_s + options->duration_s : 1e9;
         load.start_ns = load.heard_ns = bench_mono_ns();

@@ -1,5 +1,6 @@
 #include <sched.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include <herd/err.h>
@@ -37,4 +38,13 @@ int process_pin(unsigned cpu)
     CPU_ZERO(&cpus);
     CPU_SET(cpu, &cpus);
     return cpu < CPU_SETSIZE && sched_setaffinity(0, sizeof(cpus), &cpus) == 0 ? 0 : HERD_EINVAL;
+}
+
+void process_raise_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
 }

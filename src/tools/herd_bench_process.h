@@ -14,4 +14,7 @@ int64_t process_rss_kib(int pid);
 /* Keeps this process on one processor. 0, or HERD_EINVAL where there is no such processor. */
 int process_pin(unsigned cpu);
 
+/* Lets this process open as many files as it may; who needs more hears of it when one is opened. */
+void process_raise_files(void);
+
 #endif
