@@ -17,6 +17,7 @@ struct server {
     uv_loop_t loop;
     struct config *config;
     const struct config_server *self; /* in config */
+    struct config *first;             /* that it was started with */
     const char *config_path;
     struct log *log;
     struct metrics metrics;
@@ -41,7 +42,7 @@ struct server {
 void server_node_options(const struct server *server, struct herd_node_options *out);
 /* connections_max, or as many as the limit of open files leaves, which is told then. */
 size_t server_connections_max(const struct server *server);
-/* log_file with `%s` in it replaced by the server's name; an empty path stays empty. 0 or
+/* log_file with each `%s` in it replaced by the server's name; an empty path stays empty. 0 or
  * HERD_ENOMEM. */
 int server_log_path(const struct config_values *values, const char *name, struct herd_buf *out);
 /* data_dir/NAME, which is made if it is not there. 0, HERD_ENOMEM, or HERD_EIO with a sentence in

@@ -20,11 +20,14 @@ enum { FILES_RESERVED = 64 }; /* standard ones, the loop's, log, places, disk, c
 
 int server_log_path(const struct config_values *values, const char *name, struct herd_buf *out)
 {
-    const char *path = values->log_file;
-    const char *mark = strstr(path, "%s");
-    if (mark == NULL)
-        return herd_buf_printf(out, "%s", path);
-    return herd_buf_printf(out, "%.*s%s%s", (int)(mark - path), path, name, mark + 2);
+    const char *rest = values->log_file;
+    const char *mark;
+    int rc = 0;
+    while (rc == 0 && (mark = strstr(rest, "%s")) != NULL) {
+        rc = herd_buf_printf(out, "%.*s%s", (int)(mark - rest), rest, name);
+        rest = mark + 2;
+    }
+    return rc < 0 ? rc : herd_buf_printf(out, "%s", rest);
 }
 
 struct log *server_open_log(const struct config_values *values, const char *name)
@@ -207,7 +210,8 @@ static void stop(struct server *server, const char *why)
         return;
     server->stopping = true;
     notify_systemd("STOPPING=1");
-    LOG(server->log, LOG_INFO, "server", "stopping", log_text("reason", why));
+    if (!server->failed)
+        LOG(server->log, LOG_INFO, "server", "stopping", log_text("reason", why));
     if (server->net != NULL)
         net_stop(server->net, on_net_stopped, server);
     else
@@ -266,14 +270,16 @@ static void report(struct server *server, struct herd_buf *error)
 {
     server->failed = true;
     fprintf(stderr, "herd-server: %.*s\n", (int)error->len, error->data);
-    LOG(server->log, LOG_ERROR, "server", "could not start",
-        log_bytes("reason", error->data, error->len));
+    if (server->config->values.log_file[0] != '\0')
+        LOG(server->log, LOG_ERROR, "server", "could not start",
+            log_bytes("reason", error->data, error->len));
 }
 
 int server_run(struct config *take_config, const char *config_path, const char *name,
                struct log *take_log)
 {
-    struct server server = {.config = take_config, .config_path = config_path, .log = take_log};
+    struct server server = {
+        .config = take_config, .first = take_config, .config_path = config_path, .log = take_log};
     struct herd_buf error = {0};
     server.self = config_find(take_config, name);
     assert(server.self != NULL);
@@ -289,9 +295,12 @@ int server_run(struct config *take_config, const char *config_path, const char *
     rc = uv_loop_close(&server.loop);
     assert(rc == 0);
     herd_node_free(server.node);
-    LOG(server.log, LOG_INFO, "server", "stopped",
-        log_ms("uptime", (int64_t)uv_hrtime() - server.started_ns));
+    if (!server.failed)
+        LOG(server.log, LOG_INFO, "server", "stopped",
+            log_ms("uptime", (int64_t)uv_hrtime() - server.started_ns));
     log_close(server.log);
+    if (server.config != server.first)
+        config_free(server.first);
     config_free(server.config);
     herd_buf_free(&server.json);
     herd_buf_free(&error);
