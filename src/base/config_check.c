@@ -281,6 +281,20 @@ static bool make_server(struct config_server *server, const struct config_given_
     return server->name != NULL && server->peers != NULL;
 }
 
+/* An answer that can never be given is a mistake, not something to wait for. */
+static void check_durability(const struct config *config, struct config_mistakes *mistakes)
+{
+    const char *durability = config->values.durability;
+    if (strcmp(durability, "commit") == 0 && config->values.data_dir[0] == '\0')
+        config_mistake(mistakes, 0, "durability = \"commit\" needs a data_dir");
+    for (size_t i = 0; i < config->server_count && strcmp(durability, "herd") == 0; i++)
+        if (config->servers[i].peer_count == 0)
+            config_mistake(mistakes, config->servers[i].line,
+                           "server %s has no peers, so with durability = \"herd\" no IAMAT would "
+                           "ever be answered",
+                           config->servers[i].name);
+}
+
 void config_check_servers(struct config *config, const struct config_tree *tree, bool complete,
                           struct config_mistakes *mistakes)
 {
@@ -308,6 +322,8 @@ void config_check_servers(struct config *config, const struct config_tree *tree,
     }
     for (size_t i = 0; i < tree->server_count && complete; i++)
         check_edges(config, i, &tree->servers[i], mistakes);
+    if (complete)
+        check_durability(config, mistakes);
     if (config->server_count == 0 && complete)
         config_mistake(mistakes, 0, "no servers: at least one is needed: %s",
                        "server NAME { listen = \"127.0.0.1:21401\" }");

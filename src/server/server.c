@@ -16,13 +16,18 @@
 
 #include "server/room.h"
 
+enum { FILES_RESERVED = 64 }; /* standard ones, the loop's, log, places, disk, control */
+
 int server_log_path(const struct config_values *values, const char *name, struct herd_buf *out)
 {
-    const char *path = values->log_file;
-    const char *mark = strstr(path, "%s");
-    if (mark == NULL)
-        return herd_buf_printf(out, "%s", path);
-    return herd_buf_printf(out, "%.*s%s%s", (int)(mark - path), path, name, mark + 2);
+    const char *rest = values->log_file;
+    const char *mark;
+    int rc = 0;
+    while (rc == 0 && (mark = strstr(rest, "%s")) != NULL) {
+        rc = herd_buf_printf(out, "%.*s%s", (int)(mark - rest), rest, name);
+        rest = mark + 2;
+    }
+    return rc < 0 ? rc : herd_buf_printf(out, "%s", rest);
 }
 
 struct log *server_open_log(const struct config_values *values, const char *name)
@@ -61,6 +66,9 @@ void server_node_options(const struct server *server, struct herd_node_options *
     *out = (struct herd_node_options){
         .name = server->self->name,
         .max_skew_ns = values->max_skew_s * HERD_NS_PER_S,
+        .record_ttl_ns = values->record_ttl_s * HERD_NS_PER_S,
+        .durability = storage_durability(values),
+        .has_disk = storage_is_wanted(values),
         .output_max = (size_t)values->output_max_kib * 1024,
         .pipeline_max = (unsigned)values->pipeline_max,
         .on_line = log_enabled(server->log, LOG_LINES) ? on_line : NULL,
@@ -96,17 +104,31 @@ int server_open_broker(struct server *server, const struct config_values *values
     return rc;
 }
 
-/* One descriptor a connection: as many as the system lets this process have. */
-static void raise_file_limit(struct log *log, int64_t connections_max)
+/* As many descriptors as the system lets this process have. */
+static void raise_file_limit(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max != RLIM_INFINITY && (int64_t)limit.rlim_max < connections_max + 128)
-        LOG(log, LOG_WARNING, "server", "the file limit is below connections_max",
-            log_int("files", (int64_t)limit.rlim_max), log_int("connections_max", connections_max));
+}
+
+/* Clients must not have the descriptors that links, places and files need. */
+size_t server_connections_max(const struct server *server)
+{
+    const struct config_values *values = &server->config->values;
+    int64_t reserved =
+        FILES_RESERVED + 2 * (int64_t)server->self->peer_count + values->places_calls_max;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        (int64_t)limit.rlim_cur - reserved >= values->connections_max)
+        return (size_t)values->connections_max;
+    int64_t fit = (int64_t)limit.rlim_cur - reserved;
+    LOG(server->log, LOG_WARNING, "server", "the limit of open files allows fewer connections",
+        log_int("files", (int64_t)limit.rlim_cur),
+        log_int("connections_max", values->connections_max), log_int("allowed", fit > 1 ? fit : 1));
+    return fit > 1 ? (size_t)fit : 1;
 }
 
 static int make_node(struct server *server, struct herd_buf *error)
@@ -123,7 +145,7 @@ static int make_node(struct server *server, struct herd_buf *error)
         .node = server->node,
         .log = server->log,
         .metrics = &server->metrics,
-        .connections_max = (size_t)server->config->values.connections_max,
+        .connections_max = server_connections_max(server),
         .effect = server_effect,
         .arg = server,
     };
@@ -167,6 +189,10 @@ static void on_net_stopped(void *arg)
 {
     struct server *server = arg;
     server->closing = 1;
+    if (server->durable != NULL) {
+        server->closing++;
+        storage_close(server, on_part_closed);
+    }
     if (server->broker != NULL) {
         server->closing++;
         broker_close(server->broker, on_part_closed, server);
@@ -184,7 +210,8 @@ static void stop(struct server *server, const char *why)
         return;
     server->stopping = true;
     notify_systemd("STOPPING=1");
-    LOG(server->log, LOG_INFO, "server", "stopping", log_text("reason", why));
+    if (!server->failed)
+        LOG(server->log, LOG_INFO, "server", "stopping", log_text("reason", why));
     if (server->net != NULL)
         net_stop(server->net, on_net_stopped, server);
     else
@@ -223,6 +250,8 @@ static int start(struct server *server, struct herd_buf *error)
         rc = server_open_broker(server, &server->config->values, &server->broker, error);
     if (rc == 0)
         rc = add_peers(server);
+    if (rc == 0 && storage_is_wanted(&server->config->values))
+        rc = storage_open(server, error);
     if (rc < 0) {
         if (error->len == 0)
             herd_buf_append_text(error, herd_strerror(rc));
@@ -241,19 +270,21 @@ static void report(struct server *server, struct herd_buf *error)
 {
     server->failed = true;
     fprintf(stderr, "herd-server: %.*s\n", (int)error->len, error->data);
-    LOG(server->log, LOG_ERROR, "server", "could not start",
-        log_bytes("reason", error->data, error->len));
+    if (server->config->values.log_file[0] != '\0')
+        LOG(server->log, LOG_ERROR, "server", "could not start",
+            log_bytes("reason", error->data, error->len));
 }
 
 int server_run(struct config *take_config, const char *config_path, const char *name,
                struct log *take_log)
 {
-    struct server server = {.config = take_config, .config_path = config_path, .log = take_log};
+    struct server server = {
+        .config = take_config, .first = take_config, .config_path = config_path, .log = take_log};
     struct herd_buf error = {0};
     server.self = config_find(take_config, name);
     assert(server.self != NULL);
     server.started_ns = (int64_t)uv_hrtime();
-    raise_file_limit(server.log, take_config->values.connections_max);
+    raise_file_limit();
     int rc = uv_loop_init(&server.loop);
     assert(rc == 0);
     if (start(&server, &error) < 0) {
@@ -264,9 +295,12 @@ int server_run(struct config *take_config, const char *config_path, const char *
     rc = uv_loop_close(&server.loop);
     assert(rc == 0);
     herd_node_free(server.node);
-    LOG(server.log, LOG_INFO, "server", "stopped",
-        log_ms("uptime", (int64_t)uv_hrtime() - server.started_ns));
+    if (!server.failed)
+        LOG(server.log, LOG_INFO, "server", "stopped",
+            log_ms("uptime", (int64_t)uv_hrtime() - server.started_ns));
     log_close(server.log);
+    if (server.config != server.first)
+        config_free(server.first);
     config_free(server.config);
     herd_buf_free(&server.json);
     herd_buf_free(&error);

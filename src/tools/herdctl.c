@@ -23,13 +23,15 @@ static int ctl_whatsat(const struct context *context, int argc, char **argv);
 static const struct command {
     const char *name, *words, *text;
     int words_min, words_max;
+    bool takes_after;
     int (*run)(const struct context *context, int argc, char **argv);
 } commands[] = {
     {"iamat", "SERVER CLIENT LOCATION [TIME]",
-     "tell SERVER where CLIENT is (TIME: POSIX seconds, else now)", 3, 4, ctl_iamat},
-    {"whatsat", "SERVER CLIENT RADIUS COUNT", "ask SERVER what is within RADIUS km of CLIENT", 4, 4,
-     ctl_whatsat},
-    {"status", "", "each server: up or not, clients held, digest equal or not, links", 0, 0,
+     "tell SERVER where CLIENT is (TIME: POSIX seconds, else now)", 3, 4, false, ctl_iamat},
+    {"whatsat", "SERVER CLIENT RADIUS COUNT [--after TIME]",
+     "ask SERVER what is within RADIUS km of CLIENT, from an update sent at TIME or later", 4, 4,
+     true, ctl_whatsat},
+    {"status", "", "each server: up or not, clients held, digest equal or not, links", 0, 0, false,
      ctl_status},
 };
 
@@ -39,7 +41,7 @@ static void print_usage(FILE *out)
 {
     fputs("usage: herdctl [OPTION…] COMMAND [WORD…]\n\n", out);
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-8s %-30s %s\n", commands[i].name, commands[i].words, commands[i].text);
+        fprintf(out, "  %-8s %-41s %s\n", commands[i].name, commands[i].words, commands[i].text);
     fputs("\n  -c, --config FILE   the herd's configuration (default: ./herd.conf, then "
           "/etc/herd/herd.conf)\n"
           "  -j, --json          answers for programs\n"
@@ -147,15 +149,25 @@ static int ctl_whatsat(const struct context *context, int argc, char **argv)
 {
     struct herd_buf line = {0};
     (void)argc;
-    herd_buf_printf(&line, "WHATSAT %s %s %s\n", argv[1], argv[2], argv[3]);
+    bool after = context->after != NULL;
+    herd_buf_printf(&line, "WHATSAT %s %s %s%s%s\n", argv[1], argv[2], argv[3],
+                    after ? " AFTER " : "", after ? context->after : "");
     return ask_and_print(context, argv[0], &line, "\n\n");
 }
 
-static int run_command(const struct command *command, const char *config_path, bool json, int argc,
-                       char **argv)
+struct arguments {
+    const char *config;
+    bool json;
+    const char *after; /* NULL: not given */
+    int count;
+    char **words; /* the command and what it is given */
+};
+
+static int run_command(const struct command *command, const struct arguments *arguments)
 {
     struct herd_buf errors = {0};
     struct config *config;
+    const char *config_path = arguments->config;
     if (config_path == NULL)
         config_path = config_default_path();
     if (config_path == NULL) {
@@ -167,8 +179,8 @@ static int run_command(const struct command *command, const char *config_path, b
     if (config_load(config_path, &config, &errors) < 0) {
         fwrite(errors.data, 1, errors.len, stderr);
     } else {
-        const struct context context = {config, json};
-        status = command->run(&context, argc, argv);
+        const struct context context = {config, arguments->json, arguments->after};
+        status = command->run(&context, arguments->count - 1, arguments->words + 1);
         config_free(config);
     }
     herd_buf_free(&errors);
@@ -193,16 +205,24 @@ static bool is_field(const char *word)
     return word[0] != '\0';
 }
 
-/* 0, or EXIT_USAGE after saying what is wrong. */
-static int check_words(const struct command *command, int argc, char **argv)
+static bool check_field(const char *word)
 {
-    bool right = argc >= command->words_min && argc <= command->words_max;
-    for (int i = 0; i < argc && right; i++) {
-        right = is_field(argv[i]);
-        if (!right)
-            fprintf(stderr, "herdctl: \"%s\" is %s\n", config_show(argv[i], strlen(argv[i])).text,
-                    argv[i][0] == '\0' ? "empty" : "no word: white space or a control byte in it");
-    }
+    if (is_field(word))
+        return true;
+    fprintf(stderr, "herdctl: \"%s\" is %s\n", config_show(word, strlen(word)).text,
+            word[0] == '\0' ? "empty" : "no word: white space or a control byte in it");
+    return false;
+}
+
+/* 0, or EXIT_USAGE after saying what is wrong. */
+static int check_words(const struct command *command, const struct arguments *arguments)
+{
+    int count = arguments->count - 1;
+    bool right = count >= command->words_min && count <= command->words_max;
+    for (int i = 1; i <= count && right; i++)
+        right = check_field(arguments->words[i]);
+    if (right && arguments->after != NULL)
+        right = command->takes_after && check_field(arguments->after);
     if (!right)
         fprintf(stderr, "usage: herdctl %s %s\n", command->name, command->words);
     return right ? 0 : EXIT_USAGE;
@@ -214,13 +234,6 @@ static bool is_option(const char *word)
     return word[0] == '-' && (word[1] == '-' || isalpha((unsigned char)word[1]));
 }
 
-struct arguments {
-    const char *config;
-    bool json;
-    int count;
-    char **words; /* the command and what it is given */
-};
-
 /* 0 to go on, 1 to stop well, -1: wrong usage. */
 static int take_option(int option, struct arguments *out)
 {
@@ -230,6 +243,9 @@ static int take_option(int option, struct arguments *out)
         return 0;
     case 'j':
         out->json = true;
+        return 0;
+    case 'a':
+        out->after = optarg;
         return 0;
     case 'V':
         puts("herdctl " HERD_VERSION);
@@ -246,11 +262,10 @@ static int take_option(int option, struct arguments *out)
 /* Options from anywhere; the words move to the front of argv. As take_option. */
 static int parse(int argc, char **argv, struct arguments *out)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"version", no_argument, NULL, 'V'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'},
+        {"after", required_argument, NULL, 'a'},  {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},         {0}};
     int rc = 0, option = 0;
     *out = (struct arguments){.words = argv + 1};
     while (optind < argc && rc == 0) {
@@ -276,11 +291,8 @@ static int run(int argc, char **argv)
         print_usage(stderr);
         return EXIT_USAGE;
     }
-    int count = arguments.count - 1;
-    char **words = arguments.words + 1;
-    int status = check_words(command, count, words);
-    return status != 0 ? status
-                       : run_command(command, arguments.config, arguments.json, count, words);
+    int status = check_words(command, &arguments);
+    return status != 0 ? status : run_command(command, &arguments);
 }
 
 int main(int argc, char **argv)

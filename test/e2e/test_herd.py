@@ -1,5 +1,6 @@
 """What the five servers do together: floods, outages, returns."""
 
+import contextlib
 import random
 import resource
 import signal
@@ -161,6 +162,28 @@ def test_connections_beyond_the_limit_are_closed_and_others_served(make_herd):
     wait_until(lambda: server.status()["metrics"]["connections_open"] == 0, "they are gone")
     with server.client() as client:
         assert AT.match(client.ask(b"IAMAT x +1+1 6"))
+
+
+def is_refused(client):
+    with contextlib.suppress(ConnectionError):
+        return client.ask(b"IAMAT x +1+1 5") == b""
+    return True
+
+
+def test_clients_cannot_take_the_files_that_the_rest_needs(make_herd):
+    herd = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]})
+    herd["Hill"].start(prefix=["prlimit", "--nofile=150"])
+    clients = [herd["Hill"].client() for _ in range(200)]
+    refused = sum(is_refused(client) for client in clients)
+    assert 100 < refused < 200
+    assert "the limit of open files allows fewer connections" in herd["Hill"].log()
+    assert "connections refused" in herd["Hill"].log()
+    # All the places are taken, and yet a neighbour is dialled and the control socket answers.
+    herd["Jaquez"].start()
+    wait_until(lambda: knows(herd["Jaquez"], b"x", clients[0].ask(b"IAMAT x +1+1 5")), "Jaquez knows")
+    assert herd["Hill"].status()["metrics"]["connections_refused_total"] >= refused
+    for client in clients:
+        client.close()
 
 
 def test_the_programs_are_where_they_should_be():

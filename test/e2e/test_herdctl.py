@@ -40,7 +40,8 @@ def test_it_says_what_is_wrong(herd):
 
 @pytest.mark.parametrize("words", [
     [], ["dance"], ["whatsat", "Hill"], ["whatsat", "Hill", "x", "1", "1", "1"], ["iamat", "Hill", "x"], ["status", "Hill"],
-    ["status", "--colour"], ["--config"], ["iamat", "Hill", "-x", "+1+1"]], ids=" ".join)
+    ["status", "--colour"], ["--config"], ["iamat", "Hill", "-x", "+1+1"],
+    ["status", "--after", "5"], ["iamat", "Hill", "x", "+1+1", "--after", "5"], ["whatsat", "Hill", "x", "1", "1", "--after"]], ids=" ".join)
 def test_wrong_usage_is_status_2_also_without_a_herd_conf(words, tmp_path):
     done = run((BIN / "herdctl").resolve(), *words, cwd=tmp_path)
     assert done.returncode == 2 and "usage: herdctl" in done.stderr
@@ -49,7 +50,7 @@ def test_wrong_usage_is_status_2_also_without_a_herd_conf(words, tmp_path):
 @pytest.mark.parametrize("words", [
     ["iamat", "Hill", "x +1+1 5\nIAMAT y", "+2+2"], ["iamat", "Hill", "a b", "+1+1", "5"], ["iamat", "Hill", "", "x", "+1+1"],
     ["iamat", "Hill", "x", "+1+1", "5\r"], ["iamat", "Hill", "x\x7f", "+1+1"], ["whatsat", "Hill", "x\t", "1", "1"],
-    ["whatsat", "Hill", "x", "1", ""]], ids=range(7))
+    ["whatsat", "Hill", "x", "1", ""], ["whatsat", "Hill", "x", "1", "1", "--after", "5 WAIT 5"]], ids=range(8))
 def test_a_word_that_is_not_one_is_wrong_usage_and_not_sent(server, words):
     done = herdctl(server.herd, *words)
     assert done.returncode == 2

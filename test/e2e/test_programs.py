@@ -144,6 +144,33 @@ def test_sighup_with_a_mistake_keeps_the_old_configuration(server):
         assert AT.match(client.ask(b"IAMAT x +1+1 5"))
 
 
+def test_sighup_says_what_takes_effect_at_the_next_start_and_only_that(server):
+    conf = server.herd.config
+    first = conf.read_text()
+    for round_, text in enumerate([first + "max_skew_s = 60\n", first + "max_skew_s = 60\n", first]):
+        conf.write_text(text)
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: server.log().count("group=reload msg=done") == round_ + 1, "it has read it")
+        told = server.log().count('msg="takes effect at the next start" key=max_skew_s')
+        assert told == min(round_ + 1, 2), server.log()
+
+
+def test_sighup_with_a_log_file_that_cannot_be_opened_changes_nothing(make_herd):
+    herd = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]}).start()
+    herd.extra = 'log_file = "none/%s.out"'
+    herd.write_config({"Hill": [], "Jaquez": []})
+    herd["Hill"].process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "cannot be opened" in herd["Hill"].log(), "the mistake is in the log")
+    assert "the old one stays" in herd["Hill"].log()
+    assert [link["peer"] for link in herd["Hill"].status()["links"]] == ["Jaquez"]
+
+
+def test_a_start_that_fails_says_why_in_one_line(server):
+    done = run(BIN / "herd-server", "--config", server.herd.config, "Hill")
+    assert done.returncode == 1 and done.stderr.count("address already in use") == 1, done.stderr
+    assert "level=info" not in done.stderr, done.stderr
+
+
 def test_the_log_shows_links_and_never_where_people_are(make_herd):
     herd = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]}).start()
     with herd["Hill"].client() as client:

@@ -87,7 +87,30 @@ static void test_other_words(void **state)
     driver_free(link->driver);
 }
 
+/* All records have been sent by then, so whatever it holds, they need not be sent again. */
 static void test_resume_that_comes_late(void **state)
+{
+    (void)state;
+    for (uint64_t sequence = 0; sequence <= 3; sequence++) {
+        struct wire *link = edge_new(3);
+        struct driver *driver = link->driver;
+        edge_greet(link);
+        driver_advance_ms(driver, 300);
+        expect_all(link, 3);
+        edge_resume(link, sequence);
+        EDGE_STATE(link, "up");
+        EDGE_EXPECT(link, "%s", "");
+        driver_advance_ms(driver, 100);
+        if (sequence < 3)
+            EDGE_EXPECT(link, "MARK %016" PRIx64 " 3\n", herd_node_epoch(driver->node));
+        edge_update(driver, "c3", 3);
+        expect_flood(link, "c3", 3);
+        driver_free(driver);
+    }
+}
+
+/* What it has said itself was not sent back to it: it was no plain one's, and may be lost to it. */
+static void test_resume_that_comes_late_after_its_words(void **state)
 {
     struct wire *link = edge_new(3);
     struct driver *driver = link->driver;
@@ -95,11 +118,15 @@ static void test_resume_that_comes_late(void **state)
     edge_greet(link);
     driver_advance_ms(driver, 300);
     expect_all(link, 3);
-    edge_resume(link, 2);
-    EDGE_STATE(link, "up");
-    expect_flood(link, "c2", 2);
-    driver_advance_ms(driver, 100);
-    EDGE_EXPECT(link, "MARK %016" PRIx64 " 3\n", herd_node_epoch(driver->node));
+    wire_say(driver_accept(driver), "FLOOD Jaquez a +1+1 1 1.0 Jaquez +0.0\n");
+    EDGE_EXPECT(link, "%s", "");
+    edge_resume(link, 0);
+    struct herd_buf text = {0};
+    for (unsigned i = 0; i < 3; i++)
+        edge_flood(&text, i == 0 ? "c0" : i == 1 ? "c1" : "c2", i);
+    assert_int_equal(herd_buf_append_text(&text, "FLOOD Hill a +1+1 1 1.0 Jaquez +0.0\n"), 0);
+    CHECK_SLICE(("all"), wire_take(link), herd_buf_slice(&text));
+    herd_buf_free(&text);
     driver_free(driver);
 }
 
@@ -334,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_it_closes_on_hello),
         cmocka_unit_test(test_other_words),
         cmocka_unit_test(test_resume_that_comes_late),
+        cmocka_unit_test(test_resume_that_comes_late_after_its_words),
         cmocka_unit_test(test_its_words_do_not_go_back),
         cmocka_unit_test(test_it_restarts),
         cmocka_unit_test(test_it_learns_hello),
