@@ -61,6 +61,7 @@ static struct neighbour *heard_from(struct herd_conn *conn, struct herd_now now,
         conn->neighbour != NULL ? conn->neighbour : node_neighbour(conn->node, server);
     if (neighbour != NULL && !conn->known) {
         conn->known = true;
+        neighbour->link.unanswered &= conn->neighbour != NULL;
         link_redial(&neighbour->link, now);
     }
     return neighbour;

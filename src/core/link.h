@@ -55,6 +55,7 @@ struct link {
     int64_t hello_again_ns; /* how long after the last one; 0: there was none */
     unsigned in_vain;       /* connections on which HELLO was said again, and that ended */
     bool doubtful;          /* what it was taken for a plain one for may have been mere mischance */
+    bool unanswered;        /* PLAIN: it spoke once, and has shown no sign of life to HELLO */
     bool surely_plain;      /* it has answered `? HELLO`, or closes on it */
     bool said_hello;        /* on this connection */
     bool on_trial;          /* GREETING: LINK_TRIAL_LINES may be sent as to a plain one */

@@ -535,10 +535,12 @@ bool herd_node_link(const struct herd_node *node, size_t i, struct herd_link_sta
         return false;
     const struct neighbour *neighbour = node->neighbours[i];
     const struct link *link = &neighbour->link;
+    /* It is sent all records, for it may be another now; more likely it hangs. */
+    bool silent = link->state == LINK_PLAIN && link->unanswered;
     *out = (struct herd_link_status){
         .peer = neighbour->name,
-        .state = link_state_name(link->state),
-        .up = link->state == LINK_UP || link->state == LINK_PLAIN,
+        .state = silent ? "silent" : link_state_name(link->state),
+        .up = link->state == LINK_UP || (link->state == LINK_PLAIN && !silent),
         .inbound = neighbour->inbound != NULL,
         .sequence = herd_cursor_sequence(node->store, link->cursor),
         .acked = link->acked,
