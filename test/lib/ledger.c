@@ -135,6 +135,7 @@ const char *ledger_restore(struct ledger *ledger, struct herd_node *node, struct
         herd_node_restore_neighbour(node, herd_slice_of(mark->name), mark->epoch, mark->sequence);
     }
     herd_node_restore_end(node, ledger->sequence_free);
+    ledger->sequence_free += LEDGER_RESERVE; /* the next life's, if this one writes nothing */
     return NULL;
 }
 

@@ -9,7 +9,7 @@
 struct disk {
     struct driver *driver;
     const struct herd_batch *pending; /* NULL: none under way */
-    bool is_slow;    /* a batch waits for disk_done; false: it is written at once */
+    bool is_slow;         /* a batch waits for disk_done; false: it is written at once */
     struct ledger ledger; /* what is there */
     /* Of the batch last asked for, written or not. */
     size_t last_records;
