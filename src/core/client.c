@@ -67,6 +67,14 @@ static struct neighbour *heard_from(struct herd_conn *conn, struct herd_now now,
     return neighbour;
 }
 
+/* It should long have been here; or its server's clock is ahead, so that there is no telling. */
+static bool is_late(const struct herd_record *record, struct herd_now now)
+{
+    int64_t horizons_ns = 2 * FLOOD_HORIZON_MS * HERD_NS_PER_MS;
+    return record->received_ns < now.wall_ns - horizons_ns ||
+           record->received_ns > now.wall_ns + horizons_ns;
+}
+
 static int on_flood(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
 {
     struct herd_node *node = conn->node;
@@ -74,8 +82,7 @@ static int on_flood(struct herd_conn *conn, struct herd_now now, struct herd_com
     struct neighbour *neighbour = heard_from(conn, now, command->server);
     /* A record that cannot be kept must be sent again: without it, no MARK may be taken. */
     int rc = node_apply(node, now, &command->record, neighbour != NULL ? neighbour->source : 0);
-    if (rc > 0 && neighbour != NULL &&
-        command->record.received_ns < now.wall_ns - 2 * FLOOD_HORIZON_MS * HERD_NS_PER_MS) {
+    if (rc > 0 && neighbour != NULL && is_late(&command->record, now)) {
         neighbour->reconcile.mended++;
         node->stats.records_mended++;
     }

@@ -41,6 +41,7 @@ struct link {
     int64_t one_line_ns; /* what a neighbour that takes one line has for closing; 0: it never did */
     uint32_t unmarked;   /* lines since the last MARK */
     uint32_t lines;      /* lines sent on this connection */
+    uint64_t sent;       /* records sent, ever */
     uint64_t
         clean_marks[LINK_CLEAN_MARKS_MAX]; /* not yet ACKed, each with nothing left behind it */
     unsigned clean_mark_count;
