@@ -22,6 +22,9 @@ struct herd_location {
  */
 int herd_location_parse(struct herd_slice text, struct herd_location *out);
 
+/* As herd_location_parse, for those who only want to know whether it is one: faster. */
+int herd_location_check(struct herd_slice text);
+
 /* Metres along the great circle between two places (haversine formula on a sphere of
  * HERD_EARTH_RADIUS_M). */
 double herd_geo_distance_m(struct herd_location a, struct herd_location b);

@@ -4,6 +4,8 @@
 #include <herd/posix_time.h>
 #include <herd/proto.h>
 
+#include "core/digits.h"
+
 enum byte_class { BYTE_WORD, BYTE_SPACE, BYTE_CONTROL };
 
 static enum byte_class classify(unsigned char byte)
@@ -20,20 +22,36 @@ static struct herd_slice skip_space(struct herd_slice text)
     return text;
 }
 
+/* Where the bytes of a word are that end a field, space or control, as digits_before takes it. A
+ * byte below 0x21 or of 0x7f is one of them; bytes from 0x80 on belong to a field. */
+static uint64_t field_ends(uint64_t word)
+{
+    uint64_t low = word & DIGITS_EACH(0x7f);
+    uint64_t printable = low + DIGITS_EACH(0x80 - 0x21);
+    uint64_t is_delete = low + DIGITS_EACH(1);
+    return (~printable | is_delete) & ~word & DIGITS_EACH(0x80);
+}
+
+static size_t field_len(struct herd_slice text)
+{
+    size_t len = 0;
+    while (len < text.len) {
+        unsigned before = digits_before(field_ends(digits_word(text, len)));
+        len += before;
+        if (before < 8)
+            break; /* perhaps at the zeros behind the end, which end a field as well */
+    }
+    return len;
+}
+
 /* Takes the next field off *text: 1 and *field, 0 when there is none, HERD_ESYNTAX for a control
  * byte in it. */
 static int next_field(struct herd_slice *text, struct herd_slice *field)
 {
     struct herd_slice rest = skip_space(*text);
-    size_t len = 0;
-    while (len < rest.len) {
-        enum byte_class class = classify((unsigned char)rest.data[len]);
-        if (class == BYTE_CONTROL)
-            return HERD_ESYNTAX;
-        if (class == BYTE_SPACE)
-            break;
-        len++;
-    }
+    size_t len = field_len(rest);
+    if (len < rest.len && classify((unsigned char)rest.data[len]) == BYTE_CONTROL)
+        return HERD_ESYNTAX;
     *field = herd_slice(rest.data, len);
     *text = herd_slice(rest.data + len, rest.len - len);
     return len > 0;
@@ -48,11 +66,10 @@ static int take(struct herd_slice *text, struct herd_slice *field)
 
 static bool is_ascii(struct herd_slice text)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        if ((unsigned char)text.data[i] >= 0x80)
-            return false;
-    }
-    return true;
+    uint64_t seen = 0;
+    for (size_t at = 0; at < text.len; at += 8)
+        seen |= digits_word(text, at);
+    return (seen & DIGITS_EACH(0x80)) == 0;
 }
 
 static int take_client(struct herd_slice *text, struct herd_slice *client)
@@ -71,9 +88,8 @@ static int take_server(struct herd_slice *text, struct herd_slice *server)
 
 static int take_location(struct herd_slice *text, struct herd_slice *location)
 {
-    struct herd_location unused;
     int rc = take(text, location);
-    return rc < 0 ? rc : herd_location_parse(*location, &unused);
+    return rc < 0 ? rc : herd_location_check(*location);
 }
 
 static int take_time(struct herd_slice *text, struct herd_slice *time, int64_t *ns)
