@@ -17,6 +17,7 @@ static int set_name(struct herd_node *node, const char *name)
     size_t len = strlen(name);
     assert(len > 0 && len <= HERD_NAME_MAX);
     memcpy(node->name, name, len + 1);
+    node->name_len = (uint8_t)len;
     if (herd_buf_printf(&prefix, "FLOOD %s ", name) < 0)
         return HERD_ENOMEM;
     node->flood_prefix = herd_buf_slice(&prefix);

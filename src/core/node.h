@@ -4,6 +4,8 @@
 
 #include <stdarg.h>
 
+#include <herd/posix_time.h>
+
 #include "core/link.h"
 #include "core/persist.h"
 #include "core/reconcile.h"
@@ -22,6 +24,10 @@ enum {
 
 struct herd_node {
     char name[HERD_NAME_MAX + 1];
+    uint8_t name_len;
+    uint8_t received_len; /* 0: none yet */
+    char received[HERD_TIME_TEXT_MAX];
+    int64_t received_ns;            /* what `received` says */
     struct herd_slice flood_prefix; /* `FLOOD <name> `, owned */
     struct herd_node_options options;
     struct herd_store *store;

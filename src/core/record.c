@@ -1,6 +1,8 @@
 #include <herd/err.h>
 #include <herd/record.h>
 
+#include "core/copy.h"
+
 int64_t herd_record_order_ns(const struct herd_record *record, int64_t max_skew_ns)
 {
     if (max_skew_ns <= 0)
@@ -45,35 +47,46 @@ bool herd_record_fits(const struct herd_record *record)
     return herd_record_text_len(record) <= HERD_RECORD_TEXT_MAX;
 }
 
-static char *put(char *at, struct herd_slice field, char after)
+/* Whether one field stands behind another in one line, with a space between. */
+static bool follows(struct herd_slice before, struct herd_slice field)
 {
-    memcpy(at, field.data, field.len);
-    at[field.len] = after;
-    return at + field.len + 1;
+    return (uintptr_t)before.data + before.len + 1 == (uintptr_t)field.data &&
+           before.data[before.len] == ' ';
+}
+
+/* Writes fields with a space between each two; what stood so in the line they came from is copied
+ * as one. Returns the end. */
+static char *put_fields(char *out, const struct herd_slice *const fields[], size_t count)
+{
+    for (size_t i = 0; i < count;) {
+        struct herd_slice run = *fields[i];
+        while (++i < count && follows(run, *fields[i]))
+            run.len += 1 + fields[i]->len;
+        out = copy_bytes(out, run.data, run.len);
+        if (i < count)
+            *out++ = ' ';
+    }
+    return out;
 }
 
 void herd_record_write_text(const struct herd_record *record, char *out)
 {
-    out = put(out, record->client, ' ');
-    out = put(out, record->location, ' ');
-    out = put(out, record->sent, ' ');
-    out = put(out, record->received, ' ');
-    out = put(out, record->origin, ' ');
-    memcpy(out, record->diff.data, record->diff.len);
+    const struct herd_slice *const fields[] = {&record->client,   &record->location, &record->sent,
+                                               &record->received, &record->origin,   &record->diff};
+    put_fields(out, fields, sizeof(fields) / sizeof(fields[0]));
 }
 
 int herd_record_append_at(const struct herd_record *record, struct herd_buf *out)
 {
+    static const struct herd_slice verb = {"AT", 2};
+    const struct herd_slice *const fields[] = {&verb,           &record->origin,   &record->diff,
+                                               &record->client, &record->location, &record->sent};
     size_t len = record->client.len + record->location.len + record->sent.len + record->origin.len +
                  record->diff.len + sizeof("AT     \n") - 1;
     if (herd_buf_reserve(out, len) < 0)
         return HERD_ENOMEM;
-    char *at = put(out->data + out->len, herd_slice("AT", 2), ' ');
-    at = put(at, record->origin, ' ');
-    at = put(at, record->diff, ' ');
-    at = put(at, record->client, ' ');
-    at = put(at, record->location, ' ');
-    put(at, record->sent, '\n');
+    char *end = put_fields(out->data + out->len, fields, sizeof(fields) / sizeof(fields[0]));
+    *end = '\n';
     out->len += len;
     return 0;
 }

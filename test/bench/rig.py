@@ -138,7 +138,10 @@ class Herd:
     def is_linked(self):
         if not all((self.folder / "data" / name / "control.sock").exists() for name in self.peers):
             return False
-        links = [link for name in self.peers for link in self.status(name)["links"]]
+        try:
+            links = [link for name in self.peers for link in self.status(name)["links"]]
+        except ConnectionRefusedError:  # its socket is bound, and does not listen yet
+            return False
         return all(link["up"] for link in links if link["peer"] in self.peers)
 
     def wait_ready(self):
