@@ -134,13 +134,10 @@ static bool skip_plain(struct herd_slice text, size_t *at, unsigned degrees_digi
     return true;
 }
 
-int herd_location_check(struct herd_slice text)
+size_t herd_location_begins(struct herd_slice text)
 {
-    struct herd_location unused;
     size_t at = 0;
-    if (skip_plain(text, &at, 2, 90) && skip_plain(text, &at, 3, 180) && at == text.len)
-        return 0;
-    return herd_location_parse(text, &unused);
+    return skip_plain(text, &at, 2, 90) && skip_plain(text, &at, 3, 180) ? at : 0;
 }
 
 double herd_geo_distance_m(struct herd_location a, struct herd_location b)

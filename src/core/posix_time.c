@@ -59,10 +59,27 @@ static size_t read_fraction(struct herd_slice text, size_t at, uint32_t *out_ns)
     return end;
 }
 
+bool herd_time_begins(struct herd_slice text, int64_t *out_ns)
+{
+    const char *at = text.data;
+    if (text.len < HERD_TIME_USUAL_LEN || at[10] != '.')
+        return false;
+    uint64_t whole = digits_load(at), fraction = digits_load(at + 11);
+    unsigned tens = (unsigned)(at[8] - '0'), ones = (unsigned)(at[9] - '0');
+    unsigned last = (unsigned)(at[19] - '0');
+    if (tens > 9 || ones > 9 || last > 9 || digits_count(whole) < 8 || digits_count(fraction) < 8)
+        return false;
+    uint64_t seconds = digits_value(whole, 8) * UINT64_C(100) + tens * 10 + ones;
+    *out_ns = (int64_t)(seconds * HERD_NS_PER_S + digits_value(fraction, 8) * UINT64_C(10) + last);
+    return seconds < SECONDS_MAX;
+}
+
 int herd_time_parse(struct herd_slice text, int64_t *out_ns)
 {
     uint64_t seconds;
     uint32_t fraction = 0;
+    if (text.len == HERD_TIME_USUAL_LEN && herd_time_begins(text, out_ns))
+        return 0;
     size_t mark = read_seconds(text, &seconds);
     if (mark == 0)
         return HERD_ESYNTAX;

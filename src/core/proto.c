@@ -17,7 +17,8 @@ static enum byte_class classify(unsigned char byte)
 
 static struct herd_slice skip_space(struct herd_slice text)
 {
-    while (text.len > 0 && classify((unsigned char)*text.data) == BYTE_SPACE)
+    while (text.len > 0 && (unsigned char)*text.data <= ' ' &&
+           classify((unsigned char)*text.data) == BYTE_SPACE)
         text = herd_slice(text.data + 1, text.len - 1);
     return text;
 }
@@ -34,14 +35,14 @@ static uint64_t field_ends(uint64_t word)
 
 static size_t field_len(struct herd_slice text)
 {
-    size_t len = 0;
-    while (len < text.len) {
-        unsigned before = digits_before(field_ends(digits_word(text, len)));
-        len += before;
-        if (before < 8)
-            break; /* perhaps at the zeros behind the end, which end a field as well */
+    size_t at = 0;
+    for (; text.len - at >= 8; at += 8) {
+        uint64_t ends = field_ends(digits_load(text.data + at));
+        if (ends != 0)
+            return at + digits_before(ends);
     }
-    return len;
+    /* The zeros behind the end of the text end a field as well. */
+    return at + digits_before(field_ends(digits_word(text, at)));
 }
 
 /* Takes the next field off *text: 1 and *field, 0 when there is none, HERD_ESYNTAX for a control
@@ -86,14 +87,32 @@ static int take_server(struct herd_slice *text, struct herd_slice *server)
     return server->len <= HERD_NAME_MAX && is_ascii(*server) ? 0 : HERD_ERANGE;
 }
 
+/* Takes the first `len` bytes off *text, if a field ends there. */
+static bool take_bytes(struct herd_slice *text, size_t len, struct herd_slice *field)
+{
+    if (len < text->len && classify((unsigned char)text->data[len]) != BYTE_SPACE)
+        return false;
+    *field = herd_slice(text->data, len);
+    *text = herd_slice(text->data + len, text->len - len);
+    return true;
+}
+
 static int take_location(struct herd_slice *text, struct herd_slice *location)
 {
+    struct herd_location unused;
+    *text = skip_space(*text);
+    size_t len = herd_location_begins(*text);
+    if (len > 0 && take_bytes(text, len, location))
+        return 0;
     int rc = take(text, location);
-    return rc < 0 ? rc : herd_location_check(*location);
+    return rc < 0 ? rc : herd_location_parse(*location, &unused);
 }
 
 static int take_time(struct herd_slice *text, struct herd_slice *time, int64_t *ns)
 {
+    *text = skip_space(*text);
+    if (herd_time_begins(*text, ns) && take_bytes(text, HERD_TIME_USUAL_LEN, time))
+        return 0;
     int rc = take(text, time);
     return rc < 0 ? rc : herd_time_parse(*time, ns);
 }

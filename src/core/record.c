@@ -54,39 +54,44 @@ static bool follows(struct herd_slice before, struct herd_slice field)
            before.data[before.len] == ' ';
 }
 
-/* Writes fields with a space between each two; what stood so in the line they came from is copied
- * as one. Returns the end. */
-static char *put_fields(char *out, const struct herd_slice *const fields[], size_t count)
+static char *put(char *at, struct herd_slice field, char after)
 {
-    for (size_t i = 0; i < count;) {
-        struct herd_slice run = *fields[i];
-        while (++i < count && follows(run, *fields[i]))
-            run.len += 1 + fields[i]->len;
-        out = copy_bytes(out, run.data, run.len);
-        if (i < count)
-            *out++ = ' ';
+    at = copy_bytes(at, field.data, field.len);
+    *at = after;
+    return at + 1;
+}
+
+/* Client, location and time: in most lines they stand so already. */
+static char *put_position(char *at, const struct herd_record *record, char after)
+{
+    struct herd_slice all = record->client;
+    if (follows(record->client, record->location) && follows(record->location, record->sent)) {
+        all.len += record->location.len + record->sent.len + 2;
+        return put(at, all, after);
     }
-    return out;
+    at = put(at, record->client, ' ');
+    at = put(at, record->location, ' ');
+    return put(at, record->sent, after);
 }
 
 void herd_record_write_text(const struct herd_record *record, char *out)
 {
-    const struct herd_slice *const fields[] = {&record->client,   &record->location, &record->sent,
-                                               &record->received, &record->origin,   &record->diff};
-    put_fields(out, fields, sizeof(fields) / sizeof(fields[0]));
+    out = put_position(out, record, ' ');
+    out = put(out, record->received, ' ');
+    out = put(out, record->origin, ' ');
+    copy_bytes(out, record->diff.data, record->diff.len);
 }
 
 int herd_record_append_at(const struct herd_record *record, struct herd_buf *out)
 {
-    static const struct herd_slice verb = {"AT", 2};
-    const struct herd_slice *const fields[] = {&verb,           &record->origin,   &record->diff,
-                                               &record->client, &record->location, &record->sent};
     size_t len = record->client.len + record->location.len + record->sent.len + record->origin.len +
                  record->diff.len + sizeof("AT     \n") - 1;
     if (herd_buf_reserve(out, len) < 0)
         return HERD_ENOMEM;
-    char *end = put_fields(out->data + out->len, fields, sizeof(fields) / sizeof(fields[0]));
-    *end = '\n';
+    char *at = put(out->data + out->len, herd_slice("AT", 2), ' ');
+    at = put(at, record->origin, ' ');
+    at = put(at, record->diff, ' ');
+    put_position(at, record, '\n');
     out->len += len;
     return 0;
 }

@@ -199,14 +199,13 @@ static uint32_t find(const struct herd_store *store, struct herd_slice client, u
 static struct herd_slice take_field(struct herd_slice *rest)
 {
     size_t len = 0;
-    unsigned before;
-    do {
+    uint64_t spaces = 0;
+    while (spaces == 0 && len < rest->len) {
         uint64_t others = digits_word(*rest, len) ^ DIGITS_EACH(' '); /* a space becomes 0 */
-        before = digits_before((others - DIGITS_EACH(1)) & ~others & DIGITS_EACH(0x80));
-        len += before;
-    } while (before == 8 && len < rest->len);
-    if (len >= rest->len)
-        len = rest->len;
+        spaces = (others - DIGITS_EACH(1)) & ~others & DIGITS_EACH(0x80);
+        len += digits_before(spaces);
+    }
+    len = len < rest->len ? len : rest->len;
     struct herd_slice field = herd_slice(rest->data, len);
     size_t used = len < rest->len ? len + 1 : len;
     *rest = herd_slice(rest->data + used, rest->len - used);

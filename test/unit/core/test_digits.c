@@ -128,29 +128,60 @@ static size_t random_decimal(struct rng *rng, char *out)
     return len;
 }
 
-/* Beside the poles and the date line as well. */
-static void test_checked_as_parsed(void **state)
+/* Beside the poles and the date line as well: what is found quickly is what is found slowly. */
+static void test_locations(void **state)
 {
     struct rng rng = {74};
     struct herd_location at;
-    unsigned valid = 0;
+    unsigned quick = 0, valid = 0;
     (void)state;
     for (int i = 0; i < ROUNDS; i++) {
         char text[64];
         size_t len = random_decimal(&rng, text);
         len += random_decimal(&rng, text + len);
         len -= rng_below(&rng, 16) == 0;
-        if (rng_below(&rng, 8) == 0)
-            text[len++] = '/';
         char *own = malloc(len);
         assert_non_null(own);
         memcpy(own, text, len);
         int rc = herd_location_parse(herd_slice(own, len), &at);
-        CHECK_INT(("%.*s", (int)len, text), herd_location_check(herd_slice(own, len)), rc);
+        size_t begins = herd_location_begins(herd_slice(own, len));
+        CHECK_TRUE(("%.*s: %zu", (int)len, text, begins), begins < len || rc == 0);
+        if (begins > 0 && begins < len)
+            CHECK_INT(("%.*s: %zu", (int)len, text, begins),
+                      herd_location_parse(herd_slice(own, begins), &at), 0);
+        quick += begins == len;
         valid += rc == 0;
         free(own);
     }
-    assert_true(valid > ROUNDS / 100 && valid < ROUNDS / 2);
+    assert_true(quick > ROUNDS / 100 && valid > quick && valid < ROUNDS / 2);
+}
+
+/* Times of the usual length with a byte or two changed, and what stands behind them. */
+static void test_usual_times(void **state)
+{
+    struct rng rng = {76};
+    unsigned valid = 0;
+    (void)state;
+    for (int i = 0; i < ROUNDS; i++) {
+        char text[HERD_TIME_USUAL_LEN + 1];
+        for (size_t at = 0; at < sizeof(text); at++)
+            text[at] = (char)('0' + rng_below(&rng, 10));
+        text[10] = '.';
+        if (rng_below(&rng, 2) == 0)
+            text[rng_below(&rng, sizeof(text))] = "/:. 9\xb0"[rng_below(&rng, 6)];
+        size_t len = sizeof(text) - rng_below(&rng, 3);
+        char *own = malloc(len);
+        assert_non_null(own);
+        memcpy(own, text, len);
+        int64_t expected = -1, got = -1;
+        size_t usual = len < HERD_TIME_USUAL_LEN ? len : HERD_TIME_USUAL_LEN;
+        int rc = plain_time(herd_slice(own, usual), &expected);
+        bool begins = herd_time_begins(herd_slice(own, len), &got);
+        CHECK_TRUE(("%.*s", (int)len, text), !begins || (rc == 0 && got == expected && len >= 20));
+        valid += begins;
+        free(own);
+    }
+    assert_true(valid > ROUNDS / 4);
 }
 
 /* The words of a line, by their bytes: 0x21 to 0x7e and 0x80 to 0xff. False at the end, and before
@@ -195,7 +226,8 @@ int main(void)
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_digits_there_and_back),
         cmocka_unit_test(test_formatted_as_printf_would),
-        cmocka_unit_test(test_checked_as_parsed),
+        cmocka_unit_test(test_usual_times),
+        cmocka_unit_test(test_locations),
         cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests_name("digits", tests, NULL, NULL);
