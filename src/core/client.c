@@ -16,15 +16,25 @@ static int on_nothing(struct herd_conn *conn, struct herd_now now, struct herd_c
     return 0;
 }
 
+/* All lines of one read came in at the same time. */
+static struct herd_slice received_text(struct herd_node *node, int64_t wall_ns)
+{
+    if (node->received_len == 0 || node->received_ns != wall_ns) {
+        node->received_len = (uint8_t)herd_time_format(wall_ns, node->received);
+        node->received_ns = wall_ns;
+    }
+    return herd_slice(node->received, node->received_len);
+}
+
 static int on_iamat(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
 {
     struct herd_node *node = conn->node;
     struct herd_record *record = &command->record;
-    char received[HERD_TIME_TEXT_MAX], diff[HERD_TIME_TEXT_MAX];
+    char diff[HERD_TIME_TEXT_MAX];
     record->received_ns = now.wall_ns;
-    record->received = herd_slice(received, herd_time_format(now.wall_ns, received));
+    record->received = received_text(node, now.wall_ns);
     record->diff = herd_slice(diff, herd_time_diff_format(now.wall_ns - record->sent_ns, diff));
-    record->origin = herd_slice_of(node->name);
+    record->origin = herd_slice(node->name, node->name_len);
     if (!herd_record_fits(record))
         return HERD_ERANGE;
     node->stats.iamat++;
