@@ -79,6 +79,9 @@ static int explain(const struct records *records, int rc, struct herd_buf *error
                         "and all that is in it",
                         path, records->reason, folder);
         return rc;
+    case HERD_ECANCELED:
+        herd_buf_printf(error, "%s was not read to its end: %s", path, herd_strerror(rc));
+        return rc;
     case HERD_ENOMEM:
         herd_buf_printf(error, "no memory to read %s/records.db", folder);
         return rc;
