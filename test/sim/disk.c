@@ -104,6 +104,13 @@ void disk_on_kept(struct disk *disk, struct model_record *record)
     disk->young[at] = (struct disk_young){sim_of(disk)->now_ns, record};
 }
 
+void disk_on_ended(struct disk *disk, const struct model_record *record)
+{
+    struct model_record **due = &disk->due[record->client];
+    if (*due != NULL && model_compare(*due, record) <= 0)
+        *due = NULL;
+}
+
 static bool is_there(const struct disk *disk, const struct model_record *record)
 {
     const struct model_record *own =

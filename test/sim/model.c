@@ -73,7 +73,7 @@ uint32_t model_client(const struct model *model, struct herd_slice id)
 }
 
 /* Digits beyond the ninth do not count. */
-static int64_t time_of(struct herd_slice text)
+int64_t model_time(struct herd_slice text)
 {
     int64_t ns = 0;
     int decimals = -1;
@@ -149,7 +149,7 @@ struct model_record *model_birth(struct model *model, uint32_t server, uint32_t 
                                  struct herd_slice sent, int64_t received_ns)
 {
     struct model_client *who = &model->clients[client];
-    int64_t sent_ns = time_of(sent);
+    int64_t sent_ns = model_time(sent);
     int64_t diff_ns = received_ns - sent_ns;
     char received[32], diff[32];
     diff[0] = diff_ns < 0 ? '-' : '+';
@@ -331,7 +331,11 @@ void model_forget(struct model *model, uint32_t server)
 void model_drop(struct model *model, uint32_t server, uint32_t client)
 {
     struct model_record **held = place(model, server, client);
+    struct model_record **promised = &model->clients[client].promised;
+    if (*promised != NULL && model_compare(*promised, *held) <= 0)
+        *promised = NULL; /* itself, or what it has replaced */
     (*held)->holders--;
+    (*held)->ended = true;
     *held = NULL;
 }
 

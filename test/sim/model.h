@@ -16,6 +16,7 @@ struct model_record {
     uint32_t taker;   /* the server that has it from the client */
     uint32_t holders; /* servers whose newest record of this client it is */
     uint32_t floods;  /* lines that carried it, from server to server */
+    bool ended;       /* some server has let it go because of its age */
     int64_t born_ns;  /* virtual time */
     int64_t order_ns;
     struct herd_record fields; /* within text */
@@ -54,6 +55,9 @@ struct model {
 void model_init(struct model *model, struct sim *sim, uint32_t servers, uint32_t clients,
                 const struct herd_slice *ids, int64_t max_skew_ns);
 void model_close(struct model *model);
+
+/* POSIX time in ns. */
+int64_t model_time(struct herd_slice text);
 
 /* The client with that id, or MODEL_NOBODY. */
 uint32_t model_client(const struct model *model, struct herd_slice id);

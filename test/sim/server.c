@@ -94,6 +94,7 @@ static void on_tick(void *owner, uint64_t arg)
     }
     if (plant_is(&server->world->plant, PLANT_NO_TICK, server->index))
         return;
+    mirror_give_up(server, now.mono_ns);
     herd_node_tick(server->node, now);
     server_after_event(server);
 }
@@ -281,6 +282,7 @@ void server_after_event(struct server *server)
 {
     struct world *world = server->world;
     mirror_settle(server);
+    mirror_expire(server);
     if (world->options.turn_max_ns == 0) {
         run_effects(server);
     } else if (!server->turn_pending) {
@@ -349,6 +351,7 @@ static void on_closed(void *owner, struct net_end *end, const char *reason)
 {
     struct server *server = owner;
     struct plug *plug = end->data;
+    mirror_forget_waits(server, plug);
     herd_conn_closed(plug->conn, server_now(server), reason);
     plug->end = NULL;
     if (plug->neighbour == SERVER_NOBODY || plug->removed)

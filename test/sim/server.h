@@ -31,6 +31,19 @@ struct server_ask {
     unsigned count;
 };
 
+/* A WHATSAT … AFTER that waits for a record. */
+struct server_wait {
+    struct server_wait *next;
+    struct plug *plug;
+    uint64_t number; /* the phone's */
+    uint32_t client;
+    int64_t after_ns;
+    int64_t deadline_ns; /* mono */
+    double radius_m;
+    unsigned count;
+    struct herd_buf line;
+};
+
 struct server {
     struct world *world;
     struct net_host host;
@@ -48,9 +61,11 @@ struct server {
     struct plug **links; /* by neighbour; NULL: none */
     struct plug *plugs;  /* all: links, those removed, what was accepted */
     struct server_ask *asks;
+    struct server_wait *waits;
     struct disk *disk; /* NULL: it has none */
     /* Of the line that is being handled. */
     uint64_t sequence;
+    uint64_t records_expired;
     struct model_record *expected; /* what has to be kept; NULL: nothing */
 };
 
@@ -88,5 +103,11 @@ void server_free_plug(struct plug *plug);
 void server_free_ask(struct server_ask *ask);
 void mirror_line(struct plug *plug, struct herd_slice line);
 void mirror_settle(struct server *server);
+/* Records that have ended are gone from the store: so they have to be from the model. */
+void mirror_expire(struct server *server);
+/* The node is about to give up the waits whose time is up by then. */
+void mirror_give_up(struct server *server, int64_t mono_ns);
+/* Of one connection that is gone; NULL: of all. */
+void mirror_forget_waits(struct server *server, const struct plug *plug);
 
 #endif
