@@ -21,6 +21,7 @@ enum {
     SLOW_MAX_MS = 4000,
     YEAR_S = 365 * 86400,
     DISK_TROUBLE_MAX_MS = 8000,
+    STARVE_MAX = 60, /* allocations from now */
     BACKUP_AGE_MAX_MS = 6000,
     REPLAY_AGE_MAX = 8, /* records of the same client that are newer */
     TRIES = 8           /* to find somebody whom it can befall */
@@ -118,6 +119,15 @@ static struct disk *pick_disk(struct world *world)
 {
     uint32_t i = pick(world, true);
     return i != SERVER_NOBODY ? world->servers[i]->disk : NULL;
+}
+
+/* It counts when it happens. */
+static bool inject_starve(struct world *world)
+{
+    uint32_t i = pick(world, true);
+    if (i != SERVER_NOBODY)
+        world->servers[i]->starve_at = 1 + (size_t)rng_below(&world->rng, STARVE_MAX);
+    return false;
 }
 
 /* It counts when it happens. */
@@ -477,6 +487,7 @@ static bool (*const injectors[FAULT_KINDS])(struct world *world) = {
     [FAULT_YEAR] = inject_year,
     [FAULT_SLOW] = inject_slow,
     [FAULT_REPLAY] = inject_replay,
+    [FAULT_STARVE] = inject_starve,
     [FAULT_TORN] = inject_torn,
     [FAULT_DISK_LOSS] = inject_disk_loss,
     [FAULT_OLD_DISK] = inject_old_disk,

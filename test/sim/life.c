@@ -35,6 +35,7 @@ struct server *server_new(struct world *world, uint32_t index)
     struct server *server = sim_alloc(1, sizeof(*server));
     int64_t skew_ns = world->options.skew_max_ns;
     server->world = world;
+    server->starved_ns = -1;
     server->index = index;
     world_server_name(index, server->name);
     server->host = (struct net_host){.name = server->name,
@@ -131,6 +132,8 @@ void server_start(struct server *server)
     server->stopping = false;
     server->sequence = 0;
     server->records_expired = 0;
+    server->starve_at = 0;
+    server->starved = server->inside = false;
     server->expected = NULL;
     server->host.listening = true;
     server->host.dark = false;

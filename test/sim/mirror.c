@@ -4,8 +4,10 @@
  */
 #include <stdlib.h>
 
+#include "core/conn.h"
 #include "phone.h"
 #include "server.h"
+#include "shortage.h"
 #include "words.h"
 
 enum { WAIT_DEFAULT_MS = 2000 };
@@ -30,12 +32,28 @@ static void check_kept(struct server *server, const struct model_record *record)
 
 static void resolve_waits(struct server *server, const struct model_record *record);
 
+/* Memory was short for a record: who has sent it has to learn that it was not kept. */
+static void check_dies(struct server *server, const struct model_record *record)
+{
+    if (!server->taking->conn->closing)
+        sim_fail(&server->world->sim, SIM_LOST,
+                 "%s has no memory for it, and does not say so: %.*s", server->name,
+                 (int)record->text.len, record->text.data);
+}
+
 void mirror_settle(struct server *server)
 {
     struct sim *sim = &server->world->sim;
     struct model_record *expected = server->expected;
     uint64_t sequence = herd_store_sequence(herd_node_store(server->node));
     server->expected = NULL;
+    bool starved = server->starved || (server->inside && shortage_failures() > 0);
+    if (starved && expected != NULL && sequence == server->sequence) {
+        check_dies(server, expected);
+        expected = NULL;
+    }
+    if (!server->inside)
+        server->starved = false;
     if (sequence != server->sequence + (expected != NULL)) {
         sim_fail(sim, SIM_ORDER, "%s has kept %llu records of a line, not %d: %.*s", server->name,
                  (unsigned long long)(sequence - server->sequence), expected != NULL,
@@ -236,6 +254,7 @@ void mirror_line(struct plug *plug, struct herd_slice line)
     struct herd_slice fields[WORDS_FIELDS_MAX];
     mirror_settle(server);
     mirror_expire(server);
+    server->taking = plug;
     if (plug->neighbour != SERVER_NOBODY)
         return; /* what a listener says changes no store */
     if (line.len > 6 && memcmp(line.data, "FLOOD ", 6) == 0 && !words_is_nonsense(line)) {

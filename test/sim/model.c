@@ -298,7 +298,8 @@ static struct model_record *newest_anywhere(const struct model *model, uint32_t 
     struct model_record *newest = model_newest(model, client, NULL);
     for (uint32_t i = 0; i < model->server_count; i++) {
         struct model_record *written = model_on_disk(model, i, client);
-        if (written != NULL && (newest == NULL || model_compare(written, newest) > 0))
+        if (written != NULL && !written->ended &&
+            (newest == NULL || model_compare(written, newest) > 0))
             newest = written;
     }
     return newest;
@@ -328,14 +329,19 @@ void model_forget(struct model *model, uint32_t server)
     }
 }
 
+void model_end(struct model *model, struct model_record *record)
+{
+    struct model_record **promised = &model->clients[record->client].promised;
+    record->ended = true;
+    if (*promised != NULL && model_compare(*promised, record) <= 0)
+        *promised = NULL; /* itself, or what it has replaced */
+}
+
 void model_drop(struct model *model, uint32_t server, uint32_t client)
 {
     struct model_record **held = place(model, server, client);
-    struct model_record **promised = &model->clients[client].promised;
-    if (*promised != NULL && model_compare(*promised, *held) <= 0)
-        *promised = NULL; /* itself, or what it has replaced */
+    model_end(model, *held);
     (*held)->holders--;
-    (*held)->ended = true;
     *held = NULL;
 }
 

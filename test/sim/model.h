@@ -83,6 +83,8 @@ uint64_t model_sequence(const struct model *model, uint32_t server, uint32_t cli
 
 /* A server has lost all it held in memory; what was promised may be on its disk still. */
 void model_forget(struct model *model, uint32_t server);
+/* A server lets a record go because of its age. */
+void model_end(struct model *model, struct model_record *record);
 /* It no longer holds what it held of one client: that has ended. */
 void model_drop(struct model *model, uint32_t server, uint32_t client);
 

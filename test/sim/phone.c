@@ -300,78 +300,12 @@ static void send_request(struct phone *phone, const struct phone_request *reques
         net_write(phone->end, crlf ? line_end : line_end + 1, crlf ? 2 : 1);
 }
 
-static struct phone_request *add_request(struct phone *phone)
-{
-    assert(phone->count < PHONE_PENDING_MAX);
-    struct phone_request *request = request_at(phone, phone->count++);
-    struct herd_buf line = request->line;
-    struct herd_buf text = request->text;
-    line.len = text.len = 0;
-    *request = (struct phone_request){
-        .line = line, .text = text, .at_ns = sim_of(phone)->now_ns, .number = ++phone->numbers};
-    return request;
-}
-
-static void write_iamat(struct phone *phone, struct phone_request *request)
-{
-    struct world *world = phone->world;
-    struct rng *rng = &world->rng;
-    int64_t ns = world_wall_ns(world) + phone->skew_ns;
-    request->iamat = true;
-    if (phone->again.len > 0) {
-        words_append(&request->line, herd_buf_slice(&phone->again));
-        phone->again.len = 0;
-        world->counts.resent++;
-        return;
-    }
-    if (!world->options.tidy && rng_percent(rng, 10))
-        ns -= rng_between(rng, 0, 20 * SIM_S); /* it was without a network for a while */
-    struct model_client *client = &world->model.clients[rng_below(rng, world->options.ids)];
-    words_append(&request->line, herd_slice_of("IAMAT "));
-    words_append(&request->line, client->id);
-    words_append(&request->line, herd_slice_of(" "));
-    words_location(&request->line, rng, rng_percent(rng, world->options.fat_percent));
-    words_append(&request->line, herd_slice_of(" "));
-    words_time(&request->line, rng, ns);
-}
-
-/* WHATSAT … AFTER what it has been told itself, elsewhere. */
-static void write_after(struct phone *phone)
-{
-    static const char *const waits[] = {"", "", "", " WAIT 0", " WAIT 200", " WAIT 5000"};
-    struct rng *rng = &phone->world->rng;
-    struct phone_request *request = add_request(phone);
-    const struct herd_record *own = &phone->acked->fields;
-    request->after_ns = own->sent_ns;
-    words_printf(&request->line, "WHATSAT %.*s 10 1 AFTER %.*s%s", (int)own->client.len,
-                 own->client.data, (int)own->sent.len, own->sent.data, waits[rng_below(rng, 6)]);
-}
-
-static struct phone_request *write_request(struct phone *phone)
-{
-    struct world *world = phone->world;
-    struct rng *rng = &world->rng;
-    struct phone_request *request = add_request(phone);
-    if (!world->options.tidy && rng_percent(rng, 3)) {
-        if (rng_percent(rng, 80))
-            words_append(&request->line, words_nonsense(rng));
-    } else if (phone->again.len > 0 || rng_percent(rng, world->options.iamat_percent)) {
-        write_iamat(phone, request);
-    } else {
-        struct model_client *client = &world->model.clients[rng_below(rng, world->options.ids)];
-        words_printf(&request->line, "WHATSAT %.*s%s%llu%s %llu", (int)client->id.len,
-                     client->id.data, rng_percent(rng, 90) ? " " : " \t ",
-                     (unsigned long long)rng_below(rng, 50), rng_percent(rng, 50) ? "" : ".5",
-                     (unsigned long long)rng_below(rng, 21));
-    }
-    return request;
-}
-
 static void dial(struct phone *phone, uint32_t server)
 {
     assert(phone->end == NULL);
     sim_trace(sim_of(phone), phone->name, "..", phone->world->hosts[server]->name, "(dials)");
     phone->server = server;
+    phone->dialled_ns = sim_of(phone)->now_ns;
     phone->hopeful_ns = sim_of(phone)->now_ns;
     phone->end = net_dial(&phone->host, phone->world->hosts[server], NULL);
 }
@@ -382,7 +316,7 @@ void phone_say(struct phone *phone, uint32_t server, struct herd_slice line)
         phone_hang_up(phone);
     if (phone->end == NULL)
         dial(phone, server);
-    struct phone_request *request = add_request(phone);
+    struct phone_request *request = phone_add_request(phone);
     words_append(&request->line, line);
     request->iamat = line.len > 6 && memcmp(line.data, "IAMAT ", 6) == 0;
     if (phone->up)
@@ -434,7 +368,7 @@ static void on_hop(void *owner, uint64_t arg)
     phone_hang_up(phone);
     dial(phone, to);
     for (int64_t reads = rng_between(&world->rng, 1, HOP_READS_MAX); reads > 0; reads--)
-        write_after(phone);
+        phone_write_after(phone);
 }
 
 static int64_t pause_ns(struct phone *phone, unsigned lines)
@@ -462,7 +396,7 @@ static void be_odd(struct phone *phone)
         hear_again(phone);
     } else if (dice < 4) {
         if (phone->world->busy && phone->count < PHONE_PENDING_MAX)
-            send_request(phone, write_request(phone), dice < 2);
+            send_request(phone, phone_write_request(phone), dice < 2);
         phone->shut = true;
         net_shutdown(phone->end);
     } else if (dice < 7) {
@@ -480,7 +414,7 @@ static unsigned speak(struct phone *phone)
     if (!phone->world->options.tidy && rng_percent(rng, 5))
         lines = (unsigned)rng_between(rng, 2, BURST_MAX);
     for (unsigned i = 0; i < lines && phone->count < PHONE_PENDING_MAX; i++)
-        send_request(phone, write_request(phone), false);
+        send_request(phone, phone_write_request(phone), false);
     return lines;
 }
 
@@ -540,7 +474,8 @@ static void on_end(void *owner, struct net_end *end)
     const struct server *server = world->servers[phone->server];
     bool same_life = server != NULL && server->node != NULL && server->lives == phone->life;
     bool owes = phone->taken > 0 || (phone->count > 0 && same_life && !server->stopping);
-    if (same_life && owes && !phone->end->wire->hole)
+    /* Where memory was short, it closes what it cannot answer. */
+    if (same_life && owes && server->starved_ns < phone->dialled_ns && !phone->end->wire->hole)
         sim_fail(sim_of(phone), SIM_ANSWER, "%s closed and owes %s the answer to `%.*s`",
                  world->hosts[phone->server]->name, phone->name,
                  shown(request_at(phone, 0)->line.len), request_at(phone, 0)->line.data);

@@ -33,6 +33,7 @@ struct phone {
     struct net_end *end; /* NULL: not connected, nor dialling */
     uint32_t server;     /* whose connection this is */
     uint64_t life;       /* of that server, when the connection came up */
+    int64_t dialled_ns;
     bool up;
     bool shut; /* it has said that it writes no more */
     uint64_t numbers;
@@ -51,6 +52,12 @@ struct phone {
 
 struct phone *phone_new(struct world *world, uint32_t index, const char *name, bool scripted);
 void phone_free(struct phone *phone);
+
+/* Within the phone: say.c. A request to be sent: an empty one; whatever it says next; WHATSAT …
+ * AFTER what it has been told itself. */
+struct phone_request *phone_add_request(struct phone *phone);
+struct phone_request *phone_write_request(struct phone *phone);
+void phone_write_after(struct phone *phone);
 
 /* Sends a line, without its LF, to a server; connects to it first where that is needed. */
 void phone_say(struct phone *phone, uint32_t server, struct herd_slice line);

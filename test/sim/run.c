@@ -3,6 +3,7 @@
 #include "phone.h"
 #include "run.h"
 #include "server.h"
+#include "shortage.h"
 #include "words.h"
 
 enum {
@@ -363,7 +364,7 @@ static void run_phases(struct world *world, const struct run_options *options, d
     out->lost = world->model.lost;
 }
 
-void run_seed(const struct run_options *options, uint64_t seed, struct run_result *out)
+static void run_world(const struct run_options *options, uint64_t seed, struct run_result *out)
 {
     struct rng rng = {seed * UINT64_C(0x9e3779b97f4a7c15)};
     struct world_options chosen = {.seed = rng_next(&rng),
@@ -400,4 +401,16 @@ void run_seed(const struct run_options *options, uint64_t seed, struct run_resul
     out->counts = world.counts;
     out->net = world.net.counts;
     world_close(&world);
+}
+
+void run_seed(const struct run_options *options, uint64_t seed, struct run_result *out)
+{
+    long before = shortage_live();
+    run_world(options, seed, out);
+    long leaked = shortage_live() - before;
+    if (leaked == 0 || out->failed)
+        return;
+    out->failed = true;
+    out->check = SIM_GROWTH;
+    snprintf(out->failure, sizeof(out->failure), "%ld allocations were not freed", leaked);
 }

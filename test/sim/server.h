@@ -55,7 +55,11 @@ struct server {
     int64_t mono_base_ns;
     int64_t disturbed_ns; /* the last time something befell it */
     int64_t tick_at_ns;
-    bool turn_pending; /* effects will be taken at the end of the turn */
+    size_t starve_at;   /* the allocation of its node that fails, counted from now; 0: none */
+    int64_t starved_ns; /* the last time one did */
+    bool starved;       /* in the event that is being handled */
+    bool inside;        /* a call of its node is under way */
+    bool turn_pending;  /* effects will be taken at the end of the turn */
     bool stopping;
     bool *edges;         /* of its configuration, by neighbour */
     struct plug **links; /* by neighbour; NULL: none */
@@ -66,6 +70,7 @@ struct server {
     /* Of the line that is being handled. */
     uint64_t sequence;
     uint64_t records_expired;
+    struct plug *taking;           /* whose line it is */
     struct model_record *expected; /* what has to be kept; NULL: nothing */
 };
 
@@ -91,6 +96,10 @@ bool server_has_ended(const struct server *server, const struct model_record *re
 
 /* The whole store against what the model says it holds. */
 void server_audit(struct server *server);
+
+/* Around each call of its node in which an allocation may fail. */
+void server_enter(struct server *server);
+void server_leave(struct server *server);
 
 /* Within the server: server.c, life.c, mirror.c. */
 extern const struct net_actor server_actor;

@@ -39,6 +39,10 @@ herd_sim_plant(mutant-no-after --checks stale)
 herd_sim_plant(mutant-old-after --checks stale)
 herd_sim_plant(mutant-stale-digest)
 
+# Memory.
+herd_sim_plant(mutant-ignore-shortage --faults starve)
+herd_sim_plant(mutant-leak)
+
 # Without digests sequences have to do, where no old disk makes them go back. Bugs that digests would mend show here.
 set(in_sequence --lose-digests --plain 0 --faults
     crash,dark,stop,stall,cut,cut-one-way,island,break,half-break,hole,edge,clock,slow,replay,torn,disk-loss,disk-full,disk-slow)
