@@ -25,6 +25,22 @@ struct herd_ask *node_new_ask(struct herd_node *node, struct herd_conn *conn, en
     return ask;
 }
 
+void node_queue_ask(struct herd_ask **at, struct herd_ask *ask)
+{
+    ask->next_queued = *at;
+    if (*at != NULL)
+        (*at)->queued_at = &ask->next_queued;
+    ask->queued_at = at;
+    *at = ask;
+}
+
+void node_unqueue_ask(struct herd_ask *ask)
+{
+    *ask->queued_at = ask->next_queued;
+    if (ask->next_queued != NULL)
+        ask->next_queued->queued_at = ask->queued_at;
+}
+
 int node_ask_places(struct herd_ask *ask, const struct herd_record *record)
 {
     struct herd_node *node = ask->node;

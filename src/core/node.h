@@ -79,6 +79,9 @@ int node_ask_places(struct herd_ask *ask, const struct herd_record *record);
 void node_want(struct herd_node *node, struct herd_slice client);
 /* ACKs what neighbours have marked and is safe here. */
 void node_send_acks(struct herd_node *node);
+/* Puts an ask into a list of those that wait, before what `at` points at; takes it out. */
+void node_queue_ask(struct herd_ask **at, struct herd_ask *ask);
+void node_unqueue_ask(struct herd_ask *ask);
 void node_free_ask(struct herd_ask *ask);
 void node_free_spare_asks(struct herd_node *node);
 /* The effect PLACES of the next ask that waits for one. */

@@ -63,7 +63,7 @@ static struct herd_ask *waiting_ask(struct herd_conn *conn)
     if (ask == NULL)
         return NULL;
     ask->turn = node->turn;
-    *node->persist.end = ask;
+    node_queue_ask(node->persist.end, ask);
     node->persist.end = &ask->next_queued;
     return ask;
 }
@@ -85,15 +85,18 @@ int persist_answer(struct herd_conn *conn, const struct herd_record *record)
     return rc;
 }
 
-void persist_forget(struct herd_ask *ask)
+/* Takes an answer that waits out of the list. */
+static void leave(struct herd_ask *ask)
 {
     struct persist *persist = &ask->node->persist;
-    struct herd_ask **at = &persist->first;
-    while (*at != ask)
-        at = &(*at)->next_queued;
-    *at = ask->next_queued;
+    node_unqueue_ask(ask);
     if (persist->end == &ask->next_queued)
-        persist->end = at;
+        persist->end = ask->queued_at;
+}
+
+void persist_forget(struct herd_ask *ask)
+{
+    leave(ask);
     node_free_ask(ask);
 }
 
@@ -102,9 +105,7 @@ static void release(struct herd_node *node, struct herd_now now)
     struct persist *persist = &node->persist;
     while (persist->first != NULL && !has_to_wait(node, persist->first->sequence)) {
         struct herd_ask *ask = persist->first;
-        persist->first = ask->next_queued;
-        if (persist->first == NULL)
-            persist->end = &persist->first;
+        leave(ask);
         ask->conn->held -= (uint32_t)ask->answer.len;
         herd_ask_answer(ask, now, herd_slice("", 0));
     }

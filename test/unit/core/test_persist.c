@@ -1,4 +1,6 @@
 /* The way to disk, and the answers that wait for it: batches, failures, snapshots. */
+#include <time.h>
+
 #include <herd/store.h>
 
 #include "check.h"
@@ -206,6 +208,37 @@ static void closed_connections_wait_no_more(void **state)
     disk_free(&disk);
 }
 
+/* Resets connections whose answers wait, from one end; the CPU time that took. */
+static clock_t time_of_resets(bool newest_first)
+{
+    enum { CLIENTS = 300, ANSWERS = 60 };
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
+    struct wire *clients[CLIENTS];
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        clients[i] = driver_accept(driver);
+        for (unsigned n = 0; n < ANSWERS; n++)
+            wire_sayf(clients[i], "IAMAT a%u +1+1 %u\n", i, n + 1);
+    }
+    clock_t begin = clock();
+    for (unsigned i = 0; i < CLIENTS; i++)
+        wire_close(clients[newest_first ? CLIENTS - 1 - i : i], "gone");
+    clock_t took = clock() - begin;
+    while (disk.pending != NULL)
+        disk_done(&disk, 0);
+    disk_free(&disk);
+    return took;
+}
+
+/* A walk of the list for each answer that is let go would take a hundred times as long. */
+static void resets_cost_the_same_from_either_end(void **state)
+{
+    (void)state;
+    clock_t oldest_first = time_of_resets(false), newest_first = time_of_resets(true);
+    CHECK_TRUE(("%ld us, %ld us the other way round", (long)newest_first, (long)oldest_first),
+               newest_first < 8 * oldest_first + CLOCKS_PER_SEC / 20);
+}
+
 static void half_closed_connection_gets_its_answer(void **state)
 {
     (void)state;
@@ -367,6 +400,7 @@ int main(void)
         cmocka_unit_test(failed_batch_is_written_again),
         cmocka_unit_test(cut_batch_proves_nothing),
         cmocka_unit_test(closed_connections_wait_no_more),
+        cmocka_unit_test(resets_cost_the_same_from_either_end),
         cmocka_unit_test(half_closed_connection_gets_its_answer),
         cmocka_unit_test(stop_writes_and_answers_all),
         cmocka_unit_test(unread_answers_hold_the_lines_back),
