@@ -58,6 +58,7 @@ struct herd_ask {
     struct herd_ask *next;
     struct herd_ask *next_queued; /* among those of its kind that wait */
     struct herd_ask **queued_at;  /* what points at it there */
+    struct herd_ask *later;       /* RECORD: asks for later records of the client, a heap */
     struct herd_buf answer;       /* the AT line, then the JSON */
     struct herd_buf tail;         /* answers to later requests */
     struct herd_location where;

@@ -43,6 +43,7 @@ int herd_node_new(const struct herd_node_options *options, struct herd_node **ou
     node->lines_left = TURN_LINES;
     node->rng.state = options->seed;
     node->epoch = rng_next(&node->rng);
+    waits_init(&node->waits, ~options->seed);
     int rc = set_name(node, options->name);
     if (rc == 0)
         rc = make_store(node);

@@ -7,24 +7,31 @@
 #include "core/timers.h"
 
 enum {
-    WAIT_BUCKETS = 1024,
+    WAITS_MAX = 32768,     /* one more is refused at once */
+    WAITS_PER_TURN = 1024, /* WANTs and refusals; or answers by one record */
+    WAIT_BUCKETS = 8192,
     WANT_MS = 50 /* the flood has had its chance; then the neighbours are asked */
 };
 
 struct waits {
-    struct herd_ask *buckets[WAIT_BUCKETS]; /* by the client's hash */
+    struct herd_ask *buckets[WAIT_BUCKETS]; /* of each client the ask for the earliest record */
     struct timers timers;
     size_t count;
+    uint64_t seed;  /* of the client's hash */
+    uint64_t steps; /* asks looked at so far: the measure of what they cost */
 };
 
+void waits_init(struct waits *waits, uint64_t seed);
 void waits_close(struct waits *waits);
 
-/* Makes an ask that waits for a record as the command says. 0 or HERD_ENOMEM. */
+/* Makes an ask that waits for a record as the command says. 0, HERD_ENOMEM, or HERD_ENOTFOUND where
+ * too many wait. */
 int wait_begin(struct herd_conn *conn, struct herd_now now, const struct herd_command *command,
                struct herd_slice line);
-/* A record has been kept: asks that it will do for go on to their places. */
+/* A record has been kept: asks that it will do for go on to their places; where they are many, the
+ * rest of them in the next ticks. */
 void waits_on_record(struct herd_node *node, const struct herd_record *record);
-/* WANTs and refusals that are due; all refusals when the node stops. */
+/* WANTs and refusals that are due, up to a budget; all refusals when the node stops. */
 void waits_tick(struct herd_node *node, struct herd_now now);
 void waits_give_up(struct herd_node *node, struct herd_now now);
 /* The ask's connection is gone. */
