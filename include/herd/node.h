@@ -196,7 +196,7 @@ struct herd_node_stats {
     uint64_t records_applied, records_old, floods_received, floods_sent;
     uint64_t link_failures, clients_paused;
     uint64_t walks, records_mended, waits, waits_expired, waits_refused, records_expired;
-    uint64_t waits_open; /* now */
+    uint64_t waits_open, answers_waiting; /* now: for a record; for the disk or a neighbour */
 };
 
 const struct herd_node_stats *herd_node_stats(const struct herd_node *node);

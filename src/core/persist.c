@@ -63,6 +63,7 @@ static struct herd_ask *waiting_ask(struct herd_conn *conn)
     if (ask == NULL)
         return NULL;
     ask->turn = node->turn;
+    node->stats.answers_waiting++;
     node_queue_ask(node->persist.end, ask);
     node->persist.end = &ask->next_queued;
     return ask;
@@ -90,6 +91,7 @@ static void leave(struct herd_ask *ask)
 {
     struct persist *persist = &ask->node->persist;
     node_unqueue_ask(ask);
+    ask->node->stats.answers_waiting--;
     if (persist->end == &ask->next_queued)
         persist->end = ask->queued_at;
 }

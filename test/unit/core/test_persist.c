@@ -20,6 +20,11 @@ static struct driver *open_disk(struct disk *disk, enum herd_durability durabili
     return disk_driver(disk, &options, NULL, NULL);
 }
 
+static uint64_t answers_waiting(const struct driver *driver)
+{
+    return herd_node_stats(driver->node)->answers_waiting;
+}
+
 static void interval_answers_at_once_and_writes_every_250_ms(void **state)
 {
     (void)state;
@@ -73,14 +78,17 @@ static void commit_answers_once_it_is_on_disk(void **state)
     struct wire *client = driver_accept(driver), *other = driver_accept(driver);
     wire_say(client, "IAMAT a +1+1 100\n");
     wire_say(other, "IAMAT b +1+1 100\n");
+    CHECK_INT(("both"), answers_waiting(driver), 2);
     driver_advance_ms(driver, 5000);
     EDGE_EXPECT(client, "%s", "");
     disk_done(&disk, 0);
     EDGE_EXPECT(client, AT_A);
     EDGE_EXPECT(other, "%s", ""); /* its record came after the batch was made */
+    CHECK_INT(("one"), answers_waiting(driver), 1);
     assert_non_null(disk.pending);
     disk_done(&disk, 0);
     EDGE_EXPECT(other, AT_B);
+    CHECK_INT(("none"), answers_waiting(driver), 0);
     EDGE_EXPECT(client, "%s", "");
     disk_free(&disk);
 }
@@ -198,7 +206,9 @@ static void closed_connections_wait_no_more(void **state)
     }
     wire_close(clients[0], "gone");
     wire_close(clients[4], "gone"); /* the last that waits */
+    CHECK_INT(("of the others"), answers_waiting(driver), 3);
     wire_close(clients[2], "gone");
+    CHECK_INT(("of the others"), answers_waiting(driver), 2);
     wire_say(clients[1], "IAMAT a +1+1 100\n");
     while (disk.pending != NULL)
         disk_done(&disk, 0);
