@@ -123,6 +123,7 @@ void herd_node_free(struct herd_node *node)
         herd_buf_free(&node->bufs[--node->buf_count]);
     waits_close(&node->waits);
     persist_close(node);
+    walk_leaf_close(&node->leaf);
     herd_store_free(node->store);
     free((char *)(uintptr_t)node->flood_prefix.data);
     free(node);

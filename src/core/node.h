@@ -44,6 +44,7 @@ struct herd_node {
     unsigned free_ask_count;
     struct waits waits;
     struct persist persist;
+    struct walk_leaf leaf;
     int64_t expire_at_ns;
     uint64_t turn;       /* rounds of effects so far */
     unsigned lines_left; /* of clients, in this turn */

@@ -13,10 +13,17 @@
  * walk begins with a DIGEST that has just come, or that nothing has happened since; or that is so old
  * that D would have told another one.
  *
+ * Ids can be chosen so that thousands share a leaf. So a leaf is gathered once for all lines about it,
+ * what is gathered in a turn and said in one answer is bounded, and a walk goes on where the last one
+ * stopped.
+ *
  * That mends L. D is mended over L's own link to it. A walk looks into a few parts of each TREE, so
  * that it is bounded; the next one finds the rest. In a busy herd the digests always differ by what
  * is on its way: a walk that mends nothing makes the next one wait longer.
  */
+#include <stdlib.h>
+#include <string.h>
+
 #include <herd/err.h>
 #include <herd/posix_time.h>
 
@@ -112,39 +119,195 @@ int reconcile_tick(struct neighbour *neighbour, struct herd_now now)
     return append_tree(neighbour->inbound, (struct digest_prefix){0, 0});
 }
 
-/* One ` <id>:<time>`; 1 if it fitted into the line, 0 if not. */
-static int append_key(struct herd_buf *out, size_t line, const struct herd_record *record)
+static int by_hash(const void *a, const void *b)
 {
-    if (out->len - line + record->client.len + record->sent.len + 2 > HERD_LINE_MAX)
+    const struct walk_key *left = a, *right = b;
+    return left->hash < right->hash ? -1 : left->hash > right->hash;
+}
+
+static int add_key(struct walk_leaf *leaf, const struct herd_record *record)
+{
+    if (leaf->count == leaf->cap) {
+        size_t cap = leaf->cap > 0 ? leaf->cap * 2 : 64;
+        struct walk_key *keys = realloc(leaf->keys, cap * sizeof(*keys));
+        if (keys == NULL)
+            return HERD_ENOMEM;
+        leaf->keys = keys;
+        leaf->cap = cap;
+    }
+    leaf->keys[leaf->count++] = (struct walk_key){.hash = digest_client_hash(record->client),
+                                                  .client = record->client,
+                                                  .sent = record->sent,
+                                                  .sent_ns = record->sent_ns};
+    return 0;
+}
+
+/* What is gathered in one turn is bounded; what is too much for it is for a later walk. */
+static bool may_gather(struct herd_node *node)
+{
+    struct walk_leaf *leaf = &node->leaf;
+    if (leaf->turn != node->turn) {
+        leaf->turn = node->turn;
+        leaf->gathered = 0;
+    }
+    return leaf->gathered < WALK_GATHER_PER_TURN;
+}
+
+/* All this store has of the leaf that a prefix is of, in the order of the hashes; gathered once for
+ * all lines about it until the store changes. 1; 0 for a leaf that is too large or that has to wait;
+ * HERD_ENOMEM. */
+static int gather(struct herd_node *node, struct digest_prefix prefix)
+{
+    struct walk_leaf *leaf = &node->leaf;
+    const struct herd_store *store = node->store;
+    uint64_t digits = prefix.digits >> (4 * (prefix.len - DIGEST_DEPTH));
+    if (leaf->valid && leaf->digits == digits && leaf->sequence == herd_store_sequence(store) &&
+        leaf->clients == herd_store_count(store))
+        return 1;
+    leaf->valid = false;
+    leaf->count = 0;
+    if (!may_gather(node))
         return 0;
+    struct herd_record record;
+    uint32_t at = STORE_FIRST;
+    while (
+        store_next_in_prefix(store, (struct digest_prefix){digits, DIGEST_DEPTH}, &at, &record)) {
+        leaf->gathered++;
+        if (leaf->count == WALK_LEAF_MAX)
+            return 0;
+        if (add_key(leaf, &record) < 0)
+            return HERD_ENOMEM;
+    }
+    if (leaf->count > 1)
+        qsort(leaf->keys, leaf->count, sizeof(*leaf->keys), by_hash);
+    leaf->digits = digits;
+    leaf->sequence = herd_store_sequence(store);
+    leaf->clients = herd_store_count(store);
+    leaf->valid = true;
+    return 1;
+}
+
+void walk_leaf_close(struct walk_leaf *leaf)
+{
+    free(leaf->keys);
+    *leaf = (struct walk_leaf){0};
+}
+
+/* The first hash of a prefix. */
+static uint64_t first_hash(struct digest_prefix prefix)
+{
+    return prefix.digits << (4 * (HERD_PREFIX_MAX - prefix.len));
+}
+
+/* Some of a gathered leaf. */
+struct keys {
+    struct walk_key *first, *end;
+};
+
+/* Where the first key with at least this hash stands, or would. */
+static struct walk_key *lower_bound(struct keys keys, uint64_t hash)
+{
+    size_t count = (size_t)(keys.end - keys.first);
+    while (count > 0) {
+        size_t half = count / 2;
+        if (keys.first[half].hash < hash) {
+            keys.first += half + 1;
+            count -= half + 1;
+        } else {
+            count = half;
+        }
+    }
+    return keys.first;
+}
+
+/* Those of a prefix, of some that may hold others. */
+static struct keys keys_of(struct keys keys, struct digest_prefix prefix)
+{
+    uint64_t width = UINT64_C(1) << (4 * (HERD_PREFIX_MAX - prefix.len));
+    uint64_t last = first_hash(prefix) + (width - 1);
+    struct walk_key *end = last == UINT64_MAX ? keys.end : lower_bound(keys, last + 1);
+    return (struct keys){lower_bound(keys, first_hash(prefix)), end};
+}
+
+/* KEYS lines on their way into an output. */
+struct keys_writer {
+    struct herd_conn *conn;
+    struct herd_buf *out;
+    size_t limit;  /* of out->len */
+    uint64_t from; /* the hash to begin with */
+    bool wraps;    /* now those before it */
+    bool stopped;  /* no more fits */
+};
+
+static int append_key(struct herd_buf *out, const struct walk_key *key)
+{
     int rc = herd_buf_append(out, " ", 1);
     if (rc == 0)
-        rc = herd_buf_append_slice(out, record->client);
+        rc = herd_buf_append_slice(out, key->client);
     if (rc == 0)
         rc = herd_buf_append(out, ":", 1);
-    if (rc == 0)
-        rc = herd_buf_append_slice(out, record->sent);
-    return rc < 0 ? rc : 1;
+    return rc == 0 ? herd_buf_append_slice(out, key->sent) : rc;
+}
+
+static bool fit_into_line(struct keys keys, struct digest_prefix prefix)
+{
+    size_t len = strlen(herd_verb_name(HERD_VERB_KEYS)) + 1 + prefix.len;
+    for (const struct walk_key *key = keys.first; key < keys.end && len <= HERD_LINE_MAX; key++)
+        len += key->client.len + key->sent.len + 2;
+    return len <= HERD_LINE_MAX;
+}
+
+static int append_line(struct keys_writer *writer, struct keys keys, struct digest_prefix prefix)
+{
+    struct herd_buf *out = writer->out;
+    if ((first_hash(prefix) < writer->from) != writer->wraps)
+        return 0;
+    if (out->len >= writer->limit || !conn_has_room(writer->conn)) {
+        writer->stopped = true;
+        writer->conn->neighbour->reconcile.keys_from = first_hash(prefix);
+        return 0;
+    }
+    int rc = herd_append_keys(out, prefix.digits, prefix.len);
+    for (const struct walk_key *key = keys.first; rc == 0 && key < keys.end; key++)
+        rc = append_key(out, key);
+    return rc == 0 ? herd_buf_append(out, "\n", 1) : rc;
 }
 
 /* A KEYS line is all that this store has of its prefix: where that is too much for a line, its
  * parts get one each. */
-static int append_keys(struct herd_conn *conn, struct digest_prefix prefix)
+static int append_lines(struct keys_writer *writer, struct keys keys, struct digest_prefix prefix)
 {
-    struct herd_buf *out = conn_front(conn);
-    struct herd_record record;
-    uint32_t at = STORE_FIRST;
-    size_t line = out->len;
-    int rc = herd_append_keys(out, prefix.digits, prefix.len) < 0 ? HERD_ENOMEM : 1;
-    while (rc > 0 && store_next_in_prefix(conn->node->store, prefix, &at, &record))
-        rc = append_key(out, line, &record);
-    if (rc > 0)
-        return herd_buf_append(out, "\n", 1);
-    out->len = line;
-    if (rc < 0 || prefix.len == HERD_PREFIX_MAX)
+    if (fit_into_line(keys, prefix))
+        return append_line(writer, keys, prefix);
+    int rc = 0;
+    if (prefix.len == HERD_PREFIX_MAX)
         return rc;
-    for (unsigned digit = 0; rc == 0 && digit < DIGEST_FANOUT; digit++)
-        rc = append_keys(conn, digest_child(prefix, digit));
+    for (unsigned digit = 0; rc == 0 && !writer->stopped && digit < DIGEST_FANOUT; digit++) {
+        struct digest_prefix child = digest_child(prefix, digit);
+        rc = append_lines(writer, keys_of(keys, child), child);
+    }
+    return rc;
+}
+
+/* A leaf's KEYS lines up to a limit of the output; the next walk begins with what was left out. */
+static int append_keys(struct herd_conn *conn, struct digest_prefix prefix, size_t limit)
+{
+    struct herd_node *node = conn->node;
+    struct reconcile *reconcile = &conn->neighbour->reconcile;
+    int rc = gather(node, prefix);
+    if (rc <= 0)
+        return rc;
+    struct keys keys = {node->leaf.keys, node->leaf.keys + node->leaf.count};
+    struct keys_writer writer = {.conn = conn, .out = conn_front(conn), .limit = limit};
+    if (!fit_into_line(keys, prefix)) {
+        writer.from = reconcile->keys_from;
+        if (!digest_matches(writer.from, prefix)) /* where is not known: anywhere */
+            writer.from = first_hash(prefix) | rng_next(&node->rng) >> (4 * prefix.len);
+    }
+    rc = append_lines(&writer, keys, prefix);
+    writer.wraps = true;
+    if (rc == 0 && !writer.stopped && writer.from != 0)
+        rc = append_lines(&writer, keys, prefix);
     return rc;
 }
 
@@ -158,79 +321,79 @@ int reconcile_on_tree(struct herd_conn *conn, const struct herd_command *command
         return HERD_ERANGE;
     store_children(conn->node->store, prefix, sums);
     /* From anywhere, so that differences that cannot be mended do not hide the others. */
+    size_t limit = conn_front(conn)->len + WALK_KEYS_BYTES;
     unsigned first = (unsigned)rng_below(&conn->node->rng, DIGEST_FANOUT);
     for (unsigned i = 0; rc == 0 && width > 0 && i < DIGEST_FANOUT; i++) {
         unsigned digit = (first + i) % DIGEST_FANOUT;
         if (sums[digit] == command->sums[digit])
             continue;
         struct digest_prefix child = digest_child(prefix, digit);
-        rc = child.len < DIGEST_DEPTH ? append_tree(conn, child) : append_keys(conn, child);
+        rc = child.len < DIGEST_DEPTH ? append_tree(conn, child) : append_keys(conn, child, limit);
         width--;
     }
     conn_touch(conn);
     return rc;
 }
 
-enum difference { SAME_TIME, OTHER_SIDE_NEWER, MISSING };
-
-static enum difference compare(const struct herd_record *record, struct herd_slice keys)
+/* Notes for each of the keys how the other side's compare; true if that has something that is
+ * missing here, or older: it comes over its own link. */
+static bool compare(struct keys keys, struct herd_slice others)
 {
     struct herd_slice client;
     int64_t sent_ns;
-    while (herd_next_key(&keys, &client, &sent_ns) > 0) {
-        if (!herd_slice_equal(client, record->client))
-            continue;
-        if (sent_ns == record->sent_ns)
-            return SAME_TIME;
-        return sent_ns > record->sent_ns ? OTHER_SIDE_NEWER : MISSING;
+    bool has_more = false;
+    for (struct walk_key *key = keys.first; key < keys.end; key++)
+        key->difference = WALK_MISSING;
+    while (herd_next_key(&others, &client, &sent_ns) > 0) {
+        uint64_t hash = digest_client_hash(client);
+        struct walk_key *key = lower_bound(keys, hash);
+        while (key < keys.end && key->hash == hash && !herd_slice_equal(key->client, client))
+            key++;
+        bool is_held = key < keys.end && key->hash == hash;
+        has_more |= !is_held || key->sent_ns < sent_ns;
+        if (is_held && key->sent_ns <= sent_ns)
+            key->difference = key->sent_ns == sent_ns ? WALK_SAME_TIME : WALK_OTHER_NEWER;
     }
-    return MISSING;
+    return has_more;
 }
 
-/* Sends what of a prefix is missing on the other side; true if there was something. */
-static bool send_differences(struct link *link, const struct herd_command *command,
-                             enum difference which)
+/* Sends those that compare so, as far as there is room; true if there was one. */
+static bool send_differences(struct link *link, struct keys keys, enum walk_difference which)
 {
     struct herd_node *node = link->conn.node;
-    struct digest_prefix prefix = {command->prefix, command->prefix_len};
     struct herd_record record;
-    uint32_t at = STORE_FIRST;
     bool found = false;
-    while (store_next_in_prefix(node->store, prefix, &at, &record)) {
-        enum difference difference = compare(&record, command->rest);
+    for (const struct walk_key *key = keys.first; key < keys.end; key++) {
+        enum walk_difference difference = key->difference;
         /* With max_skew the later time is not always the newer record; the other side knows. */
-        if (difference == OTHER_SIDE_NEWER && node->options.max_skew_ns > 0)
-            difference = MISSING;
+        if (difference == WALK_OTHER_NEWER && node->options.max_skew_ns > 0)
+            difference = WALK_MISSING;
         if (difference != which)
             continue;
         found = true;
-        link_send_record(link, &record);
+        if (!conn_has_room(&link->conn))
+            break;
+        if (herd_store_find(node->store, key->client, &record))
+            link_send_record(link, &record);
     }
     return found;
 }
 
-/* Whether the other side has something that is missing here, or older: it comes over its own link.
- */
-static bool has_more(const struct herd_store *store, struct herd_slice keys)
-{
-    struct herd_slice client;
-    struct herd_record record;
-    int64_t sent_ns;
-    while (herd_next_key(&keys, &client, &sent_ns) > 0) {
-        if (!herd_store_find(store, client, &record) || record.sent_ns < sent_ns)
-            return true;
-    }
-    return false;
-}
-
 int reconcile_on_keys(struct link *link, const struct herd_command *command)
 {
-    if (command->prefix_len < DIGEST_DEPTH)
+    struct herd_node *node = link->conn.node;
+    struct digest_prefix prefix = {command->prefix, command->prefix_len};
+    if (prefix.len < DIGEST_DEPTH || !conn_has_room(&link->conn))
         return 0;
+    int rc = gather(node, prefix);
+    if (rc <= 0)
+        return rc;
+    struct keys all = {node->leaf.keys, node->leaf.keys + node->leaf.count};
+    struct keys keys = keys_of(all, prefix);
     /* The prefix differs, but no time in it does: then some record has another origin or place at
      * the same time. */
-    if (!send_differences(link, command, MISSING) &&
-        !has_more(link->conn.node->store, command->rest))
-        send_differences(link, command, SAME_TIME);
+    bool has_more = compare(keys, command->rest);
+    if (!send_differences(link, keys, WALK_MISSING) && !has_more)
+        send_differences(link, keys, WALK_SAME_TIME);
     return 0;
 }

@@ -12,7 +12,10 @@ enum {
     WALK_AGAIN_MS = 1000,    /* after a walk that has mended something */
     WALK_MIN_MS = 2000,      /* after one that has not; doubling */
     WALK_MAX_MS = 60000,
-    WALK_WIDTH = 4 /* parts of one TREE that are looked into; the others are for the next walk */
+    WALK_WIDTH = 4, /* parts of one TREE that are looked into; the others are for the next walk */
+    WALK_KEYS_BYTES = 65536,     /* of KEYS in the answer to one TREE; the rest likewise */
+    WALK_LEAF_MAX = 16384,       /* records of a leaf; one with more is left alone */
+    WALK_GATHER_PER_TURN = 16384 /* records, then no other leaf is begun in this turn */
 };
 
 /* What a listener knows of the store of a neighbour that has dialled it. */
@@ -27,7 +30,30 @@ struct reconcile {
     int64_t interval_ms;      /* to the next walk, if this one mends nothing */
     uint64_t mended;          /* records that it brought and that should long have been here */
     uint64_t mended_before;   /* at the last walk */
+    uint64_t keys_from;       /* the hash that the next KEYS of its leaf begin with */
 };
+
+enum walk_difference { WALK_MISSING, WALK_SAME_TIME, WALK_OTHER_NEWER };
+
+struct walk_key {
+    uint64_t hash;
+    struct herd_slice client, sent; /* in the store */
+    int64_t sent_ns;
+    enum walk_difference difference; /* of the other side's, to the KEYS line at hand */
+};
+
+/* What a store has of one leaf, for the lines about it. */
+struct walk_leaf {
+    struct walk_key *keys; /* by hash */
+    size_t count, cap;
+    bool valid; /* while the store is at this sequence and count: */
+    uint64_t digits, sequence;
+    size_t clients;
+    uint64_t turn;
+    size_t gathered; /* records in this turn */
+};
+
+void walk_leaf_close(struct walk_leaf *leaf);
 
 void reconcile_init(struct reconcile *reconcile);
 int reconcile_tick(struct neighbour *neighbour, struct herd_now now);
