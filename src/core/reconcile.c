@@ -357,6 +357,13 @@ static bool compare(struct keys keys, struct herd_slice others)
     return has_more;
 }
 
+/* A part of a leaf may be equal, so what is the same may not take the room of what is missing. */
+static bool has_room_for(const struct link *link, enum walk_difference which)
+{
+    return conn_has_room(&link->conn) &&
+           (which == WALK_MISSING || link->conn.out.len + link->conn.in_flight < WALK_SAME_BYTES);
+}
+
 /* Sends those that compare so, as far as there is room; true if there was one. */
 static bool send_differences(struct link *link, struct keys keys, enum walk_difference which)
 {
@@ -371,7 +378,7 @@ static bool send_differences(struct link *link, struct keys keys, enum walk_diff
         if (difference != which)
             continue;
         found = true;
-        if (!conn_has_room(&link->conn))
+        if (!has_room_for(link, which))
             break;
         if (herd_store_find(node->store, key->client, &record))
             link_send_record(link, &record);

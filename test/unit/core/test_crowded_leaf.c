@@ -193,6 +193,52 @@ static void leaf_that_changes_is_gathered_anew_within_the_budget(void **state)
     driver_free(driver);
 }
 
+/* The keys of all ids of a prefix. */
+static void append_keys_of(struct herd_buf *out, struct digest_prefix prefix, unsigned count,
+                           char ids[][ID_LEN + 1])
+{
+    assert_int_equal(herd_append_keys(out, prefix.digits, prefix.len), 0);
+    for (unsigned i = 0; i < count; i++) {
+        if (digest_matches(digest_client_hash(herd_slice_of(ids[i])), prefix))
+            assert_int_equal(herd_buf_printf(out, " %s:" SENT, ids[i]), 0);
+    }
+    assert_int_equal(herd_buf_append_text(out, "\n"), 0);
+}
+
+/* Of a leaf that differs most lines may be equal, which cannot be seen from them. */
+static void what_is_missing_has_room_behind_what_is_the_same(void **state)
+{
+    (void)state;
+    static char ids[CROWD][ID_LEN + 1];
+    enum { PARTS = 256 };
+    struct wire *inbound = open_crowd(CROWD, ids);
+    struct driver *driver = inbound->driver;
+    struct wire *link = driver->wires[0];
+    struct herd_buf lines = {0};
+    edge_greet(link);
+    edge_resume(link, CROWD);
+    wire_take(link);
+    driver->reports_writes = false;
+    for (unsigned part = 0; part < PARTS - 1; part++)
+        append_keys_of(&lines, (struct digest_prefix){LEAF << 8 | part, 6}, CROWD, ids);
+    wire_send(link, herd_buf_slice(&lines));
+    CHECK_TRUE(("%zu bytes", link->unwritten), link->unwritten > 60000);
+    wire_take(link);
+    struct digest_prefix last = {LEAF << 8 | (PARTS - 1), 6};
+    wire_say(link, "KEYS beefff\n");
+    struct herd_slice got = wire_take(link);
+    unsigned missing = 0;
+    for (unsigned i = 0; i < CROWD; i++) {
+        if (!digest_matches(digest_client_hash(herd_slice_of(ids[i])), last))
+            continue;
+        missing++;
+        CHECK_TRUE(("it is sent"), memmem(got.data, got.len, ids[i], ID_LEN) != NULL);
+    }
+    CHECK_TRUE(("%u were missing", missing), missing > 5);
+    herd_buf_free(&lines);
+    driver_free(driver);
+}
+
 static void leaf_beyond_the_limit_is_left_alone(void **state)
 {
     (void)state;
@@ -258,6 +304,7 @@ int main(void)
         cmocka_unit_test(walks_list_a_crowded_leaf_in_turns),
         cmocka_unit_test(crowded_leaf_is_gathered_once_for_many_lines),
         cmocka_unit_test(leaf_that_changes_is_gathered_anew_within_the_budget),
+        cmocka_unit_test(what_is_missing_has_room_behind_what_is_the_same),
         cmocka_unit_test(leaf_beyond_the_limit_is_left_alone),
         cmocka_unit_test(crowded_leaf_is_mended_in_several_walks),
     };
