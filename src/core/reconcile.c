@@ -204,6 +204,12 @@ struct keys {
     struct walk_key *first, *end;
 };
 
+static struct keys all_keys(const struct walk_leaf *leaf)
+{
+    /* One that is empty may have no memory, and NULL + 0 is undefined. */
+    return (struct keys){leaf->keys, leaf->keys != NULL ? leaf->keys + leaf->count : NULL};
+}
+
 /* Where the first key with at least this hash stands, or would. */
 static struct walk_key *lower_bound(struct keys keys, uint64_t hash)
 {
@@ -297,7 +303,7 @@ static int append_keys(struct herd_conn *conn, struct digest_prefix prefix, size
     int rc = gather(node, prefix);
     if (rc <= 0)
         return rc;
-    struct keys keys = {node->leaf.keys, node->leaf.keys + node->leaf.count};
+    struct keys keys = all_keys(&node->leaf);
     struct keys_writer writer = {.conn = conn, .out = conn_front(conn), .limit = limit};
     if (!fit_into_line(keys, prefix)) {
         writer.from = reconcile->keys_from;
@@ -395,8 +401,7 @@ int reconcile_on_keys(struct link *link, const struct herd_command *command)
     int rc = gather(node, prefix);
     if (rc <= 0)
         return rc;
-    struct keys all = {node->leaf.keys, node->leaf.keys + node->leaf.count};
-    struct keys keys = keys_of(all, prefix);
+    struct keys keys = keys_of(all_keys(&node->leaf), prefix);
     /* The prefix differs, but no time in it does: then some record has another origin or place at
      * the same time. */
     bool has_more = compare(keys, command->rest);

@@ -13,7 +13,7 @@ enum {
     WALK_MIN_MS = 2000,      /* after one that has not; doubling */
     WALK_MAX_MS = 60000,
     WALK_WIDTH = 4, /* parts of one TREE that are looked into; the others are for the next walk */
-    WALK_KEYS_BYTES = 65536, /* of KEYS in the answer to one TREE; the rest likewise */
+    WALK_KEYS_BYTES = 65536, /* of KEYS in the answer to one TREE; the rest in the next walk */
     WALK_SAME_BYTES = 65536, /* on the way to a neighbour, then none of the same time any more */
     WALK_LEAF_MAX = 16384,   /* records of a leaf; one with more is left alone */
     WALK_GATHER_PER_TURN = 16384 /* records, then no other leaf is begun in this turn */
