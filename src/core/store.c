@@ -195,6 +195,36 @@ static uint32_t find(const struct herd_store *store, struct herd_slice client, u
     return TABLE_NONE;
 }
 
+static void prefetch_record(const struct herd_store *store, const struct slot *slot)
+{
+    const char *text = arena_text(&store->arena, slot->text);
+    __builtin_prefetch(text);
+    __builtin_prefetch(text + 64);
+    __builtin_prefetch(&store->digest.sums[slot->leaf], 1);
+    __builtin_prefetch(slot_at(store, slot->prev), 1);
+    __builtin_prefetch(slot_at(store, slot->next), 1);
+}
+
+void store_expect(const struct herd_store *store, const struct herd_slice *clients, size_t count)
+{
+    uint32_t tags[STORE_EXPECT_MAX], found[STORE_EXPECT_MAX];
+    assert(count <= STORE_EXPECT_MAX);
+    for (size_t i = 0; i < count; i++) {
+        tags[i] = tag_of(store, clients[i]);
+        table_prefetch(&store->table, tags[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct table_walk walk = table_walk(&store->table, tags[i]);
+        found[i] = table_walk_next(&walk);
+        if (found[i] != TABLE_NONE)
+            __builtin_prefetch(slot_at(store, found[i]), 1);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (found[i] != TABLE_NONE)
+            prefetch_record(store, slot_at(store, found[i]));
+    }
+}
+
 /* The next field of a canonical text, which is advanced past it. */
 static struct herd_slice take_field(struct herd_slice *rest)
 {
