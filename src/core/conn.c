@@ -220,7 +220,7 @@ static void expect_lines(const struct herd_conn *conn, struct herd_slice input)
         clients[count] = peek_client(&input);
         count += clients[count].len > 0 && clients[count].len <= HERD_CLIENT_ID_MAX;
     }
-    if (count > 1)
+    if (count > 0)
         store_expect(conn->node->store, clients, count);
 }
 

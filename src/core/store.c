@@ -25,7 +25,8 @@
 enum {
     SLAB_BITS = 13,
     SLAB_SLOTS = 1 << SLAB_BITS,
-    LIST_HEAD = 0,           /* the slot the circular list begins and ends at */
+    SLAB_UNUSED = 2, /* at its end: so that a slab fits whole pages together with malloc's own */
+    LIST_HEAD = 0,   /* the slot the circular list begins and ends at */
     EXPIRE_STEPS_MAX = 10000 /* records looked at in one call */
 };
 
@@ -79,7 +80,7 @@ static int add_slab(struct herd_store *store)
         store->slabs = slabs;
         store->slab_cap = cap;
     }
-    struct slot *slab = calloc(SLAB_SLOTS, sizeof(*slab));
+    struct slot *slab = calloc(SLAB_SLOTS - SLAB_UNUSED, sizeof(*slab));
     if (slab == NULL ||
         expiry_reserve(&store->expiry, (store->slab_count + 1) * (size_t)SLAB_SLOTS) < 0) {
         free(slab);
@@ -102,6 +103,8 @@ static int take_slot(struct herd_store *store, uint32_t *out)
             return HERD_ENOMEM;
     }
     *out = store->used++;
+    if (store->used % SLAB_SLOTS == SLAB_SLOTS - SLAB_UNUSED)
+        store->used += SLAB_UNUSED;
     return 0;
 }
 
@@ -486,7 +489,7 @@ size_t herd_store_bytes(const struct herd_store *store)
            store->slab_cap * sizeof(*store->slabs) +
            DIGEST_LEAVES * (sizeof(uint64_t) + sizeof(uint32_t)) +
            (store->expiry.bucket_count + store->expiry.next_count) * sizeof(uint32_t) +
-           store->slab_count * (size_t)SLAB_SLOTS * sizeof(struct slot);
+           store->slab_count * (SLAB_SLOTS - SLAB_UNUSED) * sizeof(struct slot);
 }
 
 int herd_cursor_new(struct herd_store *store, herd_cursor *out)
