@@ -113,6 +113,7 @@ void server_start(struct server *server)
         .max_skew_ns = world->options.max_skew_ns,
         .output_max = world->options.output_max,
         .pipeline_max = world->options.pipeline_max,
+        .prune = world->options.prune,
         .on_line = server_on_line,
         .on_line_arg = server,
     };

@@ -242,6 +242,7 @@ void model_keep(struct model *model, uint32_t server, struct model_record *recor
         (*held)->holders--;
     *held = record;
     record->holders++;
+    record->kept_ns = model->sim->now_ns;
 }
 
 struct model_record *model_newest(const struct model *model, uint32_t client, const bool *servers)

@@ -16,6 +16,7 @@ struct model_record {
     uint32_t holders; /* servers whose newest record of this client it is */
     uint32_t floods;  /* lines that carried it, from server to server */
     int64_t born_ns;  /* virtual time */
+    int64_t kept_ns;  /* when a server last took it for its newest of this client */
     int64_t order_ns;
     struct herd_record fields; /* within text */
     struct herd_slice text;    /* canonical */

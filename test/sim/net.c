@@ -355,6 +355,9 @@ struct net_end *net_dial(struct net_host *from, struct net_host *to, void *data)
     clear_end(wire, &wire->ends[1], to);
     wire->number = ++net->numbers;
     wire->tries = 0;
+    wire->distance_ns = net->options.distance_ns != NULL && to->index < net->cut_hosts
+                            ? net->options.distance_ns(from->index, to->index)
+                            : 0;
     wire->hole = wire->mute = false;
     wire->ends[0].data = data;
     join_host(&wire->ends[0], NET_DIALLING);

@@ -22,6 +22,7 @@ struct run_options {
     double updates;        /* a virtual second; 0: 5..60 */
     unsigned faults;       /* those that may be chosen */
     bool all_faults;       /* all of them, not a choice */
+    bool prune;            /* as in a large herd */
     bool tidy;             /* well-behaved phones, a fast network, no odd settings */
     unsigned checks;
     enum plant_kind plant;

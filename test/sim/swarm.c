@@ -44,6 +44,7 @@ static const char usage[] =
     "  --fat PERCENT        of locations, of some thousand digits\n"
     "  --minutes M          of faults and updates; --seconds S; else 5..15 s\n"
     "  --faults LIST        all | none | some of those below, with commas; else a choice of all\n"
+    "  --prune              one tree an origin, as in large herds\n"
     "  --tidy               well-behaved phones and a fast network, to measure speed\n"
     "  --checks LIST        only these\n"
     "  --plant BUG          plants a bug\n"
@@ -145,6 +146,7 @@ enum option_id {
     OPT_MINUTES,
     OPT_SECONDS,
     OPT_FAULTS,
+    OPT_PRUNE,
     OPT_TIDY,
     OPT_CHECKS,
     OPT_PLANT,
@@ -167,6 +169,7 @@ static const struct option options[] = {
     {"minutes", required_argument, NULL, OPT_MINUTES},
     {"seconds", required_argument, NULL, OPT_SECONDS},
     {"faults", required_argument, NULL, OPT_FAULTS},
+    {"prune", no_argument, NULL, OPT_PRUNE},
     {"tidy", no_argument, NULL, OPT_TIDY},
     {"checks", required_argument, NULL, OPT_CHECKS},
     {"plant", required_argument, NULL, OPT_PLANT},
@@ -232,6 +235,9 @@ static void parse_option(struct swarm *swarm, int id, const char *name, const ch
 static bool parse_switch(struct swarm *swarm, int id)
 {
     switch (id) {
+    case OPT_PRUNE:
+        swarm->run.prune = true;
+        return true;
     case OPT_TIDY:
         swarm->run.tidy = true;
         return true;

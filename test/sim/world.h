@@ -39,6 +39,7 @@ struct world_options {
     struct net_options net;
     size_t output_max;
     unsigned pipeline_max;
+    bool prune;
     unsigned faults; /* bits of enum fault_kind */
     int64_t fault_every_ns;
     enum plant_kind plant;
