@@ -103,8 +103,9 @@ struct net_options {
     unsigned cut_percent;               /* writes that arrive in pieces */
     unsigned join_percent;              /* writes that arrive together with the one before */
     int64_t keepalive_ns;
-    /* What a segment takes besides, always the same between two hosts, if not NULL. */
-    int64_t (*distance_ns)(uint32_t from, uint32_t to);
+    /* What a segment takes besides, always the same between two servers. */
+    int64_t distance_min_ns, distance_max_ns;
+    uint64_t distance_seed;
 };
 
 struct net_counts {
