@@ -7,11 +7,7 @@
  *   FLOOD, the same again     -> PRUNE to who sent it
  *   FLOOD, news, though PRUNE was said there: the tree is broken or slow -> GRAFT
  *   HAVE, something missing   -> WANT; what then comes is such news
- *   the parent's connection is lost -> GRAFT on the other links, LOST to those behind this server;
- *                             LOST from the parent: the same
- *
- * LOST reaches just the part of the tree that hangs on what is lost, and opens all links into it:
- * so the next record goes through it as a flood does, on the fastest ways that are left.
+ *   the parent is lost        lost.c
  *
  * Who made a record is never pruned: it sends its own words over all its links.
  */
@@ -73,8 +69,8 @@ uint32_t prune_origin(struct prune *prune, struct herd_slice name, bool add)
 }
 
 /* A line `<verb> <origin> …`, or as many as that takes. */
-static int append_origins(struct herd_buf *out, const struct prune *prune, enum herd_verb verb,
-                          const struct origin_set *set)
+int prune_append(struct herd_buf *out, const struct prune *prune, enum herd_verb verb,
+                 const struct origin_set *set)
 {
     size_t line = out->len;
     int rc = 0;
@@ -101,7 +97,7 @@ static struct herd_node *node_of(const struct neighbour *neighbour)
     return neighbour->link.conn.node;
 }
 
-static bool is_empty(const struct origin_set *set)
+bool origin_set_is_empty(const struct origin_set *set)
 {
     uint64_t any = 0;
     for (size_t i = 0; i < sizeof(set->words) / sizeof(set->words[0]); i++)
@@ -113,7 +109,7 @@ static bool is_empty(const struct origin_set *set)
 static int say(struct neighbour *to, enum herd_verb verb, const struct origin_set *set)
 {
     struct herd_conn *conn = to->inbound;
-    int rc = append_origins(conn_front(conn), &node_of(to)->prune, verb, set);
+    int rc = prune_append(conn_front(conn), &node_of(to)->prune, verb, set);
     if (rc < 0)
         conn_abort(conn);
     conn_touch(conn);
@@ -128,7 +124,7 @@ static int say_one(struct neighbour *to, enum herd_verb verb, uint32_t origin)
 }
 
 /* A GRAFT must not get lost as long as the connection lives: so there is always room for it. */
-static int graft(struct neighbour *to, const struct origin_set *wanted)
+int prune_graft(struct neighbour *to, const struct origin_set *wanted)
 {
     struct origin_set set = {{0}};
     struct herd_node *node = node_of(to);
@@ -138,7 +134,7 @@ static int graft(struct neighbour *to, const struct origin_set *wanted)
             node->stats.grafts_sent++;
         }
     }
-    return is_empty(&set) || to->inbound == NULL ? 0 : say(to, HERD_VERB_GRAFT, &set);
+    return origin_set_is_empty(&set) || to->inbound == NULL ? 0 : say(to, HERD_VERB_GRAFT, &set);
 }
 
 bool node_source_stands(const struct herd_node *node, uint32_t source, struct neighbour **out)
@@ -186,7 +182,7 @@ int prune_on_flood(struct neighbour *from, struct herd_now now, const struct her
         if (!origin_set_has(&from->pruned, origin))
             return 0;
         origin_set_add(&set, origin);
-        return graft(from, &set);
+        return prune_graft(from, &set);
     }
     if (origin_set_has(&from->pruned, origin) || !conn_has_room(from->inbound) ||
         herd_slice_equal(record->origin, herd_slice_of(from->name)) ||
@@ -200,76 +196,13 @@ int prune_on_flood(struct neighbour *from, struct herd_now now, const struct her
     return say_one(from, HERD_VERB_PRUNE, origin);
 }
 
-/* The way to these origins is lost: others are opened, and who got them from here does the same. */
-static void look_for_others(struct herd_node *node, const struct origin_set *lost,
-                            const struct neighbour *except)
-{
-    if (is_empty(lost))
-        return;
-    for (size_t i = 0; i < node->neighbour_count; i++) {
-        struct neighbour *neighbour = node->neighbours[i];
-        struct link *link = &neighbour->link;
-        if (neighbour == except)
-            continue;
-        graft(neighbour, lost);
-        if (link->state != LINK_UP || !neighbour->prunes || !link_has_room(link))
-            continue;
-        if (append_origins(conn_output(&link->conn), &node->prune, HERD_VERB_LOST, lost) < 0)
-            conn_abort(&link->conn);
-        conn_touch(&link->conn);
-    }
-}
-
-void prune_on_inbound_lost(struct neighbour *neighbour)
-{
-    struct herd_node *node = node_of(neighbour);
-    struct origin_set lost = {{0}};
-    if (!neighbour->prunes)
-        return;
-    neighbour->prunes = false;
-    neighbour->pruned = (struct origin_set){{0}};
-    neighbour->refresh_at_ns = INT64_MAX;
-    for (uint32_t i = 0; i < node->prune.count; i++) {
-        if (node->prune.origins[i].parent != neighbour)
-            continue;
-        node->prune.origins[i].parent = NULL;
-        origin_set_add(&lost, i);
-    }
-    for (size_t i = 0; i < node->neighbour_count; i++)
-        held_flush(&node->neighbours[i]->link);
-    look_for_others(node, &lost, neighbour);
-}
-
-void prune_on_lost(struct neighbour *from, struct herd_slice origins)
-{
-    struct herd_node *node = node_of(from);
-    struct origin_set lost = {{0}};
-    struct herd_slice name;
-    while (herd_next_word(&origins, &name)) {
-        uint32_t origin = prune_origin(&node->prune, name, false);
-        if (origin == PRUNE_NOTHING || node->prune.origins[origin].parent != from)
-            continue;
-        node->prune.origins[origin].parent = NULL;
-        origin_set_add(&lost, origin);
-    }
-    look_for_others(node, &lost, from);
-}
-
-void prune_forget_neighbour(struct herd_node *node, const struct neighbour *neighbour)
-{
-    for (uint32_t i = 0; i < node->prune.count; i++) {
-        if (node->prune.origins[i].parent == neighbour)
-            node->prune.origins[i].parent = NULL;
-    }
-}
-
 void prune_tick(struct neighbour *neighbour, struct herd_now now)
 {
     if (now.mono_ns < neighbour->refresh_at_ns)
         return;
     struct origin_set all = neighbour->pruned;
     neighbour->refresh_at_ns = INT64_MAX;
-    graft(neighbour, &all);
+    prune_graft(neighbour, &all);
 }
 
 int64_t prune_wakeup(const struct neighbour *neighbour)

@@ -82,6 +82,8 @@ static inline bool origin_set_remove(struct origin_set *set, uint32_t origin)
     return was;
 }
 
+bool origin_set_is_empty(const struct origin_set *set);
+
 void prune_close(struct prune *prune);
 /* The number of an origin; one that is new gets the next one, if `add`. PRUNE_NOTHING when it is
  * unknown, when there are too many, or when memory is short. */
@@ -94,10 +96,15 @@ uint32_t have_hash(struct herd_slice text);
  * HERD_ENOMEM. */
 int prune_on_flood(struct neighbour *from, struct herd_now now, const struct herd_record *record,
                    bool news);
+/* Appends a line `<verb> <origin> …`, or as many as that takes. 0 or HERD_ENOMEM. */
+int prune_append(struct herd_buf *out, const struct prune *prune, enum herd_verb verb,
+                 const struct origin_set *set);
+/* GRAFT of those of these origins that were pruned there. 0 or HERD_ENOMEM. */
+int prune_graft(struct neighbour *to, const struct origin_set *wanted);
 /* The neighbour's connection is lost or replaced: look for other ways to the origins it was the way
  * to. Before `inbound` changes. */
 void prune_on_inbound_lost(struct neighbour *neighbour);
-/* LOST: the neighbour has lost its own way to these. */
+/* LOST (lost.c): the neighbour has lost its own way to these. */
 void prune_on_lost(struct neighbour *from, struct herd_slice origins);
 /* HAVE: named records are held, or wanted. 0, HERD_ESYNTAX or HERD_ENOMEM. */
 int prune_on_have(struct neighbour *from, const struct herd_command *command);

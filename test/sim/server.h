@@ -83,5 +83,7 @@ void server_free_plug(struct plug *plug);
 void server_free_ask(struct server_ask *ask);
 void mirror_line(struct plug *plug, struct herd_slice line);
 void mirror_settle(struct server *server);
+/* A MARK has come: what it claims is there. */
+void mark_check(struct server *server, uint32_t dialler, struct herd_slice line);
 
 #endif
