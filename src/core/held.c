@@ -267,9 +267,11 @@ static void begin_walk(struct link *link, struct herd_now now)
         if (held->told >= held->from)
             walk_anew(link, held->told);
     }
-    if (now.mono_ns < held->at_ns || held->walking)
+    if (now.mono_ns < held->at_ns)
         return;
-    held->at_ns = NEVER;
+    held->at_ns = NEVER; /* while it walks, too: planned anew when that is over */
+    if (held->walking)
+        return;
     held->until = held->ripe;
     held->walking = held->until > held->told;
 }
