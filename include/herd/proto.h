@@ -59,7 +59,7 @@ struct herd_command {
     unsigned version;                /* HELLO */
     uint64_t epoch, sequence;        /* HELLO RESUME MARK ACK; HAVE HELD: the end of the range */
     uint64_t after;                  /* HAVE HELD: the range begins behind this */
-    uint64_t passed;                 /* MARK; as sequence where the line does not say it */
+    uint64_t passed;                 /* MARK ACK; as sequence where the line does not say it */
     uint64_t clients, digest;        /* DIGEST */
     uint64_t prefix;                 /* TREE KEYS: hexadecimal digits, the last in the low bits */
     unsigned prefix_len;             /* TREE KEYS: how many */
@@ -93,7 +93,9 @@ int herd_append_hello(struct herd_buf *out, struct herd_slice server, uint64_t e
 int herd_append_resume(struct herd_buf *out, uint64_t epoch, uint64_t sequence, bool recovered);
 int herd_append_position(struct herd_buf *out, enum herd_verb verb, uint64_t epoch,
                          uint64_t sequence);
-int herd_append_mark(struct herd_buf *out, uint64_t epoch, uint64_t sequence, uint64_t passed);
+/* MARK, ACK. */
+int herd_append_mark(struct herd_buf *out, enum herd_verb verb, uint64_t epoch, uint64_t sequence,
+                     uint64_t passed);
 /* HAVE, HELD; the names of a HAVE are ` <8 hex>:<id>:<time>` each. */
 int herd_append_range(struct herd_buf *out, enum herd_verb verb, uint64_t after, uint64_t sequence);
 int herd_append_have(struct herd_buf *out, uint64_t after, uint64_t sequence,

@@ -27,7 +27,8 @@ static int mark(struct link *link)
     }
     link->unmarked = 0;
     link->mark_at_ns = INT64_MAX;
-    return herd_append_mark(conn_output(&link->conn), node->epoch, link->marked, link->passed);
+    return herd_append_mark(conn_output(&link->conn), HERD_VERB_MARK, node->epoch, link->marked,
+                            link->passed);
 }
 
 static int append_flood(struct link *link, struct herd_slice text)
@@ -51,6 +52,7 @@ static bool window_is_open(const struct link *link)
 int link_send_entry(struct link *link, const struct herd_entry *entry)
 {
     link->lines++;
+    link->sent++;
     link->unmarked++;
     link->conn.node->stats.floods_sent++;
     return append_flood(link, entry->text);
@@ -68,6 +70,7 @@ void link_send_record(struct link *link, const struct herd_record *record)
     herd_record_write_text(record, out->data + out->len + prefix.len);
     out->len += prefix.len + len + 1;
     out->data[out->len - 1] = '\n';
+    link->sent++;
     link->conn.node->stats.floods_sent++;
     conn_touch(&link->conn);
 }
@@ -125,6 +128,7 @@ static int fill_trial(struct link *link)
            herd_cursor_next(node->store, link->cursor, &entry)) {
         rc = append_flood(link, entry.text);
         link->lines++;
+        link->sent++;
         node->stats.floods_sent++;
     }
     return rc;

@@ -103,6 +103,7 @@ static void dial(struct link *link, struct herd_now now)
     held_reset(link);
     link->digest_due = true;
     link->digest_at_ns = now.mono_ns;
+    link->unanswered = false;
     link->dial_wanted = true;
     conn_touch(&link->conn);
 }
@@ -201,7 +202,12 @@ static void become_plain(struct link *link)
     if (link->began_anew) {
         send_all(link);
         link->took_one = false;
-        notice(link, HERD_NOTICE_LINK_PLAIN, herd_cursor_sequence(node->store, link->cursor), "");
+        uint64_t sequence = herd_cursor_sequence(node->store, link->cursor);
+        if (link->unanswered)
+            notice(link, HERD_NOTICE_LINK_DOWN, sequence,
+                   "it once said HELLO, and does not answer one");
+        else
+            notice(link, HERD_NOTICE_LINK_PLAIN, sequence, "");
     }
     link->began_anew = false;
     link->was_up = true;
@@ -361,16 +367,17 @@ static void on_question_mark(struct link *link, struct herd_slice line)
 static void on_ack(struct link *link, struct herd_now now, const struct herd_command *command)
 {
     struct herd_node *node = node_of(link);
-    if (command->epoch != node->epoch || command->sequence > link->passed)
+    if (command->epoch != node->epoch || command->sequence > link->marked ||
+        command->passed > link->passed)
         return;
     uint64_t held = 0;
     unsigned passed = 0;
-    while (passed < link->clean_mark_count && link->clean_marks[passed] <= command->sequence)
+    while (passed < link->clean_mark_count && link->clean_marks[passed] <= command->passed)
         held = link->clean_marks[passed++];
     link->clean_mark_count -= passed;
     memmove(link->clean_marks, link->clean_marks + passed,
             link->clean_mark_count * sizeof(*link->clean_marks));
-    link->acked = command->sequence < link->marked ? command->sequence : link->marked;
+    link->acked = command->sequence;
     persist_on_held(node, now, held);
 }
 
@@ -386,6 +393,7 @@ static void on_refuse(struct link *link, const struct herd_command *command)
 int link_line(struct link *link, struct herd_now now, struct herd_slice line)
 {
     struct herd_command command;
+    link->unanswered = false;
     int rc = herd_command_parse(line, &command);
     if (rc < 0) {
         on_question_mark(link, line);
@@ -483,6 +491,7 @@ static void on_no_answer(struct link *link, struct herd_now now)
     if (neighbour->inbound != NULL && dead) {
         drop(link, HERD_NOTICE_LINK_DOWN, "no answer to HELLO");
     } else if (neighbour->inbound == NULL && (dead || !neighbour->speaks)) {
+        link->unanswered = neighbour->has_spoken;
         become_plain(link);
     } else {
         link->deadline_ns = dead_ns;

@@ -1,7 +1,8 @@
 /*
- * start: log, store and node, listener, links, control socket, places; then the loop. stop: no more
- * connections, what was received is answered, everything closes, the loop ends with nothing left on
- * it.
+ * start: log, node, places, links; the folder is taken and read; only then listener and control
+ * socket, so that a neighbour finds either nobody or one that answers at once; then the loop. stop:
+ * no more connections, what was received is answered, everything closes, the loop ends with nothing
+ * left on it.
  */
 #include <assert.h>
 #include <signal.h>
@@ -20,11 +21,14 @@ enum { FILES_RESERVED = 64 }; /* standard ones, the loop's, log, places, disk, c
 
 int server_log_path(const struct config_values *values, const char *name, struct herd_buf *out)
 {
-    const char *path = values->log_file;
-    const char *mark = strstr(path, "%s");
-    if (mark == NULL)
-        return herd_buf_printf(out, "%s", path);
-    return herd_buf_printf(out, "%.*s%s%s", (int)(mark - path), path, name, mark + 2);
+    const char *rest = values->log_file;
+    const char *mark;
+    int rc = 0;
+    while (rc == 0 && (mark = strstr(rest, "%s")) != NULL) {
+        rc = herd_buf_printf(out, "%.*s%s", (int)(mark - rest), rest, name);
+        rest = mark + 2;
+    }
+    return rc < 0 ? rc : herd_buf_printf(out, "%s", rest);
 }
 
 struct log *server_open_log(const struct config_values *values, const char *name)
@@ -164,6 +168,8 @@ static int add_peers(struct server *server)
 static void open_control(struct server *server)
 {
     struct herd_buf error = {0};
+    if (!storage_has_folder(server))
+        return;
     if (control_open(server, &server->control, &error) < 0)
         LOG(server->log, LOG_WARNING, "control",
             "no control socket: herdctl status will not see this server",
@@ -187,6 +193,10 @@ static void on_net_stopped(void *arg)
 {
     struct server *server = arg;
     server->closing = 1;
+    if (server->control != NULL) { /* first: it is removed while the folder is still ours */
+        server->closing++;
+        control_close(server->control, on_part_closed, server);
+    }
     if (server->durable != NULL) {
         server->closing++;
         storage_close(server, on_part_closed);
@@ -194,10 +204,6 @@ static void on_net_stopped(void *arg)
     if (server->broker != NULL) {
         server->closing++;
         broker_close(server->broker, on_part_closed, server);
-    }
-    if (server->control != NULL) {
-        server->closing++;
-        control_close(server->control, on_part_closed, server);
     }
     on_part_closed(server);
 }
@@ -208,7 +214,8 @@ static void stop(struct server *server, const char *why)
         return;
     server->stopping = true;
     notify_systemd("STOPPING=1");
-    LOG(server->log, LOG_INFO, "server", "stopping", log_text("reason", why));
+    if (!server->failed)
+        LOG(server->log, LOG_INFO, "server", "stopping", log_text("reason", why));
     if (server->net != NULL)
         net_stop(server->net, on_net_stopped, server);
     else
@@ -242,13 +249,13 @@ static int start(struct server *server, struct herd_buf *error)
     if (rc == 0)
         rc = make_node(server, error);
     if (rc == 0)
-        rc = net_listen(server->net, listen->host, listen->port, &port, error);
-    if (rc == 0)
         rc = server_open_broker(server, &server->config->values, &server->broker, error);
     if (rc == 0)
         rc = add_peers(server);
-    if (rc == 0 && storage_is_wanted(&server->config->values))
+    if (rc == 0)
         rc = storage_open(server, error);
+    if (rc == 0)
+        rc = net_listen(server->net, listen->host, listen->port, &port, error);
     if (rc < 0) {
         if (error->len == 0)
             herd_buf_append_text(error, herd_strerror(rc));
@@ -267,14 +274,19 @@ static void report(struct server *server, struct herd_buf *error)
 {
     server->failed = true;
     fprintf(stderr, "herd-server: %.*s\n", (int)error->len, error->data);
-    LOG(server->log, LOG_ERROR, "server", "could not start",
-        log_bytes("reason", error->data, error->len));
+    if (server->config->values.log_file[0] != '\0')
+        LOG(server->log, LOG_ERROR, "server", "could not start",
+            log_bytes("reason", error->data, error->len));
 }
 
 int server_run(struct config *take_config, const char *config_path, const char *name,
                struct log *take_log)
 {
-    struct server server = {.config = take_config, .config_path = config_path, .log = take_log};
+    struct server server = {.config = take_config,
+                            .first = take_config,
+                            .config_path = config_path,
+                            .log = take_log,
+                            .lock_fd = -1};
     struct herd_buf error = {0};
     server.self = config_find(take_config, name);
     assert(server.self != NULL);
@@ -282,17 +294,22 @@ int server_run(struct config *take_config, const char *config_path, const char *
     raise_file_limit();
     int rc = uv_loop_init(&server.loop);
     assert(rc == 0);
-    if (start(&server, &error) < 0) {
+    rc = start(&server, &error);
+    if (rc < 0 && rc != HERD_ECANCELED)
         report(&server, &error);
-        stop(&server, "it could not start");
-    }
+    if (rc < 0)
+        stop(&server, server.failed ? "it could not start" : "a signal, before it had started");
     uv_run(&server.loop, UV_RUN_DEFAULT);
     rc = uv_loop_close(&server.loop);
     assert(rc == 0);
     herd_node_free(server.node);
-    LOG(server.log, LOG_INFO, "server", "stopped",
-        log_ms("uptime", (int64_t)uv_hrtime() - server.started_ns));
+    storage_release(&server);
+    if (!server.failed)
+        LOG(server.log, LOG_INFO, "server", "stopped",
+            log_ms("uptime", (int64_t)uv_hrtime() - server.started_ns));
     log_close(server.log);
+    if (server.config != server.first)
+        config_free(server.first);
     config_free(server.config);
     herd_buf_free(&server.json);
     herd_buf_free(&error);

@@ -1,6 +1,14 @@
+import resource
+
 import pytest
 
 import herdlib
+
+
+def pytest_configure():
+    """As many open files as the system allows: a test holds thousands of connections."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @pytest.fixture

@@ -112,13 +112,14 @@ static void append_command(struct herd_buf *out, const struct herd_command *comm
         FUZZ_CHECK(herd_append_range(out, command->verb, command->after, command->sequence) == 0);
         out->len--; /* its LF */
         break;
+    case HERD_VERB_ACK:
     case HERD_VERB_MARK:
         out->len = 0;
-        FUZZ_CHECK(herd_append_mark(out, command->epoch, command->sequence, command->passed) == 0);
+        FUZZ_CHECK(herd_append_mark(out, command->verb, command->epoch, command->sequence,
+                                    command->passed) == 0);
         out->len--; /* its LF */
         break;
     case HERD_VERB_RESUME:
-    case HERD_VERB_ACK:
         out->len = 0;
         FUZZ_CHECK(herd_append_position(out, command->verb, command->epoch, command->sequence) ==
                    0);

@@ -47,9 +47,9 @@ void mark_check(struct server *server, uint32_t dialler, struct herd_slice line)
     struct world *world = server->world;
     struct herd_command command;
     struct server *other = world->servers[dialler];
-    /* That bug makes one side believe in what a crash has destroyed: digests mend it. */
-    if (line.len < 5 || memcmp(line.data, "MARK ", 5) != 0 || other == NULL ||
-        other->node == NULL || world->options.plant == PLANT_HIGH_RESUME ||
+    /* A listener may have forgotten what has ended, a little before the dialler. */
+    if (!world->options.prune || world->options.record_ttl_ns > 0 || line.len < 5 ||
+        memcmp(line.data, "MARK ", 5) != 0 || other == NULL || other->node == NULL ||
         herd_command_parse(line, &command) < 0 || command.epoch != herd_node_epoch(other->node))
         return;
     uint32_t client = 0;

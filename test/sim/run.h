@@ -10,6 +10,7 @@
 #include "world.h"
 
 #define RUN_RANDOM UINT32_MAX
+#define RUN_ANY    (-1)
 
 /* What the seed does not decide. */
 struct run_options {
@@ -23,7 +24,10 @@ struct run_options {
     unsigned faults;       /* those that may be chosen */
     bool all_faults;       /* all of them, not a choice */
     bool prune;            /* as in a large herd */
-    bool tidy;             /* well-behaved phones, a fast network, no odd settings */
+    int durability;        /* enum herd_durability; RUN_ANY: any */
+    unsigned roam_percent; /* RUN_RANDOM: in some runs */
+    bool lose_digests;
+    bool tidy; /* well-behaved phones, a fast network, no odd settings */
     unsigned checks;
     enum plant_kind plant;
     FILE *trace;
@@ -34,7 +38,7 @@ struct run_result {
     enum sim_check check;
     int64_t failed_at_ns;
     char failure[600];
-    char herd[96]; /* what the seed chose */
+    char herd[128]; /* what the seed chose */
     uint64_t hash;
     int64_t virtual_ns;
     int64_t even_ns; /* from the end of the faults until all stores were equal */

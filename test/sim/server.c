@@ -11,6 +11,7 @@
 #include "core/link.h"
 #include "phone.h"
 #include "server.h"
+#include "shortage.h"
 #include "words.h"
 
 enum { PLACES_MAX_MS = 300 /* what the provider takes */ };
@@ -20,6 +21,37 @@ struct herd_now server_now(const struct server *server)
     int64_t now_ns = server->world->sim.now_ns;
     return (struct herd_now){.wall_ns = world_wall_ns(server->world) + server->skew_ns,
                              .mono_ns = server->mono_base_ns + now_ns};
+}
+
+bool server_has_ended(const struct server *server, const struct model_record *record)
+{
+    int64_t ttl_ns = server->world->options.record_ttl_ns;
+    return ttl_ns > 0 && record->fields.received_ns <= server_now(server).wall_ns - ttl_ns;
+}
+
+void server_enter(struct server *server)
+{
+    server->inside = server->starve_at > 0;
+    if (server->inside)
+        shortage_begin(server->starve_at, false);
+}
+
+void server_leave(struct server *server)
+{
+    struct world *world = server->world;
+    if (!server->inside)
+        return;
+    shortage_end();
+    server->inside = false;
+    server->starve_at = shortage_left();
+    if (server->starve_at > 0)
+        return;
+    server->starved = true;
+    server->starved_ns = world->sim.now_ns;
+    if (server->disk != NULL)
+        disk_excuse(server->disk, world->sim.now_ns);
+    sim_trace(&world->sim, server->name, "..", "-", "(an allocation fails)");
+    world->counts.faults[FAULT_STARVE]++;
 }
 
 static bool is_stalled(const struct server *server)
@@ -32,11 +64,25 @@ static const char *name_of_peer(const struct plug *plug)
     return plug->end != NULL ? net_peer(plug->end)->host->name : "-";
 }
 
-void server_on_line(void *arg, const struct herd_conn *conn, enum herd_direction direction,
-                    struct herd_slice line)
+/* With durability commit, ACK <epoch> <sequence> speaks for this server's disk. */
+static void check_ack(struct server *server, const struct plug *plug, struct herd_slice line)
 {
-    struct server *server = arg;
-    struct plug *plug = herd_conn_data(conn);
+    struct world *world = server->world;
+    struct herd_slice fields[WORDS_FIELDS_MAX];
+    if (world->options.durability != HERD_DURABILITY_COMMIT || server->disk == NULL ||
+        plug->neighbour != SERVER_NOBODY || line.len < 4 || memcmp(line.data, "ACK ", 4) != 0 ||
+        words_split(line, fields) < 3)
+        return;
+    const struct server *dialler = world->servers[net_peer(plug->end)->host->index];
+    if (dialler == NULL || dialler->node == NULL ||
+        herd_node_epoch(dialler->node) != strtoull(fields[1].data, NULL, 16))
+        return;
+    disk_check_acknowledged(server->disk, dialler->disk, strtoull(fields[2].data, NULL, 10));
+}
+
+static void see_line(struct server *server, struct plug *plug, enum herd_direction direction,
+                     struct herd_slice line)
+{
     if (direction == HERD_RECEIVED) {
         mirror_line(plug, line);
         return;
@@ -45,8 +91,18 @@ void server_on_line(void *arg, const struct herd_conn *conn, enum herd_direction
         sim_trace(&server->world->sim, server->name, "->", name_of_peer(plug), "%.*s",
                   line.len > 0 ? (int)line.len : 15, line.len > 0 ? line.data : "(an empty line)");
     uint32_t to = plug->end != NULL ? net_peer(plug->end)->host->index : SERVER_NOBODY;
-    if (to < server->world->graph.size)
-        world_line_sent(server->world, to, line);
+    if (to >= server->world->graph.size)
+        return;
+    check_ack(server, plug, line);
+    world_line_sent(server->world, to, line);
+}
+
+void server_on_line(void *arg, const struct herd_conn *conn, enum herd_direction direction,
+                    struct herd_slice line)
+{
+    bool on = shortage_pause();
+    see_line(arg, herd_conn_data(conn), direction, line);
+    shortage_resume(on);
 }
 
 static void schedule_tick(struct server *server);
@@ -70,7 +126,10 @@ static void on_tick(void *owner, uint64_t arg)
     }
     if (plant_is(&server->world->plant, PLANT_NO_TICK, server->index))
         return;
+    mirror_give_up(server, now.mono_ns);
+    server_enter(server);
     herd_node_tick(server->node, now);
+    server_leave(server);
     server_after_event(server);
 }
 
@@ -117,7 +176,9 @@ static void on_places(void *owner, uint64_t arg)
         struct herd_buf json = {0};
         words_places(&json, ask->where, ask->radius_m,
                      plant_places_count(&server->world->plant, ask->count));
+        server_enter(server);
         herd_ask_answer(ask->ask, server_now(server), herd_buf_slice(&json));
+        server_leave(server);
         herd_buf_free(&json);
         server_after_event(server);
     }
@@ -181,7 +242,14 @@ static void write_out(struct server *server, struct herd_effect *effect)
     if (plug->end != NULL && plug->end->state == NET_OPEN) {
         check_output(plug, effect->output.len);
         plant_output(plant, plug, &effect->output);
+        if (server->world->options.lose_digests)
+            plant_lose_lines(&effect->output, "DIGEST ");
+        struct herd_slice before =
+            plant_before_output(plant, plug, herd_buf_slice(&effect->output));
+        plug->planted += before.len;
+        net_write(plug->end, before.data, before.len);
         net_write(plug->end, effect->output.data, effect->output.len);
+        plant_after_output(plant, plug);
         if (plant_wrote_early(plant, plug))
             herd_conn_wrote(plug->conn, server_now(server), effect->output.len);
     }
@@ -196,6 +264,7 @@ static void run_effect(struct server *server, struct herd_effect *effect)
     case HERD_EFFECT_DIAL:
         sim_trace(&world->sim, server->name, "..", world->hosts[plug->neighbour]->name, "(dials)");
         plug->conn = effect->conn;
+        plug->planted = 0;
         plug->end = net_dial(&server->host, world->hosts[plug->neighbour], plug);
         break;
     case HERD_EFFECT_WRITE:
@@ -212,18 +281,28 @@ static void run_effect(struct server *server, struct herd_effect *effect)
     case HERD_EFFECT_PLACES:
         ask_places(server, effect);
         break;
-    case HERD_EFFECT_PERSIST: /* has_disk is off */
+    case HERD_EFFECT_PERSIST:
+        disk_persist(server->disk, effect->batch);
+        break;
     case HERD_EFFECT_NOTICE:
         sim_mix(&world->sim, effect->notice.kind);
         break;
     }
 }
 
+static bool next_effect(struct server *server, struct herd_now now, struct herd_effect *out)
+{
+    server_enter(server);
+    bool more = herd_node_effect(server->node, now, out);
+    server_leave(server);
+    return more;
+}
+
 static void run_effects(struct server *server)
 {
     struct herd_now now = server_now(server);
     struct herd_effect effect;
-    while (herd_node_effect(server->node, now, &effect))
+    while (next_effect(server, now, &effect))
         run_effect(server, &effect);
     schedule_tick(server);
     if (server->stopping)
@@ -247,6 +326,7 @@ void server_after_event(struct server *server)
 {
     struct world *world = server->world;
     mirror_settle(server);
+    mirror_expire(server);
     if (world->options.turn_max_ns == 0) {
         run_effects(server);
     } else if (!server->turn_pending) {
@@ -261,8 +341,15 @@ static void on_accept(void *owner, struct net_end *end)
     struct server *server = owner;
     struct plug *plug = sim_alloc(1, sizeof(*plug));
     *plug = (struct plug){.server = server, .end = end, .neighbour = SERVER_NOBODY};
-    if (herd_node_accept(server->node, plug, &plug->conn) < 0)
-        abort();
+    server_enter(server);
+    int rc = herd_node_accept(server->node, plug, &plug->conn);
+    server_leave(server);
+    if (rc < 0) {
+        free(plug);
+        end->data = NULL;
+        net_abort(end);
+        return;
+    }
     server_list_plug(plug);
     end->data = plug;
 }
@@ -276,7 +363,9 @@ static void on_dialled(void *owner, struct net_end *end, const char *failure)
                   failure);
         plug->end = NULL;
     }
+    server_enter(server);
     herd_link_dialled(plug->conn, server_now(server), failure);
+    server_leave(server);
     if (failure != NULL && plug->removed)
         server_free_plug(plug);
     server_after_event(server);
@@ -287,7 +376,9 @@ static void on_bytes(void *owner, struct net_end *end, const char *data, size_t 
     struct server *server = owner;
     struct plug *plug = end->data;
     struct herd_slice bytes = plant_input(&server->world->plant, plug, herd_slice(data, len));
+    server_enter(server);
     herd_conn_receive(plug->conn, server_now(server), bytes.data, bytes.len);
+    server_leave(server);
     server_after_event(server);
 }
 
@@ -295,7 +386,9 @@ static void on_end(void *owner, struct net_end *end)
 {
     struct server *server = owner;
     struct plug *plug = end->data;
+    server_enter(server);
     herd_conn_end(plug->conn, server_now(server));
+    server_leave(server);
     server_after_event(server);
 }
 
@@ -305,7 +398,9 @@ static void on_wrote(void *owner, struct net_end *end, size_t len)
     struct plug *plug = end->data;
     if (plant_wrote_early(&server->world->plant, plug))
         return;
-    herd_conn_wrote(plug->conn, server_now(server), len);
+    size_t planted = len < plug->planted ? len : plug->planted;
+    plug->planted -= planted;
+    herd_conn_wrote(plug->conn, server_now(server), len - planted);
     server_after_event(server);
 }
 
@@ -313,7 +408,12 @@ static void on_closed(void *owner, struct net_end *end, const char *reason)
 {
     struct server *server = owner;
     struct plug *plug = end->data;
+    if (plug == NULL)
+        return; /* it was refused */
+    mirror_forget_waits(server, plug);
+    server_enter(server);
     herd_conn_closed(plug->conn, server_now(server), reason);
+    server_leave(server);
     plug->end = NULL;
     if (plug->neighbour == SERVER_NOBODY || plug->removed)
         server_free_plug(plug);

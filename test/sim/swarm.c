@@ -20,6 +20,7 @@ struct swarm {
     bool each;       /* a line for each seed */
     bool twice;      /* each seed is run twice, and must do the same */
     bool fired;      /* each fault has to happen */
+    uint64_t reads;  /* WHATSAT … AFTER that have to be answered */
     bool expect;     /* a seed has to fail by the planted bug's check */
     char again[512]; /* the options of all seeds */
 };
@@ -45,6 +46,10 @@ static const char usage[] =
     "  --minutes M          of faults and updates; --seconds S; else 5..15 s\n"
     "  --faults LIST        all | none | some of those below, with commas; else a choice of all\n"
     "  --prune              one tree an origin, as in large herds\n"
+    "  --durability MODE    none | interval | commit | herd; else any\n"
+    "  --roam PERCENT       of answered phones that ask elsewhere at once; else any\n"
+    "  --reads N            fails unless so many WHATSAT … AFTER were answered\n"
+    "  --lose-digests       sequences alone have to do\n"
     "  --tidy               well-behaved phones and a fast network, to measure speed\n"
     "  --checks LIST        only these\n"
     "  --plant BUG          plants a bug\n"
@@ -147,6 +152,10 @@ enum option_id {
     OPT_SECONDS,
     OPT_FAULTS,
     OPT_PRUNE,
+    OPT_DURABILITY,
+    OPT_ROAM,
+    OPT_READS,
+    OPT_LOSE_DIGESTS,
     OPT_TIDY,
     OPT_CHECKS,
     OPT_PLANT,
@@ -170,6 +179,10 @@ static const struct option options[] = {
     {"seconds", required_argument, NULL, OPT_SECONDS},
     {"faults", required_argument, NULL, OPT_FAULTS},
     {"prune", no_argument, NULL, OPT_PRUNE},
+    {"durability", required_argument, NULL, OPT_DURABILITY},
+    {"roam", required_argument, NULL, OPT_ROAM},
+    {"reads", required_argument, NULL, OPT_READS},
+    {"lose-digests", no_argument, NULL, OPT_LOSE_DIGESTS},
     {"tidy", no_argument, NULL, OPT_TIDY},
     {"checks", required_argument, NULL, OPT_CHECKS},
     {"plant", required_argument, NULL, OPT_PLANT},
@@ -181,6 +194,17 @@ static const struct option options[] = {
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
+
+static int durability_of(const char *option, const char *text)
+{
+    static const char *const names[] = {"none", "interval", "commit", "herd"};
+    for (int i = 0; i < 4; i++) {
+        if (strcmp(text, names[i]) == 0)
+            return i;
+    }
+    fail_usage(option, text);
+    return RUN_ANY;
+}
 
 static void parse_option(struct swarm *swarm, int id, const char *name, const char *value)
 {
@@ -218,6 +242,15 @@ static void parse_option(struct swarm *swarm, int id, const char *name, const ch
     case OPT_FAULTS:
         parse_faults(run, value);
         break;
+    case OPT_DURABILITY:
+        run->durability = durability_of(name, value);
+        break;
+    case OPT_ROAM:
+        run->roam_percent = (unsigned)number(name, value);
+        break;
+    case OPT_READS:
+        swarm->reads = (uint64_t)number(name, value);
+        break;
     case OPT_CHECKS:
         run->checks = parse_list(name, value, check_bit);
         break;
@@ -240,6 +273,9 @@ static bool parse_switch(struct swarm *swarm, int id)
         return true;
     case OPT_TIDY:
         swarm->run.tidy = true;
+        return true;
+    case OPT_LOSE_DIGESTS:
+        swarm->run.lose_digests = true;
         return true;
     case OPT_EXPECT:
         swarm->expect = true;
@@ -310,6 +346,10 @@ static void add(struct totals *totals, const struct run_result *result)
     totals->counts.controls += result->counts.controls;
     totals->counts.answers += result->counts.answers;
     totals->counts.resent += result->counts.resent;
+    totals->counts.after += result->counts.after;
+    totals->counts.after_waited += result->counts.after_waited;
+    totals->counts.after_expired += result->counts.after_expired;
+    totals->counts.batches += result->counts.batches;
     totals->counts.plain_dropped += result->counts.plain_dropped;
     for (enum fault_kind i = 0; i < FAULT_KINDS; i++)
         totals->counts.faults[i] += result->counts.faults[i];
@@ -348,6 +388,10 @@ static void print_totals(const struct totals *totals, double real_s)
            " timeouts, %" PRIu64 " writes cut\n",
            totals->net.dials, totals->net.refused, totals->net.resets, totals->net.timeouts,
            totals->net.pieces);
+    printf("reads     %" PRIu64 " WHATSAT … AFTER answered with what was asked for, %" PRIu64
+           " of them not at once; %" PRIu64 " with `? `\n",
+           counts->after, counts->after_waited, counts->after_expired);
+    printf("disks     %" PRIu64 " batches written\n", counts->batches);
     printf("even      at most %.1f s after the last fault\n",
            (double)totals->even_max_ns / (double)SIM_S);
     fputs("faults   ", stdout);
@@ -429,5 +473,9 @@ int main(int argc, char **argv)
     }
     print_totals(&totals, seconds_of(CLOCK_MONOTONIC) - begin_s);
     bool fired = !swarm.fired || all_fired(&swarm, &totals);
+    if (totals.counts.after < swarm.reads) {
+        printf("not %" PRIu64 " reads\n", swarm.reads);
+        fired = false;
+    }
     return swarm.expect || totals.failures > 0 || !fired;
 }

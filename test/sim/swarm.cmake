@@ -17,15 +17,16 @@ function(herd_sim_plant bug)
     set_tests_properties(sim.plant.${bug} PROPERTIES LABELS sim TIMEOUT 600)
 endfunction()
 
-foreach(bug spoil-time forget-close no-tick amnesia answer-twice answer-swap
-        other-places other-at mutant-last-wins mutant-no-ties mutant-no-source)
+foreach(bug lose-flood spoil-time forget-close amnesia answer-twice answer-swap
+        other-places mutant-last-wins mutant-no-ties mutant-no-source)
     herd_sim_plant(${bug})
 endforeach()
 # Others that it would find first, or loads that it takes to show.
 herd_sim_plant(all-amnesia --checks lost)
-foreach(bug lose-flood mutant-no-catch-up mutant-one-source)
-    herd_sim_plant(${bug} --checks equal)
-endforeach()
+herd_sim_plant(no-tick --checks live)
+herd_sim_plant(other-at --checks same)
+herd_sim_plant(mutant-no-catch-up --checks equal)
+herd_sim_plant(mutant-one-source --checks equal)
 herd_sim_plant(mutant-echo --checks quiet)
 herd_sim_plant(early-wrote --checks window --fat 100 --clients 500 --updates 200 --plain 0)
 herd_sim_plant(no-limit --checks growth --fat 100 --updates 300)
@@ -33,7 +34,35 @@ herd_sim_plant(no-limit --checks growth --fat 100 --updates 300)
 herd_sim_plant(mutant-full-mark --prune)
 herd_sim_plant(mutant-no-have --prune)
 
+# Disks.
+herd_sim_plant(disk-lies)
+herd_sim_plant(lazy-disk --durability interval)
+herd_sim_plant(mutant-early-ack --durability commit)
+herd_sim_plant(mutant-no-wait --durability commit)
+herd_sim_plant(early-ack)
+
+# Read your writes, and records that end. A million reads: --seeds 1..210 --reads 1000000.
+add_test(NAME sim.reads COMMAND sim-swarm --seeds 1..28 --tidy --servers 5 --plain 0 --updates 100 --minutes 2
+    --roam 100 --faults cut,cut-one-way,island,stall,break --reads 100000)
+set_tests_properties(sim.reads PROPERTIES LABELS sim TIMEOUT 600)
+herd_sim_plant(mutant-no-after --checks stale)
+herd_sim_plant(mutant-old-after --checks stale)
+herd_sim_plant(mutant-stale-digest)
+
+# Memory.
+herd_sim_plant(mutant-ignore-shortage --faults starve)
+herd_sim_plant(mutant-leak)
+
+# Without digests sequences have to do, where no old disk makes them go back. Bugs that digests would mend show here.
+set(in_sequence --lose-digests --plain 0 --faults
+    crash,dark,stop,stall,cut,cut-one-way,island,break,half-break,hole,edge,clock,slow,replay,torn,disk-loss,disk-full,disk-slow)
+add_test(NAME sim.sequences_alone COMMAND sim-swarm --seeds 1..150 ${in_sequence})
+herd_sim_plant(high-resume ${in_sequence})
+herd_sim_plant(no-recovered ${in_sequence})
+herd_sim_plant(high-mark ${in_sequence} --checks equal)
+herd_sim_plant(torn-batch --lose-digests --plain 0 --faults torn --clients 2000 --updates 60 --durability interval)
+
 # What sequences hide, digests mend: a RESUME that claims too much does no harm.
-add_test(NAME sim.mended COMMAND sim-swarm --seeds 1..300 --plant high-resume)
-set_tests_properties(sim.mended sim.replay_is_identical sim.replay_is_identical_with_pruning
+add_test(NAME sim.mended COMMAND sim-swarm --seeds 1..300 --plant high-resume --durability interval)
+set_tests_properties(sim.mended sim.replay_is_identical sim.replay_is_identical_with_pruning sim.sequences_alone
     PROPERTIES LABELS sim TIMEOUT 600)

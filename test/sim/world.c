@@ -157,6 +157,7 @@ void world_line_sent(struct world *world, uint32_t to, struct herd_slice line)
     world->counts.line_bytes += line.len + 1;
     if (!begins(line, "FLOOD ")) {
         bool asks = !world->ours[to] && begins(line, "HELLO "); /* whether it is plain indeed */
+        world->asked = world->asked || (asks && world->quiet);
         world->counts.controls++;
         if (world->quiet && !asks && !begins(line, "PING") && !begins(line, "PONG"))
             sim_fail(&world->sim, SIM_QUIET, "said when all was said: %.*s", (int)line.len,
@@ -165,7 +166,8 @@ void world_line_sent(struct world *world, uint32_t to, struct herd_slice line)
     }
     world->counts.floods++;
     world->counts.flood_bytes += line.len + 1;
-    if (world->quiet)
+    /* One that closes because it was asked gets all records anew. */
+    if (world->quiet && !(world->asked && !world->ours[to]))
         sim_fail(&world->sim, SIM_QUIET, "a flood that does not end: %.*s", (int)line.len,
                  line.data);
     if (!world->count_floods)
@@ -182,15 +184,28 @@ void world_heal(struct world *world)
 {
     uint32_t size = world->graph.size;
     world->faulty = false;
+    world->healed_ns = world->sim.now_ns;
     world->net.slow = 0;
     memset(world->net.cuts, 0, (size_t)size * size);
     for (uint32_t i = 0; i < size; i++) {
         struct server *server = world->servers[i];
         for (uint32_t near = 0; server != NULL && near < size; near++)
             server_configure(server, near, graph_joined(&world->graph, i, near));
+        if (server != NULL)
+            server->starve_at = 0;
+        if (server != NULL && server->disk != NULL)
+            disk_heal(server->disk);
         if (server != NULL && server->node == NULL)
             server_start(server);
     }
+}
+
+bool world_has_ended(const struct world *world, const struct model_record *record)
+{
+    bool ended = record->ended;
+    for (uint32_t i = 0; i < world->graph.size && world->options.record_ttl_ns > 0; i++)
+        ended = ended || (world->ours[i] && server_has_ended(world->servers[i], record));
+    return ended;
 }
 
 bool world_is_up(const struct world *world)
@@ -218,9 +233,23 @@ static bool is_plain_even(const struct world *world, uint32_t i, uint32_t client
         return true;
     if (held == NULL || (newest != NULL && model_compare(held, newest) < 0))
         return false;
-    const struct world_counts *counts = &world->counts;
-    return counts->plain_dropped > 0 || counts->faults[FAULT_CRASH] > 0 ||
-           counts->faults[FAULT_DARK] > 0 || counts->faults[FAULT_STOP] > 0;
+    static const enum fault_kind deaths[] = {FAULT_CRASH, FAULT_DARK,      FAULT_STOP,
+                                             FAULT_TORN,  FAULT_DISK_LOSS, FAULT_OLD_DISK};
+    bool died = world->counts.plain_dropped > 0;
+    for (size_t k = 0; k < sizeof(deaths) / sizeof(deaths[0]); k++)
+        died = died || world->counts.faults[deaths[k]] > 0;
+    return died;
+}
+
+/* Servers whose clocks differ let a record go at different times: till then they differ. */
+static bool is_ending(const struct world *world, uint32_t client)
+{
+    bool ending = false;
+    for (uint32_t i = 0; i < world->graph.size && world->options.record_ttl_ns > 0; i++) {
+        const struct model_record *held = model_held(&world->model, i, client);
+        ending = ending || (held != NULL && world_has_ended(world, held));
+    }
+    return ending;
 }
 
 /* The first server that does not hold what it should, and of which client. */
@@ -228,6 +257,8 @@ static bool find_difference(const struct world *world, uint32_t *server, uint32_
 {
     for (uint32_t client = 0; client < world->model.client_count; client++) {
         const struct model_record *newest = model_newest(&world->model, client, world->ours);
+        if (is_ending(world, client))
+            continue;
         for (uint32_t i = 0; i < world->graph.size; i++) {
             *server = i;
             *of = client;
@@ -348,7 +379,7 @@ void world_check_promises(struct world *world)
 {
     for (uint32_t client = 0; client < world->model.client_count; client++) {
         const struct model_record *promised = world->model.clients[client].promised;
-        bool kept = promised == NULL;
+        bool kept = promised == NULL || world_has_ended(world, promised);
         for (uint32_t i = 0; i < world->graph.size && !kept; i++)
             kept = holds(world, i, promised);
         if (!kept)

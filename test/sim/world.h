@@ -30,29 +30,38 @@ struct world_options {
     uint32_t phones;          /* connections that speak for them */
     double updates;           /* IAMAT a second, of all phones together */
     unsigned iamat_percent;
-    unsigned fat_percent; /* of locations */
-    bool tidy;            /* phones send one line at a time, and nothing odd */
-    int64_t turn_max_ns;  /* a server's loop collects events so long; 0: each event is a turn */
-    int64_t skew_max_ns;  /* of a server's wall clock, either way */
-    int64_t max_skew_ns;  /* the herd's own setting */
-    int64_t wall_ns;      /* POSIX time at virtual time 0 */
+    unsigned fat_percent;  /* of locations */
+    bool tidy;             /* phones send one line at a time, and nothing odd */
+    int64_t turn_max_ns;   /* a server's loop collects events so long; 0: each event is a turn */
+    unsigned roam_percent; /* of answers to IAMAT that make a phone go elsewhere and ask */
+    int64_t phone_skew_max_ns; /* of a phone's clock, either way */
+    int64_t skew_max_ns;       /* of a server's wall clock, either way */
+    int64_t max_skew_ns;       /* the herd's own setting */
+    int64_t wall_ns;           /* POSIX time at virtual time 0 */
     struct net_options net;
     size_t output_max;
     unsigned pipeline_max;
     bool prune;
-    unsigned faults; /* bits of enum fault_kind */
+    enum herd_durability durability;
+    bool disks;            /* each server of ours has one */
+    bool lose_digests;     /* no DIGEST arrives: sequences alone have to do */
+    int64_t record_ttl_ns; /* 0: records do not end */
+    unsigned faults;       /* bits of enum fault_kind */
     int64_t fault_every_ns;
     enum plant_kind plant;
     FILE *trace;
 };
 
 struct world_counts {
-    uint64_t floods, flood_bytes; /* lines from server to server */
-    uint64_t controls;            /* other lines between servers */
-    uint64_t line_bytes;          /* of all of them */
-    uint64_t answers;             /* whole ones that phones got */
-    uint64_t resent;              /* IAMAT that phones said again elsewhere */
-    uint64_t plain_dropped;       /* FLOODs of plain servers that did not reach their neighbour */
+    uint64_t floods, flood_bytes;                /* lines from server to server */
+    uint64_t controls;                           /* other lines between servers */
+    uint64_t line_bytes;                         /* of all of them */
+    uint64_t answers;                            /* whole ones that phones got */
+    uint64_t resent;                             /* IAMAT that phones said again elsewhere */
+    uint64_t after, after_waited, after_expired; /* WHATSAT … AFTER: answered with a record, of them
+                                                    not at once; answered with `? ` */
+    uint64_t batches;                            /* written to disks */
+    uint64_t plain_dropped; /* FLOODs of plain servers that did not reach their neighbour */
     uint64_t faults[FAULT_KINDS];
 };
 
@@ -72,10 +81,12 @@ struct world {
     struct net_host stranger; /* sends FLOODs that it has seen */
     struct world_counts counts;
     struct plant plant;
+    bool asked;        /* while it was quiet, a plain server was asked by HELLO */
     bool quiet;        /* no line but those that keep links may be said between servers */
     bool count_floods; /* for each record */
     bool faulty;       /* faults are injected */
     bool busy;         /* phones speak */
+    int64_t healed_ns; /* when the last fault was over */
 };
 
 /* What a server is called: those of herd.conf, then numbers. */
@@ -90,6 +101,9 @@ static inline int64_t world_wall_ns(const struct world *world)
 {
     return world->options.wall_ns + world->sim.now_ns;
 }
+
+/* Whether a record has ended by the clock of any server. */
+bool world_has_ended(const struct world *world, const struct model_record *record);
 
 /* A line goes from one server to another. */
 void world_line_sent(struct world *world, uint32_t to, struct herd_slice line);

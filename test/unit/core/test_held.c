@@ -376,8 +376,10 @@ static void own_records_are_acknowledged_all_the_same(void **state)
                 "MARK %016" PRIx64 " 0 2\n",
                 edge.epoch);
     wire_sayf(edge.link, "ACK %016" PRIx64 " 0\n", edge.epoch); /* of no such MARK */
+    wire_sayf(edge.link, "ACK %016" PRIx64 " 1 2\n", edge.epoch);
+    wire_sayf(edge.link, "ACK %016" PRIx64 " 0 3\n", edge.epoch);
     EDGE_EXPECT(client, "%s", "");
-    wire_sayf(edge.link, "ACK %016" PRIx64 " 2\n", edge.epoch);
+    wire_sayf(edge.link, "ACK %016" PRIx64 " 0 2\n", edge.epoch);
     EDGE_EXPECT(client, "%s", "AT Hill +1699999900.000000000 own +1+1 100\n");
     struct herd_link_status status;
     assert_true(herd_node_link(edge.driver->node, 1, &status));
@@ -386,7 +388,7 @@ static void own_records_are_acknowledged_all_the_same(void **state)
 }
 
 /* The listener's side of such a MARK. */
-static void mark_is_acknowledged_as_far_as_it_was_passed(void **state)
+static void ack_says_both_numbers_of_the_mark(void **state)
 {
     (void)state;
     struct edge edge;
@@ -394,7 +396,7 @@ static void mark_is_acknowledged_as_far_as_it_was_passed(void **state)
     edge.driver->keeps_upkeep = true;
     wire_take(edge.from);
     wire_say(edge.from, "MARK 0000000000000001 3 7\n");
-    EDGE_EXPECT(edge.from, "%s", "ACK 0000000000000001 7\n");
+    EDGE_EXPECT(edge.from, "%s", "ACK 0000000000000001 3 7\n");
     wire_say(edge.from, "HELLO Jaquez 2 0000000000000001 7 - prune\n");
     EDGE_EXPECT(edge.from, "%s", "RESUME 0000000000000001 3\n");
     driver_free(edge.driver);
@@ -418,7 +420,7 @@ int main(void)
         cmocka_unit_test(names_fill_as_many_lines_as_it_takes),
         cmocka_unit_test(walk_stops_at_the_window),
         cmocka_unit_test(own_records_are_acknowledged_all_the_same),
-        cmocka_unit_test(mark_is_acknowledged_as_far_as_it_was_passed),
+        cmocka_unit_test(ack_says_both_numbers_of_the_mark),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -515,8 +515,8 @@ static void test_append(void **state)
     assert_int_equal(herd_append_position(&out, HERD_VERB_RESUME, 1, 2), 0);
     assert_int_equal(herd_append_position(&out, HERD_VERB_MARK, 0, 0), 0);
     assert_int_equal(herd_append_hello(&out, name, 1, 7, 0, HERD_CAPABILITY_PRUNE), 0);
-    assert_int_equal(herd_append_mark(&out, 1, 2, 2), 0);
-    assert_int_equal(herd_append_mark(&out, 1, 2, 3), 0);
+    assert_int_equal(herd_append_mark(&out, HERD_VERB_MARK, 1, 2, 2), 0);
+    assert_int_equal(herd_append_mark(&out, HERD_VERB_ACK, 1, 2, 3), 0);
     assert_int_equal(herd_append_range(&out, HERD_VERB_HELD, 4, 5), 0);
     assert_int_equal(herd_append_have(&out, 4, 5, herd_slice_of(" 0123abcd:a:1.5")), 0);
     assert_int_equal(herd_append_have(&out, 4, 5, herd_slice(NULL, 0)), 0);
@@ -528,7 +528,7 @@ static void test_append(void **state)
                                    "MARK 0000000000000000 0\n"
                                    "HELLO Hill 2 0000000000000001 7 - prune\n"
                                    "MARK 0000000000000001 2\n"
-                                   "MARK 0000000000000001 2 3\n"
+                                   "ACK 0000000000000001 2 3\n"
                                    "HELD 4 5\n"
                                    "HAVE 4 5 0123abcd:a:1.5\n"
                                    "HAVE 4 5\n"
