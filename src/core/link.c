@@ -318,16 +318,6 @@ static bool is_on_its_way(const struct link *link)
            sent >= link->resume;
 }
 
-bool link_has_word(struct herd_slice words, const char *wanted)
-{
-    struct herd_slice word;
-    while (herd_next_word(&words, &word)) {
-        if (herd_slice_equal(word, herd_slice_of(wanted)))
-            return true;
-    }
-    return false;
-}
-
 static void on_resume(struct link *link, struct herd_now now, const struct herd_command *command)
 {
     struct herd_node *node = node_of(link);

@@ -509,20 +509,6 @@ int herd_append_mark(struct herd_buf *out, enum herd_verb verb, uint64_t epoch, 
                            (unsigned long long)passed);
 }
 
-int herd_append_range(struct herd_buf *out, enum herd_verb verb, uint64_t after, uint64_t sequence)
-{
-    return herd_buf_printf(out, "%s %llu %llu\n", herd_verb_name(verb), (unsigned long long)after,
-                           (unsigned long long)sequence);
-}
-
-int herd_append_have(struct herd_buf *out, uint64_t after, uint64_t sequence,
-                     struct herd_slice names)
-{
-    return herd_buf_printf(out, "%s %llu %llu%.*s\n", herd_verb_name(HERD_VERB_HAVE),
-                           (unsigned long long)after, (unsigned long long)sequence, (int)names.len,
-                           names.data);
-}
-
 int herd_append_digest(struct herd_buf *out, uint64_t clients, uint64_t digest)
 {
     return herd_buf_printf(out, "DIGEST %llu %016llx\n", (unsigned long long)clients,
@@ -575,26 +561,6 @@ int herd_next_key(struct herd_slice *rest, struct herd_slice *client, int64_t *s
     struct herd_slice time = herd_slice(colon + 1, word.len - client->len - 1);
     int rc = herd_time_parse(time, sent_ns);
     return rc < 0 ? rc : 1;
-}
-
-int herd_next_have(struct herd_slice *rest, uint32_t *hash, struct herd_slice *client,
-                   int64_t *order_ns)
-{
-    int rc = herd_next_key(rest, client, order_ns);
-    uint32_t value = 0;
-    if (rc <= 0)
-        return rc;
-    if (client->len < 10 || client->data[8] != ':')
-        return HERD_ESYNTAX;
-    for (size_t i = 0; i < 8; i++) {
-        int digit = hex_digit(client->data[i]);
-        if (digit < 0)
-            return HERD_ESYNTAX;
-        value = value << 4 | (uint32_t)digit;
-    }
-    *hash = value;
-    *client = herd_slice(client->data + 9, client->len - 9);
-    return 1;
 }
 
 int herd_append_invalid(struct herd_buf *out, struct herd_slice line)

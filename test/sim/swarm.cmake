@@ -7,7 +7,7 @@ add_test(NAME sim.replay_is_identical COMMAND sim-swarm --seeds 1..60 --twice)
 
 # The same faults with pruning, which is meant for larger herds.
 foreach(seeds 1..250 251..500)
-    add_test(NAME sim.swarm.prune.${seeds} COMMAND sim-swarm --seeds ${seeds} --fired --prune)
+    add_test(NAME sim.swarm.prune.${seeds} COMMAND sim-swarm --seeds ${seeds} --prune)
     set_tests_properties(sim.swarm.prune.${seeds} PROPERTIES LABELS sim TIMEOUT 600)
 endforeach()
 add_test(NAME sim.replay_is_identical_with_pruning COMMAND sim-swarm --seeds 1..60 --twice --prune)
