@@ -284,6 +284,30 @@ static int parse_position(struct herd_slice *text, struct herd_command *out)
     return rc < 0 ? rc : take_number(text, UINT64_MAX, &out->sequence);
 }
 
+static int parse_mark(struct herd_slice *text, struct herd_command *out)
+{
+    int rc = parse_position(text, out);
+    out->passed = out->sequence;
+    if (rc < 0 || skip_space(*text).len == 0)
+        return rc;
+    rc = take_number(text, UINT64_MAX, &out->passed);
+    return rc == 0 && out->passed < out->sequence ? HERD_ERANGE : rc;
+}
+
+static int parse_range(struct herd_slice *text, struct herd_command *out)
+{
+    int rc = take_number(text, UINT64_MAX, &out->after);
+    if (rc == 0)
+        rc = take_number(text, UINT64_MAX, &out->sequence);
+    return rc == 0 && out->sequence < out->after ? HERD_ERANGE : rc;
+}
+
+static int parse_have(struct herd_slice *text, struct herd_command *out)
+{
+    int rc = parse_range(text, out);
+    return rc < 0 ? rc : take_rest(text, &out->rest);
+}
+
 static int parse_resume(struct herd_slice *text, struct herd_command *out)
 {
     int rc = parse_position(text, out);
@@ -376,14 +400,26 @@ static const struct verb {
     const char *name;
     int (*parse)(struct herd_slice *text, struct herd_command *out);
 } verbs[HERD_VERB_COUNT] = {
-    [HERD_VERB_NONE] = {"", parse_nothing},           [HERD_VERB_IAMAT] = {"IAMAT", parse_iamat},
-    [HERD_VERB_WHATSAT] = {"WHATSAT", parse_whatsat}, [HERD_VERB_FLOOD] = {"FLOOD", parse_flood},
-    [HERD_VERB_HELLO] = {"HELLO", parse_hello},       [HERD_VERB_RESUME] = {"RESUME", parse_resume},
-    [HERD_VERB_REFUSE] = {"REFUSE", parse_refuse},    [HERD_VERB_MARK] = {"MARK", parse_position},
-    [HERD_VERB_ACK] = {"ACK", parse_position},        [HERD_VERB_DIGEST] = {"DIGEST", parse_digest},
-    [HERD_VERB_TREE] = {"TREE", parse_tree},          [HERD_VERB_KEYS] = {"KEYS", parse_keys},
-    [HERD_VERB_WANT] = {"WANT", parse_want},          [HERD_VERB_PING] = {"PING", parse_nothing},
+    [HERD_VERB_NONE] = {"", parse_nothing},
+    [HERD_VERB_IAMAT] = {"IAMAT", parse_iamat},
+    [HERD_VERB_WHATSAT] = {"WHATSAT", parse_whatsat},
+    [HERD_VERB_FLOOD] = {"FLOOD", parse_flood},
+    [HERD_VERB_HELLO] = {"HELLO", parse_hello},
+    [HERD_VERB_RESUME] = {"RESUME", parse_resume},
+    [HERD_VERB_REFUSE] = {"REFUSE", parse_refuse},
+    [HERD_VERB_MARK] = {"MARK", parse_mark},
+    [HERD_VERB_ACK] = {"ACK", parse_mark},
+    [HERD_VERB_DIGEST] = {"DIGEST", parse_digest},
+    [HERD_VERB_TREE] = {"TREE", parse_tree},
+    [HERD_VERB_KEYS] = {"KEYS", parse_keys},
+    [HERD_VERB_WANT] = {"WANT", parse_want},
+    [HERD_VERB_PING] = {"PING", parse_nothing},
     [HERD_VERB_PONG] = {"PONG", parse_nothing},
+    [HERD_VERB_PRUNE] = {"PRUNE", parse_want},
+    [HERD_VERB_GRAFT] = {"GRAFT", parse_want},
+    [HERD_VERB_LOST] = {"LOST", parse_want},
+    [HERD_VERB_HAVE] = {"HAVE", parse_have},
+    [HERD_VERB_HELD] = {"HELD", parse_range},
 };
 
 /* The verb of nearly all lines, which is advanced past it. */
@@ -463,16 +499,18 @@ bool herd_line_is_foreign(struct herd_slice line)
 }
 
 int herd_append_hello(struct herd_buf *out, struct herd_slice server, uint64_t epoch,
-                      uint64_t sequence, int64_t max_skew_ns)
+                      uint64_t sequence, int64_t max_skew_ns, const char *capabilities)
 {
     int rc = herd_buf_printf(out, "HELLO %.*s %d %016llx %llu ", (int)server.len, server.data,
                              HERD_PROTOCOL_VERSION, (unsigned long long)epoch,
                              (unsigned long long)sequence);
+    if (rc == 0 && max_skew_ns == 0)
+        rc = herd_buf_append_text(out, "-");
+    else if (rc == 0)
+        rc = herd_buf_printf(out, "%lld", (long long)(max_skew_ns / HERD_NS_PER_S));
     if (rc < 0)
         return rc;
-    if (max_skew_ns == 0)
-        return herd_buf_append_text(out, "-\n");
-    return herd_buf_printf(out, "%lld\n", (long long)(max_skew_ns / HERD_NS_PER_S));
+    return herd_buf_printf(out, "%s%s\n", capabilities[0] != '\0' ? " " : "", capabilities);
 }
 
 int herd_append_resume(struct herd_buf *out, uint64_t epoch, uint64_t sequence, bool recovered)
@@ -487,6 +525,16 @@ int herd_append_position(struct herd_buf *out, enum herd_verb verb, uint64_t epo
 {
     return herd_buf_printf(out, "%s %016llx %llu\n", herd_verb_name(verb),
                            (unsigned long long)epoch, (unsigned long long)sequence);
+}
+
+int herd_append_mark(struct herd_buf *out, enum herd_verb verb, uint64_t epoch, uint64_t sequence,
+                     uint64_t passed)
+{
+    if (passed == sequence)
+        return herd_append_position(out, verb, epoch, sequence);
+    return herd_buf_printf(out, "%s %016llx %llu %llu\n", herd_verb_name(verb),
+                           (unsigned long long)epoch, (unsigned long long)sequence,
+                           (unsigned long long)passed);
 }
 
 int herd_append_digest(struct herd_buf *out, uint64_t clients, uint64_t digest)

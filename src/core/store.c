@@ -573,3 +573,29 @@ bool herd_cursor_seek_back(struct herd_store *store, herd_cursor cursor, uint64_
     place(store, cursor, before, slot_at(store, cursor)->sequence);
     return false;
 }
+
+bool store_find_source(const struct herd_store *store, struct herd_slice client,
+                       struct herd_record *out, uint32_t *source)
+{
+    uint32_t index = find(store, client, tag_of(store, client));
+    if (index == TABLE_NONE)
+        return false;
+    view(store, slot_at(store, index), out);
+    *source = slot_at(store, index)->source;
+    return true;
+}
+
+bool store_cursor_peek(const struct herd_store *store, herd_cursor cursor, uint64_t *sequence)
+{
+    const struct slot *slot = slot_at(store, slot_at(store, cursor)->next);
+    while (slot->kind == SLOT_CURSOR)
+        slot = slot_at(store, slot->next);
+    *sequence = slot->sequence;
+    return slot->kind == SLOT_RECORD;
+}
+
+void store_cursor_to(struct herd_store *store, herd_cursor cursor, herd_cursor other)
+{
+    const struct slot *at = slot_at(store, other);
+    place(store, cursor, at->prev, at->sequence);
+}

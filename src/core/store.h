@@ -28,4 +28,13 @@ void store_children(const struct herd_store *store, struct digest_prefix prefix,
 bool store_next_in_prefix(const struct herd_store *store, struct digest_prefix prefix, uint32_t *at,
                           struct herd_record *out);
 
+/* As herd_store_find, and where the record came from. */
+bool store_find_source(const struct herd_store *store, struct herd_slice client,
+                       struct herd_record *out, uint32_t *source);
+
+/* The sequence of the record that herd_cursor_next reads next; false at the end. */
+bool store_cursor_peek(const struct herd_store *store, herd_cursor cursor, uint64_t *sequence);
+/* Puts a cursor where another one stands. */
+void store_cursor_to(struct herd_store *store, herd_cursor cursor, herd_cursor other);
+
 #endif

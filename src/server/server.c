@@ -70,6 +70,7 @@ void server_node_options(const struct server *server, struct herd_node_options *
         .record_ttl_ns = values->record_ttl_s * HERD_NS_PER_S,
         .durability = storage_durability(values),
         .has_disk = storage_is_wanted(values),
+        .prune = config_wants_pruning(server->config),
         .output_max = (size_t)values->output_max_kib * 1024,
         .pipeline_max = (unsigned)values->pipeline_max,
         .on_line = log_enabled(server->log, LOG_LINES) ? on_line : NULL,

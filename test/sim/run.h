@@ -23,6 +23,7 @@ struct run_options {
     double updates;        /* a virtual second; 0: 5..60 */
     unsigned faults;       /* those that may be chosen */
     bool all_faults;       /* all of them, not a choice */
+    bool prune;            /* as in a large herd */
     int durability;        /* enum herd_durability; RUN_ANY: any */
     unsigned roam_percent; /* RUN_RANDOM: in some runs */
     bool lose_digests;

@@ -154,6 +154,7 @@ static bool begins(struct herd_slice line, const char *word)
 
 void world_line_sent(struct world *world, uint32_t to, struct herd_slice line)
 {
+    world->counts.line_bytes += line.len + 1;
     if (!begins(line, "FLOOD ")) {
         bool asks = !world->ours[to] && begins(line, "HELLO "); /* whether it is plain indeed */
         world->asked = world->asked || (asks && world->quiet);
