@@ -443,6 +443,7 @@ static bool next_places(struct herd_node *node, struct herd_effect *out)
     if (node->queue == NULL)
         node->queue_end = &node->queue;
     *out = (struct herd_effect){.kind = HERD_EFFECT_PLACES,
+                                .conn = ask->conn,
                                 .ask = ask,
                                 .where = ask->where,
                                 .radius_m = ask->radius_m,

@@ -143,6 +143,8 @@ static int open_new(const struct places_options *options, struct provider **out,
 
 const struct provider_type provider_google = {
     .name = "google",
+    .is_remote = true,
+    .is_billed = true,
     .open = open_new,
     .ask = google_client_ask,
     .cancel = google_client_cancel,

@@ -107,6 +107,8 @@ static int open_legacy(const struct places_options *options, struct provider **o
 
 const struct provider_type provider_google_legacy = {
     .name = "google-legacy",
+    .is_remote = true,
+    .is_billed = true,
     .open = open_legacy,
     .ask = google_client_ask,
     .cancel = google_client_cancel,

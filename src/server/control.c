@@ -144,25 +144,10 @@ static void on_connection(uv_stream_t *listener, int status)
         close_caller(caller);
 }
 
-static int make_folder(const char *path, struct herd_buf *error)
-{
-    if (mkdir(path, 0700) == 0 || errno == EEXIST)
-        return 0;
-    herd_buf_printf(error, "data_dir: cannot make the folder %s: %s", path, strerror(errno));
-    return HERD_EIO;
-}
-
-/* The folder, and in it the path of the socket. */
 static int make_path(const struct server *server, struct herd_buf *path, struct herd_buf *error)
 {
-    const char *data_dir = server->config->values.data_dir;
-    if (make_folder(data_dir, error) < 0)
-        return HERD_EIO;
-    if (herd_buf_printf(path, "%s/%s", data_dir, server->self->name) < 0)
-        return HERD_ENOMEM;
-    if (make_folder(path->data, error) < 0)
-        return HERD_EIO;
-    return herd_buf_printf(path, "/control.sock");
+    int rc = server_folder(server, path, error);
+    return rc < 0 ? rc : herd_buf_printf(path, "/control.sock");
 }
 
 static int bind_and_listen(struct control *control, const char *path)

@@ -6,7 +6,7 @@
 
 #include "base/metrics.h"
 #include "net/net.h"
-#include "places/broker.h"
+#include "places/places.h"
 #include "server/server.h"
 
 struct control;
@@ -20,7 +20,7 @@ struct server {
     struct metrics metrics;
     struct herd_node *node;
     struct net *net;
-    struct broker *broker;
+    struct places *places;
     struct control *control;
     uv_signal_t signals[3];
     int signal_count;
@@ -36,9 +36,12 @@ void server_node_options(const struct server *server, struct herd_node_options *
 /* log_file with `%s` in it replaced by the server's name; an empty path stays empty. 0 or
  * HERD_ENOMEM. */
 int server_log_path(const struct config_values *values, const char *name, struct herd_buf *out);
-/* The provider the configuration names. 0, or negative with a sentence in `error`. */
-int server_open_broker(struct server *server, const struct config_values *values,
-                       struct broker **out, struct herd_buf *error);
+/* What the configuration says of places. 0, or negative with a sentence in `error`. */
+int server_open_places(struct server *server, struct herd_buf *error);
+
+/* Makes data_dir and data_dir/NAME, open to their owner alone, and appends the latter. 0, or
+ * HERD_ENOMEM, or HERD_EIO with a sentence in `error`. data_dir is not empty. */
+int server_folder(const struct server *server, struct herd_buf *path, struct herd_buf *error);
 
 /* SIGHUP: reads the file again; what changed takes effect, a mistake keeps the old configuration.
  */

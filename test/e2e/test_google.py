@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -54,14 +55,20 @@ def make_server(make_herd, standin, tmp_path):
     key_file.write_text(KEY + "\n")
     key_file.chmod(0o600)
 
-    def make(provider):
-        places = "\n".join([f'provider = "{provider}"', f'key_file = "{key_file}"',
+    def make(provider, *more):
+        places = "\n".join([*more, f'provider = "{provider}"', f'key_file = "{key_file}"',
                             f'base_url = "http://127.0.0.1:{standin.port}"',
                             f"connect_timeout_ms = {TOTAL_TIMEOUT_MS}",
                             f"total_timeout_ms = {TOTAL_TIMEOUT_MS}"])
         return make_herd({"Hill": []}, places=places).start()["Hill"]
 
     return make
+
+
+def reload(server):
+    done = server.log().count("group=reload msg=done")
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: server.log().count("group=reload msg=done") > done, "it is reloaded")
 
 
 @pytest.mark.parametrize("provider", ["google", "google-legacy"])
@@ -80,7 +87,7 @@ def test_whatsat_has_the_places_of_google(provider, make_server, standin):
 
 @pytest.mark.parametrize("provider", ["google", "google-legacy"])
 def test_a_failing_google_does_not_fail_the_answer(provider, make_server, standin):
-    server = make_server(provider)
+    server = make_server(provider, "breaker_failures = 1000")
     cases = [("hang", "UNKNOWN_ERROR"), ("drip", "UNKNOWN_ERROR"), ("reset_mid_body", "UNKNOWN_ERROR"),
              ("nested", "UNKNOWN_ERROR"), ("http:429", "OVER_QUERY_LIMIT"), ("key_refused", "REQUEST_DENIED"),
              ("echo_key", "REQUEST_DENIED"), ("nothing", "ZERO_RESULTS"), ("odd_names", "OK")]
@@ -95,7 +102,10 @@ def test_a_failing_google_does_not_fail_the_answer(provider, make_server, standi
             assert (first, answer["status"]) == (at, status), behaviour
             assert ("error_message" in answer) == (status not in ("OK", "ZERO_RESULTS"))
             assert KEY.encode() not in body
-        standin.behave("normal")
+            reload(server)  # forgets that it was asked too much, and that the key was refused
+        for behaviour in ("html:502", "normal"):
+            standin.behave(behaviour)
+            client.whatsat(WHATSAT)
         assert json.loads(client.whatsat(WHATSAT)[1])["status"] == "OK"
     wait_until(lambda: "answers again" in server.log(), "the log says that it answers again")
     log = server.log()
