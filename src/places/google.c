@@ -3,16 +3,16 @@
 #include <herd/err.h>
 
 #include "places/google.h"
-#include "places/google_json.h"
 #include "places/google_place.h"
-#include "places/google_url.h"
+#include "places/web_json.h"
+#include "places/web_url.h"
 
 static const char field_mask[] =
     "X-Goog-FieldMask: places.id,places.displayName,places.location,places.viewport,places.types,"
     "places.shortFormattedAddress,places.formattedAddress,places.businessStatus,places.plusCode";
 
 /* Headers are told apart by their NUL. */
-static int append_header(struct google_request *request, const char *name, const char *value)
+static int append_header(struct web_request *request, const char *name, const char *value)
 {
     int rc = herd_buf_append_text(&request->headers, name);
     return rc < 0 ? rc : herd_buf_append(&request->headers, value, strlen(value) + 1);
@@ -26,20 +26,20 @@ static int append_body(struct herd_buf *out, const char *language, const struct 
                              "\"center\":{\"latitude\":",
                              PLACES_RESULTS_MAX, language);
     if (rc == 0)
-        rc = google_append_number(out, query->latitude);
+        rc = web_append_number(out, query->latitude);
     if (rc == 0)
         rc = herd_buf_append_text(out, ",\"longitude\":");
     if (rc == 0)
-        rc = google_append_number(out, query->longitude);
+        rc = web_append_number(out, query->longitude);
     if (rc == 0)
         rc = herd_buf_append_text(out, "},\"radius\":");
     if (rc == 0)
-        rc = google_append_number(out, query->radius_m);
+        rc = web_append_number(out, query->radius_m);
     return rc < 0 ? rc : herd_buf_append_text(out, "}}}");
 }
 
-static int write_request(const struct google_settings *settings, const struct places_query *query,
-                         struct google_request *out)
+static int write_request(const struct web_settings *settings, const struct places_query *query,
+                         struct web_request *out)
 {
     out->post = true;
     int rc = herd_buf_printf(&out->url, "%s/v1/places:searchNearby", settings->origin.data);
@@ -64,18 +64,17 @@ static enum places_status status_of_error(int http_status, const json_t *error)
         if (reason != NULL && strcmp(reason, "API_KEY_INVALID") == 0)
             return PLACES_REQUEST_DENIED;
     }
-    return google_status_of_http(http_status);
+    return web_status_of_http(http_status);
 }
 
-static void read_error(const struct fetch_result *result, const json_t *root,
-                       struct google_reply *out)
+static void read_error(const struct fetch_result *result, const json_t *root, struct web_reply *out)
 {
     const json_t *error = json_object_get(root, "error");
-    const char *message = json_string_value(google_json_string(error, "message"));
-    google_reply_fail_http(out, result->http_status);
+    const char *message = json_string_value(web_json_string(error, "message"));
+    web_reply_fail_http(out, result->http_status);
     out->status = status_of_error(result->http_status, error);
     if (message != NULL)
-        google_reply_fail(out, out->status, message);
+        web_reply_fail(out, out->status, message);
 }
 
 /* Adds each credit once, in the order of the places. */
@@ -94,7 +93,7 @@ static void add_attributions(struct places_answer *answer, const json_t *place, 
 }
 
 /* As many of `places` as have a name and a location, in their order. */
-static void read_places(const json_t *places, struct google_reply *out)
+static void read_places(const json_t *places, struct web_reply *out)
 {
     json_t *results = json_array(), *credited = json_array(), *seen = json_object();
     for (size_t i = 0; i < json_array_size(places); i++) {
@@ -102,7 +101,7 @@ static void read_places(const json_t *places, struct google_reply *out)
         if (json_array_append_new(results, google_place_to_legacy(place)) == 0)
             json_array_append(credited, place);
     }
-    google_reply_places(out, results);
+    web_reply_places(out, results);
     for (size_t i = 0; out->answer != NULL && i < json_array_size(credited); i++)
         add_attributions(out->answer, json_array_get(credited, i), seen);
     json_decref(results);
@@ -111,24 +110,24 @@ static void read_places(const json_t *places, struct google_reply *out)
 }
 
 /* `{}` is Google's way to say that there is nothing. */
-static void read_answer(const struct fetch_result *result, struct google_reply *out)
+static void read_answer(const struct fetch_result *result, struct web_reply *out)
 {
     const char *why = NULL;
-    json_t *root = google_json_read(result->body, &why);
+    json_t *root = web_json_read(result->body, &why);
     const json_t *places = json_object_get(root, "places");
     if (result->http_status != 200)
         read_error(result, root, out);
     else if (root == NULL)
-        google_reply_fail_because(out, PLACES_UNKNOWN_ERROR, why);
+        web_reply_fail_because(out, PLACES_UNKNOWN_ERROR, why);
     else if (json_is_array(places) || json_object_size(root) == 0)
         read_places(places, out);
     else
-        google_reply_fail_because(out, PLACES_UNKNOWN_ERROR,
-                                  "the answer was not of the expected form");
+        web_reply_fail_because(out, PLACES_UNKNOWN_ERROR,
+                               "the answer was not of the expected form");
     json_decref(root);
 }
 
-const struct google_dialect google_dialect_new = {
+const struct web_dialect google_dialect_new = {
     .type = &provider_google,
     .origin = "https://places.googleapis.com",
     .write = write_request,
@@ -138,7 +137,7 @@ const struct google_dialect google_dialect_new = {
 static int open_new(const struct places_options *options, struct provider **out,
                     struct herd_buf *error)
 {
-    return google_client_open(&google_dialect_new, options, out, error);
+    return web_client_open(&google_dialect_new, options, out, error);
 }
 
 const struct provider_type provider_google = {
@@ -146,7 +145,7 @@ const struct provider_type provider_google = {
     .is_remote = true,
     .is_billed = true,
     .open = open_new,
-    .ask = google_client_ask,
-    .cancel = google_client_cancel,
-    .close = google_client_close,
+    .ask = web_client_ask,
+    .cancel = web_client_cancel,
+    .close = web_client_close,
 };

@@ -289,7 +289,7 @@ static void test_long_message(void **state)
     assert_int_equal(herd_buf_append_text(&body, "\"}}"), 0);
     json_t *root = read_body(&google_dialect_new, 403, herd_buf_slice(&body));
     const char *message = json_string_value(json_object_get(root, "error_message"));
-    assert_int_equal(strlen(message), GOOGLE_MESSAGE_MAX);
+    assert_int_equal(strlen(message), WEB_MESSAGE_MAX);
     assert_string_equal(message + euros_count * 3, "*****");
     json_decref(root);
     herd_buf_free(&body);
@@ -381,9 +381,9 @@ static void test_depth(void **state)
 static void test_request(void **state)
 {
     (void)state;
-    struct google_settings settings = {.language = "pt-BR", .key = {.len = 4, .text = "K&y\""}};
+    struct web_settings settings = {.language = "pt-BR", .key = {.len = 4, .text = "K&y\""}};
     const struct places_query query = {34.06893, -118.445127, 10000};
-    struct google_request request = {0};
+    struct web_request request = {0};
     static const char headers[] =
         "Content-Type: application/json\0"
         "X-Goog-FieldMask: places.id,places.displayName,places.location,places.viewport,"

@@ -3,7 +3,7 @@
 
 #include <jansson.h>
 
-#include "places/google_reply.h"
+#include "places/web_reply.h"
 
 /* Ends `text` after at most `len` bytes, not within a UTF-8 sequence. */
 static void cut(char *text, size_t len)
@@ -15,24 +15,23 @@ static void cut(char *text, size_t len)
     text[len] = '\0';
 }
 
-void google_reply_fail(struct google_reply *reply, enum places_status status, const char *message)
+void web_reply_fail(struct web_reply *reply, enum places_status status, const char *message)
 {
     reply->status = status;
     reply->is_quoted = true;
-    size_t len = strnlen(message, GOOGLE_MESSAGE_RAW_MAX);
+    size_t len = strnlen(message, WEB_MESSAGE_RAW_MAX);
     memcpy(reply->message, message, len);
     reply->message[len] = '\0';
 }
 
-void google_reply_fail_because(struct google_reply *reply, enum places_status status,
-                               const char *why)
+void web_reply_fail_because(struct web_reply *reply, enum places_status status, const char *why)
 {
     reply->status = status;
     reply->is_quoted = false;
     snprintf(reply->message, sizeof reply->message, "The places provider failed: %s", why);
 }
 
-enum places_status google_status_of_http(int http_status)
+enum places_status web_status_of_http(int http_status)
 {
     static const struct {
         int http_status;
@@ -50,17 +49,17 @@ enum places_status google_status_of_http(int http_status)
     return PLACES_UNKNOWN_ERROR;
 }
 
-void google_reply_fail_http(struct google_reply *reply, int http_status)
+void web_reply_fail_http(struct web_reply *reply, int http_status)
 {
     char why[32];
     snprintf(why, sizeof why, "HTTP %d", http_status);
-    google_reply_fail_because(reply, google_status_of_http(http_status), why);
+    web_reply_fail_because(reply, web_status_of_http(http_status), why);
 }
 
-void google_reply_places(struct google_reply *reply, const struct json_t *results)
+void web_reply_places(struct web_reply *reply, const struct json_t *results)
 {
     if (results == NULL) {
-        google_reply_fail_because(reply, PLACES_UNKNOWN_ERROR, "out of memory");
+        web_reply_fail_because(reply, PLACES_UNKNOWN_ERROR, "out of memory");
         return;
     }
     reply->status = json_array_size(results) > 0 ? PLACES_OK : PLACES_ZERO_RESULTS;
@@ -69,10 +68,10 @@ void google_reply_places(struct google_reply *reply, const struct json_t *result
         places_answer_add_result(reply->answer, json_array_get(results, i));
 }
 
-struct places_answer *google_reply_finish(struct google_reply *reply, const struct google_key *key)
+struct places_answer *web_reply_finish(struct web_reply *reply, const struct web_key *key)
 {
-    google_key_hide(key, reply->message);
-    cut(reply->message, GOOGLE_MESSAGE_MAX);
+    web_key_hide(key, reply->message);
+    cut(reply->message, WEB_MESSAGE_MAX);
     if (reply->answer == NULL) {
         reply->answer = places_answer_new(reply->status);
         places_answer_set_error(reply->answer, reply->message);

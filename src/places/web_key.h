@@ -1,20 +1,20 @@
-/* google_key.h: the provider's API key: where it is read from, and that it gets out nowhere. */
-#ifndef PLACES_GOOGLE_KEY_H
-#define PLACES_GOOGLE_KEY_H
+/* web_key.h: the provider's API key: where it is read from, and that it gets out nowhere. */
+#ifndef PLACES_WEB_KEY_H
+#define PLACES_WEB_KEY_H
 
 #include <stddef.h>
 
 #include <herd/buf.h>
 
 enum {
-    GOOGLE_KEY_MAX = 256,            /* bytes of a key; Google's have 39 */
-    GOOGLE_KEY_FILE_MAX_BYTES = 1024 /* of its file, with white space around the key */
+    WEB_KEY_MAX = 256,            /* bytes of a key; Google's have 39 */
+    WEB_KEY_FILE_MAX_BYTES = 1024 /* of its file, with white space around the key */
 };
 
 /* Printable ASCII without spaces, terminated. The only copy: pass it by pointer. */
-struct google_key {
+struct web_key {
     size_t len;
-    char text[GOOGLE_KEY_MAX + 1];
+    char text[WEB_KEY_MAX + 1];
 };
 
 /*
@@ -24,12 +24,12 @@ struct google_key {
  * service's user shows in the mode. 0, or with a sentence appended to `error`: HERD_ENOTFOUND (no
  * key is set), HERD_EINVAL (not a key), HERD_EIO; `out` is then wiped.
  */
-int google_key_read(const char *path, const char *credentials_dir, struct google_key *out,
-                    struct herd_buf *error);
+int web_key_read(const char *path, const char *credentials_dir, struct web_key *out,
+                 struct herd_buf *error);
 
 /* Overwrites each occurrence of the key in `text` with stars: a provider's message may echo it. */
-void google_key_hide(const struct google_key *key, char *text);
+void web_key_hide(const struct web_key *key, char *text);
 
-void google_key_wipe(struct google_key *key);
+void web_key_wipe(struct web_key *key);
 
 #endif

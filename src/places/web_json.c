@@ -1,4 +1,4 @@
-#include "places/google_json.h"
+#include "places/web_json.h"
 
 /* jansson's parser recurses up to 2,048 levels, and has no smaller limit for a call. Brackets that
  * do not match are left to it. */
@@ -12,7 +12,7 @@ static bool is_too_deep(struct herd_slice body)
             i++;
         else if (byte == '"')
             in_string = !in_string;
-        else if (!in_string && (byte == '[' || byte == '{') && ++depth > GOOGLE_JSON_DEPTH_MAX)
+        else if (!in_string && (byte == '[' || byte == '{') && ++depth > WEB_JSON_DEPTH_MAX)
             return true;
         else if (!in_string && (byte == ']' || byte == '}') && depth > 0)
             depth--;
@@ -20,7 +20,7 @@ static bool is_too_deep(struct herd_slice body)
     return false;
 }
 
-json_t *google_json_read(struct herd_slice body, const char **why)
+json_t *web_json_read(struct herd_slice body, const char **why)
 {
     if (is_too_deep(body)) {
         *why = "the answer was nested too deeply";
@@ -41,21 +41,21 @@ json_t *google_json_read(struct herd_slice body, const char **why)
     return NULL;
 }
 
-json_t *google_json_string(const json_t *object, const char *name)
+json_t *web_json_string(const json_t *object, const char *name)
 {
     json_t *value = json_object_get(object, name);
     return json_string_length(value) > 0 ? value : NULL;
 }
 
-json_t *google_json_number(const json_t *object, const char *name, double min, double max)
+json_t *web_json_number(const json_t *object, const char *name, double min, double max)
 {
     json_t *value = json_object_get(object, name);
     double number = json_number_value(value);
     return json_is_number(value) && number >= min && number <= max ? value : NULL;
 }
 
-bool google_json_is_point(const json_t *point, const char *latitude, const char *longitude)
+bool web_json_is_point(const json_t *point, const char *latitude, const char *longitude)
 {
-    return google_json_number(point, latitude, -90, 90) != NULL &&
-           google_json_number(point, longitude, -180, 180) != NULL;
+    return web_json_number(point, latitude, -90, 90) != NULL &&
+           web_json_number(point, longitude, -180, 180) != NULL;
 }

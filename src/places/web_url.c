@@ -9,7 +9,7 @@
 
 #include <herd/err.h>
 
-#include "places/google_url.h"
+#include "places/web_url.h"
 
 /* `host` as libcurl gives it: numbers normalised (127.1 is 127.0.0.1), IPv6 in brackets. */
 static bool is_loopback(const char *host)
@@ -76,8 +76,8 @@ static int append_origin(CURLU *url, const char *base_url, struct herd_buf *out,
     return rc;
 }
 
-int google_url_origin(const char *base_url, const char *own, struct herd_buf *out,
-                      struct herd_buf *error)
+int web_url_origin(const char *base_url, const char *own, struct herd_buf *out,
+                   struct herd_buf *error)
 {
     if (base_url[0] == '\0')
         return herd_buf_append_text(out, own);
@@ -89,7 +89,7 @@ int google_url_origin(const char *base_url, const char *own, struct herd_buf *ou
     return rc;
 }
 
-int google_append_number(struct herd_buf *out, double number)
+int web_append_number(struct herd_buf *out, double number)
 {
     assert(fabs(number) <= 1e9);
     const int64_t unit = 10000000;
@@ -105,7 +105,7 @@ int google_append_number(struct herd_buf *out, double number)
     return 0;
 }
 
-int google_append_escaped(struct herd_buf *out, const char *text)
+int web_append_escaped(struct herd_buf *out, const char *text)
 {
     static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                                      "0123456789-._~";

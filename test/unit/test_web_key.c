@@ -6,14 +6,14 @@
 
 #include <herd/err.h>
 
-#include "places/google_key.h"
+#include "places/web_key.h"
 #include "testing.h"
 
 static const char a_key[] = "AIzaSyStandIn-0123456789_abcdefghijklmno";
 
 struct fixture {
     char *folder, *path;
-    struct google_key key;
+    struct web_key key;
     struct herd_buf error;
 };
 
@@ -50,7 +50,7 @@ static void put_text(struct fixture *fixture, const char *text, mode_t mode)
 
 static void assert_read(struct fixture *fixture, const char *path, const char *credentials)
 {
-    int rc = google_key_read(path, credentials, &fixture->key, &fixture->error);
+    int rc = web_key_read(path, credentials, &fixture->key, &fixture->error);
     if (rc < 0)
         fail_msg("%d: %.*s", rc, (int)fixture->error.len, fixture->error.data);
     assert_string_equal(fixture->key.text, a_key);
@@ -62,10 +62,10 @@ static void assert_read(struct fixture *fixture, const char *path, const char *c
 static void assert_refused(struct fixture *fixture, const char *path, const char *credentials,
                            int error, const char *part)
 {
-    static const struct google_key wiped;
+    static const struct web_key wiped;
     memset(&fixture->key, 'x', sizeof fixture->key);
     fixture->error.len = 0;
-    assert_int_equal(google_key_read(path, credentials, &fixture->key, &fixture->error), error);
+    assert_int_equal(web_key_read(path, credentials, &fixture->key, &fixture->error), error);
     assert_memory_equal(&fixture->key, &wiped, sizeof wiped);
     char *sentence = testing_take_text(&fixture->error);
     assert_contains(sentence, part);
@@ -146,13 +146,13 @@ static void test_no_key_in_it(void **state)
 static void test_sizes(void **state)
 {
     struct fixture *fixture = *state;
-    char text[GOOGLE_KEY_FILE_MAX_BYTES + 1];
+    char text[WEB_KEY_FILE_MAX_BYTES + 1];
     memset(text, 'k', sizeof text);
-    put(fixture, text, GOOGLE_KEY_MAX, 0600);
-    assert_int_equal(google_key_read(fixture->path, NULL, &fixture->key, &fixture->error), 0);
-    assert_int_equal(fixture->key.len, GOOGLE_KEY_MAX);
-    assert_int_equal(strlen(fixture->key.text), GOOGLE_KEY_MAX);
-    put(fixture, text, GOOGLE_KEY_MAX + 1, 0600);
+    put(fixture, text, WEB_KEY_MAX, 0600);
+    assert_int_equal(web_key_read(fixture->path, NULL, &fixture->key, &fixture->error), 0);
+    assert_int_equal(fixture->key.len, WEB_KEY_MAX);
+    assert_int_equal(strlen(fixture->key.text), WEB_KEY_MAX);
+    put(fixture, text, WEB_KEY_MAX + 1, 0600);
     assert_refused(fixture, fixture->path, NULL, HERD_EINVAL, "too long");
     snprintf(text, sizeof text, "%s%*s", a_key, (int)(sizeof text - sizeof a_key), "\n");
     put(fixture, text, sizeof text - 1, 0600);
@@ -195,12 +195,12 @@ static void test_key_file_comes_first(void **state)
 static void test_hide(void **state)
 {
     (void)state;
-    const struct google_key key = {.len = 4, .text = "KeyK"};
+    const struct web_key key = {.len = 4, .text = "KeyK"};
     char text[] = "KeyK, KeyKKeyK! KeyKeyK KeyOK keyk";
-    google_key_hide(&key, text);
+    web_key_hide(&key, text);
     assert_string_equal(text, "****, ********! ****eyK KeyOK keyk");
-    const struct google_key none = {0};
-    google_key_hide(&none, text);
+    const struct web_key none = {0};
+    web_key_hide(&none, text);
     assert_string_equal(text, "****, ********! ****eyK KeyOK keyk");
 }
 

@@ -5,7 +5,7 @@
 
 #include <herd/err.h>
 
-#include "places/google_url.h"
+#include "places/web_url.h"
 #include "testing.h"
 
 static const char own[] = "https://places.googleapis.com";
@@ -32,7 +32,7 @@ static void test_origins(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct herd_buf out = {0}, error = {0};
-        assert_int_equal(google_url_origin(cases[i].base_url, own, &out, &error), 0);
+        assert_int_equal(web_url_origin(cases[i].base_url, own, &out, &error), 0);
         assert_int_equal(error.len, 0);
         char *origin = testing_take_text(&out);
         assert_string_equal(origin, cases[i].origin);
@@ -74,7 +74,7 @@ static void test_no_origins(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct herd_buf out = {0}, error = {0};
-        int rc = google_url_origin(cases[i].base_url, own, &out, &error);
+        int rc = web_url_origin(cases[i].base_url, own, &out, &error);
         if (rc != HERD_EINVAL)
             fail_msg("%s: %d", cases[i].base_url, rc);
         assert_int_equal(out.len, 0);
@@ -88,7 +88,7 @@ static void test_no_origins(void **state)
 static void assert_number(double number, const char *expected)
 {
     struct herd_buf out = {0};
-    assert_int_equal(google_append_number(&out, number), 0);
+    assert_int_equal(web_append_number(&out, number), 0);
     char *text = testing_take_text(&out);
     assert_string_equal(text, expected);
     free(text);
@@ -146,7 +146,7 @@ static void test_escapes(void **state)
 {
     (void)state;
     struct herd_buf out = {0};
-    assert_int_equal(google_append_escaped(&out, "AZaz09-._~ &=+/?#%\"'\x7f\xc3\xa9"), 0);
+    assert_int_equal(web_append_escaped(&out, "AZaz09-._~ &=+/?#%\"'\x7f\xc3\xa9"), 0);
     char *text = testing_take_text(&out);
     assert_string_equal(text, "AZaz09-._~%20%26%3D%2B%2F%3F%23%25%22%27%7F%C3%A9");
     free(text);

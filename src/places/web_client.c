@@ -1,5 +1,5 @@
 /*
- * A call's way: google_client_ask -> the dialect writes the request -> fetch_start -> on_fetched:
+ * A call's way: web_client_ask -> the dialect writes the request -> fetch_start -> on_fetched:
  * the dialect reads the answer, or it is a failure of the network -> done with an answer, always.
  */
 #include <assert.h>
@@ -13,8 +13,8 @@
 #include <herd/err.h>
 
 #include "base/log.h"
-#include "places/google_client.h"
-#include "places/google_url.h"
+#include "places/web_client.h"
+#include "places/web_url.h"
 
 enum {
     HEADERS_MAX = 8,  /* that a dialect writes */
@@ -23,10 +23,10 @@ enum {
     REQUEST_BYTES = 4096 /* enough for any: growing would leave copies of the key behind */
 };
 
-struct google_client {
+struct web_client {
     struct provider base;
-    const struct google_dialect *dialect;
-    struct google_settings settings;
+    const struct web_dialect *dialect;
+    struct web_settings settings;
     struct fetch *fetch;
     struct log *log;
     enum places_status trouble; /* of the last answer; PLACES_OK: it was none */
@@ -34,22 +34,22 @@ struct google_client {
     void *closed_arg;
 };
 
-struct google_call {
+struct web_call {
     struct places_call base;
     struct fetch_call *fetch_call;
     places_done_cb *done;
     void *arg;
 };
 
-static struct google_client *client_of(struct provider *provider)
+static struct web_client *client_of(struct provider *provider)
 {
-    return (struct google_client *)provider;
+    return (struct web_client *)provider;
 }
 
-static void free_client(struct google_client *client)
+static void free_client(struct web_client *client)
 {
     herd_buf_free(&client->settings.origin);
-    google_key_wipe(&client->settings.key);
+    web_key_wipe(&client->settings.key);
     free(client);
 }
 
@@ -57,8 +57,8 @@ static void free_client(struct google_client *client)
  * Says when trouble begins, changes and ends, not at every call. In the provider's words only why
  * it refuses the key, which is for the operator: what else it says may name coordinates.
  */
-static void note(struct google_client *client, const struct fetch_result *result,
-                 const struct google_reply *reply)
+static void note(struct web_client *client, const struct fetch_result *result,
+                 const struct web_reply *reply)
 {
     bool is_trouble = reply->status != PLACES_OK && reply->status != PLACES_ZERO_RESULTS;
     enum places_status trouble = is_trouble ? reply->status : PLACES_OK;
@@ -79,15 +79,14 @@ static void note(struct google_client *client, const struct fetch_result *result
 
 static void on_fetched(void *arg, const struct fetch_result *result)
 {
-    struct google_call *call = arg;
-    struct google_client *client = client_of(call->base.provider);
-    struct google_reply reply = {0};
+    struct web_call *call = arg;
+    struct web_client *client = client_of(call->base.provider);
+    struct web_reply reply = {0};
     if (result->error == 0)
         client->dialect->read(result, &reply);
     else
-        google_reply_fail_because(&reply, PLACES_UNKNOWN_ERROR,
-                                  fetch_outcome_text(result->outcome));
-    struct places_answer *answer = google_reply_finish(&reply, &client->settings.key);
+        web_reply_fail_because(&reply, PLACES_UNKNOWN_ERROR, fetch_outcome_text(result->outcome));
+    struct places_answer *answer = web_reply_finish(&reply, &client->settings.key);
     if (result->error != HERD_ECANCELED)
         note(client, result, &reply);
     call->done(call->arg, answer);
@@ -95,8 +94,8 @@ static void on_fetched(void *arg, const struct fetch_result *result)
 }
 
 /* Starts a call with what the dialect wrote. */
-static int send_request(struct google_client *client, const struct google_request *request,
-                        struct google_call *call)
+static int send_request(struct web_client *client, const struct web_request *request,
+                        struct web_call *call)
 {
     const char *headers[HEADERS_MAX + 1] = {0};
     const char *end = request->headers.data + request->headers.len;
@@ -121,10 +120,10 @@ static void wipe(struct herd_buf *buf)
     herd_buf_free(buf);
 }
 
-static int write_and_send(struct google_client *client, const struct places_query *query,
-                          struct google_call *call)
+static int write_and_send(struct web_client *client, const struct places_query *query,
+                          struct web_call *call)
 {
-    struct google_request request = {0};
+    struct web_request request = {0};
     int rc = herd_buf_reserve(&request.url, REQUEST_BYTES);
     if (rc == 0)
         rc = herd_buf_reserve(&request.headers, REQUEST_BYTES);
@@ -138,19 +137,19 @@ static int write_and_send(struct google_client *client, const struct places_quer
     return rc;
 }
 
-int google_client_ask(struct provider *provider, const struct places_query *query,
-                      places_done_cb *done, void *arg, struct places_call **out)
+int web_client_ask(struct provider *provider, const struct places_query *query,
+                   places_done_cb *done, void *arg, struct places_call **out)
 {
-    struct google_client *client = client_of(provider);
+    struct web_client *client = client_of(provider);
     struct places_query bounded = *query;
     if (!(fabs(query->latitude) <= 90) || !(fabs(query->longitude) <= 180) ||
         !(query->radius_m >= 0))
         return HERD_EINVAL;
     bounded.radius_m = fmin(fmax(query->radius_m, RADIUS_MIN_M), RADIUS_MAX_M);
-    struct google_call *call = malloc(sizeof *call);
+    struct web_call *call = malloc(sizeof *call);
     if (call == NULL)
         return HERD_ENOMEM;
-    *call = (struct google_call){.base = {provider}, .done = done, .arg = arg};
+    *call = (struct web_call){.base = {provider}, .done = done, .arg = arg};
     int rc = write_and_send(client, &bounded, call);
     if (rc < 0) {
         free(call);
@@ -160,29 +159,29 @@ int google_client_ask(struct provider *provider, const struct places_query *quer
     return 0;
 }
 
-void google_client_cancel(struct places_call *call)
+void web_client_cancel(struct places_call *call)
 {
-    fetch_cancel(((struct google_call *)call)->fetch_call);
+    fetch_cancel(((struct web_call *)call)->fetch_call);
 }
 
 static void on_fetch_closed(void *arg)
 {
-    struct google_client *client = arg;
+    struct web_client *client = arg;
     void (*closed)(void *arg) = client->closed;
     void *closed_arg = client->closed_arg;
     free_client(client);
     closed(closed_arg);
 }
 
-void google_client_close(struct provider *provider, void (*closed)(void *arg), void *arg)
+void web_client_close(struct provider *provider, void (*closed)(void *arg), void *arg)
 {
-    struct google_client *client = client_of(provider);
+    struct web_client *client = client_of(provider);
     client->closed = closed;
     client->closed_arg = arg;
     fetch_close(client->fetch, on_fetch_closed, client);
 }
 
-static int take_language(struct google_client *client, const char *language, struct herd_buf *error)
+static int take_language(struct web_client *client, const char *language, struct herd_buf *error)
 {
     size_t len = strlen(language);
     bool is_tag = len >= 2 && len < sizeof client->settings.language;
@@ -196,22 +195,22 @@ static int take_language(struct google_client *client, const char *language, str
     return 0;
 }
 
-static int take_origin(struct google_client *client, const char *base_url, struct herd_buf *error)
+static int take_origin(struct web_client *client, const char *base_url, struct herd_buf *error)
 {
     struct herd_buf *origin = &client->settings.origin;
-    int rc = google_url_origin(base_url, client->dialect->origin, origin, error);
+    int rc = web_url_origin(base_url, client->dialect->origin, origin, error);
     return rc < 0 ? rc : herd_buf_append(origin, "", 1);
 }
 
-static int set_up(struct google_client *client, const struct places_options *options,
+static int set_up(struct web_client *client, const struct places_options *options,
                   struct herd_buf *error)
 {
     int rc = take_language(client, options->language, error);
     if (rc == 0)
         rc = take_origin(client, options->base_url, error);
     if (rc == 0)
-        rc = google_key_read(options->key_file, getenv("CREDENTIALS_DIRECTORY"),
-                             &client->settings.key, error);
+        rc = web_key_read(options->key_file, getenv("CREDENTIALS_DIRECTORY"), &client->settings.key,
+                          error);
     if (rc < 0)
         return rc;
     const struct fetch_options fetch_options = {
@@ -226,10 +225,10 @@ static int set_up(struct google_client *client, const struct places_options *opt
     return rc;
 }
 
-int google_client_open(const struct google_dialect *dialect, const struct places_options *options,
-                       struct provider **out, struct herd_buf *error)
+int web_client_open(const struct web_dialect *dialect, const struct places_options *options,
+                    struct provider **out, struct herd_buf *error)
 {
-    struct google_client *client = calloc(1, sizeof *client);
+    struct web_client *client = calloc(1, sizeof *client);
     if (client == NULL)
         return HERD_ENOMEM;
     client->base.type = dialect->type;

@@ -8,7 +8,7 @@
 
 #include <herd/err.h>
 
-#include "places/google_key.h"
+#include "places/web_key.h"
 
 static const char white_space[] = " \t\r\n\v\f";
 
@@ -73,7 +73,7 @@ static const char *why_no_key(struct herd_slice text)
 {
     if (text.len == 0)
         return "it is empty; it should hold the key and nothing else";
-    if (text.len > GOOGLE_KEY_MAX)
+    if (text.len > WEB_KEY_MAX)
         return "too long; it should hold the key and nothing else";
     for (size_t i = 0; i < text.len; i++) {
         if (text.data[i] <= ' ' || text.data[i] > '~')
@@ -83,9 +83,9 @@ static const char *why_no_key(struct herd_slice text)
     return NULL;
 }
 
-static int take_key(int fd, const char *path, struct google_key *out, struct herd_buf *error)
+static int take_key(int fd, const char *path, struct web_key *out, struct herd_buf *error)
 {
-    char data[GOOGLE_KEY_FILE_MAX_BYTES + 1];
+    char data[WEB_KEY_FILE_MAX_BYTES + 1];
     ssize_t len = read_up_to(fd, data, sizeof data);
     int rc = 0;
     if (len < 0) {
@@ -115,7 +115,7 @@ static int no_key(struct herd_buf *error)
     return HERD_ENOTFOUND;
 }
 
-static int read_file(const char *path, bool is_credential, struct google_key *out,
+static int read_file(const char *path, bool is_credential, struct web_key *out,
                      struct herd_buf *error)
 {
     /* O_NONBLOCK: a FIFO put there must not hold up the start; it is refused below. */
@@ -131,10 +131,10 @@ static int read_file(const char *path, bool is_credential, struct google_key *ou
     return rc;
 }
 
-int google_key_read(const char *path, const char *credentials_dir, struct google_key *out,
-                    struct herd_buf *error)
+int web_key_read(const char *path, const char *credentials_dir, struct web_key *out,
+                 struct herd_buf *error)
 {
-    google_key_wipe(out);
+    web_key_wipe(out);
     if (path[0] != '\0')
         return read_file(path, is_below(path, credentials_dir), out, error);
     if (credentials_dir == NULL || credentials_dir[0] == '\0')
@@ -149,7 +149,7 @@ int google_key_read(const char *path, const char *credentials_dir, struct google
     return rc;
 }
 
-void google_key_hide(const struct google_key *key, char *text)
+void web_key_hide(const struct web_key *key, char *text)
 {
     if (key->len == 0)
         return;
@@ -157,7 +157,7 @@ void google_key_hide(const struct google_key *key, char *text)
         memset(echo, '*', key->len);
 }
 
-void google_key_wipe(struct google_key *key)
+void web_key_wipe(struct web_key *key)
 {
     explicit_bzero(key, sizeof *key);
 }

@@ -1,0 +1,44 @@
+/* web_client.h: what the two Google APIs share: key, address, calls under way, failures. */
+#ifndef PLACES_WEB_CLIENT_H
+#define PLACES_WEB_CLIENT_H
+
+#include "places/fetch.h"
+#include "places/provider.h"
+#include "places/web_key.h"
+#include "places/web_reply.h"
+
+/* What a request is written from. */
+struct web_settings {
+    struct herd_buf origin; /* scheme, host and port, terminated */
+    char language[17];      /* BCP 47: letters, digits, '-' */
+    struct web_key key;
+};
+
+/* A request being written. What it holds is wiped once the call has started: the key is in it. */
+struct web_request {
+    struct herd_buf url;     /* terminated */
+    struct herd_buf headers; /* "Name: value" NUL, one after the other */
+    struct herd_buf body;
+    bool post;
+};
+
+/* One of the two APIs: how it is asked, and how its answers are read. */
+struct web_dialect {
+    const struct provider_type *type;
+    const char *origin; /* scheme and host of the API */
+    /* 0 or HERD_ENOMEM. The radius is within 1..50,000 m, which both APIs take. */
+    int (*write)(const struct web_settings *settings, const struct places_query *query,
+                 struct web_request *out);
+    /* Reads an HTTP answer that came whole, whatever it says, into a zeroed reply. */
+    void (*read)(const struct fetch_result *result, struct web_reply *out);
+};
+
+/* The functions of struct provider_type, the first one with its dialect besides. */
+int web_client_open(const struct web_dialect *dialect, const struct places_options *options,
+                    struct provider **out, struct herd_buf *error);
+int web_client_ask(struct provider *provider, const struct places_query *query,
+                   places_done_cb *done, void *arg, struct places_call **out);
+void web_client_cancel(struct places_call *call);
+void web_client_close(struct provider *provider, void (*closed)(void *arg), void *arg);
+
+#endif
