@@ -68,8 +68,11 @@ static void read_results(const json_t *root, struct web_reply *out)
 }
 
 /* Errors come with HTTP 200 and a status; what stands before the API answers with HTTP's. */
-static void read_answer(const struct fetch_result *result, struct web_reply *out)
+static void read_answer(const struct web_settings *settings, const struct places_query *query,
+                        const struct fetch_result *result, struct web_reply *out)
 {
+    (void)settings;
+    (void)query;
     const char *why = NULL;
     json_t *root = web_json_read(result->body, &why);
     const char *name = json_string_value(json_object_get(root, "status"));
@@ -78,10 +81,9 @@ static void read_answer(const struct fetch_result *result, struct web_reply *out
     if (result->http_status != 200)
         web_reply_fail_http(out, result->http_status);
     else if (root == NULL)
-        web_reply_fail_because(out, PLACES_UNKNOWN_ERROR, why);
+        web_reply_fail_malformed(out, why);
     else if (name == NULL)
-        web_reply_fail_because(out, PLACES_UNKNOWN_ERROR,
-                               "the answer was not of the expected form");
+        web_reply_fail_malformed(out, "the answer was not of the expected form");
     else if (status == PLACES_OK || status == PLACES_ZERO_RESULTS)
         read_results(root, out);
     else
@@ -94,6 +96,7 @@ static void read_answer(const struct fetch_result *result, struct web_reply *out
 const struct web_dialect google_dialect_legacy = {
     .type = &provider_google_legacy,
     .origin = "https://maps.googleapis.com",
+    .needs_key = true,
     .write = write_request,
     .read = read_answer,
 };

@@ -31,6 +31,12 @@ void web_reply_fail_because(struct web_reply *reply, enum places_status status, 
     snprintf(reply->message, sizeof reply->message, "The places provider failed: %s", why);
 }
 
+void web_reply_fail_malformed(struct web_reply *reply, const char *why)
+{
+    web_reply_fail_because(reply, PLACES_UNKNOWN_ERROR, why);
+    reply->failure.is_final = true;
+}
+
 enum places_status web_status_of_http(int http_status)
 {
     static const struct {
@@ -75,6 +81,7 @@ struct places_answer *web_reply_finish(struct web_reply *reply, const struct web
     if (reply->answer == NULL) {
         reply->answer = places_answer_new(reply->status);
         places_answer_set_error(reply->answer, reply->message);
+        places_answer_set_failure(reply->answer, reply->failure);
     }
     return reply->answer;
 }

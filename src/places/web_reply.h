@@ -1,4 +1,4 @@
-/* web_reply.h: what an answer of Google's came to: places in the legacy shape, or why not. */
+/* web_reply.h: what an answer of a provider came to: places in the legacy shape, or why not. */
 #ifndef PLACES_WEB_REPLY_H
 #define PLACES_WEB_REPLY_H
 
@@ -16,6 +16,7 @@ struct web_reply {
     enum places_status status;
     struct places_answer *answer; /* owned; NULL unless status is OK or ZERO_RESULTS */
     bool is_quoted;               /* the message is in the provider's words, else in ours */
+    struct places_failure failure;
     char message[WEB_MESSAGE_RAW_MAX + 1]; /* why not */
 };
 
@@ -25,6 +26,9 @@ void web_reply_fail(struct web_reply *reply, enum places_status status, const ch
 
 /* A failure with a message of ours: "The places provider failed: <why>". */
 void web_reply_fail_because(struct web_reply *reply, enum places_status status, const char *why);
+
+/* Likewise for an answer that came whole and is none: it was paid for, and would come again. */
+void web_reply_fail_malformed(struct web_reply *reply, const char *why);
 
 /* Likewise: "The places provider failed: HTTP 503", with web_status_of_http's status. */
 void web_reply_fail_http(struct web_reply *reply, int http_status);

@@ -1,74 +1,12 @@
 """A whole server that asks Google, or rather its stand-in, for places."""
 
 import json
-import pathlib
-import signal
-import subprocess
-import sys
 import time
-import urllib.request
 
 import pytest
 
-from herdlib import DEADLINE_S, SLOW, wait_until
-
-STANDIN = pathlib.Path(__file__).parent.parent / "lib" / "places_standin.py"
-KEY = "AIzaSyStandIn-0123456789_abcdefghijklmno"
-IAMAT = b"IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503"
-WHATSAT = b"WHATSAT kiwi.cs.ucla.edu 10 5"
-TOTAL_TIMEOUT_MS = 1000 * int(SLOW)
-
-
-class StandIn:
-    def __init__(self):
-        self.process = subprocess.Popen(
-            [sys.executable, STANDIN, "--key", KEY, "--until-stdin-closes"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.port, self.control_port = map(int, self.process.stdout.readline().split())
-
-    def control(self, path, orders=None):
-        data = None if orders is None else json.dumps(orders).encode()
-        url = f"http://127.0.0.1:{self.control_port}{path}"
-        with urllib.request.urlopen(url, data, timeout=DEADLINE_S) as answer:
-            return json.load(answer)
-
-    def behave(self, behaviour):
-        self.control("/_control", {"behaviour": behaviour})
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.stdout.close()
-        assert self.process.wait(DEADLINE_S) == 0
-
-
-@pytest.fixture
-def standin():
-    standin = StandIn()
-    yield standin
-    standin.stop()
-
-
-@pytest.fixture
-def make_server(make_herd, standin, tmp_path):
-    """A server of its own that asks the stand-in by the API of that name."""
-    key_file = tmp_path / "places.key"
-    key_file.write_text(KEY + "\n")
-    key_file.chmod(0o600)
-
-    def make(provider, *more):
-        places = "\n".join([*more, f'provider = "{provider}"', f'key_file = "{key_file}"',
-                            f'base_url = "http://127.0.0.1:{standin.port}"',
-                            f"connect_timeout_ms = {TOTAL_TIMEOUT_MS}",
-                            f"total_timeout_ms = {TOTAL_TIMEOUT_MS}"])
-        return make_herd({"Hill": []}, places=places).start()["Hill"]
-
-    return make
-
-
-def reload(server):
-    done = server.log().count("group=reload msg=done")
-    server.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: server.log().count("group=reload msg=done") > done, "it is reloaded")
+from herdlib import DEADLINE_S, wait_until
+from placeslib import IAMAT, KEY, TOTAL_TIMEOUT_MS, WHATSAT, reload
 
 
 @pytest.mark.parametrize("provider", ["google", "google-legacy"])

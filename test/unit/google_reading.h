@@ -19,7 +19,9 @@ static inline json_t *read_body(const struct web_dialect *dialect, int http_stat
         .http_status = http_status, .retry_after_ms = -1, .body = body};
     struct web_reply reply = {0};
     struct herd_buf out = {0};
-    dialect->read(&result, &reply);
+    const struct web_settings settings = {.language = "en"};
+    const struct places_query query = {34.06893, -118.445127, 10000};
+    dialect->read(&settings, &query, &result, &reply);
     struct places_answer *answer = web_reply_finish(&reply, &key);
     assert_int_equal(places_answer_render(answer, PLACES_RESULTS_MAX, &out), 0);
     assert_string_equal(places_status_name(places_answer_status(answer)),
