@@ -168,7 +168,7 @@ static int parse(const char *line, struct allowance_record *out)
 {
     struct tm date = {0};
     int end = 0;
-    if (sscanf(line, "%d-%d-%d %" SCNd64 "\n%n", &date.tm_year, &date.tm_mon, &date.tm_mday,
+    if (sscanf(line, "%d-%d-%d %" SCNd64 " %n", &date.tm_year, &date.tm_mon, &date.tm_mday,
                &out->calls, &end) != 4 ||
         line[end] != '\0' || end == 0 || out->calls < 0)
         return HERD_ESYNTAX;
