@@ -234,6 +234,19 @@ int places_answer_add_rendered(struct places_answer *answer, struct herd_slice o
     return end_result(answer, before, rc);
 }
 
+int places_answer_append_result(struct places_answer *answer, places_append_cb *append, void *arg)
+{
+    if (answer->without_memory)
+        return HERD_ENOMEM;
+    if (answer->count == PLACES_RESULTS_MAX)
+        return HERD_EFULL;
+    size_t before = answer->results.len;
+    int rc = begin_element(&answer->results);
+    if (rc == 0)
+        rc = append(arg, &answer->results);
+    return end_result(answer, before, rc);
+}
+
 static struct herd_slice end_of_list(struct herd_slice elements)
 {
     return herd_slice_of(elements.len > 0 ? "\n   ]" : "]");

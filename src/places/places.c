@@ -30,6 +30,8 @@ enum { LOCAL_QUESTIONS_MAX = 100000 };
 struct desk {
     struct places *places;
     struct provider *provider;
+    char *data_file; /* and the rest it was opened with */
+    int64_t memory_max_mib, total_timeout_ms;
     int64_t calls;   /* under way */
     bool is_retired; /* closes with the last of them */
     bool is_closing;
@@ -93,6 +95,7 @@ static void on_desk_closed(void *arg)
     struct desk *desk = arg;
     struct places *places = desk->places;
     assert(desk->calls == 0);
+    free(desk->data_file);
     free(desk);
     places->desks--;
     if (places->is_failed && places->desks == 0)
@@ -141,8 +144,12 @@ static int open_desk(struct places *places, const struct provider_type *type,
     if (desk == NULL)
         return HERD_ENOMEM;
     desk->places = places;
-    int rc = type->open(&options, &desk->provider, error);
+    desk->memory_max_mib = values->places_memory_max_mib;
+    desk->total_timeout_ms = values->places_total_timeout_ms;
+    desk->data_file = strdup(values->places_data_file);
+    int rc = desk->data_file != NULL ? type->open(&options, &desk->provider, error) : HERD_ENOMEM;
     if (rc < 0) {
+        free(desk->data_file);
         free(desk);
         return rc;
     }
@@ -386,23 +393,49 @@ static struct broker_limits limits_of(const struct config_values *values,
     };
 }
 
+/* Whether a desk is already what the values name: of a provider that looks at its file itself. */
+static bool is_as_named(const struct desk *desk, const struct provider_type *type,
+                        const struct config_values *values)
+{
+    return desk != NULL && desk->provider->type == type && type->refresh != NULL &&
+           strcmp(desk->data_file, values->places_data_file) == 0 &&
+           desk->memory_max_mib == values->places_memory_max_mib &&
+           desk->total_timeout_ms == values->places_total_timeout_ms;
+}
+
+/* A desk for the type: one of the two that are there, or a new one. */
+static int find_desk(struct places *places, const struct provider_type *type,
+                     const struct config_values *values, struct desk **out, struct herd_buf *error)
+{
+    struct desk *const there[] = {places->desk, places->fallback};
+    for (size_t i = 0; i < 2; i++) {
+        if (!is_as_named(there[i], type, values))
+            continue;
+        type->refresh(there[i]->provider);
+        *out = there[i];
+        return 0;
+    }
+    return open_desk(places, type, values, out, error);
+}
+
 /* The desks that the values name; *fallback is NULL without one. */
-static int open_desks(struct places *places, const struct config_values *values, struct desk **desk,
+static int find_desks(struct places *places, const struct config_values *values, struct desk **desk,
                       struct desk **fallback, struct herd_buf *error)
 {
     const struct provider_type *type = provider_find(values->places_provider);
     const struct provider_type *other = provider_find(values->places_fallback);
     assert(type != NULL); /* config_load knows the names */
     *fallback = NULL;
-    int rc = open_desk(places, type, values, desk, error);
+    int rc = find_desk(places, type, values, desk, error);
     if (rc < 0 || !type->is_remote || other == NULL)
         return rc;
     size_t before = error->len;
-    rc = open_desk(places, other, values, fallback, error);
+    rc = find_desk(places, other, values, fallback, error);
     if (rc < 0) {
         if (error->len == before)
             herd_buf_append_text(error, herd_strerror(rc));
-        retire(*desk);
+        if (*desk != places->desk && *desk != places->fallback)
+            retire(*desk);
     }
     return rc;
 }
@@ -416,13 +449,16 @@ static void set_price(struct places *places, const struct config_values *values)
 int places_reload(struct places *places, const struct config_values *values, struct herd_buf *error)
 {
     struct desk *desk, *fallback;
-    int rc = open_desks(places, values, &desk, &fallback, error);
+    int rc = find_desks(places, values, &desk, &fallback, error);
     if (rc < 0)
         return rc;
     const struct provider_type *before = places->desk->provider->type;
     const struct broker_limits limits = limits_of(values, desk->provider->type);
-    retire(places->desk);
-    retire(places->fallback);
+    struct desk *const there[] = {places->desk, places->fallback};
+    for (size_t i = 0; i < 2; i++) {
+        if (there[i] != desk && there[i] != fallback)
+            retire(there[i]);
+    }
     places->desk = desk;
     places->fallback = fallback;
     set_price(places, values);
@@ -454,7 +490,7 @@ static int open_parts(struct places *places, const struct places_setup *setup,
     if (rc < 0)
         return rc;
     broker_load(places->broker, record);
-    return open_desks(places, setup->values, &places->desk, &places->fallback, error);
+    return find_desks(places, setup->values, &places->desk, &places->fallback, error);
 }
 
 static void on_nothing(void *arg)

@@ -58,8 +58,13 @@ int places_answer_add_attribution(struct places_answer *answer, const char *html
 struct json_t;
 int places_answer_add_result(struct places_answer *answer, const struct json_t *object);
 
-/* The same for an object that is rendered already, as it is to stand in the answer: indented by 3
- * spaces a level, its own level being the second, the first line not indented. */
+/* The same for an object that is appended by a function, as it is to stand in the answer: indented
+ * by 3 spaces a level, its own level being the second, the first line not indented. The function's
+ * failure is given back, and nothing is added. */
+typedef int places_append_cb(void *arg, struct herd_buf *out);
+int places_answer_append_result(struct places_answer *answer, places_append_cb *append, void *arg);
+
+/* The same for an object that is rendered already. */
 int places_answer_add_rendered(struct places_answer *answer, struct herd_slice object);
 
 struct places_answer *places_answer_ref(struct places_answer *answer);
@@ -135,6 +140,8 @@ struct provider_type {
                void *arg, struct places_call **out);
     /* Ends a call early: `done` still runs, once, later, with UNKNOWN_ERROR. */
     void (*cancel)(struct places_call *call);
+    /* Looks whether what it reads from has changed, as at a reload; NULL: it is opened anew. */
+    void (*refresh)(struct provider *provider);
     /* Cancels all calls, then closes handles; `closed` runs once nothing is left on the loop. */
     void (*close)(struct provider *provider, void (*closed)(void *arg), void *arg);
 };
