@@ -1,6 +1,6 @@
 /*
- * The provider `local`. Once the file is in memory the loop itself answers, for at most TURN_NS of
- * a turn:
+ * The provider `local`. The first question lets the file be read. Once it is in memory the loop
+ * itself answers, for at most TURN_NS of a turn:
  *
  *     ask -> waiting -> on_turn -> done
  *
@@ -58,6 +58,7 @@ struct local {
     uv_timer_t timer;                  /* the oldest deadline */
     int handles;                       /* that are not closed yet */
     struct call_list waiting, running; /* in the order they were asked */
+    bool is_turning;                   /* within on_turn: nothing is closed there */
     int64_t calls, calls_max;
     int64_t timeout_ms;        /* 0: none */
     void (*closed)(void *arg); /* not NULL: no more calls */
@@ -91,7 +92,8 @@ static void on_handle_closed(uv_handle_t *handle)
 static void close_when_done(struct local *local)
 {
     uv_handle_t *turn = (uv_handle_t *)&local->turn;
-    if (local->closed == NULL || local->loader != NULL || local->calls > 0 || uv_is_closing(turn))
+    if (local->closed == NULL || local->loader != NULL || local->calls > 0 || local->is_turning ||
+        uv_is_closing(turn))
         return;
     uv_close(turn, on_handle_closed);
     uv_close((uv_handle_t *)&local->timer, on_handle_closed);
@@ -114,7 +116,7 @@ static struct places_answer *failure(const char *message)
     return answer;
 }
 
-/* The asker has his answer; he may ask, cancel and close. */
+/* The asker has his answer, and the call goes on without him; he may ask, cancel and close. */
 static void give(struct local_call *call, struct places_answer *take_answer)
 {
     places_done_cb *done = call->done;
@@ -122,19 +124,18 @@ static void give(struct local_call *call, struct places_answer *take_answer)
     done(call->arg, take_answer);
 }
 
-/* The call is in no list any more. */
-static void end(struct local *local, struct local_call *call)
+/* The call is in no list any more. Its place is free for one that its asker makes. */
+static void end(struct local *local, struct local_call *call, struct places_answer *take_answer)
 {
+    places_done_cb *done = call->done;
+    void *arg = call->arg;
     free(call);
     local->calls--;
+    if (done != NULL)
+        done(arg, take_answer);
+    else
+        places_answer_unref(take_answer);
     close_when_done(local);
-}
-
-static void give_and_end(struct local *local, struct local_call *call,
-                         struct places_answer *take_answer)
-{
-    give(call, take_answer);
-    end(local, call);
 }
 
 static void turn_soon(struct local *local)
@@ -183,15 +184,12 @@ static void on_worked(uv_work_t *work, int status)
     TAILQ_REMOVE(&local->running, call, link);
     if (!TAILQ_EMPTY(&local->waiting))
         turn_soon(local);
-    if (call->done != NULL && call->is_cancelled) {
-        places_answer_unref(call->answer);
-        give(call, failure(herd_strerror(HERD_ECANCELED)));
-    } else if (call->done != NULL) {
-        give(call, call->answer);
-    } else {
-        places_answer_unref(call->answer);
+    struct places_answer *answer = call->answer;
+    if (call->is_cancelled) {
+        places_answer_unref(answer);
+        answer = failure(herd_strerror(HERD_ECANCELED));
     }
-    end(local, call);
+    end(local, call, answer);
 }
 
 static void run(struct local *local, struct local_call *call)
@@ -213,9 +211,9 @@ static void run(struct local *local, struct local_call *call)
 static bool is_over(struct local *local, struct local_call *call)
 {
     if (call->is_cancelled)
-        give_and_end(local, call, failure(herd_strerror(HERD_ECANCELED)));
+        end(local, call, failure(herd_strerror(HERD_ECANCELED)));
     else if (call->deadline_ms <= (int64_t)uv_now(local->loop))
-        give_and_end(local, call, failure("the places were not found in time"));
+        end(local, call, failure("the places were not found in time"));
     else
         return false;
     return true;
@@ -236,7 +234,7 @@ static void take_turn(struct local *local)
         if (is_over(local, call))
             continue;
         if (file->memory != NULL)
-            give_and_end(local, call, local_memory_answer(file->memory, &call->query));
+            end(local, call, local_memory_answer(file->memory, &call->query));
         else
             run(local, call);
         if (uv_hrtime() >= end_ns)
@@ -248,9 +246,9 @@ static void take_turn(struct local *local)
 static void on_turn(uv_idle_t *idle)
 {
     struct local *local = idle->data;
-    local->calls++; /* nothing is closed within */
+    local->is_turning = true;
     take_turn(local);
-    local->calls--;
+    local->is_turning = false;
     set_timer(local);
     close_when_done(local);
 }
@@ -312,6 +310,7 @@ static int ask(struct provider *provider, const struct places_query *query, plac
     call->arg = arg;
     TAILQ_INSERT_TAIL(&local->waiting, call, link);
     local->calls++;
+    local_loader_want(local->loader);
     turn_soon(local);
     *out = &call->base;
     return 0;
@@ -368,8 +367,8 @@ static void on_loaded(void *arg, struct local_file *take_file, const char *error
             log_int("places", take_file->places),
             log_int("bytes", local_memory_bytes(take_file->memory)));
     else
-        LOG(local->log, LOG_INFO, "places", "too large for memory_max_mib: asked on disk",
-            log_text("file", local->path), log_int("places", take_file->places));
+        LOG(local->log, LOG_INFO, "places", "opened, asked on disk", log_text("file", local->path),
+            log_int("places", take_file->places));
     if (!TAILQ_EMPTY(&local->waiting))
         turn_soon(local);
 }

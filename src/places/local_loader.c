@@ -1,6 +1,6 @@
 /*
- * on_change (the file at the path is another one), local_loader_look, or the beginning -> look ->
- * on_work in a thread: open and read it, if it has changed -> on_worked -> loaded. What changes
+ * on_change (the file at the path is another one), local_loader_look or local_loader_want -> look
+ * -> on_work in a thread: open and read it, if it has changed -> on_worked -> loaded. What changes
  * meanwhile is looked at again afterwards.
  */
 #include "places/local_loader.h"
@@ -21,6 +21,8 @@ struct local_loader {
     int64_t max_bytes;
     struct local_file last; /* its status alone: what was read last, well or not */
     bool is_working, is_to_look_again, is_forced;
+    bool is_wanted;            /* in memory */
+    bool was_wanted;           /* when the last work began */
     struct local_file *opened; /* of the work: or NULL with */
     struct herd_buf error;
     local_loaded_cb *loaded;
@@ -53,7 +55,7 @@ static void on_work(uv_work_t *work)
     int rc = local_file_open(loader->path, &loader->opened, &loader->error);
     if (rc < 0 && loader->error.len == 0)
         herd_buf_append_text(&loader->error, herd_strerror(rc));
-    if (rc == 0)
+    if (rc == 0 && loader->was_wanted)
         local_file_load(loader->opened, loader->max_bytes);
     if (herd_buf_append(&loader->error, "", 1) < 0)
         loader->error.len = 0;
@@ -79,7 +81,7 @@ static void on_worked(uv_work_t *work, int status)
         loader->loaded(loader->arg, NULL, loader->error.data);
     loader->error.len = 0;
     if (loader->is_to_look_again)
-        look(loader, false);
+        look(loader, loader->is_wanted && !loader->was_wanted);
 }
 
 static void look(struct local_loader *loader, bool is_forced)
@@ -91,8 +93,21 @@ static void look(struct local_loader *loader, bool is_forced)
     loader->is_working = true;
     loader->is_to_look_again = false;
     loader->is_forced = is_forced;
+    loader->was_wanted = loader->is_wanted;
     int rc = uv_queue_work(loader->loop, &loader->work, on_work, on_worked);
     assert(rc == 0);
+}
+
+/* Work that is under way may have begun without it. */
+void local_loader_want(struct local_loader *loader)
+{
+    if (loader->is_wanted)
+        return;
+    loader->is_wanted = true;
+    if (!loader->is_working)
+        look(loader, true);
+    else
+        loader->is_to_look_again = true;
 }
 
 void local_loader_look(struct local_loader *loader)
@@ -131,7 +146,6 @@ int local_loader_new(struct uv_loop_s *loop, const char *path, int64_t max_bytes
     loader->watch.data = loader;
     uv_unref((uv_handle_t *)&loader->watch);
     uv_fs_poll_start(&loader->watch, on_change, loader->path, LOCAL_WATCH_MS);
-    look(loader, true);
     *out = loader;
     return 0;
 }

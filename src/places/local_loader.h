@@ -12,11 +12,15 @@ enum { LOCAL_WATCH_MS = 1000 };
 /* A file was opened: `take_file`; or it cannot be: NULL, with the sentence `error`. */
 typedef void local_loaded_cb(void *arg, struct local_file *take_file, const char *error);
 
-/* Begins to watch `path`, and reads it once; `file` is how it was opened before. 0, HERD_ENOMEM, or
+/* Begins to watch `path`; `file` is how it was opened before. 0, HERD_ENOMEM, or
  * HERD_EIO. An idle loader keeps no loop running. */
 int local_loader_new(struct uv_loop_s *loop, const char *path, int64_t max_bytes,
                      const struct local_file *file, local_loaded_cb *loaded, void *arg,
                      struct local_loader **out);
+
+/* From the first call on, the file is read into memory too: a server that is never asked for places
+ * needs no time and no memory for them. */
+void local_loader_want(struct local_loader *loader);
 
 /* Looks now whether the file has changed. */
 void local_loader_look(struct local_loader *loader);

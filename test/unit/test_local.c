@@ -92,14 +92,6 @@ static int setup(void **state)
     return setup_with(state, 0);
 }
 
-/* The file is in memory when the test begins. */
-static int setup_in_memory(void **state)
-{
-    setup_with(state, 1 << 20);
-    uv_run(&((struct fixture *)*state)->loop, UV_RUN_DEFAULT);
-    return 0;
-}
-
 static void close_provider(struct fixture *fixture)
 {
     fixture->provider->type->close(fixture->provider, on_closed, fixture);
@@ -139,6 +131,14 @@ static char *answer_to(struct fixture *fixture, const struct places_query *query
     assert_int_equal(places_answer_render(asked.answer, PLACES_RESULTS_MAX, &text), 0);
     places_answer_unref(asked.answer);
     return testing_take_text(&text);
+}
+
+/* The file is in memory when the test begins. */
+static int setup_in_memory(void **state)
+{
+    setup_with(state, 1 << 20);
+    free(answer_to(*state, &westwood)); /* the first one lets it be read */
+    return 0;
 }
 
 static void assert_answer_contains(struct fixture *fixture, struct places_query query,
