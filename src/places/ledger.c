@@ -24,6 +24,7 @@ enum { DAY_S = 24 * 60 * 60, LINE_MAX_BYTES = 64 };
 struct entry {
     STAILQ_ENTRY(entry) next;
     struct allowance_record record;
+    bool has_record;
     bool is_last;
 };
 
@@ -86,27 +87,24 @@ static int sync_folder(const char *path)
     return rc;
 }
 
+/* An entry without a record, or a ledger without a file: nothing to write, and as slow as if there
+ * were, so that callers need no second path. */
 static void on_work(uv_work_t *work)
 {
     struct ledger *ledger = work->data;
-    bool is_written = write_file(ledger->path_new, STAILQ_FIRST(&ledger->entries)->record) == 0 &&
-                      rename(ledger->path_new, ledger->path) == 0 &&
-                      sync_folder(ledger->folder) == 0;
+    const struct entry *entry = STAILQ_FIRST(&ledger->entries);
+    bool is_written =
+        !entry->has_record || ledger->path == NULL ||
+        (write_file(ledger->path_new, entry->record) == 0 &&
+         rename(ledger->path_new, ledger->path) == 0 && sync_folder(ledger->folder) == 0);
     ledger->failed_with = is_written ? 0 : errno;
-}
-
-/* Nothing to write: as slow as if there were, so that callers need no second path. */
-static void on_no_work(uv_work_t *work)
-{
-    ((struct ledger *)work->data)->failed_with = 0;
 }
 
 static void on_worked(uv_work_t *work, int status);
 
 static void start(struct ledger *ledger)
 {
-    bool has_file = ledger->path != NULL;
-    int rc = uv_queue_work(ledger->loop, &ledger->work, has_file ? on_work : on_no_work, on_worked);
+    int rc = uv_queue_work(ledger->loop, &ledger->work, on_work, on_worked);
     assert(rc == 0);
 }
 
@@ -132,14 +130,14 @@ static void on_worked(uv_work_t *work, int status)
     closed(arg);
 }
 
-static int append(struct ledger *ledger, struct allowance_record record, bool is_last)
+static int append(struct ledger *ledger, struct entry entry)
 {
-    struct entry *entry = malloc(sizeof *entry);
-    if (entry == NULL)
+    struct entry *kept = malloc(sizeof *kept);
+    if (kept == NULL)
         return HERD_ENOMEM;
-    *entry = (struct entry){.record = record, .is_last = is_last};
+    *kept = entry;
     bool is_idle = STAILQ_EMPTY(&ledger->entries);
-    STAILQ_INSERT_TAIL(&ledger->entries, entry, next);
+    STAILQ_INSERT_TAIL(&ledger->entries, kept, next);
     if (is_idle)
         start(ledger);
     return 0;
@@ -148,7 +146,7 @@ static int append(struct ledger *ledger, struct allowance_record record, bool is
 int ledger_write(struct ledger *ledger, struct allowance_record record)
 {
     assert(ledger->closed == NULL);
-    return append(ledger, record, false);
+    return append(ledger, (struct entry){.record = record, .has_record = true});
 }
 
 void ledger_close(struct ledger *ledger, const struct allowance_record *record,
@@ -156,11 +154,10 @@ void ledger_close(struct ledger *ledger, const struct allowance_record *record,
 {
     ledger->closed = closed;
     ledger->closed_arg = arg;
-    if (record == NULL) {
-        free(ledger->path);
-        ledger->path = NULL;
-    }
-    int rc = append(ledger, record != NULL ? *record : (struct allowance_record){0}, true);
+    struct entry last = {.is_last = true, .has_record = record != NULL};
+    if (record != NULL)
+        last.record = *record;
+    int rc = append(ledger, last);
     assert(rc == 0);
 }
 
