@@ -114,14 +114,14 @@ static void on_worked(uv_work_t *work, int status)
     struct entry *entry = STAILQ_FIRST(&ledger->entries);
     assert(status == 0);
     STAILQ_REMOVE_HEAD(&ledger->entries, next);
+    const char *error = ledger->failed_with != 0 ? strerror(ledger->failed_with) : NULL;
     if (!STAILQ_EMPTY(&ledger->entries))
         start(ledger);
     bool is_last = entry->is_last;
     struct allowance_record record = entry->record;
     free(entry);
     if (!is_last) {
-        ledger->written(ledger->arg, record,
-                        ledger->failed_with != 0 ? strerror(ledger->failed_with) : NULL);
+        ledger->written(ledger->arg, record, error);
         return;
     }
     void (*closed)(void *arg) = ledger->closed;
