@@ -477,6 +477,7 @@ void broker_configure(struct broker *broker, const struct broker_limits *limits,
     broker->limits = *limits;
     broker->allowance.cap = limits->calls_per_day;
     forget_said(broker);
+    broker->circuit.open_until = 0; /* who reloads has repaired something: it is tried at once */
     if (is_other_provider) {
         broker->circuit = (struct circuit){0};
         answer_cache_limit(broker->cache, 0);

@@ -60,7 +60,8 @@ int broker_new(const struct broker_limits *limits, uint64_t seed, struct metrics
 /* After broker_stop, when every call was reported and every effect taken. */
 void broker_free(struct broker *broker);
 
-/* New limits; a refused key and a pause are forgotten. `is_other_provider`: so is all that is known
+/* New limits; a refused key and a pause are forgotten, and a provider that is down is tried at the
+ * next question. `is_other_provider`: so is all that is known
  * of the one before, its answers included. */
 void broker_configure(struct broker *broker, const struct broker_limits *limits,
                       bool is_other_provider);

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A stand-in for Google's two places APIs that answers well, or misbehaves in a way it is told.
+"""A stand-in for Google's two places APIs and for Overpass that answers well, or misbehaves in a way it is told.
 
     places_standin.py [--key KEY] [--tls DIR [--san DNS:name]] [--until-stdin-closes]
 
@@ -93,7 +93,8 @@ class Google:
     def _check_all(self, request):
         if not request.headers.get("user-agent", "").startswith("herd/"):
             self._refuse(request, "User-Agent is not herd/<version>")
-        if request.headers.get("host", "").split(":")[0] not in ("127.0.0.1", "localhost"):
+        if request.headers.get("host", "").split(":")[0] not in (
+                "127.0.0.1", "localhost", "places.example"):
             self._refuse(request, "Host is not this one")
         for name in ("cookie", "authorization", "referer", "expect", "upgrade"):
             if name in request.headers:

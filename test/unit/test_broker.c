@@ -237,6 +237,22 @@ static void test_what_waits_fails_when_the_circuit_opens(void **state)
     assert_metric(world, refused_circuit_total, 1);
 }
 
+static void test_a_reload_tries_at_once(void **state)
+{
+    struct world *world = *state;
+    world->weather.status = PLACES_UNKNOWN_ERROR;
+    for (int i = 0; i < 10; i++)
+        world_ask(world, i);
+    world_run(world, 3000);
+    assert_int_equal(broker_circuit(world->broker), CIRCUIT_OPEN);
+    world->weather.status = PLACES_OK;
+    world_configure(world, false);
+    size_t next = world_ask(world, 100);
+    world_run(world, 50);
+    assert_int_equal(world->askers[next].status, PLACES_OK);
+    assert_int_equal(broker_circuit(world->broker), CIRCUIT_CLOSED);
+}
+
 static void test_an_answer_in_between_keeps_it_closed(void **state)
 {
     struct world *world = *state;
@@ -599,6 +615,7 @@ int main(void)
         WORLD_TEST(test_an_outage_that_refuses),
         WORLD_TEST(test_an_outage_that_hangs),
         WORLD_TEST(test_what_waits_fails_when_the_circuit_opens),
+        WORLD_TEST(test_a_reload_tries_at_once),
         WORLD_TEST(test_an_answer_in_between_keeps_it_closed),
         WORLD_TEST(test_a_probe_that_is_not_made_leaves_the_next_one_free),
         WORLD_TEST(test_quota),
