@@ -39,14 +39,18 @@ quietly() {
     return "$status"
 }
 
+# configure PRESET: where that is due; ninja configures again by itself when a CMakeLists.txt has
+# changed, but knows no presets.
+configure() {
+    [ ! "$root/build/$1/build.ninja" -nt "$root/CMakePresets.json" ] || return 0
+    (cd "$root" && quietly cmake --preset "$1") || die "cmake --preset $1 failed, see above"
+}
+
 # build PRESET [TARGET]: configures where that is due and builds; returns only when all is built.
 build() {
     local folder=$root/build/$1
     say "building $1 ${2:+($2) }in build/$1"
-    # ninja configures again by itself when a CMakeLists.txt has changed, but knows no presets.
-    if [ ! "$folder/build.ninja" -nt "$root/CMakePresets.json" ]; then
-        (cd "$root" && quietly cmake --preset "$1") || die "cmake --preset $1 failed, see above"
-    fi
+    configure "$1"
     quietly cmake --build "$folder" --parallel "$(nproc)" ${2:+--target "$2"} ||
         die "the build of $1 failed, see above"
 }

@@ -21,7 +21,7 @@
     X(HERD_ECLOSED, -14, "closed")
 
 enum herd_error {
-#define HERD_ERROR_ENUM(name, value, text) name = value,
+#define HERD_ERROR_ENUM(name, value, text) name = (value),
     HERD_ERROR_TABLE(HERD_ERROR_ENUM)
 #undef HERD_ERROR_ENUM
         HERD_OK = 0

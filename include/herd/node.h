@@ -27,14 +27,25 @@ struct herd_now {
     int64_t mono_ns; /* of a clock that only goes forward, for timers */
 };
 
+/* When an IAMAT is answered. */
+enum herd_durability {
+    HERD_DURABILITY_NONE,     /* at once; nothing is kept */
+    HERD_DURABILITY_INTERVAL, /* at once; it is on disk within a second */
+    HERD_DURABILITY_COMMIT,   /* once it is on disk */
+    HERD_DURABILITY_HERD      /* once a neighbour holds it too */
+};
+
 enum herd_direction { HERD_RECEIVED, HERD_SENT };
 
 struct herd_node_options {
     const char *name; /* 1..HERD_NAME_MAX bytes; copied */
     uint64_t seed;    /* of jitter, the epoch and the store's hash: random, but in the simulator */
-    int64_t max_skew_ns; /* whole seconds; 0: off */
-    size_t output_max;   /* bytes of answers that wait for one client; above it no more of its lines
-                            are taken */
+    int64_t max_skew_ns;   /* whole seconds; 0: off */
+    int64_t record_ttl_ns; /* whole seconds; 0: records do not end */
+    enum herd_durability durability;
+    bool has_disk;     /* effects PERSIST are wanted */
+    size_t output_max; /* bytes of answers that wait for one client; above it no more of its lines
+                          are taken */
     unsigned pipeline_max; /* WHATSAT of one connection that wait for places */
     /* Sees every line, without its LF, if not NULL. The only thing here that shows where clients
      * are. */
@@ -81,6 +92,44 @@ void herd_conn_closed(struct herd_conn *conn, struct herd_now now, const char *r
 /* The places for an ask, exactly once: one JSON object that ends with LF LF. */
 void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_slice json);
 
+/*
+ * Records on their way to disk. JOURNAL: all that changed since the last one; the disk then has all
+ * up to `upto`. SNAPSHOT: a part of all records, for a new beginning of the journal.
+ */
+struct herd_batch {
+    struct herd_buf records;    /* `<sequence> <canonical text>` LF each, by ascending sequence */
+    struct herd_buf neighbours; /* JOURNAL: `<name> <epoch, 16 hex> <sequence>` LF each: their
+                                   marks, which these records bear out */
+    uint64_t epoch;
+    uint64_t upto;
+    bool is_snapshot;
+    bool begins; /* JOURNAL: from here on a new generation; older ones are needed until its snapshot
+                    ends */
+    bool ends;   /* SNAPSHOT: this was the last part; older generations may go */
+};
+
+/* The effect PERSIST's batch has been written, or not: then it comes again after a while. */
+void herd_node_persisted(struct herd_node *node, struct herd_now now, int status);
+
+/* Begins a new generation of the journal, if none is under way: the next batches are a JOURNAL that
+ * `begins` and SNAPSHOTs. */
+void herd_node_snapshot(struct herd_node *node);
+
+/* Whether all that was applied has been written. */
+bool herd_node_is_persisted(const struct herd_node *node);
+
+/*
+ * A life continued from disk: first the epoch, then records by ascending sequence, then the
+ * neighbours' marks (they have been added before), then the end, with a sequence that no record has
+ * ever had. Records that have ended are left out.
+ */
+void herd_node_restore_epoch(struct herd_node *node, uint64_t epoch);
+int herd_node_restore_record(struct herd_node *node, struct herd_now now, uint64_t sequence,
+                             struct herd_slice text);
+void herd_node_restore_neighbour(struct herd_node *node, struct herd_slice name, uint64_t epoch,
+                                 uint64_t sequence);
+void herd_node_restore_end(struct herd_node *node, uint64_t sequence_free);
+
 /* When herd_node_tick has to be called, in mono_ns; INT64_MAX for never. */
 int64_t herd_node_wakeup(const struct herd_node *node);
 void herd_node_tick(struct herd_node *node, struct herd_now now);
@@ -90,13 +139,15 @@ void herd_node_tick(struct herd_node *node, struct herd_now now);
 void herd_node_stop(struct herd_node *node, struct herd_now now);
 
 enum herd_notice_kind {
-    HERD_NOTICE_LINK_UP,      /* epoch, sequence: where it goes on */
-    HERD_NOTICE_LINK_PLAIN,   /* up, with a neighbour that does not know HELLO */
-    HERD_NOTICE_LINK_DOWN,    /* reason */
-    HERD_NOTICE_LINK_FAILED,  /* could not be dialled: the first time since it was up; reason */
-    HERD_NOTICE_LINK_REFUSED, /* the neighbour said why; reason */
-    HERD_NOTICE_HELLO,        /* a neighbour has dialled this server; epoch, sequence */
-    HERD_NOTICE_HELLO_REFUSED /* reason */
+    HERD_NOTICE_LINK_UP,       /* epoch, sequence: where it goes on */
+    HERD_NOTICE_LINK_PLAIN,    /* up, with a neighbour that does not know HELLO */
+    HERD_NOTICE_LINK_DOWN,     /* reason */
+    HERD_NOTICE_LINK_FAILED,   /* could not be dialled: the first time since it was up; reason */
+    HERD_NOTICE_LINK_REFUSED,  /* the neighbour said why; reason */
+    HERD_NOTICE_HELLO,         /* a neighbour has dialled this server; epoch, sequence */
+    HERD_NOTICE_HELLO_REFUSED, /* reason */
+    HERD_NOTICE_DISK_FAILED,   /* records stay in memory alone for now; reason */
+    HERD_NOTICE_DISK_WORKS     /* again */
 };
 
 struct herd_notice {
@@ -114,9 +165,10 @@ enum herd_effect_kind {
                           with reading on. */
     HERD_EFFECT_CLOSE, /* conn, abort: close after what was written (abort: at once), then
                           herd_conn_closed */
-    HERD_EFFECT_PLACES, /* ask, where, radius_m, count: ask the provider, then herd_ask_answer;
-                           conn: who asks, or NULL once it is gone */
-    HERD_EFFECT_NOTICE  /* notice: something for the log */
+    HERD_EFFECT_PLACES,  /* ask, where, radius_m, count: ask the provider, then herd_ask_answer;
+                            conn: who asks, or NULL once it is gone */
+    HERD_EFFECT_PERSIST, /* batch: write it, then herd_node_persisted; borrowed until then */
+    HERD_EFFECT_NOTICE   /* notice: something for the log */
 };
 
 struct herd_effect {
@@ -129,6 +181,7 @@ struct herd_effect {
     struct herd_location where;
     double radius_m;
     unsigned count;
+    const struct herd_batch *batch;
     struct herd_notice notice;
 };
 
@@ -143,6 +196,7 @@ struct herd_node_stats {
     uint64_t lines_received, lines_invalid, iamat, whatsat;
     uint64_t records_applied, records_old, floods_received, floods_sent;
     uint64_t link_failures, clients_paused;
+    uint64_t walks, records_mended, waits, waits_expired, records_expired;
 };
 
 const struct herd_node_stats *herd_node_stats(const struct herd_node *node);
@@ -156,6 +210,7 @@ struct herd_link_status {
     bool up;           /* up or plain */
     bool inbound;      /* the neighbour's link to this server stands */
     uint64_t sequence; /* sent up to this one of ours */
+    uint64_t acked;    /* held there up to this one */
 };
 
 /* The i-th neighbour's link; false behind the last. */

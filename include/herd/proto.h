@@ -15,26 +15,48 @@ enum herd_verb {
     HERD_VERB_RESUME,
     HERD_VERB_REFUSE,
     HERD_VERB_MARK,
+    HERD_VERB_ACK,
+    HERD_VERB_DIGEST,
+    HERD_VERB_TREE,
+    HERD_VERB_KEYS,
+    HERD_VERB_WANT,
     HERD_VERB_PING,
     HERD_VERB_PONG,
     HERD_VERB_COUNT
 };
 
-enum { HERD_PROTOCOL_VERSION = 2, HERD_RADIUS_MAX_KM = 50, HERD_RESULTS_MAX = 20 };
+enum {
+    HERD_PROTOCOL_VERSION = 2,
+    HERD_RADIUS_MAX_KM = 50,
+    HERD_RESULTS_MAX = 20,
+    HERD_WAIT_MS = 2000, /* of WHATSAT … AFTER without WAIT */
+    HERD_WAIT_MAX_MS = 5000,
+    HERD_TREE_FANOUT = 16,
+    HERD_PREFIX_MAX = 16 /* hexadecimal digits of a prefix */
+};
 
 /* A command, whose slices point into the line it was parsed from. Which fields are set follows from
  * verb. */
 struct herd_command {
     enum herd_verb verb;
+    struct herd_slice line;
     /* IAMAT: client, location, sent, sent_ns. FLOOD: all. WHATSAT: client. */
     struct herd_record record;
-    struct herd_slice server; /* FLOOD: who sends the line. HELLO: who dials. */
-    double radius_m;          /* WHATSAT */
-    unsigned count;           /* WHATSAT */
-    unsigned version;         /* HELLO */
-    uint64_t epoch, sequence; /* HELLO RESUME MARK */
-    int64_t max_skew_ns;      /* HELLO; 0 for `-`, off */
-    struct herd_slice rest;   /* HELLO: capabilities. REFUSE: the reason. */
+    struct herd_slice server;        /* FLOOD: who sends the line. HELLO: who dials. */
+    double radius_m;                 /* WHATSAT */
+    unsigned count;                  /* WHATSAT */
+    bool has_after;                  /* WHATSAT … AFTER */
+    int64_t after_ns;                /* only a record of this time or later will do */
+    int64_t wait_ms;                 /* how long it may be waited for */
+    unsigned version;                /* HELLO */
+    uint64_t epoch, sequence;        /* HELLO RESUME MARK ACK */
+    uint64_t clients, digest;        /* DIGEST */
+    uint64_t prefix;                 /* TREE KEYS: hexadecimal digits, the last in the low bits */
+    unsigned prefix_len;             /* TREE KEYS: how many */
+    uint64_t sums[HERD_TREE_FANOUT]; /* TREE */
+    int64_t max_skew_ns;             /* HELLO; 0 for `-`, off */
+    struct herd_slice
+        rest; /* HELLO, RESUME: further words. REFUSE: the reason. KEYS, WANT: the list. */
 };
 
 /*
@@ -42,6 +64,10 @@ struct herd_command {
  * or HERD_ERANGE for what is to be answered with `? ` and the line.
  */
 int herd_command_parse(struct herd_slice line, struct herd_command *out);
+
+/* Takes a record's canonical text apart, with the checks of a FLOOD. 0, HERD_ESYNTAX or
+ * HERD_ERANGE. */
+int herd_record_parse(struct herd_slice text, struct herd_record *out);
 
 /* The verb's word as it stands on the wire. */
 const char *herd_verb_name(enum herd_verb verb);
@@ -53,8 +79,21 @@ bool herd_line_is_foreign(struct herd_slice line);
 /* Appends a line of the link, with its LF. 0 or HERD_ENOMEM. */
 int herd_append_hello(struct herd_buf *out, struct herd_slice server, uint64_t epoch,
                       uint64_t sequence, int64_t max_skew_ns);
+int herd_append_resume(struct herd_buf *out, uint64_t epoch, uint64_t sequence, bool recovered);
 int herd_append_position(struct herd_buf *out, enum herd_verb verb, uint64_t epoch,
                          uint64_t sequence);
+
+int herd_append_digest(struct herd_buf *out, uint64_t clients, uint64_t digest);
+int herd_append_tree(struct herd_buf *out, uint64_t prefix, unsigned prefix_len,
+                     const uint64_t sums[HERD_TREE_FANOUT]);
+/* `KEYS <prefix>`, without an LF: entries ` <id>:<time>` follow. */
+int herd_append_keys(struct herd_buf *out, uint64_t prefix, unsigned prefix_len);
+int herd_append_want(struct herd_buf *out, struct herd_slice client);
+
+/* Takes the next word off *rest: true and *word, or false at the end. */
+bool herd_next_word(struct herd_slice *rest, struct herd_slice *word);
+/* Takes the next `<id>:<time>` of a KEYS line off *rest: 1, 0 at the end, or HERD_ESYNTAX. */
+int herd_next_key(struct herd_slice *rest, struct herd_slice *client, int64_t *sent_ns);
 
 /* Appends `? ` + line + LF. */
 int herd_append_invalid(struct herd_buf *out, struct herd_slice line);

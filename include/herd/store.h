@@ -12,6 +12,10 @@ struct herd_store;
  * max_skew_ns as in herd_record_order_ns. 0 or HERD_ENOMEM; free with herd_store_free.
  */
 int herd_store_new(uint64_t seed, int64_t max_skew_ns, struct herd_store **out);
+
+/* Records end this long after their server_time_received: whole seconds, 0 for never. Before the
+ * first one is kept. 0 or HERD_ENOMEM. */
+int herd_store_set_ttl(struct herd_store *store, int64_t ttl_ns);
 void herd_store_free(struct herd_store *store);
 
 /*
@@ -24,6 +28,18 @@ int herd_store_apply(struct herd_store *store, const struct herd_record *record,
 /* The record of a client: true and *out, whose fields are valid until the next apply. */
 bool herd_store_find(const struct herd_store *store, struct herd_slice client,
                      struct herd_record *out);
+
+/* Whether a record has ended, by the time to live of this store. */
+bool herd_store_is_expired(const struct herd_store *store, const struct herd_record *record,
+                           int64_t now_ns);
+
+/* Takes out records that have ended. False when there may be more: call again in another turn of
+ * the loop. */
+bool herd_store_expire(struct herd_store *store, int64_t now_ns);
+
+/* The next record gets a sequence above this one, which is not below herd_store_sequence: for a
+ * store read from disk. */
+void herd_store_skip_sequences(struct herd_store *store, uint64_t sequence);
 
 /* Clients held; records applied so far, which is the sequence of the newest; bytes of memory held.
  */

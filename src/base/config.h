@@ -68,6 +68,13 @@ struct config {
  */
 int config_load(const char *path, struct config **out, struct herd_buf *errors);
 
+/*
+ * Appends what a good file says but most likely was not meant to, a line each, like the mistakes:
+ * `herd.conf:12: warning: …`. These are servers that no edges lead to, and a provider without its
+ * key. 0 or HERD_ENOMEM.
+ */
+int config_warn(const struct config *config, struct herd_buf *out);
+
 /* NULL is allowed. */
 void config_free(struct config *config);
 

@@ -1,4 +1,5 @@
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,29 +108,68 @@ static int line_of(const struct config_tree *tree, enum config_key key)
     return tree->values[key] != NULL ? tree->values[key]->line : 0;
 }
 
-/* The provider's own paths follow it, so it has none. */
-static bool is_base_url(const char *url)
+/* The host and port behind a scheme: `host`, `host:port`, `[v6]`, `[v6]:port`. As
+ * config_parse_address. */
+static const char *parse_authority(const char *text, struct config_address *out)
+{
+    const char *host_end = text[0] == '[' ? strchr(text, ']') : text;
+    bool has_port = host_end != NULL && strchr(host_end, ':') != NULL;
+    char *with_port = NULL;
+    if (asprintf(&with_port, "%s%s", text, has_port ? "" : ":443") < 0) {
+        *out = (struct config_address){0};
+        return NULL;
+    }
+    const char *problem = config_parse_address(with_port, out);
+    free(with_port);
+    return problem;
+}
+
+/* What is wrong with a base_url, or NULL. The provider's own paths follow it, so it has none. */
+static const char *check_base_url(const char *url, struct config_mistakes *mistakes)
 {
     static const char *const schemes[] = {"http://", "https://"};
+    enum { HTTP };
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
         size_t len = strlen(schemes[i]);
-        if (strncasecmp(url, schemes[i], len) == 0)
-            return url[len] != '\0' && strpbrk(url + len, "/?# @") == NULL;
+        if (strncasecmp(url, schemes[i], len) != 0)
+            continue;
+        struct config_address address;
+        if (parse_authority(url + len, &address) != NULL)
+            break;
+        bool in_clear = i == HTTP && address.host != NULL && !is_loopback(address.host);
+        mistakes->out_of_memory |= address.host == NULL;
+        free(address.host);
+        return in_clear ? "would show the API key to the network: http is for this machine alone "
+                          "(localhost, 127.0.0.1, [::1]), https for all others"
+                        : NULL;
     }
-    return url[0] == '\0';
+    return "is not http:// or https:// with a host, a port if need be, and nothing behind";
+}
+
+/* Letters, digits and minus signs; which tags there are the provider knows. */
+static bool is_language(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if (!isascii((unsigned char)*text) || (!isalnum((unsigned char)*text) && *text != '-'))
+            return false;
+    return true;
 }
 
 void config_check_values(const struct config_values *values, const struct config_tree *tree,
                          struct config_mistakes *mistakes)
 {
+    const char *url = values->places_base_url, *language = values->places_language;
+    const char *problem = url[0] != '\0' ? check_base_url(url, mistakes) : NULL;
     if (strcmp(values->security, "tls") == 0)
         config_mistake(mistakes, line_of(tree, CONFIG_KEY_security),
                        "security: \"tls\" is not supported by this version: only \"open\" is");
-    if (!is_base_url(values->places_base_url))
+    if (problem != NULL)
         config_mistake(mistakes, line_of(tree, CONFIG_KEY_places_base_url),
-                       "places.base_url: \"%s\" is not http:// or https:// with a host, a port if "
-                       "need be, and nothing behind",
-                       config_show(values->places_base_url, strlen(values->places_base_url)).text);
+                       "places.base_url: \"%s\" %s", config_show(url, strlen(url)).text, problem);
+    if (!is_language(language))
+        config_mistake(mistakes, line_of(tree, CONFIG_KEY_places_language),
+                       "places.language: \"%s\" is no BCP 47 tag such as en or pt-BR",
+                       config_show(language, strlen(language)).text);
 }
 
 /* Servers */
@@ -241,6 +281,20 @@ static bool make_server(struct config_server *server, const struct config_given_
     return server->name != NULL && server->peers != NULL;
 }
 
+/* An answer that can never be given is a mistake, not something to wait for. */
+static void check_durability(const struct config *config, struct config_mistakes *mistakes)
+{
+    const char *durability = config->values.durability;
+    if (strcmp(durability, "commit") == 0 && config->values.data_dir[0] == '\0')
+        config_mistake(mistakes, 0, "durability = \"commit\" needs a data_dir");
+    for (size_t i = 0; i < config->server_count && strcmp(durability, "herd") == 0; i++)
+        if (config->servers[i].peer_count == 0)
+            config_mistake(mistakes, config->servers[i].line,
+                           "server %s has no peers, so with durability = \"herd\" no IAMAT would "
+                           "ever be answered",
+                           config->servers[i].name);
+}
+
 void config_check_servers(struct config *config, const struct config_tree *tree, bool complete,
                           struct config_mistakes *mistakes)
 {
@@ -268,6 +322,8 @@ void config_check_servers(struct config *config, const struct config_tree *tree,
     }
     for (size_t i = 0; i < tree->server_count && complete; i++)
         check_edges(config, i, &tree->servers[i], mistakes);
+    if (complete)
+        check_durability(config, mistakes);
     if (config->server_count == 0 && complete)
         config_mistake(mistakes, 0, "no servers: at least one is needed: %s",
                        "server NAME { listen = \"127.0.0.1:21401\" }");

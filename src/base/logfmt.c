@@ -4,35 +4,12 @@
 #include <string.h>
 
 #include "base/logfmt.h"
+#include "base/utf8.h"
 
 static const char truncated[] = " truncated=true";
 
 /* Kept free for logfmt_end: a closing quote, the note and LF. */
 enum { END_BYTES = 1 + sizeof truncated };
-
-/* The bytes of the UTF-8 sequence at `at`, or 0 when there is none (Unicode 15, table 3-7). */
-static size_t utf8_length(const unsigned char *at, size_t left)
-{
-    static const struct {
-        unsigned char first_min, first_max, len, second_min, second_max;
-    } forms[] = {
-        {0x00, 0x7f, 1, 0x00, 0x00}, {0xc2, 0xdf, 2, 0x80, 0xbf}, {0xe0, 0xe0, 3, 0xa0, 0xbf},
-        {0xe1, 0xec, 3, 0x80, 0xbf}, {0xed, 0xed, 3, 0x80, 0x9f}, {0xee, 0xef, 3, 0x80, 0xbf},
-        {0xf0, 0xf0, 4, 0x90, 0xbf}, {0xf1, 0xf3, 4, 0x80, 0xbf}, {0xf4, 0xf4, 4, 0x80, 0x8f},
-    };
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        if (at[0] < forms[i].first_min || at[0] > forms[i].first_max)
-            continue;
-        size_t len = forms[i].len;
-        if (len > left || (len > 1 && (at[1] < forms[i].second_min || at[1] > forms[i].second_max)))
-            return 0;
-        for (size_t next = 2; next < len; next++)
-            if ((at[next] & 0xc0) != 0x80)
-                return 0;
-        return len;
-    }
-    return 0;
-}
 
 /* A control character: C0, DEL, or C1 (U+0080..U+009F, which a terminal may obey as well). */
 static bool is_control(const unsigned char *at, size_t len)
@@ -58,14 +35,15 @@ static size_t room(const struct logfmt *line)
     return line->full || used > line->cap ? 0 : line->cap - used;
 }
 
-/* All of it or, from the first time that it does not fit, nothing. */
+/* All of it or, from the first time that it does not fit, nothing. NULL is allowed as no bytes. */
 static void put(struct logfmt *line, const char *bytes, size_t len)
 {
     if (len > room(line)) {
         line->full = true;
         return;
     }
-    memcpy(line->bytes + line->len, bytes, len);
+    if (len > 0)
+        memcpy(line->bytes + line->len, bytes, len);
     line->len += len;
 }
 

@@ -28,26 +28,28 @@ static int on_iamat(struct herd_conn *conn, struct herd_now now, struct herd_com
     if (!herd_record_fits(record))
         return HERD_ERANGE;
     node->stats.iamat++;
-    if (node_apply(node, record, 0) < 0)
+    if (node_apply(node, now, record, 0) < 0)
         return HERD_ENOMEM;
-    return herd_record_append_at(record, conn_output(conn));
+    return persist_answer(conn, record);
 }
 
 static int on_whatsat(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
 {
-    (void)now;
     struct herd_node *node = conn->node;
     struct herd_record record;
     node->stats.whatsat++;
-    if (!herd_store_find(node->store, command->record.client, &record))
+    bool found = herd_store_find(node->store, command->record.client, &record) &&
+                 !herd_store_is_expired(node->store, &record, now.wall_ns);
+    if (command->has_after && (!found || record.sent_ns < command->after_ns))
+        return node->stopping ? HERD_ENOTFOUND : wait_begin(conn, now, command, command->line);
+    if (!found)
         return HERD_ENOTFOUND;
-    struct herd_ask *ask = node_new_ask(node, conn);
+    struct herd_ask *ask = node_new_ask(node, conn, ASK_PLACES);
     if (ask == NULL)
         return HERD_ENOMEM;
-    herd_location_parse(record.location, &ask->where);
     ask->radius_m = command->radius_m;
     ask->count = command->count;
-    return herd_record_append_at(&record, &ask->answer);
+    return node_ask_places(ask, &record);
 }
 
 /* A neighbour that has dialled listens too: a link that waits to be dialled again need not wait.
@@ -70,7 +72,12 @@ static int on_flood(struct herd_conn *conn, struct herd_now now, struct herd_com
     node->stats.floods_received++;
     struct neighbour *neighbour = heard_from(conn, now, command->server);
     /* A record that cannot be kept must be sent again: without it, no MARK may be taken. */
-    int rc = node_apply(node, &command->record, neighbour != NULL ? neighbour->source : 0);
+    int rc = node_apply(node, now, &command->record, neighbour != NULL ? neighbour->source : 0);
+    if (rc > 0 && neighbour != NULL &&
+        command->record.received_ns < now.wall_ns - 2 * FLOOD_HORIZON_MS * HERD_NS_PER_MS) {
+        neighbour->reconcile.mended++;
+        node->stats.records_mended++;
+    }
     return rc < 0 ? rc : 0;
 }
 
@@ -91,6 +98,7 @@ static void begin_anew(struct herd_node *node, struct neighbour *neighbour, uint
     neighbour->source = node_new_source(node); /* what it told before it may have lost */
     neighbour->epoch = epoch;
     neighbour->sequence = 0;
+    neighbour->recovered = false; /* it sends all it has anyway */
 }
 
 /* From now on the neighbour's connection is this one; an older one has been given up by it, or will
@@ -119,9 +127,10 @@ static int on_hello(struct herd_conn *conn, struct herd_now now, struct herd_com
             "max_skew_s differs; it orders the records, so it must be the same in the whole herd");
     struct herd_buf *out = conn_output(conn);
     struct neighbour *neighbour = node_neighbour(node, command->server);
-    if (neighbour == NULL)
+    if (neighbour == NULL) {
+        conn->stranger = true;
         return herd_append_position(out, HERD_VERB_RESUME, command->epoch, 0);
-
+    }
     take_inbound(conn, neighbour);
     neighbour->inbound_heard_ns = now.mono_ns;
     neighbour->inbound_pinged_ns = INT64_MAX;
@@ -131,15 +140,43 @@ static int on_hello(struct herd_conn *conn, struct herd_now now, struct herd_com
                 "");
     link_redial(&neighbour->link, now);
     link_neighbour_greeted(&neighbour->link, now);
-    return herd_append_position(out, HERD_VERB_RESUME, command->epoch, neighbour->sequence);
+    reconcile_init(&neighbour->reconcile);
+    neighbour->to_ack = neighbour->next_ack = 0;
+    return herd_append_resume(out, command->epoch, neighbour->sequence, neighbour->recovered);
 }
 
 static int on_mark(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
 {
     (void)now;
+    struct herd_node *node = conn->node;
     struct neighbour *neighbour = conn->neighbour;
-    if (neighbour != NULL && neighbour->epoch == command->epoch)
-        neighbour->sequence = command->sequence;
+    if (neighbour == NULL || neighbour->epoch != command->epoch)
+        return 0;
+    node->persist.marks_changed |= neighbour->sequence != command->sequence;
+    neighbour->sequence = command->sequence;
+    neighbour->recovered = false;
+    neighbour->next_ack = command->sequence;
+    neighbour->next_ack_own = herd_store_sequence(node->store);
+    node_send_acks(node);
+    return 0;
+}
+
+static int on_digest(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
+{
+    return conn->neighbour != NULL ? reconcile_on_digest(conn->neighbour, now, command) : 0;
+}
+
+static int on_tree(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
+{
+    (void)now;
+    return conn->neighbour != NULL ? reconcile_on_tree(conn, command) : HERD_ESYNTAX;
+}
+
+static int on_want(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
+{
+    (void)now;
+    if (conn->neighbour != NULL)
+        link_on_want(&conn->neighbour->link, command->rest);
     return 0;
 }
 
@@ -162,9 +199,10 @@ static int on_pong(struct herd_conn *conn, struct herd_now now, struct herd_comm
 /* Verbs without a row are only ever said on a link, by its listener. */
 static int (*const handlers[HERD_VERB_COUNT])(struct herd_conn *conn, struct herd_now now,
                                               struct herd_command *command) = {
-    [HERD_VERB_NONE] = on_nothing, [HERD_VERB_IAMAT] = on_iamat, [HERD_VERB_WHATSAT] = on_whatsat,
-    [HERD_VERB_FLOOD] = on_flood,  [HERD_VERB_HELLO] = on_hello, [HERD_VERB_MARK] = on_mark,
-    [HERD_VERB_PING] = on_ping,    [HERD_VERB_PONG] = on_pong,
+    [HERD_VERB_NONE] = on_nothing,  [HERD_VERB_IAMAT] = on_iamat, [HERD_VERB_WHATSAT] = on_whatsat,
+    [HERD_VERB_FLOOD] = on_flood,   [HERD_VERB_HELLO] = on_hello, [HERD_VERB_MARK] = on_mark,
+    [HERD_VERB_DIGEST] = on_digest, [HERD_VERB_TREE] = on_tree,   [HERD_VERB_WANT] = on_want,
+    [HERD_VERB_PING] = on_ping,     [HERD_VERB_PONG] = on_pong,
 };
 
 static int reject(struct herd_conn *conn, struct herd_slice line)

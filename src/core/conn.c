@@ -30,6 +30,10 @@ void conn_reset(struct herd_conn *conn)
         ask->conn = NULL;
         if (ask->done)
             node_free_ask(ask);
+        else if (ask->kind == ASK_RECORD)
+            wait_forget(ask);
+        else if (ask->kind == ASK_SAFETY)
+            persist_forget(ask);
     }
     conn->asks_tail = NULL;
     conn->ask_count = 0;
@@ -111,6 +115,12 @@ static void make_ready(struct herd_conn *conn)
 static size_t waiting_bytes(const struct herd_conn *conn)
 {
     return conn->out.len + conn->in_flight + conn->held;
+}
+
+bool conn_has_room(const struct herd_conn *conn)
+{
+    return conn->link != NULL ? link_has_room(conn->link)
+                              : waiting_bytes(conn) < conn->node->options.output_max;
 }
 
 /* Links fill their output themselves, within their window. */

@@ -6,6 +6,8 @@
 #include <herd/frame.h>
 #include <herd/node.h>
 
+#include "core/timers.h"
+
 struct link;
 struct neighbour;
 
@@ -29,6 +31,7 @@ struct herd_conn {
     uint16_t ask_count;
     uint8_t foreign;     /* lines of another protocol in a row */
     bool known : 1;      /* a neighbour has shown itself by HELLO or FLOOD */
+    bool stranger : 1;   /* it has said HELLO, and was no neighbour */
     bool dirty : 1;      /* in the node's list of those with effects */
     bool ready : 1;      /* in the node's list of those with lines left from the last turn */
     bool reading : 1;    /* as the driver was told */
@@ -41,16 +44,28 @@ struct herd_conn {
     bool gone : 1;       /* closed; freed once it is in no list */
 };
 
-/* A WHATSAT whose places are awaited, and what has to be sent behind its answer. */
+enum ask_kind {
+    ASK_PLACES, /* the caller of the node will answer */
+    ASK_RECORD, /* WHATSAT … AFTER: for the flood to bring a record (wait.c) */
+    ASK_SAFETY  /* IAMAT: for its record to be on disk, or with a neighbour (persist.c) */
+};
+
+/* A request whose answer has to wait, and what has to be sent behind that. */
 struct herd_ask {
     struct herd_node *node;
     struct herd_conn *conn; /* NULL once the connection is gone */
-    struct herd_ask *next, *next_queued;
-    struct herd_buf answer; /* the AT line, then the JSON */
-    struct herd_buf tail;   /* answers to later requests */
+    struct herd_ask *next;
+    struct herd_ask *next_queued; /* among those of its kind that wait */
+    struct herd_buf answer;       /* the AT line, then the JSON */
+    struct herd_buf tail;         /* answers to later requests */
     struct herd_location where;
     double radius_m;
     unsigned count;
+    uint16_t client_at, client_len; /* RECORD: the id, in `answer` */
+    int64_t after_ns, deadline_ns;  /* RECORD */
+    struct timer timer;             /* RECORD */
+    uint64_t sequence, turn;        /* SAFETY */
+    enum ask_kind kind;
     bool done;
 };
 
@@ -62,6 +77,10 @@ void conn_reset(struct herd_conn *conn);
 struct herd_buf *conn_output(struct herd_conn *conn);
 /* Where a line goes that is no answer: before those that are still awaited. */
 struct herd_buf *conn_front(struct herd_conn *conn);
+
+/* Whether a line may be added that the other side has not asked for, or asks for without reading
+ * the answers. */
+bool conn_has_room(const struct herd_conn *conn);
 
 /* Puts it on the node's list of connections with effects. */
 void conn_touch(struct herd_conn *conn);

@@ -2,14 +2,26 @@
  * A link dials its neighbour and sends it what the neighbour lacks: the records behind its cursor
  * in the store's list.
  *
- *            dialled                RESUME               there
- *   WAITING -> DIALLING -> GREETING ------> SEEKING -----------> UP      HELLO went out at once;
- * the neighbour says where ^           |         |  |                                ^       it
- * stands, the cursor goes there, records and MARKs |           |         |  +- `? HELLO`, 300 ms:
- * --> PLAIN -+       follow. RESUME may still come late. |           +---------|---- no HELLO this
- * time --> PLAIN          A plain neighbour gets all records, then the new ones.
- *      +-- closed, or cannot be dialled: from every state, after a delay --- CLOSING <-- dead,
- * refused, removed
+ *             dialled              RESUME              found
+ *   WAITING --> DIALLING --> GREETING --> SEEKING -----------> UP
+ *                   |            |           ^
+ *                   |            | `? HELLO` | RESUME after all
+ *                   |            v or 300 ms |
+ *                   +--------> PLAIN --------+
+ *                without HELLO
+ *
+ *   every state --> WAITING   the connection has ended: dialled again, after a delay or at once
+ *   every state --> CLOSING   given up: no answer to PING, refused, edge removed; then WAITING
+ *
+ * HELLO goes out as soon as the connection stands. The neighbour's RESUME says what it holds: the
+ * cursor seeks that place, then records and MARKs follow. A plain neighbour gets all records, then
+ * each new one.
+ *
+ * A connection that breaks at the wrong moment looks like a plain neighbour that closes on HELLO:
+ * one that has spoken HELLO before is not taken for plain because of it.
+ *
+ * Two of ours that took each other for plain ones would never find out, since none says HELLO any
+ * more. Where that may be (`doubtful`) HELLO is said again on a connection that stands.
  *
  * A plain neighbour may take one line a connection and close it, which shows when it closes. From
  * then on each connection carries one line, and the next is dialled at once.
@@ -27,11 +39,8 @@ enum {
     DELAY_MAX_MS = 5000,
     DIAL_MS = 3000,
     GREETING_MS = 300,
-    ONE_LINE_MIN_MS =
-        300, /* what a neighbour that takes one line a connection has for closing it */
-    ONE_LINE_MAX_MS = 4800,
-    BROKEN_MAX = 3, /* plain connections that broke off in a row: this is how it closes them */
-    MARK_MS = 100
+    HELLO_AGAIN_MIN_MS = 2000,
+    HELLO_AGAIN_MAX_MS = 600000,
 };
 
 #define NEVER INT64_MAX
@@ -56,7 +65,7 @@ const char *link_state_name(enum link_state state)
     return states[state].name;
 }
 
-static void move(struct link *link, enum link_state state)
+void link_move(struct link *link, enum link_state state)
 {
     assert(states[link->state].next & 1u << state);
     link->state = state;
@@ -65,6 +74,8 @@ static void move(struct link *link, enum link_state state)
     link->deadline_ns = NEVER;
     link->mark_at_ns = NEVER;
     link->more = false;
+    link->on_trial = false;
+    link->hello_at_ns = NEVER;
 }
 
 static struct herd_node *node_of(const struct link *link)
@@ -81,12 +92,16 @@ static void notice(struct link *link, enum herd_notice_kind kind, uint64_t seque
 
 static void dial(struct link *link, struct herd_now now)
 {
-    move(link, LINK_DIALLING);
+    link_move(link, LINK_DIALLING);
     link->deadline_ns = now.mono_ns + DIAL_MS * HERD_NS_PER_MS;
     link->heard_ns = now.mono_ns;
     link->pinged_ns = NEVER;
     link->unmarked = 0;
     link->lines = 0;
+    link->said_hello = false;
+    link->clean_mark_count = 0;
+    link->digest_due = true;
+    link->digest_at_ns = now.mono_ns;
     link->dial_wanted = true;
     conn_touch(&link->conn);
 }
@@ -119,7 +134,7 @@ static int64_t delay_ns(struct link *link)
 
 static void wait_to_dial(struct link *link, struct herd_now now, bool at_once)
 {
-    move(link, LINK_WAITING);
+    link_move(link, LINK_WAITING);
     link->deadline_ns = now.mono_ns + (at_once ? 0 : delay_ns(link));
 }
 
@@ -136,7 +151,7 @@ static void drop(struct link *link, enum herd_notice_kind kind, const char *reas
     if (link->state == LINK_CLOSING)
         return;
     notice(link, kind, herd_cursor_sequence(node_of(link)->store, link->cursor), reason);
-    move(link, LINK_CLOSING);
+    link_move(link, LINK_CLOSING);
     conn_abort(&link->conn);
 }
 
@@ -151,9 +166,8 @@ void link_neighbour_reborn(struct link *link)
 
 void link_neighbour_greeted(struct link *link, struct herd_now now)
 {
+    link_neighbour_speaks(link);
     link->plain_next = false;
-    link->one_line = false;
-    link->began_anew = true;
     if (link->state == LINK_PLAIN) {
         drop(link, HERD_NOTICE_LINK_DOWN, "the neighbour has learnt HELLO");
         return;
@@ -181,14 +195,17 @@ static void send_all(struct link *link)
 static void become_plain(struct link *link)
 {
     struct herd_node *node = node_of(link);
-    move(link, LINK_PLAIN);
-    if (link->began_anew)
+    link_move(link, LINK_PLAIN);
+    link->lines = 0;
+    link->conn.neighbour->speaks = false;
+    link->sent_all = link->began_anew;
+    if (link->began_anew) {
         send_all(link);
-    if (link->began_anew)
+        link->took_one = false;
         notice(link, HERD_NOTICE_LINK_PLAIN, herd_cursor_sequence(node->store, link->cursor), "");
+    }
     link->began_anew = false;
     link->was_up = true;
-    link->began = herd_cursor_sequence(node->store, link->cursor);
     conn_touch(&link->conn);
 }
 
@@ -200,6 +217,37 @@ static void fail(struct link *link, const char *reason)
         notice(link, HERD_NOTICE_LINK_FAILED, 0, reason);
     link->was_up = false;
     link->began_anew = true;
+    if (!link->took_one)
+        link->one_line = false; /* it closed because it died */
+}
+
+static void say_hello(struct link *link)
+{
+    struct herd_node *node = node_of(link);
+    int rc = herd_append_hello(conn_output(&link->conn), herd_slice_of(node->name), node->epoch,
+                               herd_store_sequence(node->store), node->options.max_skew_ns);
+    if (rc < 0)
+        conn_abort(&link->conn);
+    link->said_hello = true;
+    conn_touch(&link->conn);
+}
+
+static void plan_hello(struct link *link, struct herd_now now)
+{
+    if (link->hello_again_ns == 0)
+        link->hello_again_ns = HELLO_AGAIN_MIN_MS * HERD_NS_PER_MS;
+    link->hello_at_ns = now.mono_ns + link->hello_again_ns;
+}
+
+/* To one that takes one line a connection it would be that line. */
+static void say_hello_again(struct link *link, struct herd_now now)
+{
+    if (!link->one_line)
+        say_hello(link);
+    link->hello_again_ns *= 2;
+    if (link->hello_again_ns > HELLO_AGAIN_MAX_MS * HERD_NS_PER_MS)
+        link->hello_again_ns = HELLO_AGAIN_MAX_MS * HERD_NS_PER_MS;
+    plan_hello(link, now);
 }
 
 void herd_link_dialled(struct herd_conn *conn, struct herd_now now, const char *failure)
@@ -222,15 +270,13 @@ void herd_link_dialled(struct herd_conn *conn, struct herd_now now, const char *
     link->heard_ns = now.mono_ns;
     if (link->plain_next) {
         become_plain(link);
+        if (link->doubtful)
+            plan_hello(link, now);
         return;
     }
-    move(link, LINK_GREETING);
+    link_move(link, LINK_GREETING);
     link->deadline_ns = now.mono_ns + GREETING_MS * HERD_NS_PER_MS;
-    int rc = herd_append_hello(conn_output(conn), herd_slice_of(node->name), node->epoch,
-                               herd_store_sequence(node->store), node->options.max_skew_ns);
-    if (rc < 0)
-        conn_abort(conn);
-    conn_touch(conn);
+    say_hello(link);
 }
 
 /* Back to normal: the next failure is news again, and the delays begin anew. */
@@ -257,20 +303,44 @@ static uint64_t resume_position(struct link *link, const struct herd_command *co
     return command->sequence;
 }
 
+/* Whether all that the neighbour lacks was sent on this connection, or is next: its answer to HELLO
+ * took so long that it was taken for a plain one. */
+static bool is_on_its_way(const struct link *link)
+{
+    uint64_t sent = herd_cursor_sequence(node_of(link)->store, link->cursor);
+    return link->state == LINK_PLAIN && link->sent_all && link->skipped == 0 &&
+           sent >= link->resume;
+}
+
+static bool has_word(struct herd_slice words, const char *wanted)
+{
+    struct herd_slice word;
+    while (herd_next_word(&words, &word)) {
+        if (herd_slice_equal(word, herd_slice_of(wanted)))
+            return true;
+    }
+    return false;
+}
+
 static void on_resume(struct link *link, struct herd_now now, const struct herd_command *command)
 {
     struct herd_node *node = node_of(link);
     (void)now;
     if (link->state != LINK_GREETING && link->state != LINK_PLAIN)
         return;
-    move(link, LINK_SEEKING);
-    link->began_anew = true;
-    link->one_line = false;
     link->resume = resume_position(link, command);
-    if (link->resume > 0)
+    bool on_its_way = is_on_its_way(link);
+    link_move(link, LINK_SEEKING);
+    link_neighbour_speaks(link);
+    if (on_its_way)
+        link_move(link, LINK_UP);
+    else if (link->resume > 0)
         herd_cursor_to_end(node->store, link->cursor);
     else
         send_all(link);
+    if (has_word(command->rest, "recovered"))
+        link->conn.neighbour->source =
+            node_new_source(node); /* its own latest words may be lost to it */
     link->marked = link->resume;
     come_up(link);
     notice(link, HERD_NOTICE_LINK_UP, link->resume, "");
@@ -279,20 +349,45 @@ static void on_resume(struct link *link, struct herd_now now, const struct herd_
 static void on_question_mark(struct link *link, struct herd_slice line)
 {
     static const char hello[] = "? HELLO ";
-    if (link->state == LINK_GREETING && line.len >= sizeof(hello) - 1 &&
-        memcmp(line.data, hello, sizeof(hello) - 1) == 0)
+    if (line.len < sizeof(hello) - 1 || memcmp(line.data, hello, sizeof(hello) - 1) != 0)
+        return;
+    link_neighbour_is_plain(link);
+    if (link->state == LINK_GREETING)
         become_plain(link);
 }
 
-static bool has_room(const struct link *link)
+/* The neighbour holds all up to a sequence. Only a mark with nothing left behind it says so of
+ * every record. */
+static void on_ack(struct link *link, struct herd_now now, const struct herd_command *command)
 {
-    return link->conn.out.len + link->conn.in_flight < LINK_WINDOW_BYTES;
+    struct herd_node *node = node_of(link);
+    if (command->epoch != node->epoch || command->sequence > link->marked)
+        return;
+    uint64_t held = 0;
+    unsigned passed = 0;
+    while (passed < link->clean_mark_count && link->clean_marks[passed] <= command->sequence)
+        held = link->clean_marks[passed++];
+    link->clean_mark_count -= passed;
+    memmove(link->clean_marks, link->clean_marks + passed,
+            link->clean_mark_count * sizeof(*link->clean_marks));
+    link->acked = command->sequence;
+    persist_on_held(node, now, held);
+}
+
+static void on_refuse(struct link *link, const struct herd_command *command)
+{
+    char reason[96] = {0};
+    size_t len = command->rest.len < sizeof(reason) - 1 ? command->rest.len : sizeof(reason) - 1;
+    memcpy(reason, command->rest.data, len);
+    link->attempts = 6; /* it will not change its mind soon */
+    drop(link, HERD_NOTICE_LINK_REFUSED, reason);
 }
 
 int link_line(struct link *link, struct herd_now now, struct herd_slice line)
 {
     struct herd_command command;
-    if (herd_command_parse(line, &command) < 0) {
+    int rc = herd_command_parse(line, &command);
+    if (rc < 0) {
         on_question_mark(link, line);
         return 0;
     }
@@ -301,83 +396,31 @@ int link_line(struct link *link, struct herd_now now, struct herd_slice line)
         on_resume(link, now, &command);
         return 0;
     case HERD_VERB_PING:
-        if (!has_room(link))
+        if (!conn_has_room(&link->conn))
             return 0; /* it asks, and does not read the answers */
         return herd_buf_append_text(conn_output(&link->conn), "PONG\n");
     case HERD_VERB_PONG:
         link->pinged_ns = NEVER;
         return 0;
-    case HERD_VERB_REFUSE: {
-        char reason[96] = {0};
-        size_t len = command.rest.len < sizeof(reason) - 1 ? command.rest.len : sizeof(reason) - 1;
-        memcpy(reason, command.rest.data, len);
-        link->attempts = 6; /* it will not change its mind soon */
-        drop(link, HERD_NOTICE_LINK_REFUSED, reason);
+    case HERD_VERB_REFUSE:
+        on_refuse(link, &command);
         return 0;
-    }
+    case HERD_VERB_ACK:
+        on_ack(link, now, &command);
+        return 0;
+    case HERD_VERB_TREE:
+        if (!conn_has_room(&link->conn))
+            return 0;
+        rc = reconcile_on_tree(&link->conn, &command);
+        return rc == HERD_ERANGE ? 0 : rc;
+    case HERD_VERB_KEYS:
+        return reconcile_on_keys(link, &command);
+    case HERD_VERB_WANT:
+        link_on_want(link, command.rest);
+        return 0;
     default:
         return 0; /* nothing a listener has to say here */
     }
-}
-
-static void go_back(struct link *link, uint64_t sequence)
-{
-    struct herd_store *store = node_of(link)->store;
-    if (!herd_cursor_seek_back(store, link->cursor, sequence, LINK_STEPS_PER_TURN))
-        herd_cursor_to_begin(store, link->cursor);
-}
-
-/* It takes one line a connection. Where it has closed only after more was sent, it needs longer. */
-static void learn_one_line(struct link *link)
-{
-    link->one_line = true;
-    link->one_line_ns *= 2;
-    if (link->one_line_ns == 0)
-        link->one_line_ns = ONE_LINE_MIN_MS * HERD_NS_PER_MS;
-    if (link->one_line_ns > ONE_LINE_MAX_MS * HERD_NS_PER_MS)
-        link->one_line_ns = ONE_LINE_MAX_MS * HERD_NS_PER_MS;
-}
-
-/*
- * How the next connection to a plain neighbour begins, from how this one ended; true: dial it at
- * once. What it took is not said anywhere. One that closed has read its first line, which may have
- * been HELLO; of one that broke off nothing is known, nor whether it still has its memory.
- */
-static bool learn_from_close(struct link *link)
-{
-    bool said_hello = !link->plain_next;
-    bool closed = link->conn.ended;
-    /* One that has said HELLO itself did not close because it cannot answer one. */
-    bool closed_here = link->conn.aborted && !closed;
-    bool closed_on_hello = link->state == LINK_GREETING && !closed_here;
-    link->plain_next =
-        link->conn.neighbour->inbound == NULL && (closed_on_hello || link->state == LINK_PLAIN);
-    if (closed_here) {
-        link->began_anew = true; /* this server closed it, and what it had read is lost */
-        return false;
-    }
-    if (link->state != LINK_PLAIN)
-        return link->plain_next;
-    link->broken = closed ? 0 : link->broken + 1;
-    bool taken = !said_hello && (closed || link->broken > BROKEN_MAX);
-    if (!closed && link->broken <= BROKEN_MAX)
-        link->began_anew = true;
-    if (link->lines > 1)
-        learn_one_line(link);
-    if (link->lines > 1 || !taken)
-        go_back(link, taken ? link->first : link->began);
-    if (link->lines > 0) {
-        if (taken)
-            link->attempts = 0;
-        return taken || said_hello;
-    }
-    /* It has closed an idle connection: by the time it is dialled it may have died and come back.
-     */
-    if (link->attempts > 0)
-        link->began_anew = true;
-    else
-        link->attempts++;
-    return !link->began_anew;
 }
 
 void link_closed(struct link *link, struct herd_now now, const char *reason)
@@ -385,7 +428,7 @@ void link_closed(struct link *link, struct herd_now now, const char *reason)
     struct herd_node *node = node_of(link);
     struct neighbour *neighbour = link->conn.neighbour;
     bool told = link->state == LINK_CLOSING;
-    bool at_once = learn_from_close(link);
+    bool at_once = link_learn_from_close(link);
     if (!at_once && !told) {
         notice(link, HERD_NOTICE_LINK_DOWN, herd_cursor_sequence(node->store, link->cursor),
                reason);
@@ -418,16 +461,25 @@ static void heartbeat(struct link *link, struct herd_now now)
     conn_touch(&link->conn);
 }
 
-/* To HELLO. A neighbour that has said HELLO itself is not a plain one: it is slow, or gone. */
+/*
+ * To HELLO. A neighbour that has said HELLO itself is not a plain one: it is slow, or gone. Of one
+ * that did so once it may be a successor that is plain: it is sent a few records meanwhile, and all
+ * of them only when a slow one, which lacks the latest alone, would have answered.
+ */
 static void on_no_answer(struct link *link, struct herd_now now)
 {
+    struct neighbour *neighbour = link->conn.neighbour;
     int64_t dead_ns = link->heard_ns + DEAD_MS * HERD_NS_PER_MS;
-    if (link->conn.neighbour->inbound == NULL)
-        become_plain(link);
-    else if (now.mono_ns < dead_ns)
-        link->deadline_ns = dead_ns;
-    else
+    bool dead = now.mono_ns >= dead_ns;
+    if (neighbour->inbound != NULL && dead) {
         drop(link, HERD_NOTICE_LINK_DOWN, "no answer to HELLO");
+    } else if (neighbour->inbound == NULL && (dead || !neighbour->speaks)) {
+        become_plain(link);
+    } else {
+        link->deadline_ns = dead_ns;
+        if (neighbour->inbound == NULL)
+            link_begin_trial(link);
+    }
 }
 
 static void on_deadline(struct link *link, struct herd_now now)
@@ -440,13 +492,16 @@ static void on_deadline(struct link *link, struct herd_now now)
         break;
     case LINK_DIALLING:
         fail(link, "no answer to the attempt to connect");
-        move(link, LINK_CLOSING);
+        link_move(link, LINK_CLOSING);
         conn_abort(&link->conn);
         break;
     case LINK_GREETING:
         on_no_answer(link, now);
         break;
-    case LINK_PLAIN: /* it takes more than one line after all */
+    case LINK_PLAIN: /* it takes more than one line after all: what closed before was its death */
+        if (link->took_one)
+            send_all(link);
+        link->took_one = false;
         link->one_line = false;
         conn_touch(&link->conn);
         break;
@@ -455,13 +510,22 @@ static void on_deadline(struct link *link, struct herd_now now)
     }
 }
 
+bool link_digest_changed(const struct link *link)
+{
+    return link->digest_due || link->digest_told != herd_store_digest(node_of(link)->store);
+}
+
 void link_tick(struct link *link, struct herd_now now)
 {
     if (now.mono_ns >= link->deadline_ns)
         on_deadline(link, now);
+    if (now.mono_ns >= link->hello_at_ns)
+        say_hello_again(link, now);
     if (link->state == LINK_UP || link->state == LINK_SEEKING)
         heartbeat(link, now);
-    if (now.mono_ns >= link->mark_at_ns || link->more)
+    bool tell =
+        link->state == LINK_UP && now.mono_ns >= link->digest_at_ns && link_digest_changed(link);
+    if (now.mono_ns >= link->mark_at_ns || link->more || tell)
         conn_touch(&link->conn);
 }
 
@@ -472,105 +536,15 @@ int64_t link_wakeup(const struct link *link)
     int64_t at = link->deadline_ns < link->mark_at_ns ? link->deadline_ns : link->mark_at_ns;
     if (link->more)
         return INT64_MIN;
+    at = at < link->hello_at_ns ? at : link->hello_at_ns;
     if (link->state != LINK_UP && link->state != LINK_SEEKING)
         return at;
     int64_t beat = link->pinged_ns != NEVER ? link->pinged_ns + DEAD_MS * HERD_NS_PER_MS
                                             : link->heard_ns + HEARTBEAT_MS * HERD_NS_PER_MS;
-    return at < beat ? at : beat;
-}
-
-static int mark(struct link *link)
-{
-    struct herd_node *node = node_of(link);
-    link->marked = herd_cursor_sequence(node->store, link->cursor);
-    link->unmarked = 0;
-    link->mark_at_ns = NEVER;
-    return herd_append_position(conn_output(&link->conn), HERD_VERB_MARK, node->epoch,
-                                link->marked);
-}
-
-static int append_flood(struct link *link, struct herd_slice text)
-{
-    struct herd_slice prefix = node_of(link)->flood_prefix;
-    struct herd_buf *out = conn_output(&link->conn);
-    if (herd_buf_reserve(out, prefix.len + text.len + 1) < 0)
-        return HERD_ENOMEM;
-    memcpy(out->data + out->len, prefix.data, prefix.len);
-    memcpy(out->data + out->len + prefix.len, text.data, text.len);
-    out->len += prefix.len + text.len + 1;
-    out->data[out->len - 1] = '\n';
-    return 0;
-}
-
-static bool window_is_open(const struct link *link)
-{
-    return has_room(link) && !(link->one_line && link->lines > 0);
-}
-
-/* The records behind the cursor, but for those that came from there. */
-static int fill_records(struct link *link)
-{
-    struct herd_node *node = node_of(link);
-    struct herd_entry entry;
-    int rc = 0;
-    while (rc == 0 && window_is_open(link)) {
-        link->more = link->steps >= LINK_STEPS_PER_TURN;
-        if (link->more || !herd_cursor_next(node->store, link->cursor, &entry))
-            break;
-        link->steps++;
-        if (entry.source == link->conn.neighbour->source) {
-            if (link->skipped == 0)
-                link->skipped = entry.sequence;
-            continue;
-        }
-        rc = append_flood(link, entry.text);
-        if (link->lines++ == 0)
-            link->first = herd_cursor_sequence(node->store, link->cursor);
-        node->stats.floods_sent++;
-        if (rc == 0 && ++link->unmarked >= LINK_LINES_PER_MARK && link->state == LINK_UP)
-            rc = mark(link);
-    }
-    return rc;
-}
-
-static int fill_up(struct link *link, struct herd_now now)
-{
-    int rc = fill_records(link);
-    bool behind = link->marked < herd_cursor_sequence(node_of(link)->store, link->cursor);
-    if (rc == 0 && behind && now.mono_ns >= link->mark_at_ns)
-        return mark(link);
-    if (behind && link->mark_at_ns == NEVER)
-        link->mark_at_ns = now.mono_ns + MARK_MS * HERD_NS_PER_MS;
-    return rc;
-}
-
-/* Puts lines into the connection's output, as far as the window and the turn's budget go. */
-static void fill(struct link *link, struct herd_now now)
-{
-    int rc = 0;
-    link->more = false;
-    if (link->conn.closing) {
-        link->mark_at_ns = NEVER;
-        return;
-    }
-    if (link->state == LINK_SEEKING) {
-        struct herd_store *store = node_of(link)->store;
-        if (link->resume == 0 || herd_cursor_seek_back(store, link->cursor, link->resume,
-                                                       LINK_STEPS_PER_TURN - link->steps))
-            move(link, LINK_UP);
-        else
-            link->steps = LINK_STEPS_PER_TURN;
-        link->more = link->state == LINK_SEEKING;
-    }
-    if (link->state == LINK_UP) {
-        rc = fill_up(link, now);
-    } else if (link->state == LINK_PLAIN) {
-        rc = fill_records(link);
-        if (link->one_line && link->lines > 0 && link->deadline_ns == NEVER)
-            link->deadline_ns = now.mono_ns + link->one_line_ns;
-    }
-    if (rc < 0)
-        conn_abort(&link->conn);
+    at = at < beat ? at : beat;
+    bool tell = link->state == LINK_UP && !link->conn.closing && link->digest_at_ns < at &&
+                link_digest_changed(link) && herd_cursor_at_end(node_of(link)->store, link->cursor);
+    return tell ? link->digest_at_ns : at;
 }
 
 bool link_effect(struct link *link, struct herd_now now, struct herd_effect *out)
@@ -582,10 +556,9 @@ bool link_effect(struct link *link, struct herd_now now, struct herd_effect *out
     }
     if (link->state == LINK_WAITING)
         return false;
-    fill(link, now);
+    link_fill(link, now);
     if (conn_effect(&link->conn, out))
         return true;
-    link->steps = 0;
     return false;
 }
 
@@ -598,9 +571,11 @@ bool link_stop(struct link *link, struct herd_now now)
     }
     if (link->state == LINK_CLOSING)
         return true;
-    fill(link, now); /* what clients were told goes out first, and so does what is on its way */
+    link->digest_at_ns = NEVER;
+    link_fill(link,
+              now); /* what clients were told goes out first, and so does what is on its way */
     bool connected = link->state != LINK_DIALLING;
-    move(link, LINK_CLOSING);
+    link_move(link, LINK_CLOSING);
     if (connected)
         conn_close(&link->conn);
     else

@@ -4,6 +4,7 @@
 #define CORE_LINK_H
 
 #include "core/conn.h"
+#include "core/reconcile.h"
 
 enum link_state {
     LINK_WAITING,
@@ -19,6 +20,8 @@ enum link_state {
 enum {
     LINK_WINDOW_BYTES = 256 * 1024, /* in flight to one neighbour */
     LINK_LINES_PER_MARK = 64,
+    LINK_TRIAL_LINES = 64, /* records for one that is slow, or plain since it was last met */
+    LINK_CLEAN_MARKS_MAX = 16,
     LINK_STEPS_PER_TURN = 8192 /* records passed over in one turn, sent or not */
 };
 
@@ -35,21 +38,37 @@ struct link {
     uint64_t skipped;    /* first record passed over as theirs since all were sent; 0: none */
     uint64_t owed_to;    /* RESUME up to here may claim what a former life held; 0: no */
     uint64_t marked;     /* last MARK */
-    uint64_t began;      /* PLAIN: the cursor when it was dialled */
-    uint64_t first;      /* PLAIN: the cursor behind the first line */
     int64_t one_line_ns; /* what a neighbour that takes one line has for closing; 0: it never did */
     uint32_t unmarked;   /* lines since the last MARK */
     uint32_t lines;      /* lines sent on this connection */
-    unsigned attempts;   /* failures in a row */
-    unsigned broken;     /* PLAIN: connections in a row that the neighbour did not close */
-    bool plain_next;     /* it closed on HELLO: dial without it */
-    bool one_line;       /* it closes after each line */
-    bool began_anew;     /* the next plain connection starts with all records */
-    bool was_up;         /* a failure is news */
-    unsigned steps;      /* records passed over in this turn */
-    bool more;           /* stopped filling because of the turn's budget */
-    bool dial_wanted;    /* the driver is still to be told */
-    bool removed;        /* the edge is gone from the configuration */
+    uint64_t
+        clean_marks[LINK_CLEAN_MARKS_MAX]; /* not yet ACKed, each with nothing left behind it */
+    unsigned clean_mark_count;
+    uint64_t acked;         /* by the neighbour */
+    uint64_t digest_told;   /* in the last DIGEST */
+    int64_t digest_at_ns;   /* not before; INT64_MAX: not on this connection yet */
+    bool digest_due;        /* none was sent on this connection */
+    unsigned attempts;      /* failures in a row */
+    unsigned broken;        /* PLAIN: connections in a row that the neighbour did not close */
+    unsigned hello_closes;  /* connections in a row that ended on HELLO */
+    int64_t hello_at_ns;    /* PLAIN, doubtful: HELLO again; INT64_MAX: not */
+    int64_t hello_again_ns; /* how long after the last one; 0: there was none */
+    unsigned in_vain;       /* connections on which HELLO was said again, and that ended */
+    bool doubtful;          /* what it was taken for a plain one for may have been mere mischance */
+    bool surely_plain;      /* it has answered `? HELLO`, or closes on it */
+    bool said_hello;        /* on this connection */
+    bool on_trial;          /* GREETING: LINK_TRIAL_LINES may be sent as to a plain one */
+    bool plain_next;        /* it closed on HELLO: dial without it */
+    bool one_line;          /* it closes after each line, as far as is known */
+    bool took_one;          /* and has done so since it was sent all */
+    bool sent_all;          /* PLAIN: this connection began with all records */
+    bool began_anew;        /* the next plain connection starts with all records */
+    bool was_up;            /* a failure is news */
+    uint64_t turn;          /* of the node, that `steps` counts in */
+    unsigned steps;         /* records passed over in this turn */
+    bool more;              /* stopped filling because of the turn's budget */
+    bool dial_wanted;       /* the driver is still to be told */
+    bool removed;           /* the edge is gone from the configuration */
 };
 
 struct neighbour {
@@ -59,7 +78,14 @@ struct neighbour {
     int64_t inbound_heard_ns, inbound_pinged_ns;
     uint64_t epoch;    /* of its last HELLO */
     uint64_t sequence; /* of its last MARK: this server holds all that it had applied up to this */
-    uint32_t source;   /* records with this source came from it, in its present epoch */
+    bool speaks;       /* it has said HELLO or RESUME, and nothing since shows a plain one there */
+    bool has_spoken;   /* `speaks` was true once, also in an earlier life of this server */
+    bool recovered;    /* this server was read from disk and has had no MARK since */
+    uint64_t to_ack,
+        to_ack_own; /* a MARK to be ACKed once the disk has all up to this sequence of ours */
+    uint64_t next_ack, next_ack_own;
+    struct reconcile reconcile;
+    uint32_t source; /* records with this source came from it, in its present epoch */
 };
 
 void link_init(struct neighbour *neighbour, struct herd_node *node, herd_cursor cursor, void *data,
@@ -73,12 +99,31 @@ void link_tick(struct link *link, struct herd_now now);
 void link_redial(struct link *link, struct herd_now now);
 /* The neighbour counts anew: what it once said it may have lost. */
 void link_neighbour_reborn(struct link *link);
+/* It has said HELLO or RESUME; it has shown that it does not know them (manner.c). */
+void link_neighbour_speaks(struct link *link);
+void link_neighbour_is_plain(struct link *link);
 /* The neighbour has said HELLO, so it knows more than FLOOD. */
 void link_neighbour_greeted(struct link *link, struct herd_now now);
 /* Sends what it can and closes. False when there is no connection to be closed. */
 bool link_stop(struct link *link, struct herd_now now);
 
+void link_move(struct link *link, enum link_state state);
+/* Puts lines into the connection's output, as far as the window and the turn's budget go (flood.c).
+ */
+void link_fill(struct link *link, struct herd_now now);
+/* Sends a few records without an answer to HELLO. */
+void link_begin_trial(struct link *link);
+/* Whether less is on its way than LINK_WINDOW_BYTES. */
+bool link_has_room(const struct link *link);
+/* Whether there is something to tell that the last DIGEST did not. */
+bool link_digest_changed(const struct link *link);
+/* How the next connection begins, from how this one ended; true: dial it at once (manner.c). */
+bool link_learn_from_close(struct link *link);
 int64_t link_wakeup(const struct link *link);
+/* Sends one record at once, whatever the cursor says, if the window is open. */
+void link_send_record(struct link *link, const struct herd_record *record);
+/* The neighbour wants the records of these clients. */
+void link_on_want(struct link *link, struct herd_slice clients);
 /* The link's next effect in this turn, if it has one. */
 bool link_effect(struct link *link, struct herd_now now, struct herd_effect *out);
 const char *link_state_name(enum link_state state);

@@ -23,6 +23,12 @@ static int set_name(struct herd_node *node, const char *name)
     return 0;
 }
 
+static int make_store(struct herd_node *node)
+{
+    int rc = herd_store_new(rng_next(&node->rng), node->options.max_skew_ns, &node->store);
+    return rc < 0 ? rc : herd_store_set_ttl(node->store, node->options.record_ttl_ns);
+}
+
 int herd_node_new(const struct herd_node_options *options, struct herd_node **out)
 {
     struct herd_node *node = calloc(1, sizeof(*node));
@@ -37,7 +43,9 @@ int herd_node_new(const struct herd_node_options *options, struct herd_node **ou
     node->epoch = rng_next(&node->rng);
     int rc = set_name(node, options->name);
     if (rc == 0)
-        rc = herd_store_new(rng_next(&node->rng), options->max_skew_ns, &node->store);
+        rc = make_store(node);
+    if (rc == 0)
+        rc = persist_init(node);
     if (rc < 0) {
         herd_node_free(node);
         return rc;
@@ -107,13 +115,11 @@ void herd_node_free(struct herd_node *node)
     while (node->dirty != NULL)
         free_if_gone(take_dirty(node));
     assert(node->conns == NULL && node->queue == NULL);
-    while (node->free_asks != NULL) {
-        struct herd_ask *ask = node->free_asks;
-        node->free_asks = ask->next;
-        free(ask);
-    }
+    node_free_spare_asks(node);
     while (node->buf_count > 0)
         herd_buf_free(&node->bufs[--node->buf_count]);
+    waits_close(&node->waits);
+    persist_close(node);
     herd_store_free(node->store);
     free((char *)(uintptr_t)node->flood_prefix.data);
     free(node);
@@ -142,6 +148,16 @@ uint32_t node_new_source(struct herd_node *node)
     return ++node->source_last;
 }
 
+/* A server that has dialled before it was a neighbour is not known as one on that connection: its
+ * marks and digests say nothing there. It dials anew. */
+static void send_strangers_away(struct herd_node *node)
+{
+    for (struct herd_conn *conn = node->conns; conn != NULL; conn = conn->next) {
+        if (conn->stranger && !conn->closing)
+            conn_close(conn);
+    }
+}
+
 int herd_node_add_neighbour(struct herd_node *node, struct herd_now now, const char *name,
                             void *data)
 {
@@ -162,8 +178,10 @@ int herd_node_add_neighbour(struct herd_node *node, struct herd_now now, const c
     }
     memcpy(neighbour->name, name, len + 1);
     neighbour->source = node_new_source(node);
+    reconcile_init(&neighbour->reconcile);
     node->neighbours[node->neighbour_count++] = neighbour;
     link_init(neighbour, node, cursor, data, now);
+    send_strangers_away(node);
     return 0;
 }
 
@@ -246,53 +264,67 @@ void node_touch_links(struct herd_node *node)
     node->links_left = node->neighbour_count;
 }
 
-int node_apply(struct herd_node *node, const struct herd_record *record, uint32_t source)
+int node_apply(struct herd_node *node, struct herd_now now, const struct herd_record *record,
+               uint32_t source)
 {
-    int rc = herd_store_apply(node->store, record, source);
+    int rc = 0;
+    if (!herd_store_is_expired(node->store, record, now.wall_ns))
+        rc = herd_store_apply(node->store, record, source);
     if (rc > 0) {
         node->stats.records_applied++;
         node_touch_links(node);
+        waits_on_record(node, record);
     } else if (rc == 0) {
         node->stats.records_old++;
     }
     return rc;
 }
 
-struct herd_ask *node_new_ask(struct herd_node *node, struct herd_conn *conn)
+void node_want(struct herd_node *node, struct herd_slice client)
 {
-    struct herd_ask *ask = node->free_asks;
-    if (ask != NULL) {
-        node->free_asks = ask->next;
-        node->free_ask_count--;
-    } else if ((ask = malloc(sizeof(*ask))) == NULL) {
-        return NULL;
+    for (size_t i = 0; i < node->neighbour_count; i++) {
+        struct neighbour *neighbour = node->neighbours[i];
+        struct herd_conn *conn = neighbour->inbound;
+        if (conn == NULL && neighbour->link.state == LINK_UP)
+            conn = &neighbour->link.conn;
+        if (conn == NULL || !conn_has_room(conn))
+            continue;
+        if (herd_append_want(conn_front(conn), client) < 0)
+            conn_abort(conn);
+        conn_touch(conn);
     }
-    *ask = (struct herd_ask){.node = node, .conn = conn};
-    if (node->buf_count > 0)
-        ask->answer = node->bufs[--node->buf_count];
-    if (conn->asks_tail != NULL)
-        conn->asks_tail->next = ask;
-    else
-        conn->asks = ask;
-    conn->asks_tail = ask;
-    conn->ask_count++;
-    *node->queue_end = ask;
-    node->queue_end = &ask->next_queued;
-    return ask;
 }
 
-void node_free_ask(struct herd_ask *ask)
+static void send_ack(struct neighbour *neighbour)
 {
-    struct herd_node *node = ask->node;
-    herd_node_recycle(node, &ask->answer);
-    herd_node_recycle(node, &ask->tail);
-    if (node->free_ask_count == NODE_ASKS_FREE_MAX) {
-        free(ask);
+    struct herd_conn *conn = neighbour->inbound;
+    if (conn == NULL || conn->closing)
         return;
+    if (herd_append_position(conn_front(conn), HERD_VERB_ACK, neighbour->epoch, neighbour->to_ack) <
+        0)
+        conn_abort(conn);
+    conn_touch(conn);
+}
+
+/* Two marks a neighbour: the one that waits for the disk, and the newest; a stream of marks cannot
+ * put the first off. */
+void node_send_acks(struct herd_node *node)
+{
+    bool commit = node->options.durability == HERD_DURABILITY_COMMIT;
+    for (size_t i = 0; i < node->neighbour_count; i++) {
+        struct neighbour *neighbour = node->neighbours[i];
+        for (int round = 0; round < 2; round++) {
+            if (neighbour->to_ack == 0) {
+                neighbour->to_ack = neighbour->next_ack;
+                neighbour->to_ack_own = neighbour->next_ack_own;
+                neighbour->next_ack = 0;
+            }
+            if (neighbour->to_ack == 0 || (commit && neighbour->to_ack_own > node->persist.on_disk))
+                break;
+            send_ack(neighbour);
+            neighbour->to_ack = 0;
+        }
     }
-    ask->next = node->free_asks;
-    node->free_asks = ask;
-    node->free_ask_count++;
 }
 
 void node_notice(struct herd_node *node, enum herd_notice_kind kind, const char *peer,
@@ -360,18 +392,34 @@ static int64_t inbound_wakeup(const struct neighbour *neighbour)
     return neighbour->inbound_heard_ns + HEARTBEAT_MS * HERD_NS_PER_MS;
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 int64_t herd_node_wakeup(const struct herd_node *node)
 {
     if (node->ready != NULL)
         return INT64_MIN;
-    int64_t at = INT64_MAX;
+    int64_t at = earlier(waits_wakeup(&node->waits), persist_wakeup(node));
+    if (node->options.record_ttl_ns > 0)
+        at = earlier(at, node->expire_at_ns);
     for (size_t i = 0; i < node->neighbour_count; i++) {
-        int64_t link = link_wakeup(&node->neighbours[i]->link);
-        int64_t inbound = inbound_wakeup(node->neighbours[i]);
-        at = link < at ? link : at;
-        at = inbound < at ? inbound : at;
+        at = earlier(at, link_wakeup(&node->neighbours[i]->link));
+        at = earlier(at, inbound_wakeup(node->neighbours[i]));
+        at = earlier(at, reconcile_wakeup(node->neighbours[i]));
     }
     return at;
+}
+
+static void expire(struct herd_node *node, struct herd_now now)
+{
+    if (node->options.record_ttl_ns == 0 || now.mono_ns < node->expire_at_ns)
+        return;
+    size_t before = herd_store_count(node->store);
+    bool all = herd_store_expire(node->store, now.wall_ns);
+    node->stats.records_expired += before - herd_store_count(node->store);
+    node->expire_at_ns = now.mono_ns + (all ? EXPIRE_MS * HERD_NS_PER_MS : 0);
 }
 
 void herd_node_tick(struct herd_node *node, struct herd_now now)
@@ -379,7 +427,11 @@ void herd_node_tick(struct herd_node *node, struct herd_now now)
     for (size_t i = 0; i < node->neighbour_count; i++) {
         link_tick(&node->neighbours[i]->link, now);
         inbound_heartbeat(node->neighbours[i], now);
+        if (reconcile_tick(node->neighbours[i], now) < 0)
+            conn_abort(node->neighbours[i]->inbound);
     }
+    waits_tick(node, now);
+    expire(node, now);
     /* Those that use up their budget again come back behind the last one of this turn. */
     struct herd_conn **end = node->ready_end;
     while (node->ready != NULL) {
@@ -397,6 +449,7 @@ void herd_node_tick(struct herd_node *node, struct herd_now now)
 void herd_node_stop(struct herd_node *node, struct herd_now now)
 {
     node->stopping = true;
+    waits_give_up(node, now); /* no flood will come any more */
     for (struct herd_conn *conn = node->conns; conn != NULL; conn = conn->next)
         herd_conn_end(conn, now);
 }
@@ -434,23 +487,6 @@ static bool next_conn_effect(struct herd_node *node, struct herd_effect *out)
     return false;
 }
 
-static bool next_places(struct herd_node *node, struct herd_effect *out)
-{
-    struct herd_ask *ask = node->queue;
-    if (ask == NULL)
-        return false;
-    node->queue = ask->next_queued;
-    if (node->queue == NULL)
-        node->queue_end = &node->queue;
-    *out = (struct herd_effect){.kind = HERD_EFFECT_PLACES,
-                                .conn = ask->conn,
-                                .ask = ask,
-                                .where = ask->where,
-                                .radius_m = ask->radius_m,
-                                .count = ask->count};
-    return true;
-}
-
 static bool next_notice(struct herd_node *node, struct herd_effect *out)
 {
     if (node->notice_count == 0)
@@ -466,8 +502,11 @@ bool herd_node_effect(struct herd_node *node, struct herd_now now, struct herd_e
 {
     if (node->stopping && !node->links_stopped && node->conns == NULL)
         stop_links(node, now);
-    return next_link_effect(node, now, out) || next_conn_effect(node, out) ||
-           next_places(node, out) || next_notice(node, out);
+    if (next_link_effect(node, now, out) || next_conn_effect(node, out) ||
+        node_next_places(node, out) || persist_effect(node, now, out) || next_notice(node, out))
+        return true;
+    node->turn++;
+    return false;
 }
 
 const struct herd_node_stats *herd_node_stats(const struct herd_node *node)
@@ -502,6 +541,7 @@ bool herd_node_link(const struct herd_node *node, size_t i, struct herd_link_sta
         .up = link->state == LINK_UP || link->state == LINK_PLAIN,
         .inbound = neighbour->inbound != NULL,
         .sequence = herd_cursor_sequence(node->store, link->cursor),
+        .acked = link->acked,
     };
     return true;
 }

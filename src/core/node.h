@@ -5,13 +5,17 @@
 #include <stdarg.h>
 
 #include "core/link.h"
+#include "core/persist.h"
+#include "core/reconcile.h"
 #include "core/rng.h"
+#include "core/wait.h"
 
 enum {
     NODE_NOTICES_MAX = 64,  /* the oldest goes when one more comes */
     NODE_BUFS_MAX = 32,     /* buffers kept for the next writes */
     NODE_BUF_BYTES = 16384, /* larger ones are not kept */
     NODE_ASKS_FREE_MAX = 1024,
+    EXPIRE_MS = 1000,    /* between two looks for records that have ended */
     HEARTBEAT_MS = 2000, /* of silence, then PING */
     DEAD_MS = 4000       /* after the PING */
 };
@@ -32,6 +36,10 @@ struct herd_node {
     struct herd_ask *queue, **queue_end; /* asks not yet handed out */
     struct herd_ask *free_asks;
     unsigned free_ask_count;
+    struct waits waits;
+    struct persist persist;
+    int64_t expire_at_ns;
+    uint64_t turn; /* rounds of effects so far */
     struct herd_notice notices[NODE_NOTICES_MAX];
     unsigned notice_first, notice_count;
     struct herd_buf bufs[NODE_BUFS_MAX];
@@ -52,11 +60,22 @@ void node_notice(struct herd_node *node, enum herd_notice_kind kind, const char 
     __attribute__((format(printf, 6, 7)));
 /* Any link may have effects now, also one that has had its turn. */
 void node_touch_links(struct herd_node *node);
-/* Keeps a record that a client or neighbour brought. As herd_store_apply. */
-int node_apply(struct herd_node *node, const struct herd_record *record, uint32_t source);
+/* Keeps a record that a client or neighbour brought, unless it has ended. As herd_store_apply. */
+int node_apply(struct herd_node *node, struct herd_now now, const struct herd_record *record,
+               uint32_t source);
 /* A new ask at the end of the connection's; NULL when memory is short. */
-struct herd_ask *node_new_ask(struct herd_node *node, struct herd_conn *conn);
+struct herd_ask *node_new_ask(struct herd_node *node, struct herd_conn *conn, enum ask_kind kind);
+/* Puts an ask on its way to the places provider: the AT line of this record, and its place. 0 or
+ * HERD_ENOMEM. */
+int node_ask_places(struct herd_ask *ask, const struct herd_record *record);
+/* Asks all neighbours for the record of a client. */
+void node_want(struct herd_node *node, struct herd_slice client);
+/* ACKs what neighbours have marked and is safe here. */
+void node_send_acks(struct herd_node *node);
 void node_free_ask(struct herd_ask *ask);
+void node_free_spare_asks(struct herd_node *node);
+/* The effect PLACES of the next ask that waits for one. */
+bool node_next_places(struct herd_node *node, struct herd_effect *out);
 void node_trace(const struct herd_conn *conn, enum herd_direction direction,
                 struct herd_slice line);
 

@@ -1,3 +1,5 @@
+#include <ctype.h>
+
 #include <herd/err.h>
 #include <herd/posix_time.h>
 #include <herd/proto.h>
@@ -152,13 +154,42 @@ static int take_rest(struct herd_slice *text, struct herd_slice *rest)
     return rc;
 }
 
-static int parse_iamat(struct herd_slice *text, struct herd_command *out)
+/* Who, where and when. */
+static int take_position(struct herd_slice *text, struct herd_record *record)
 {
-    struct herd_record *record = &out->record;
     int rc = take_client(text, &record->client);
     if (rc == 0)
         rc = take_location(text, &record->location);
     return rc < 0 ? rc : take_time(text, &record->sent, &record->sent_ns);
+}
+
+static int parse_iamat(struct herd_slice *text, struct herd_command *out)
+{
+    return take_position(text, &out->record);
+}
+
+/* Nothing, or `AFTER <time> [WAIT <ms>]`. */
+static int take_after(struct herd_slice *text, struct herd_command *out)
+{
+    struct herd_slice word, time;
+    uint64_t wait_ms = HERD_WAIT_MS;
+    int rc = next_field(text, &word);
+    out->has_after = rc > 0;
+    if (rc <= 0)
+        return rc;
+    if (!herd_slice_equal(word, herd_slice_of("AFTER")))
+        return HERD_ESYNTAX;
+    rc = take_time(text, &time, &out->after_ns);
+    if (rc < 0)
+        return rc;
+    rc = next_field(text, &word);
+    if (rc > 0) {
+        rc = HERD_ESYNTAX;
+        if (herd_slice_equal(word, herd_slice_of("WAIT")))
+            rc = take_number(text, HERD_WAIT_MAX_MS, &wait_ms);
+    }
+    out->wait_ms = (int64_t)wait_ms;
+    return rc;
 }
 
 static int parse_whatsat(struct herd_slice *text, struct herd_command *out)
@@ -170,15 +201,12 @@ static int parse_whatsat(struct herd_slice *text, struct herd_command *out)
     if (rc == 0)
         rc = take_number(text, HERD_RESULTS_MAX, &count);
     out->count = (unsigned)count;
-    return rc;
+    return rc < 0 ? rc : take_after(text, out);
 }
 
-static int parse_flood(struct herd_slice *text, struct herd_command *out)
+static int take_record(struct herd_slice *text, struct herd_record *record)
 {
-    struct herd_record *record = &out->record;
-    int rc = take_server(text, &out->server);
-    if (rc == 0)
-        rc = parse_iamat(text, out);
+    int rc = take_position(text, record);
     if (rc == 0)
         rc = take_time(text, &record->received, &record->received_ns);
     if (rc == 0)
@@ -194,10 +222,77 @@ static int parse_flood(struct herd_slice *text, struct herd_command *out)
     return 0;
 }
 
+static int parse_flood(struct herd_slice *text, struct herd_command *out)
+{
+    int rc = take_server(text, &out->server);
+    return rc < 0 ? rc : take_record(text, &out->record);
+}
+
+int herd_record_parse(struct herd_slice text, struct herd_record *out)
+{
+    struct herd_slice extra;
+    int rc = take_record(&text, out);
+    return rc == 0 && next_field(&text, &extra) != 0 ? HERD_ESYNTAX : rc;
+}
+
 static int parse_position(struct herd_slice *text, struct herd_command *out)
 {
     int rc = take_hex(text, &out->epoch);
     return rc < 0 ? rc : take_number(text, UINT64_MAX, &out->sequence);
+}
+
+static int parse_resume(struct herd_slice *text, struct herd_command *out)
+{
+    int rc = parse_position(text, out);
+    return rc < 0 ? rc : take_rest(text, &out->rest);
+}
+
+static int parse_digest(struct herd_slice *text, struct herd_command *out)
+{
+    int rc = take_number(text, UINT64_MAX, &out->clients);
+    return rc < 0 ? rc : take_hex(text, &out->digest);
+}
+
+/* `-` for the root, else up to 16 hexadecimal digits. */
+static int take_prefix(struct herd_slice *text, struct herd_command *out)
+{
+    struct herd_slice field;
+    int rc = take(text, &field);
+    if (rc < 0)
+        return rc;
+    out->prefix = 0;
+    out->prefix_len = 0;
+    if (herd_slice_equal(field, herd_slice_of("-")))
+        return 0;
+    if (field.len > HERD_PREFIX_MAX)
+        return HERD_ESYNTAX;
+    for (; out->prefix_len < field.len; out->prefix_len++) {
+        int digit = hex_digit(field.data[out->prefix_len]);
+        if (digit < 0)
+            return HERD_ESYNTAX;
+        out->prefix = out->prefix << 4 | (uint64_t)digit;
+    }
+    return 0;
+}
+
+static int parse_tree(struct herd_slice *text, struct herd_command *out)
+{
+    int rc = take_prefix(text, out);
+    for (int i = 0; rc == 0 && i < HERD_TREE_FANOUT; i++)
+        rc = take_hex(text, &out->sums[i]);
+    return rc;
+}
+
+static int parse_keys(struct herd_slice *text, struct herd_command *out)
+{
+    int rc = take_prefix(text, out);
+    return rc < 0 ? rc : take_rest(text, &out->rest);
+}
+
+static int parse_want(struct herd_slice *text, struct herd_command *out)
+{
+    int rc = take_rest(text, &out->rest);
+    return rc == 0 && out->rest.len == 0 ? HERD_ESYNTAX : rc;
 }
 
 static int parse_hello(struct herd_slice *text, struct herd_command *out)
@@ -238,15 +333,13 @@ static const struct verb {
     const char *name;
     int (*parse)(struct herd_slice *text, struct herd_command *out);
 } verbs[HERD_VERB_COUNT] = {
-    [HERD_VERB_NONE] = {"", parse_nothing},
-    [HERD_VERB_IAMAT] = {"IAMAT", parse_iamat},
-    [HERD_VERB_WHATSAT] = {"WHATSAT", parse_whatsat},
-    [HERD_VERB_FLOOD] = {"FLOOD", parse_flood},
-    [HERD_VERB_HELLO] = {"HELLO", parse_hello},
-    [HERD_VERB_RESUME] = {"RESUME", parse_position},
-    [HERD_VERB_REFUSE] = {"REFUSE", parse_refuse},
-    [HERD_VERB_MARK] = {"MARK", parse_position},
-    [HERD_VERB_PING] = {"PING", parse_nothing},
+    [HERD_VERB_NONE] = {"", parse_nothing},           [HERD_VERB_IAMAT] = {"IAMAT", parse_iamat},
+    [HERD_VERB_WHATSAT] = {"WHATSAT", parse_whatsat}, [HERD_VERB_FLOOD] = {"FLOOD", parse_flood},
+    [HERD_VERB_HELLO] = {"HELLO", parse_hello},       [HERD_VERB_RESUME] = {"RESUME", parse_resume},
+    [HERD_VERB_REFUSE] = {"REFUSE", parse_refuse},    [HERD_VERB_MARK] = {"MARK", parse_position},
+    [HERD_VERB_ACK] = {"ACK", parse_position},        [HERD_VERB_DIGEST] = {"DIGEST", parse_digest},
+    [HERD_VERB_TREE] = {"TREE", parse_tree},          [HERD_VERB_KEYS] = {"KEYS", parse_keys},
+    [HERD_VERB_WANT] = {"WANT", parse_want},          [HERD_VERB_PING] = {"PING", parse_nothing},
     [HERD_VERB_PONG] = {"PONG", parse_nothing},
 };
 
@@ -263,6 +356,7 @@ int herd_command_parse(struct herd_slice line, struct herd_command *out)
 {
     struct herd_slice word, extra;
     out->verb = HERD_VERB_NONE;
+    out->line = line;
     int rc = next_field(&line, &word);
     if (rc <= 0)
         return rc;
@@ -282,18 +376,27 @@ const char *herd_verb_name(enum herd_verb verb)
     return verbs[verb].name;
 }
 
+/* `Name: value` of HTTP (RFC 9110, 5.1), whose names are letters, digits and hyphens here. */
+static bool is_header(struct herd_slice line)
+{
+    size_t len = 0;
+    while (len < line.len && (isalnum((unsigned char)line.data[len]) || line.data[len] == '-'))
+        len++;
+    return len > 0 && len < line.len && line.data[len] == ':' &&
+           isalpha((unsigned char)line.data[0]);
+}
+
 bool herd_line_is_foreign(struct herd_slice line)
 {
-    static const char *const beginnings[] = {"GET ",       "POST ",       "PUT ",        "HEAD ",
-                                             "DELETE ",    "PATCH ",      "OPTIONS ",    "CONNECT ",
-                                             "PRI * HTTP", "Host:",       "User-Agent:", "Accept",
-                                             "Content-",   "Connection:", "\x16\x03"};
+    static const char *const beginnings[] = {"GET ",       "POST ",   "PUT ",     "HEAD ",
+                                             "DELETE ",    "PATCH ",  "OPTIONS ", "CONNECT ",
+                                             "PRI * HTTP", "\x16\x03"};
     for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++) {
         size_t len = strlen(beginnings[i]);
         if (line.len >= len && memcmp(line.data, beginnings[i], len) == 0)
             return true;
     }
-    return false;
+    return is_header(line) || herd_slice_equal(line, herd_slice_of("SM")); /* HTTP/2's preface */
 }
 
 int herd_append_hello(struct herd_buf *out, struct herd_slice server, uint64_t epoch,
@@ -309,11 +412,72 @@ int herd_append_hello(struct herd_buf *out, struct herd_slice server, uint64_t e
     return herd_buf_printf(out, "%lld\n", (long long)(max_skew_ns / HERD_NS_PER_S));
 }
 
+int herd_append_resume(struct herd_buf *out, uint64_t epoch, uint64_t sequence, bool recovered)
+{
+    return herd_buf_printf(out, "%s %016llx %llu%s\n", herd_verb_name(HERD_VERB_RESUME),
+                           (unsigned long long)epoch, (unsigned long long)sequence,
+                           recovered ? " recovered" : "");
+}
+
 int herd_append_position(struct herd_buf *out, enum herd_verb verb, uint64_t epoch,
                          uint64_t sequence)
 {
     return herd_buf_printf(out, "%s %016llx %llu\n", herd_verb_name(verb),
                            (unsigned long long)epoch, (unsigned long long)sequence);
+}
+
+int herd_append_digest(struct herd_buf *out, uint64_t clients, uint64_t digest)
+{
+    return herd_buf_printf(out, "DIGEST %llu %016llx\n", (unsigned long long)clients,
+                           (unsigned long long)digest);
+}
+
+static int append_prefix(struct herd_buf *out, enum herd_verb verb, uint64_t prefix,
+                         unsigned prefix_len)
+{
+    if (prefix_len == 0)
+        return herd_buf_printf(out, "%s -", herd_verb_name(verb));
+    return herd_buf_printf(out, "%s %0*llx", herd_verb_name(verb), (int)prefix_len,
+                           (unsigned long long)prefix);
+}
+
+int herd_append_tree(struct herd_buf *out, uint64_t prefix, unsigned prefix_len,
+                     const uint64_t sums[HERD_TREE_FANOUT])
+{
+    int rc = append_prefix(out, HERD_VERB_TREE, prefix, prefix_len);
+    for (int i = 0; rc == 0 && i < HERD_TREE_FANOUT; i++)
+        rc = herd_buf_printf(out, " %016llx", (unsigned long long)sums[i]);
+    return rc < 0 ? rc : herd_buf_append(out, "\n", 1);
+}
+
+int herd_append_keys(struct herd_buf *out, uint64_t prefix, unsigned prefix_len)
+{
+    return append_prefix(out, HERD_VERB_KEYS, prefix, prefix_len);
+}
+
+int herd_append_want(struct herd_buf *out, struct herd_slice client)
+{
+    return herd_buf_printf(out, "WANT %.*s\n", (int)client.len, client.data);
+}
+
+bool herd_next_word(struct herd_slice *rest, struct herd_slice *word)
+{
+    return next_field(rest, word) > 0;
+}
+
+int herd_next_key(struct herd_slice *rest, struct herd_slice *client, int64_t *sent_ns)
+{
+    struct herd_slice word;
+    if (!herd_next_word(rest, &word))
+        return 0;
+    /* An id may hold a colon, a time may not. */
+    const char *colon = memrchr(word.data, ':', word.len);
+    if (colon == NULL || colon == word.data)
+        return HERD_ESYNTAX;
+    *client = herd_slice(word.data, (size_t)(colon - word.data));
+    struct herd_slice time = herd_slice(colon + 1, word.len - client->len - 1);
+    int rc = herd_time_parse(time, sent_ns);
+    return rc < 0 ? rc : 1;
 }
 
 int herd_append_invalid(struct herd_buf *out, struct herd_slice line)

@@ -17,12 +17,15 @@
 #include <herd/store.h>
 
 #include "core/arena.h"
+#include "core/expiry.h"
+#include "core/store.h"
 #include "core/table.h"
 
 enum {
     SLAB_BITS = 12,
     SLAB_SLOTS = 1 << SLAB_BITS,
-    LIST_HEAD = 0 /* the slot the circular list begins and ends at */
+    LIST_HEAD = 0,           /* the slot the circular list begins and ends at */
+    EXPIRE_STEPS_MAX = 10000 /* records looked at in one call */
 };
 
 enum slot_kind { SLOT_FREE, SLOT_RECORD, SLOT_CURSOR, SLOT_HEAD };
@@ -34,9 +37,10 @@ struct slot {
     uint64_t hash;       /* record: of its text, as it counts in the digest */
     uint32_t prev, next; /* in the list; next also in the list of free slots */
     uint32_t source;
-    uint32_t tag; /* record: of its client's hash, for removal */
+    uint32_t next_in_leaf; /* record: of the digest's leaf; LIST_HEAD: none */
     uint16_t client_len, location_len, sent_len, received_len, origin_len;
     uint16_t text_len;
+    uint16_t leaf; /* record: of the digest */
     uint8_t kind;
 };
 
@@ -49,7 +53,8 @@ struct herd_store {
     uint32_t free_slots; /* LIST_HEAD: none */
     uint32_t clients;
     uint64_t sequence;
-    uint64_t digest;
+    struct digest digest;
+    struct expiry expiry;
     uint64_t seed;
     int64_t max_skew_ns;
 };
@@ -70,8 +75,11 @@ static int add_slab(struct herd_store *store)
         store->slab_cap = cap;
     }
     struct slot *slab = calloc(SLAB_SLOTS, sizeof(*slab));
-    if (slab == NULL)
+    if (slab == NULL ||
+        expiry_reserve(&store->expiry, (store->slab_count + 1) * (size_t)SLAB_SLOTS) < 0) {
+        free(slab);
         return HERD_ENOMEM;
+    }
     store->slabs[store->slab_count++] = slab;
     return 0;
 }
@@ -122,7 +130,7 @@ int herd_store_new(uint64_t seed, int64_t max_skew_ns, struct herd_store **out)
         return HERD_ENOMEM;
     store->seed = seed;
     store->max_skew_ns = max_skew_ns;
-    if (table_init(&store->table) < 0 || add_slab(store) < 0) {
+    if (table_init(&store->table) < 0 || digest_init(&store->digest) < 0 || add_slab(store) < 0) {
         herd_store_free(store);
         return HERD_ENOMEM;
     }
@@ -130,6 +138,14 @@ int herd_store_new(uint64_t seed, int64_t max_skew_ns, struct herd_store **out)
     store->used = 1;
     *out = store;
     return 0;
+}
+
+int herd_store_set_ttl(struct herd_store *store, int64_t ttl_ns)
+{
+    assert(store->clients == 0);
+    expiry_close(&store->expiry);
+    int rc = expiry_init(&store->expiry, ttl_ns);
+    return rc < 0 ? rc : expiry_reserve(&store->expiry, store->slab_count * (size_t)SLAB_SLOTS);
 }
 
 void herd_store_free(struct herd_store *store)
@@ -146,6 +162,8 @@ void herd_store_free(struct herd_store *store)
     free(store->slabs);
     arena_close(&store->arena);
     table_close(&store->table);
+    digest_close(&store->digest);
+    expiry_close(&store->expiry);
     free(store);
 }
 
@@ -218,10 +236,18 @@ static void fill(struct herd_store *store, uint32_t index, const struct herd_rec
     slot->origin_len = (uint16_t)record->origin.len;
     slot->text_len = (uint16_t)herd_record_text_len(record);
     herd_record_write_text(record, slot->text);
-    store->digest -= slot->hash;
+    digest_subtract(&store->digest, slot->leaf, slot->hash);
     slot->hash = XXH3_64bits(slot->text, slot->text_len);
-    store->digest += slot->hash;
+    digest_add(&store->digest, slot->leaf, slot->hash);
     link_after(store, slot_at(store, LIST_HEAD)->prev, index);
+}
+
+/* When a record ends, which may be later than there are times. */
+static int64_t end_ns(const struct herd_store *store, const struct herd_record *record)
+{
+    int64_t end;
+    return __builtin_add_overflow(record->received_ns, store->expiry.ttl_ns, &end) ? INT64_MAX
+                                                                                   : end;
 }
 
 static int insert(struct herd_store *store, const struct herd_record *record, uint32_t tag,
@@ -237,7 +263,11 @@ static int insert(struct herd_store *store, const struct herd_record *record, ui
         arena_release(&store->arena, text, herd_record_text_len(record));
         return HERD_ENOMEM;
     }
-    *slot_at(store, index) = (struct slot){.kind = SLOT_RECORD, .text = text, .tag = tag};
+    uint16_t leaf = digest_leaf(digest_client_hash(record->client));
+    *slot_at(store, index) = (struct slot){
+        .kind = SLOT_RECORD, .text = text, .leaf = leaf, .next_in_leaf = store->digest.heads[leaf]};
+    store->digest.heads[leaf] = index;
+    expiry_add(&store->expiry, index, end_ns(store, record));
     table_insert(&store->table, tag, index);
     store->clients++;
     fill(store, index, record, source);
@@ -288,6 +318,85 @@ size_t herd_store_count(const struct herd_store *store)
     return store->clients;
 }
 
+static struct herd_slice client_of(const struct slot *slot)
+{
+    return herd_slice(slot->text, slot->client_len);
+}
+
+static void leave_leaf(struct herd_store *store, uint32_t index)
+{
+    const struct slot *slot = slot_at(store, index);
+    uint32_t *at = &store->digest.heads[slot->leaf];
+    while (*at != index)
+        at = &slot_at(store, *at)->next_in_leaf;
+    *at = slot->next_in_leaf;
+    digest_subtract(&store->digest, slot->leaf, slot->hash);
+}
+
+static void remove_record(struct herd_store *store, uint32_t index)
+{
+    struct slot *slot = slot_at(store, index);
+    table_remove(&store->table, tag_of(store, client_of(slot)), index);
+    leave_leaf(store, index);
+    unlink_slot(store, slot);
+    arena_release(&store->arena, slot->text, slot->text_len);
+    give_slot(store, index);
+    store->clients--;
+}
+
+bool herd_store_expire(struct herd_store *store, int64_t now_ns)
+{
+    for (int step = 0; step < EXPIRE_STEPS_MAX; step++) {
+        struct herd_record record;
+        uint32_t index = expiry_take(&store->expiry, now_ns);
+        if (index == 0)
+            return true;
+        view(slot_at(store, index), &record);
+        if (herd_store_is_expired(store, &record, now_ns))
+            remove_record(store, index);
+        else
+            expiry_add(&store->expiry, index, end_ns(store, &record));
+    }
+    return false;
+}
+
+bool herd_store_is_expired(const struct herd_store *store, const struct herd_record *record,
+                           int64_t now_ns)
+{
+    return store->expiry.ttl_ns > 0 && record->received_ns <= now_ns - store->expiry.ttl_ns;
+}
+
+void herd_store_skip_sequences(struct herd_store *store, uint64_t sequence)
+{
+    assert(sequence >= store->sequence);
+    store->sequence = sequence;
+}
+
+void store_children(const struct herd_store *store, struct digest_prefix prefix,
+                    uint64_t out[DIGEST_FANOUT])
+{
+    digest_children(&store->digest, prefix, out);
+}
+
+bool store_next_in_prefix(const struct herd_store *store, struct digest_prefix prefix, uint32_t *at,
+                          struct herd_record *out)
+{
+    assert(prefix.len >= DIGEST_DEPTH);
+    uint32_t index = *at == STORE_FIRST
+                         ? store->digest.heads[prefix.digits >> (4 * (prefix.len - DIGEST_DEPTH))]
+                         : slot_at(store, *at)->next_in_leaf;
+    while (index != LIST_HEAD) {
+        const struct slot *slot = slot_at(store, index);
+        if (digest_matches(digest_client_hash(client_of(slot)), prefix)) {
+            view(slot, out);
+            *at = index;
+            return true;
+        }
+        index = slot->next_in_leaf;
+    }
+    return false;
+}
+
 uint64_t herd_store_sequence(const struct herd_store *store)
 {
     return store->sequence;
@@ -295,13 +404,15 @@ uint64_t herd_store_sequence(const struct herd_store *store)
 
 uint64_t herd_store_digest(const struct herd_store *store)
 {
-    return store->digest;
+    return store->digest.total;
 }
 
 size_t herd_store_bytes(const struct herd_store *store)
 {
     return sizeof(*store) + table_bytes(&store->table) + store->arena.bytes +
            store->slab_cap * sizeof(*store->slabs) +
+           DIGEST_LEAVES * (sizeof(uint64_t) + sizeof(uint32_t)) +
+           (store->expiry.bucket_count + store->expiry.next_count) * sizeof(uint32_t) +
            store->slab_count * (size_t)SLAB_SLOTS * sizeof(struct slot);
 }
 
@@ -348,7 +459,7 @@ bool herd_cursor_at_end(const struct herd_store *store, herd_cursor cursor)
 
 uint64_t herd_cursor_sequence(const struct herd_store *store, herd_cursor cursor)
 {
-    return slot_at(store, cursor)->sequence;
+    return herd_cursor_at_end(store, cursor) ? store->sequence : slot_at(store, cursor)->sequence;
 }
 
 /* Puts the cursor behind the slot `before`, when all up to `sequence` counts as read. */

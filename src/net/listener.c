@@ -2,27 +2,50 @@
 #include <stdlib.h>
 
 #include <herd/err.h>
+#include <herd/posix_time.h>
 
 #include "net/room.h"
 
-static void on_closed(uv_handle_t *handle)
+enum { TELL_AGAIN_S = 10 };
+
+static void on_gone(uv_stream_t *stream)
 {
-    struct listener *listener = handle->data;
+    struct listener *listener = stream->data;
     struct net *net = listener->net;
     free(listener);
     net->listener_count--;
     net_check_stopped(net);
 }
 
+static void on_closed(uv_handle_t *handle)
+{
+    struct listener *listener = handle->data;
+    refuser_close(&listener->refuser);
+}
+
+/* Who comes too often must not fill the log too. */
+void net_count_refused(struct net *net, const char *why)
+{
+    int64_t now_ns = (int64_t)uv_hrtime();
+    metrics_add(net->options.metrics, METRIC_connections_refused_total, 1);
+    net->refused.untold++;
+    if (net->refused.told_ns > 0 && now_ns - net->refused.told_ns < TELL_AGAIN_S * HERD_NS_PER_S)
+        return;
+    LOG(net->options.log, LOG_WARNING, "net", "connections refused", log_text("reason", why),
+        log_int("count", net->refused.untold), log_int("open", (int64_t)net->connections));
+    net->refused.told_ns = now_ns;
+    net->refused.untold = 0;
+}
+
 static void on_connection(uv_stream_t *stream, int status)
 {
     struct listener *listener = stream->data;
     struct net *net = listener->net;
-    if (status == 0)
-        session_accept(net, stream);
-    else
-        LOG(net->options.log, LOG_WARNING, "net", "a connection could not be accepted",
-            log_text("reason", uv_strerror(status)));
+    if (status < 0) {
+        net_count_refused(net, uv_strerror(status));
+    } else if (!session_accept(net, stream) && refuser_refuse(&listener->refuser)) {
+        net_count_refused(net, "out of memory");
+    }
 }
 
 static int resolve(struct net *net, const char *host, uint16_t port, struct sockaddr_storage *out)
@@ -75,6 +98,7 @@ int net_listen(struct net *net, const char *host, uint16_t port, uint16_t *out_p
         listener->net = net;
         listener->tcp.data = listener;
         uv_tcp_init(net->options.loop, &listener->tcp);
+        refuser_init(&listener->refuser, (uv_stream_t *)&listener->tcp, on_connection, on_gone);
         net->listeners[net->listener_count++] = listener;
         rc = bind_and_listen(listener, &address);
     }

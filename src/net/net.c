@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <herd/err.h>
@@ -22,6 +23,8 @@ struct herd_now net_now(void)
 
 int net_numeric_address(const char *host, uint16_t port, struct sockaddr_storage *out)
 {
+    if (strcmp(host, "localhost") == 0)
+        host = "127.0.0.1"; /* whatever a hosts file says: it is allowed where loopback is */
     if (uv_ip4_addr(host, port, (struct sockaddr_in *)out) == 0)
         return 0;
     return uv_ip6_addr(host, port, (struct sockaddr_in6 *)out);
@@ -62,6 +65,7 @@ static void carry_out(struct net *net, struct herd_effect *effect)
         peer_dial(effect->conn);
         return;
     case HERD_EFFECT_PLACES:
+    case HERD_EFFECT_PERSIST:
     case HERD_EFFECT_NOTICE:
         net->options.effect(net->options.arg, effect);
         return;

@@ -3,6 +3,7 @@
 #define NET_ROOM_H
 
 #include "net/net.h"
+#include "net/refuser.h"
 #include "net/stream.h"
 
 enum { NET_LISTENERS_MAX = 16, LISTEN_BACKLOG = 1024 };
@@ -10,6 +11,7 @@ enum { NET_LISTENERS_MAX = 16, LISTEN_BACKLOG = 1024 };
 struct listener {
     uv_tcp_t tcp;
     struct net *net;
+    struct refuser refuser;
 };
 
 struct session;
@@ -31,6 +33,10 @@ struct net {
     struct listener *listeners[NET_LISTENERS_MAX];
     size_t listener_count;
     size_t connections; /* sessions */
+    struct {
+        int64_t told_ns; /* uv_hrtime */
+        int64_t untold;
+    } refused;
     struct session *sessions;
     struct peer *peers;
     int64_t turn_began_ns;
@@ -46,8 +52,11 @@ void carrier_end(struct stream *stream);
 void carrier_wrote(struct stream *stream, size_t len);
 void carrier_recycle(struct stream *stream, struct herd_buf *take_buf);
 
-/* Takes over a connection from a listener. */
-void session_accept(struct net *net, uv_stream_t *listener);
+/* Takes over a connection from a listener. False when there is no memory for it: then it still
+ * waits to be accepted. */
+bool session_accept(struct net *net, uv_stream_t *listener);
+/* A connection that was turned away: counted, and told at most once a while. `why` is static. */
+void net_count_refused(struct net *net, const char *why);
 /* Closes all of them at once. */
 void sessions_abort(struct net *net);
 

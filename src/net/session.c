@@ -4,6 +4,8 @@
 
 #include "net/room.h"
 
+enum { KEEPALIVE_S = 60 };
+
 struct session {
     struct carrier carrier;
     struct session *next, *prev;
@@ -53,32 +55,36 @@ static struct session *new_session(struct net *net)
     return session;
 }
 
-void session_accept(struct net *net, uv_stream_t *listener)
+bool session_accept(struct net *net, uv_stream_t *listener)
 {
     struct metrics *metrics = net->options.metrics;
     struct session *session = new_session(net);
     if (session == NULL)
-        return; /* the connection stays in the backlog until memory is there */
+        return false;
     struct stream *stream = &session->carrier.stream;
     int rc = uv_accept(listener, (uv_stream_t *)&stream->tcp);
     if (rc < 0) {
         stream_close(stream, true, uv_strerror(rc));
-        return;
+        return true;
     }
     metrics_add(metrics, METRIC_connections_accepted_total, 1);
     metrics_set(metrics, METRIC_connections_open, (int64_t)net->connections);
     if (net->connections > net->options.connections_max) {
-        metrics_add(metrics, METRIC_connections_refused_total, 1);
+        net_count_refused(net, "connections_max was reached");
         stream_close(stream, true, "connections_max was reached");
-        return;
+        return true;
     }
     if (herd_node_accept(net->options.node, session, &session->carrier.conn) < 0) {
         session->carrier.conn = NULL;
+        net_count_refused(net, "out of memory");
         stream_close(stream, true, "out of memory");
-        return;
+        return true;
     }
     uv_tcp_nodelay(&stream->tcp, 1);
+    /* A client that has vanished without a word must not keep its place for ever. */
+    uv_tcp_keepalive(&stream->tcp, 1, KEEPALIVE_S);
     stream_read(stream, true);
+    return true;
 }
 
 void sessions_abort(struct net *net)

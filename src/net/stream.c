@@ -51,6 +51,21 @@ static void finish(struct stream *stream)
     uv_close((uv_handle_t *)&stream->tcp, on_closed);
 }
 
+static void give_time(struct stream *stream, uint32_t ms)
+{
+    stream->deadline_ms = (uint32_t)uv_now(stream->shared->loop) + ms;
+}
+
+/* A reader that takes its time has it; one that takes nothing is given up. */
+static void check_progress(struct stream *stream)
+{
+    uint32_t unsent = (uint32_t)uv_stream_get_write_queue_size((uv_stream_t *)&stream->tcp);
+    if (unsent == stream->unsent)
+        return;
+    stream->unsent = unsent;
+    give_time(stream, STREAM_STALLED_MS);
+}
+
 static void on_linger(uv_timer_t *timer)
 {
     struct stream_loop *shared = timer->data;
@@ -58,6 +73,8 @@ static void on_linger(uv_timer_t *timer)
     struct stream *next;
     for (struct stream *stream = shared->closing; stream != NULL; stream = next) {
         next = stream->next;
+        if (!stream->shut)
+            check_progress(stream);
         if ((int32_t)(now - stream->deadline_ms) >= 0)
             finish(stream);
     }
@@ -199,6 +216,7 @@ static void on_shutdown(uv_shutdown_t *req, int status)
     struct stream *stream = stream_of(req->handle);
     free(req);
     stream->shut = true;
+    give_time(stream, STREAM_LINGER_MS);
     if (status != 0 || stream->ended)
         finish(stream);
 }
@@ -216,7 +234,8 @@ static int begin_linger(struct stream *stream)
         return rc;
     }
     struct stream_loop *shared = stream->shared;
-    stream->deadline_ms = (uint32_t)uv_now(shared->loop) + STREAM_LINGER_MS;
+    stream->unsent = (uint32_t)uv_stream_get_write_queue_size((uv_stream_t *)&stream->tcp);
+    give_time(stream, STREAM_STALLED_MS);
     stream->next = shared->closing;
     if (stream->next != NULL)
         stream->next->prev = stream;

@@ -36,7 +36,8 @@ struct stream_loop {
 enum {
     STREAM_INPUT_BYTES = 64 * 1024,
     STREAM_LINGER_BYTES = 1 << 20, /* dropped at most while it closes */
-    STREAM_LINGER_MS = 2000 /* for what was written to go out and for the other side to close */
+    STREAM_STALLED_MS = 30000,     /* closing, and the other side has taken nothing for so long */
+    STREAM_LINGER_MS = 2000        /* all is sent: for the other side to close */
 };
 
 struct stream {
@@ -46,6 +47,7 @@ struct stream {
     const char *reason;         /* why it closes */
     struct stream *next, *prev; /* of those that are closing */
     uint32_t deadline_ms;       /* closing: uv_now, its low bits */
+    uint32_t unsent;            /* bytes, while closing */
     uint32_t dropped;           /* bytes, while closing */
     bool reading : 1;
     bool ended : 1;
@@ -69,8 +71,8 @@ void stream_read(struct stream *stream, bool on);
 void stream_write(struct stream *stream, struct herd_buf *take_buf);
 
 /*
- * Ends it. Not `now`: after what was written; then what the other side still sends is read and
- * dropped for a while, because closing with unread bytes would reset the connection and could
+ * Ends it. Not `now`: after what was written, however long that takes as long as some of it goes
+ * out; then what the other side still sends is read and dropped for a while, because closing with unread bytes would reset the connection and could
  * destroy the last answer on its way. `reason` is static. Idempotent; `now` after not `now` hastens
  * it.
  */

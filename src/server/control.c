@@ -5,18 +5,21 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <herd/err.h>
 #include <herd/frame.h>
 #include <herd/proto.h>
 
+#include "net/refuser.h"
 #include "server/room.h"
 
 enum { CONTROL_CONNECTIONS_MAX = 16, CONTROL_INPUT_BYTES = 4096 };
 
 struct control {
     uv_pipe_t listener;
+    struct refuser refuser;
     struct server *server;
     struct caller *callers;
     int caller_count;
@@ -127,9 +130,13 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct control *control = listener->data;
-    struct caller *caller = status == 0 ? calloc(1, sizeof(*caller)) : NULL;
-    if (caller == NULL)
+    if (status < 0)
         return;
+    struct caller *caller = calloc(1, sizeof(*caller));
+    if (caller == NULL) {
+        refuser_refuse(&control->refuser);
+        return;
+    }
     caller->control = control;
     uv_pipe_init(listener->loop, &caller->pipe, 0);
     caller->pipe.data = caller;
@@ -147,7 +154,14 @@ static void on_connection(uv_stream_t *listener, int status)
 static int make_path(const struct server *server, struct herd_buf *path, struct herd_buf *error)
 {
     int rc = server_folder(server, path, error);
-    return rc < 0 ? rc : herd_buf_printf(path, "/control.sock");
+    if (rc == 0)
+        rc = herd_buf_printf(path, "/control.sock");
+    /* libuv would cut it short and say nothing. */
+    if (rc < 0 || path->len < sizeof(((struct sockaddr_un *)NULL)->sun_path))
+        return rc;
+    herd_buf_printf(error, "%s: longer than a socket's path may be; use a shorter data_dir",
+                    path->data);
+    return HERD_EIO;
 }
 
 static int bind_and_listen(struct control *control, const char *path)
@@ -160,6 +174,13 @@ static int bind_and_listen(struct control *control, const char *path)
     return rc == 0 ? uv_listen((uv_stream_t *)&control->listener, CONTROL_CONNECTIONS_MAX,
                                on_connection)
                    : rc;
+}
+
+static void on_listener_gone(uv_stream_t *listener)
+{
+    struct control *control = listener->data;
+    control->listener_closed = true;
+    check_closed(control);
 }
 
 static void on_open_failed(uv_handle_t *handle)
@@ -182,6 +203,8 @@ int control_open(struct server *server, struct control **out, struct herd_buf *e
     control->server = server;
     uv_pipe_init(&server->loop, &control->listener, 0);
     control->listener.data = control;
+    refuser_init(&control->refuser, (uv_stream_t *)&control->listener, on_connection,
+                 on_listener_gone);
     rc = bind_and_listen(control, path.data);
     if (rc < 0) {
         herd_buf_printf(error, "control socket %s: %s", path.data, uv_strerror(rc));
@@ -197,8 +220,7 @@ int control_open(struct server *server, struct control **out, struct herd_buf *e
 static void on_listener_closed(uv_handle_t *handle)
 {
     struct control *control = handle->data;
-    control->listener_closed = true;
-    check_closed(control);
+    refuser_close(&control->refuser);
 }
 
 void control_close(struct control *control, void (*closed)(void *arg), void *arg)

@@ -81,6 +81,9 @@ static const struct {
     [HERD_NOTICE_LINK_FAILED] = {LOG_INFO, "the neighbour cannot be reached; trying on"},
     [HERD_NOTICE_LINK_REFUSED] = {LOG_ERROR, "the neighbour refused"},
     [HERD_NOTICE_HELLO] = {LOG_INFO, "dialled by the neighbour"},
+    [HERD_NOTICE_DISK_FAILED] =
+        {LOG_ERROR, "records cannot be written to disk; they are kept in memory and tried again"},
+    [HERD_NOTICE_DISK_WORKS] = {LOG_INFO, "records are written to disk again"},
     [HERD_NOTICE_HELLO_REFUSED] = {LOG_ERROR, "a neighbour was refused"},
 };
 
@@ -101,6 +104,8 @@ void server_effect(void *arg, const struct herd_effect *effect)
     struct server *server = arg;
     if (effect->kind == HERD_EFFECT_NOTICE)
         log_notice(server, &effect->notice);
+    else if (effect->kind == HERD_EFFECT_PERSIST)
+        storage_write(server, effect->batch);
     else if (effect->count == 0)
         answer_none(server, effect->ask);
     else

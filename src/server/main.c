@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/output.h"
 #include "server/server.h"
+#include "server/signals.h"
 
 enum { EXIT_START = 1, EXIT_USAGE = 2 };
 
@@ -89,12 +91,26 @@ static int run(struct config *take_config, const struct arguments *arguments)
     return server_run(take_config, arguments->config, arguments->name, log);
 }
 
+static int check(struct config *take_config, const char *path)
+{
+    struct herd_buf warnings = {0};
+    int rc = config_warn(take_config, &warnings);
+    if (warnings.len > 0)
+        fwrite(warnings.data, 1, warnings.len, stderr);
+    if (rc == 0)
+        printf("%s: %zu servers, no mistake\n", path, take_config->server_count);
+    herd_buf_free(&warnings);
+    config_free(take_config);
+    return output_end("herd-server", rc == 0 ? 0 : EXIT_START);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
+    signals_block();
     int status = parse(argc, argv, &arguments);
     if (status >= 0)
-        return status;
+        return output_end("herd-server", status);
     if (arguments.config == NULL)
         arguments.config = config_default_path();
     if (arguments.config == NULL) {
@@ -111,9 +127,5 @@ int main(int argc, char **argv)
         return EXIT_START;
     }
     herd_buf_free(&errors);
-    if (!arguments.check)
-        return run(config, &arguments);
-    printf("%s: %zu servers, no mistake\n", arguments.config, config->server_count);
-    config_free(config);
-    return 0;
+    return arguments.check ? check(config, arguments.config) : run(config, &arguments);
 }

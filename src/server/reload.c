@@ -1,5 +1,5 @@
 /* SIGHUP: what of a new configuration takes effect in a server that runs. */
-#include <stdio.h>
+#include <errno.h>
 #include <string.h>
 
 #include <herd/err.h>
@@ -48,20 +48,19 @@ static void change_peers(struct server *server, const struct config *old,
     }
 }
 
-static void change_log(struct server *server, const struct config_values *old)
+/* Also with the same name: whoever rotates logs moves the file away and sends SIGHUP. */
+static int reopen_log(struct server *server, const struct config_values *values,
+                      struct herd_buf *errors)
 {
-    const struct config_values *now = &server->config->values;
-    enum log_level level = LOG_INFO;
-    log_level_parse(now->log_level, &level);
-    log_set_level(server->log, level);
     struct herd_buf path = {0};
-    /* Also with the same name: whoever rotates logs moves the file away and sends SIGHUP. */
-    if (server_log_path(now, server->self->name, &path) < 0 ||
-        log_reopen(server->log, path.len > 0 ? path.data : NULL) < 0)
-        LOG(server->log, LOG_ERROR, "reload",
-            "log_file cannot be opened; going on with the old one", log_text("old", old->log_file),
-            log_text("new", now->log_file));
+    int rc = server_log_path(values, server->self->name, &path);
+    if (rc == 0)
+        rc = log_reopen(server->log, path.len > 0 ? path.data : NULL);
+    if (rc < 0)
+        herd_buf_printf(errors, "log_file %s cannot be opened: %s", values->log_file,
+                        rc == HERD_EIO ? strerror(errno) : herd_strerror(rc));
     herd_buf_free(&path);
+    return rc;
 }
 
 /* A key may have changed in its file, so the provider is opened anew each time. */
@@ -78,16 +77,20 @@ static int change_places(struct server *server, const struct config_values *valu
     return rc;
 }
 
-static void warn_of_restart(const struct server *server, const struct config *old,
-                            const struct config_server *old_self)
+/* Compared with what runs, which is what it was started with. */
+static void warn_of_restart(const struct server *server)
 {
     const struct config_values *now = &server->config->values;
+    const struct config *old = server->first;
+    const struct config_server *old_self = config_find(old, server->self->name);
     const struct {
         const char *key;
         bool changed;
     } fixed[] = {
         {"listen", !same_address(&old_self->listen, &server->self->listen)},
         {"data_dir", strcmp(old->values.data_dir, now->data_dir) != 0},
+        {"durability", strcmp(old->values.durability, now->durability) != 0},
+        {"record_ttl_s", old->values.record_ttl_s != now->record_ttl_s},
         {"max_skew_s", old->values.max_skew_s != now->max_skew_s},
     };
     for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
@@ -120,13 +123,16 @@ static void adopt(struct server *server, struct config *config)
     struct herd_node_options options;
     server->config = config;
     server->self = config_find(config, old_self->name);
-    change_log(server, &old->values);
+    enum log_level level = LOG_INFO;
+    log_level_parse(config->values.log_level, &level);
+    log_set_level(server->log, level);
     change_peers(server, old, old_self);
     server_node_options(server, &options);
     herd_node_configure(server->node, &options);
-    net_set_connections_max(server->net, (size_t)config->values.connections_max);
-    warn_of_restart(server, old, old_self);
-    config_free(old);
+    net_set_connections_max(server->net, server_connections_max(server));
+    warn_of_restart(server);
+    if (old != server->first)
+        config_free(old);
     LOG(server->log, LOG_INFO, "reload", "done", log_text("file", server->config_path));
 }
 
@@ -142,7 +148,12 @@ void server_reload(struct server *server)
         rc = HERD_EINVAL;
     }
     if (rc == 0)
+        rc = reopen_log(server, &config->values, &errors);
+    if (rc == 0) {
         rc = change_places(server, &config->values);
+        if (rc < 0)
+            reopen_log(server, &server->config->values, &errors);
+    }
     if (rc < 0)
         keep_old(server, config, &errors);
     else

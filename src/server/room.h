@@ -5,9 +5,11 @@
 #include <uv.h>
 
 #include "base/metrics.h"
+#include "durable/durable.h"
 #include "net/net.h"
 #include "places/places.h"
 #include "server/server.h"
+#include "server/signals.h"
 
 struct control;
 
@@ -15,15 +17,20 @@ struct server {
     uv_loop_t loop;
     struct config *config;
     const struct config_server *self; /* in config */
+    struct config *first;             /* that it was started with */
     const char *config_path;
     struct log *log;
     struct metrics metrics;
     struct herd_node *node;
     struct net *net;
     struct places *places;
+    struct durable *durable; /* NULL: nothing on disk */
+    uint64_t sequence_free;  /* while it is read */
+    struct herd_now restored_at;
+    bool writing; /* a batch is under way */
+    void (*storage_closed)(void *arg);
     struct control *control;
-    uv_signal_t signals[3];
-    int signal_count;
+    struct signals signals;
     int64_t started_ns; /* uv_hrtime */
     int closing;        /* parts that are still to report that they have closed */
     bool stopping;
@@ -33,15 +40,27 @@ struct server {
 
 /* A node's limits from the configuration. */
 void server_node_options(const struct server *server, struct herd_node_options *out);
-/* log_file with `%s` in it replaced by the server's name; an empty path stays empty. 0 or
+/* connections_max, or as many as the limit of open files leaves, which is told then. */
+size_t server_connections_max(const struct server *server);
+/* log_file with each `%s` in it replaced by the server's name; an empty path stays empty. 0 or
  * HERD_ENOMEM. */
 int server_log_path(const struct config_values *values, const char *name, struct herd_buf *out);
+/* data_dir/NAME, which is made if it is not there. 0, HERD_ENOMEM, or HERD_EIO with a sentence in
+ * `error`. */
+int server_folder(const struct server *server, struct herd_buf *out, struct herd_buf *error);
+
+enum herd_durability storage_durability(const struct config_values *values);
+/* Whether records are kept on disk. */
+bool storage_is_wanted(const struct config_values *values);
+/* Reads what is on disk into the node, after its neighbours were added. 0, or negative with a
+ * sentence in `error`. */
+int storage_open(struct server *server, struct herd_buf *error);
+void storage_write(struct server *server, const struct herd_batch *batch);
+/* Closes once all that was applied has been written, or cannot be. */
+void storage_close(struct server *server, void (*closed)(void *arg));
+
 /* What the configuration says of places. 0, or negative with a sentence in `error`. */
 int server_open_places(struct server *server, struct herd_buf *error);
-
-/* Makes data_dir and data_dir/NAME, open to their owner alone, and appends the latter. 0, or
- * HERD_ENOMEM, or HERD_EIO with a sentence in `error`. data_dir is not empty. */
-int server_folder(const struct server *server, struct herd_buf *path, struct herd_buf *error);
 
 /* SIGHUP: reads the file again; what changed takes effect, a mistake keeps the old configuration.
  */

@@ -16,15 +16,18 @@
 
 #include "server/room.h"
 
-static void stop(struct server *server, const char *why);
+enum { FILES_RESERVED = 64 }; /* standard ones, the loop's, log, places, disk, control */
 
 int server_log_path(const struct config_values *values, const char *name, struct herd_buf *out)
 {
-    const char *path = values->log_file;
-    const char *mark = strstr(path, "%s");
-    if (mark == NULL)
-        return herd_buf_printf(out, "%s", path);
-    return herd_buf_printf(out, "%.*s%s%s", (int)(mark - path), path, name, mark + 2);
+    const char *rest = values->log_file;
+    const char *mark;
+    int rc = 0;
+    while (rc == 0 && (mark = strstr(rest, "%s")) != NULL) {
+        rc = herd_buf_printf(out, "%.*s%s", (int)(mark - rest), rest, name);
+        rest = mark + 2;
+    }
+    return rc < 0 ? rc : herd_buf_printf(out, "%s", rest);
 }
 
 struct log *server_open_log(const struct config_values *values, const char *name)
@@ -63,6 +66,9 @@ void server_node_options(const struct server *server, struct herd_node_options *
     *out = (struct herd_node_options){
         .name = server->self->name,
         .max_skew_ns = values->max_skew_s * HERD_NS_PER_S,
+        .record_ttl_ns = values->record_ttl_s * HERD_NS_PER_S,
+        .durability = storage_durability(values),
+        .has_disk = storage_is_wanted(values),
         .output_max = (size_t)values->output_max_kib * 1024,
         .pipeline_max = (unsigned)values->pipeline_max,
         .on_line = log_enabled(server->log, LOG_LINES) ? on_line : NULL,
@@ -70,17 +76,31 @@ void server_node_options(const struct server *server, struct herd_node_options *
     };
 }
 
-/* One descriptor a connection: as many as the system lets this process have. */
-static void raise_file_limit(struct log *log, int64_t connections_max)
+/* As many descriptors as the system lets this process have. */
+static void raise_file_limit(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max != RLIM_INFINITY && (int64_t)limit.rlim_max < connections_max + 128)
-        LOG(log, LOG_WARNING, "server", "the file limit is below connections_max",
-            log_int("files", (int64_t)limit.rlim_max), log_int("connections_max", connections_max));
+}
+
+/* Clients must not have the descriptors that links, places and files need. */
+size_t server_connections_max(const struct server *server)
+{
+    const struct config_values *values = &server->config->values;
+    int64_t reserved =
+        FILES_RESERVED + 2 * (int64_t)server->self->peer_count + values->places_calls_max;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        (int64_t)limit.rlim_cur - reserved >= values->connections_max)
+        return (size_t)values->connections_max;
+    int64_t fit = (int64_t)limit.rlim_cur - reserved;
+    LOG(server->log, LOG_WARNING, "server", "the limit of open files allows fewer connections",
+        log_int("files", (int64_t)limit.rlim_cur),
+        log_int("connections_max", values->connections_max), log_int("allowed", fit > 1 ? fit : 1));
+    return fit > 1 ? (size_t)fit : 1;
 }
 
 static int make_node(struct server *server, struct herd_buf *error)
@@ -97,7 +117,7 @@ static int make_node(struct server *server, struct herd_buf *error)
         .node = server->node,
         .log = server->log,
         .metrics = &server->metrics,
-        .connections_max = (size_t)server->config->values.connections_max,
+        .connections_max = server_connections_max(server),
         .effect = server_effect,
         .arg = server,
     };
@@ -125,31 +145,6 @@ static void open_control(struct server *server)
     herd_buf_free(&error);
 }
 
-static int start(struct server *server, struct herd_buf *error)
-{
-    const struct config_address *listen = &server->self->listen;
-    uint16_t port = 0;
-    int rc = make_node(server, error);
-    if (rc == 0)
-        rc = net_listen(server->net, listen->host, listen->port, &port, error);
-    if (rc == 0)
-        rc = server_open_places(server, error);
-    if (rc == 0)
-        rc = add_peers(server);
-    if (rc < 0) {
-        if (error->len == 0)
-            herd_buf_append_text(error, herd_strerror(rc));
-        return rc;
-    }
-    open_control(server);
-    LOG(server->log, LOG_INFO, "server", "started", log_text("version", HERD_VERSION),
-        log_text("host", listen->host), log_int("port", port),
-        log_text("places", server->config->values.places_provider),
-        log_hex("epoch", herd_node_epoch(server->node)));
-    notify_systemd("READY=1");
-    return 0;
-}
-
 static void on_part_closed(void *arg)
 {
     struct server *server = arg;
@@ -158,8 +153,7 @@ static void on_part_closed(void *arg)
     if (server->net != NULL)
         net_free(server->net);
     server->net = NULL;
-    for (int i = 0; i < server->signal_count; i++)
-        uv_close((uv_handle_t *)&server->signals[i], NULL);
+    signals_close(&server->signals);
 }
 
 /* The clients have their answers: what they were asked of may go. */
@@ -167,6 +161,10 @@ static void on_net_stopped(void *arg)
 {
     struct server *server = arg;
     server->closing = 1;
+    if (server->durable != NULL) {
+        server->closing++;
+        storage_close(server, on_part_closed);
+    }
     if (server->places != NULL) {
         server->closing++;
         places_close(server->places, on_part_closed, server);
@@ -184,16 +182,17 @@ static void stop(struct server *server, const char *why)
         return;
     server->stopping = true;
     notify_systemd("STOPPING=1");
-    LOG(server->log, LOG_INFO, "server", "stopping", log_text("reason", why));
+    if (!server->failed)
+        LOG(server->log, LOG_INFO, "server", "stopping", log_text("reason", why));
     if (server->net != NULL)
         net_stop(server->net, on_net_stopped, server);
     else
         on_net_stopped(server);
 }
 
-static void on_signal(uv_signal_t *handle, int number)
+static void on_signal(void *arg, int number)
 {
-    struct server *server = handle->data;
+    struct server *server = arg;
     if (number == SIGHUP) {
         if (!server->stopping)
             server_reload(server);
@@ -202,40 +201,64 @@ static void on_signal(uv_signal_t *handle, int number)
     }
 }
 
-static void watch_signals(struct server *server)
+static int watch_signals(struct server *server, struct herd_buf *error)
 {
-    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
-    signal(SIGPIPE,
-           SIG_IGN); /* a connection that breaks is an error of that write, not of the process */
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        uv_signal_t *handle = &server->signals[server->signal_count++];
-        uv_signal_init(&server->loop, handle);
-        handle->data = server;
-        uv_signal_start(handle, on_signal, numbers[i]);
-        uv_unref((uv_handle_t *)handle);
+    int rc = signals_open(&server->signals, &server->loop, on_signal, server);
+    if (rc < 0)
+        herd_buf_printf(error, "cannot wait for signals: %s", strerror(errno));
+    return rc;
+}
+
+static int start(struct server *server, struct herd_buf *error)
+{
+    const struct config_address *listen = &server->self->listen;
+    uint16_t port = 0;
+    int rc = watch_signals(server, error);
+    if (rc == 0)
+        rc = make_node(server, error);
+    if (rc == 0)
+        rc = net_listen(server->net, listen->host, listen->port, &port, error);
+    if (rc == 0)
+        rc = server_open_places(server, error);
+    if (rc == 0)
+        rc = add_peers(server);
+    if (rc == 0 && storage_is_wanted(&server->config->values))
+        rc = storage_open(server, error);
+    if (rc < 0) {
+        if (error->len == 0)
+            herd_buf_append_text(error, herd_strerror(rc));
+        return rc;
     }
+    open_control(server);
+    LOG(server->log, LOG_INFO, "server", "started", log_text("version", HERD_VERSION),
+        log_text("host", listen->host), log_int("port", port),
+        log_text("places", server->config->values.places_provider),
+        log_hex("epoch", herd_node_epoch(server->node)));
+    notify_systemd("READY=1");
+    return 0;
 }
 
 static void report(struct server *server, struct herd_buf *error)
 {
     server->failed = true;
     fprintf(stderr, "herd-server: %.*s\n", (int)error->len, error->data);
-    LOG(server->log, LOG_ERROR, "server", "could not start",
-        log_bytes("reason", error->data, error->len));
+    if (server->config->values.log_file[0] != '\0')
+        LOG(server->log, LOG_ERROR, "server", "could not start",
+            log_bytes("reason", error->data, error->len));
 }
 
 int server_run(struct config *take_config, const char *config_path, const char *name,
                struct log *take_log)
 {
-    struct server server = {.config = take_config, .config_path = config_path, .log = take_log};
+    struct server server = {
+        .config = take_config, .first = take_config, .config_path = config_path, .log = take_log};
     struct herd_buf error = {0};
     server.self = config_find(take_config, name);
     assert(server.self != NULL);
     server.started_ns = (int64_t)uv_hrtime();
-    raise_file_limit(server.log, take_config->values.connections_max);
+    raise_file_limit();
     int rc = uv_loop_init(&server.loop);
     assert(rc == 0);
-    watch_signals(&server);
     if (start(&server, &error) < 0) {
         report(&server, &error);
         stop(&server, "it could not start");
@@ -244,9 +267,12 @@ int server_run(struct config *take_config, const char *config_path, const char *
     rc = uv_loop_close(&server.loop);
     assert(rc == 0);
     herd_node_free(server.node);
-    LOG(server.log, LOG_INFO, "server", "stopped",
-        log_ms("uptime", (int64_t)uv_hrtime() - server.started_ns));
+    if (!server.failed)
+        LOG(server.log, LOG_INFO, "server", "stopped",
+            log_ms("uptime", (int64_t)uv_hrtime() - server.started_ns));
     log_close(server.log);
+    if (server.config != server.first)
+        config_free(server.first);
     config_free(server.config);
     herd_buf_free(&server.json);
     herd_buf_free(&error);

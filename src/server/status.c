@@ -29,6 +29,9 @@ void server_collect_metrics(struct server *server)
         {METRIC_floods_received_total, stats->floods_received},
         {METRIC_floods_sent_total, stats->floods_sent},
         {METRIC_link_failures_total, stats->link_failures},
+        {METRIC_links_repairs_total, stats->walks},
+        {METRIC_records_mended_total, stats->records_mended},
+        {METRIC_records_expired_total, stats->records_expired},
         {METRIC_clients_paused_total, stats->clients_paused},
         {METRIC_clients, herd_store_count(herd_node_store(server->node))},
         {METRIC_links_up, (uint64_t)up},
@@ -50,9 +53,9 @@ static json_t *links(const struct server *server)
     json_t *array = json_array();
     struct herd_link_status link;
     for (size_t i = 0; herd_node_link(server->node, i, &link); i++) {
-        json_t *object =
-            json_pack("{s:s, s:s, s:b, s:b, s:I}", "peer", link.peer, "state", link.state, "up",
-                      link.up, "inbound", link.inbound, "sequence", (json_int_t)link.sequence);
+        json_t *object = json_pack("{s:s, s:s, s:b, s:b, s:I, s:I}", "peer", link.peer, "state",
+                                   link.state, "up", link.up, "inbound", link.inbound, "sequence",
+                                   (json_int_t)link.sequence, "acked", (json_int_t)link.acked);
         if (json_array_append_new(array, object) < 0) {
             json_decref(array);
             return NULL;

@@ -101,17 +101,17 @@ static int converse(int fd, struct herd_slice line, const char *end, int64_t dea
     return rc;
 }
 
-int call_tcp(const char *host, uint16_t port, struct herd_slice line, const char *end,
-             struct herd_buf *answer, struct herd_buf *error)
+int call_tcp(const struct config_address *address, struct herd_slice line, const char *end,
+             int64_t timeout_ms, struct herd_buf *answer, struct herd_buf *error)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    int64_t deadline_ms = now_ms() + CALL_TIMEOUT_MS;
+    int64_t deadline_ms = now_ms() + timeout_ms;
     struct addrinfo *addresses;
     char service[8];
-    snprintf(service, sizeof(service), "%u", (unsigned)port);
-    int rc = getaddrinfo(host, service, &hints, &addresses);
+    snprintf(service, sizeof(service), "%u", (unsigned)address->port);
+    int rc = getaddrinfo(address->host, service, &hints, &addresses);
     if (rc != 0) {
-        herd_buf_printf(error, "%s: %s", host, gai_strerror(rc));
+        herd_buf_printf(error, "%s: %s", address->host, gai_strerror(rc));
         return HERD_EIO;
     }
     int failure = EADDRNOTAVAIL;
@@ -126,15 +126,15 @@ int call_tcp(const char *host, uint16_t port, struct herd_slice line, const char
     }
     freeaddrinfo(addresses);
     if (failure != 0)
-        herd_buf_printf(error, "%s:%s: %s", host, service, strerror(failure));
+        herd_buf_printf(error, "%s:%s: %s", address->host, service, strerror(failure));
     return rc;
 }
 
-int call_unix(const char *path, struct herd_slice line, const char *end, struct herd_buf *answer,
-              struct herd_buf *error)
+int call_unix(const char *path, struct herd_slice line, const char *end, int64_t timeout_ms,
+              struct herd_buf *answer, struct herd_buf *error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int64_t deadline_ms = now_ms() + CALL_TIMEOUT_MS;
+    int64_t deadline_ms = now_ms() + timeout_ms;
     if (strlen(path) >= sizeof(address.sun_path)) {
         herd_buf_printf(error, "%s: longer than a socket's path may be", path);
         return HERD_EIO;

@@ -5,16 +5,19 @@
 
 #include <herd/buf.h>
 
+#include "base/config.h"
+
 enum { CALL_TIMEOUT_MS = 10000 };
 
 /*
  * Sends `line` (with its LF) and appends what comes back until `end` stands at its end, or the
- * answer is an error (`? …` LF). 0, or HERD_EIO, HERD_ETIMEDOUT, HERD_ECLOSED with a sentence
- * appended to `error`.
+ * answer is an error (`? …` LF). All of it takes at most `timeout_ms`, but for the look-up of a
+ * name. 0, or with a sentence appended to `error`: HERD_EIO (also: nobody there), and when somebody
+ * is, HERD_ETIMEDOUT, HERD_ECLOSED or HERD_ENOMEM. For any thread.
  */
-int call_tcp(const char *host, uint16_t port, struct herd_slice line, const char *end,
-             struct herd_buf *answer, struct herd_buf *error);
-int call_unix(const char *path, struct herd_slice line, const char *end, struct herd_buf *answer,
-              struct herd_buf *error);
+int call_tcp(const struct config_address *address, struct herd_slice line, const char *end,
+             int64_t timeout_ms, struct herd_buf *answer, struct herd_buf *error);
+int call_unix(const char *path, struct herd_slice line, const char *end, int64_t timeout_ms,
+              struct herd_buf *answer, struct herd_buf *error);
 
 #endif

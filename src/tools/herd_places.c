@@ -9,6 +9,7 @@
 
 #include <herd/err.h>
 
+#include "base/output.h"
 #include "places/local.h"
 #include "places/local_build.h"
 #include "places/local_db.h"
@@ -178,7 +179,7 @@ static int run_command(const struct command *command, int argc, char **argv)
     return code == EXIT_USAGE ? print_usage(stderr, code) : code;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
     if (strcmp(name, "--help") == 0)
@@ -192,4 +193,9 @@ int main(int argc, char **argv)
             return run_command(&commands[i], argc - 2, argv + 2);
     }
     return print_usage(stderr, EXIT_USAGE);
+}
+
+int main(int argc, char **argv)
+{
+    return output_end("herd-places", run(argc, argv));
 }

@@ -26,4 +26,4 @@ install(FILES
     "${PROJECT_SOURCE_DIR}/share/places-geonames.md"
     "${PROJECT_SOURCE_DIR}/share/places-ourairports.LICENSE"
     "${PROJECT_SOURCE_DIR}/share/places-ourairports.md"
-    DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+    DESTINATION "${CMAKE_INSTALL_DOCDIR}/share")

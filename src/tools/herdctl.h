@@ -9,6 +9,7 @@ enum { EXIT_ANSWER = 1, EXIT_USAGE = 2 };
 struct context {
     const struct config *config;
     bool json;
+    const char *after; /* of --after, or NULL */
 };
 
 /* A command: its words after the name. The exit status. */

@@ -1,7 +1,15 @@
-/* herdctl status: each server of herd.conf, as its control socket tells it. */
+/*
+ * herdctl status: each server of herd.conf, as its control socket tells it. Where that gives no
+ * answer (another user's, another machine's, none at all) a line to the address that the server
+ * listens on tells at least whether somebody is there.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -9,30 +17,95 @@
 
 #include "caller.h"
 #include "herdctl.h"
+#include "json_text.h"
+
+enum { STATUS_TIMEOUT_MS = 2000, ASKERS_MAX = 64 };
+
+enum state {
+    STATE_UP,     /* it answers */
+    STATE_SILENT, /* it takes connections and answers nothing: it hangs, or was stopped */
+    STATE_DOWN
+};
+
+static const char *const state_names[] = {"up", "silent", "down"};
 
 /* What is known of one server: its own words, or why there are none. */
 struct row {
     const char *name;
+    enum state state;
     json_t *status;
     struct herd_buf error;
 };
 
-static void ask(const struct config *config, const struct config_server *server, struct row *row)
+static void ask_control(const struct config *config, struct row *row)
 {
     struct herd_buf path = {0}, answer = {0};
-    row->name = server->name;
     if (config->values.data_dir[0] == '\0') {
         herd_buf_append_text(&row->error, "data_dir is empty, so there is no control socket");
         return;
     }
-    herd_buf_printf(&path, "%s/%s/control.sock", config->values.data_dir, server->name);
-    if (call_unix(path.data, herd_slice_of("STATUS\n"), "\n", &answer, &row->error) == 0) {
+    if (herd_buf_printf(&path, "%s/%s/control.sock", config->values.data_dir, row->name) < 0)
+        return;
+    if (call_unix(path.data, herd_slice_of("STATUS\n"), "\n", STATUS_TIMEOUT_MS, &answer,
+                  &row->error) == 0) {
         row->status = json_loadb(answer.data, answer.len, 0, NULL);
         if (row->status == NULL)
             herd_buf_append_text(&row->error, "its answer is not JSON");
+    } else if (access(path.data, W_OK) != 0 && errno == EACCES) {
+        herd_buf_append_text(&row->error, "; ask as the user that the server runs as");
     }
     herd_buf_free(&path);
     herd_buf_free(&answer);
+}
+
+/* Any line is answered: with PONG, or with a question mark and the line. */
+static void ask_listener(const struct config_server *server, struct row *row)
+{
+    struct herd_buf answer = {0}, error = {0};
+    int rc = call_tcp(&server->listen, herd_slice_of("PING\n"), "\n", STATUS_TIMEOUT_MS, &answer,
+                      &error);
+    row->state = rc == 0 ? STATE_UP : rc == HERD_ETIMEDOUT ? STATE_SILENT : STATE_DOWN;
+    if (rc < 0) {
+        herd_buf_free(&row->error);
+        row->error = error;
+    }
+    herd_buf_free(&answer);
+}
+
+struct asking {
+    const struct config *config;
+    struct row *rows;
+    atomic_size_t next;
+};
+
+/* Asks one server after the other, until there is none left that nobody asks. */
+static void *ask_some(void *arg)
+{
+    struct asking *asking = arg;
+    size_t i;
+    while ((i = atomic_fetch_add(&asking->next, 1)) < asking->config->server_count) {
+        const struct config_server *server = &asking->config->servers[i];
+        struct row *row = &asking->rows[i];
+        *row = (struct row){.name = server->name, .state = STATE_UP};
+        ask_control(asking->config, row);
+        if (row->status == NULL)
+            ask_listener(server, row);
+    }
+    return NULL;
+}
+
+/* All at once, so that those that hang cost no more time than one. */
+static void ask_all(const struct config *config, struct row *rows)
+{
+    struct asking asking = {.config = config, .rows = rows};
+    pthread_t helpers[ASKERS_MAX];
+    size_t count = 0;
+    while (count < ASKERS_MAX && count + 1 < config->server_count &&
+           pthread_create(&helpers[count], NULL, ask_some, &asking) == 0)
+        count++;
+    ask_some(&asking);
+    for (size_t i = 0; i < count; i++)
+        pthread_join(helpers[i], NULL);
 }
 
 static const char *text_of(const json_t *status, const char *key)
@@ -77,62 +150,80 @@ static void print_links(const json_t *status)
 
 static void print_row(const struct row *row, const char *digest)
 {
+    printf("%-12s %-6s ", row->name, state_names[row->state]);
     if (row->status == NULL) {
-        printf("%-12s down   %.*s\n", row->name, (int)row->error.len, row->error.data);
+        printf("%s%.*s\n", row->state == STATE_UP ? "no status: " : "", (int)row->error.len,
+               row->error.data);
         return;
     }
     bool equal = strcmp(text_of(row->status, "digest"), digest) == 0;
-    printf("%-12s up     %9lld  %-8s %8.0f s  ", row->name, number_of(row->status, "clients"),
-           equal ? "equal" : "differs",
+    printf("%9lld  %-8s %8.0f s  ", number_of(row->status, "clients"), equal ? "equal" : "differs",
            json_number_value(json_object_get(row->status, "uptime_s")));
     print_links(row->status);
+}
+
+static void print_table(const struct row *rows, size_t count, const char *digest)
+{
+    printf("%-12s %-6s %9s  %-8s %10s  %s\n", "SERVER", "STATE", "CLIENTS", "DIGEST", "UPTIME",
+           "LINKS");
+    for (size_t i = 0; i < count; i++)
+        print_row(&rows[i], digest);
 }
 
 static void print_json(const struct row *rows, size_t count)
 {
     json_t *all = json_object();
     for (size_t i = 0; i < count; i++) {
-        if (rows[i].status != NULL)
-            json_object_set_new(all, rows[i].name,
-                                json_pack("{s:b, s:O}", "up", 1, "status", rows[i].status));
-        else
-            json_object_set_new(
-                all, rows[i].name,
-                json_pack("{s:b, s:s%}", "up", 0, "error", rows[i].error.data, rows[i].error.len));
+        const struct row *row = &rows[i];
+        json_t *error = row->status == NULL ? json_text(herd_buf_slice(&row->error)) : NULL;
+        json_object_set_new(all, row->name,
+                            json_pack("{s:b, s:s, s:O*, s:o*}", "up", row->state == STATE_UP,
+                                      "state", state_names[row->state], "status", row->status,
+                                      "error", error));
     }
     json_dumpf(all, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(all);
 }
 
+/* Every server is up, and no two that told it have different records. What could not be asked
+ * is no failure, but worth a word when nobody could be: nothing was compared. */
+static int judge(const struct row *rows, size_t count, const char *digest)
+{
+    bool well = true;
+    size_t asked = 0;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *status = rows[i].status;
+        asked += status != NULL;
+        well = well && rows[i].state == STATE_UP &&
+               (status == NULL || strcmp(text_of(status, "digest"), digest) == 0);
+    }
+    if (well && asked == 0)
+        fputs("herdctl: no server gave its status: whether their records are equal is not known\n",
+              stderr);
+    return well ? 0 : EXIT_ANSWER;
+}
+
 int ctl_status(const struct context *context, int argc, char **argv)
 {
     const struct config *config = context->config;
+    size_t count = config->server_count;
+    (void)argc;
     (void)argv;
-    if (argc != 0)
-        return EXIT_USAGE;
-    struct row *rows = calloc(config->server_count, sizeof(*rows));
+    struct row *rows = calloc(count, sizeof(*rows));
     if (rows == NULL)
         return EXIT_ANSWER;
-    for (size_t i = 0; i < config->server_count; i++)
-        ask(config, &config->servers[i], &rows[i]);
-    const char *digest = common_digest(rows, config->server_count);
-    bool well = true;
-    for (size_t i = 0; i < config->server_count; i++)
-        well = well && rows[i].status != NULL &&
-               strcmp(text_of(rows[i].status, "digest"), digest) == 0;
-    if (context->json) {
-        print_json(rows, config->server_count);
-    } else {
-        printf("%-12s %-6s %9s  %-8s %10s  %s\n", "SERVER", "STATE", "CLIENTS", "DIGEST", "UPTIME",
-               "LINKS");
-        for (size_t i = 0; i < config->server_count; i++)
-            print_row(&rows[i], digest);
-    }
-    for (size_t i = 0; i < config->server_count; i++) {
+    ask_all(config, rows);
+    const char *digest = common_digest(rows, count);
+    if (context->json)
+        print_json(rows, count);
+    else
+        print_table(rows, count, digest);
+    int status = judge(rows, count, digest);
+    for (size_t i = 0; i < count; i++) {
         json_decref(rows[i].status);
         herd_buf_free(&rows[i].error);
     }
     free(rows);
-    return well ? 0 : EXIT_ANSWER;
+    return status;
 }

@@ -10,8 +10,13 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+
+from fault_proxy import FaultProxy  # noqa: E402
 
 BIN = pathlib.Path(os.environ.get("HERD_BIN", "build/release/bin"))
 # For instance `valgrind -q --error-exitcode=99`: every server is started under it.
@@ -124,10 +129,11 @@ class Server:
         self.process = None
         self.log_path = herd.folder / f"{name}.log"
 
-    def start(self, wait=True):
+    def start(self, wait=True, prefix=()):
+        """`prefix`: a command that runs it, as prlimit does."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [*WRAP, BIN / "herd-server", "--config", self.herd.config, self.name],
+                [*prefix, *WRAP, BIN / "herd-server", "--config", self.herd.config_of(self.name), self.name],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if wait:
             self.wait_listening()
@@ -162,37 +168,57 @@ class Server:
         return self.log_path.read_text(errors="replace")
 
     def status(self):
-        with socket.socket(socket.AF_UNIX) as control:
+        """What it says of itself; waits while it still starts."""
+        return wait_until(self.try_status, f"the control socket of {self.name} answers")
+
+    def try_status(self):
+        """As status; None while there is no control socket, which comes after the listener."""
+        assert self.process.poll() is None, f"{self.name} ended with {self.process.returncode}:\n{self.log()}"
+        with socket.socket(socket.AF_UNIX) as control, contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
             control.settimeout(DEADLINE_S)
             control.connect(str(self.herd.folder / "data" / self.name / "control.sock"))
             control.sendall(b"STATUS\n")
             return json.loads(control.makefile().readline())
+        return None
 
     def links_up(self):
-        """Whether all its links are up; the control socket comes a moment after the listener."""
-        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-            return all(link["up"] for link in self.status()["links"])
-        return False
+        status = self.try_status()
+        return status is not None and all(link["up"] for link in status["links"])
 
 
 class Herd:
-    """Servers by name, of one configuration in a folder of their own."""
+    """Servers by name, of one configuration in a folder of their own.
 
-    def __init__(self, folder, graph=None, ports=None, extra="", places=""):
+    `proxied` are pairs (who dials, who listens): what the first sends the second goes through `proxies[pair]`. As a server
+    finds its neighbours by their listen addresses, each that dials through a proxy has a configuration of its own.
+    """
+
+    def __init__(self, folder, graph=None, ports=None, extra="", places="", proxied=()):
         self.folder = pathlib.Path(folder)
         self.graph = graph or SEED
         self.ports = dict(zip(self.graph, ports or free_ports(len(self.graph))))
         self.config = self.folder / "herd.conf"
         self.extra, self.places = extra, places
+        self.proxies = {(dials, listens): FaultProxy(port, self.ports[listens])
+                        for (dials, listens), port in zip(proxied, free_ports(len(proxied)))}
         self.write_config()
         self.servers = {name: Server(self, name) for name in self.graph}
 
+    def config_of(self, name):
+        return self.folder / f"{name}.conf" if any(dials == name for dials, _ in self.proxies) else self.config
+
     def write_config(self, graph=None):
+        self.config.write_text(self.config_text(graph or self.graph, self.ports))
+        for name in {dials for dials, _ in self.proxies}:
+            ports = {listens: proxy.listen_port for (dials, listens), proxy in self.proxies.items() if dials == name}
+            self.config_of(name).write_text(self.config_text(graph or self.graph, {**self.ports, **ports}))
+
+    def config_text(self, graph, ports):
         lines = ['security = "open"', 'data_dir = "data"', self.extra, "places {", self.places, "}"]
-        for name, peers in (graph or self.graph).items():
+        for name, peers in graph.items():
             quoted = ", ".join(f'"{peer}"' for peer in peers)
-            lines.append(f'server {name} {{ listen = "127.0.0.1:{self.ports[name]}" peers = {{{quoted}}} }}')
-        self.config.write_text("\n".join(lines) + "\n")
+            lines.append(f'server {name} {{ listen = "127.0.0.1:{ports[name]}" peers = {{{quoted}}} }}')
+        return "\n".join(lines) + "\n"
 
     def __getitem__(self, name):
         return self.servers[name]
@@ -208,14 +234,29 @@ class Herd:
                 wait_until(server.links_up, f"the links of {server.name} are up")
         return self
 
+    def edges(self):
+        """Every pair (who dials, who listens)."""
+        return [(name, peer) for name, peers in self.graph.items() for peer in peers]
+
+    def agrees(self):
+        """Whether all servers hold the same records."""
+        return len({server.status()["digest"] for server in self.servers.values()}) == 1
+
+    def wait_agrees(self, deadline_s=None):
+        wait_until(self.agrees, "all digests are equal", deadline_s)
+
     def stop(self):
         for server in self.servers.values():
             server.stop()
 
     def kill(self):
+        """Ends what is left, proxies too."""
         for server in self.servers.values():
             if server.process is not None and server.process.poll() is None:
                 server.kill()
+        for proxy in self.proxies.values():
+            proxy.close()
+        self.proxies = {}
 
 
 def run(*arguments, **options):

@@ -1,12 +1,21 @@
 """What the five servers do together: floods, outages, returns."""
 
+import contextlib
 import random
+import resource
 import signal
 import time
+
+import pytest
 
 from herdlib import AT, BIN, SEED, SLOW, Client, knows, wait_until
 
 LOCATION = b"+34.068930-118.445127"
+
+# What is promised, in seconds; that it is kept is measured on a machine with nothing else to do. A busy one may
+# take longer: what fails a test is ten times as much.
+UPDATE_EVERYWHERE_S, RETURNED_KNOWS_ALL_S, EXEC_TO_LISTENING_S = 0.05, 1, 0.1
+DEFECT = 10 * SLOW
 
 
 def iamat(server, client_id, sent):
@@ -31,6 +40,7 @@ def test_an_update_at_any_is_answered_identically_by_all(herd):
             wait_until(lambda: client.whatsat(b"WHATSAT c%d 1 0" % (i % 100))[0] == answer, f"{name} knows update {i}")
         took.append(time.monotonic() - began)
     print(f"update everywhere: median {percentile(took, 0.5) * 1e3:.2f} ms, 99th percentile {percentile(took, 0.99) * 1e3:.2f} ms")
+    assert percentile(took, 0.99) < UPDATE_EVERYWHERE_S * DEFECT
     for client in clients.values():
         client.close()
     wait_until(lambda: len({server.status()["digest"] for server in herd.servers.values()}) == 1, "all digests are equal")
@@ -55,18 +65,25 @@ def test_any_two_killed_the_rest_goes_on_and_they_return_knowing_all(herd):
                 wait_until(lambda: knows(herd[name], client_id, at_line), f"{name} knows {client_id} again")
             took.append(time.monotonic() - began)
         print(f"{' and '.join(gone)}: all known {', '.join(f'{t * 1e3:.0f} ms' for t in took)} after listening")
+        assert max(took) < RETURNED_KNOWS_ALL_S * DEFECT
         for name in SEED:
             wait_until(herd[name].links_up, f"the links of {name} are up")
 
 
 def test_an_update_half_a_second_after_a_restart_reaches_all(herd):
+    took = []
     for i, name in enumerate(SEED):
         herd[name].kill(signal.SIGKILL)
         herd[name].start()
         time.sleep(0.5)  # what is promised, not a synchronisation
+        began = time.monotonic()
         at_line = iamat(herd[name], b"c%d" % i, 1000 + i)
         for other in SEED:
             wait_until(lambda: knows(herd[other], b"c%d" % i, at_line), f"{other} knows {name}'s update")
+        took.append(time.monotonic() - began)
+    print(f"update after a restart everywhere: {', '.join(f'{t * 1e3:.0f}' for t in took)} ms")
+    # Like any other update: the links are there by then, it does not wait for them to be dialled again.
+    assert percentile(took, 0.5) < UPDATE_EVERYWHERE_S * DEFECT
 
 
 def test_from_exec_to_listening(make_herd):
@@ -77,11 +94,15 @@ def test_from_exec_to_listening(make_herd):
         herd[name].start()
         took.append(time.monotonic() - began)
     print(f"exec to listening: {', '.join(f'{t * 1e3:.0f}' for t in took)} ms")
+    assert percentile(took, 0.5) < EXEC_TO_LISTENING_S * DEFECT
 
 
 def test_a_stopped_server_is_given_up_and_catches_up(herd):
+    neighbours = {name: len(herd[name].log()) for name in SEED["Smith"]}
     herd["Smith"].process.send_signal(signal.SIGSTOP)
     try:
+        for name, log_len in neighbours.items():
+            wait_until(lambda: "msg=down peer=Smith" in herd[name].log()[log_len:], f"{name} has given Smith up")
         at_lines = {b"s%d" % i: iamat(herd["Hill"], b"s%d" % i, 1000 + i) for i in range(50)}
         for client_id, at_line in at_lines.items():
             for name in ("Jaquez", "Singleton", "Campbell"):
@@ -110,6 +131,9 @@ def test_equal_times_at_several_servers_end_the_same_everywhere(herd):
 
 def test_ten_thousand_connections_are_held_and_served(herd):
     count = 10000 if SLOW == 1 else 500
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files < count + 500:
+        pytest.skip(f"this system lets a process have {files} files, and {count + 500} are needed")
     port = herd.ports["Hill"]
     clients = [Client(port) for _ in range(count)]
     for i, client in enumerate(clients):
@@ -138,6 +162,28 @@ def test_connections_beyond_the_limit_are_closed_and_others_served(make_herd):
     wait_until(lambda: server.status()["metrics"]["connections_open"] == 0, "they are gone")
     with server.client() as client:
         assert AT.match(client.ask(b"IAMAT x +1+1 6"))
+
+
+def is_refused(client):
+    with contextlib.suppress(ConnectionError):
+        return client.ask(b"IAMAT x +1+1 5") == b""
+    return True
+
+
+def test_clients_cannot_take_the_files_that_the_rest_needs(make_herd):
+    herd = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]})
+    herd["Hill"].start(prefix=["prlimit", "--nofile=150"])
+    clients = [herd["Hill"].client() for _ in range(200)]
+    refused = sum(is_refused(client) for client in clients)
+    assert 100 < refused < 200
+    assert "the limit of open files allows fewer connections" in herd["Hill"].log()
+    assert "connections refused" in herd["Hill"].log()
+    # All the places are taken, and yet a neighbour is dialled and the control socket answers.
+    herd["Jaquez"].start()
+    wait_until(lambda: knows(herd["Jaquez"], b"x", clients[0].ask(b"IAMAT x +1+1 5")), "Jaquez knows")
+    assert herd["Hill"].status()["metrics"]["connections_refused_total"] >= refused
+    for client in clients:
+        client.close()
 
 
 def test_the_programs_are_where_they_should_be():

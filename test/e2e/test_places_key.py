@@ -13,6 +13,8 @@ import pytest
 from herdlib import DEADLINE_S, SLOW, WRAP, free_ports, wait_until
 from placeslib import IAMAT, KEY, WHATSAT, places_of, reload, write_key
 
+TIMEOUT_MS = 5000  # one question is to time out, the others are not
+
 CLIENT = b"kiwi.cs.ucla.edu"  # in the server's memory: a core image without it would prove nothing
 
 
@@ -119,7 +121,8 @@ def test_the_key_is_only_in_its_file(provider, is_http2, make_herd, standin, tmp
     limits = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (limits[1], limits[1]))
     herd = make_herd({"Hill": []}, extra='log_level = "lines"',
-                     places=places_of(provider, key_file, origin, "breaker_failures = 1000", *more))
+                     places=places_of(provider, key_file, origin, "breaker_failures = 1000", *more,
+                                      timeout_ms=TIMEOUT_MS))
     server = herd.start()["Hill"]
     resource.setrlimit(resource.RLIMIT_CORE, limits)
     waiting = use(server, standin)

@@ -7,10 +7,11 @@ import re
 import signal
 import socket
 import stat
+import subprocess
 
 import pytest
 
-from herdlib import AT, BIN, SEED, Client, knows, run, wait_until
+from herdlib import AT, BIN, SLOW, knows, run, wait_until
 
 LOCATION = b"+34.068930-118.445127"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -55,6 +56,35 @@ def test_a_start_that_cannot_be_is_status_1_and_says_why(make_herd, tmp_path):
     assert knows(herd["Hill"], b"nobody", b"? WHATSAT nobody 1 0\n")
 
 
+def test_check_warns_of_a_herd_in_parts_and_finds_it_good(make_herd):
+    conf = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"], "Smith": []}).config
+    done = run(BIN / "herd-server", "--check", "--config", conf)
+    assert done.returncode == 0 and "3 servers, no mistake" in done.stdout
+    assert "warning: server Smith cannot be reached from server Hill" in done.stderr
+
+
+@pytest.mark.parametrize("places, word", [
+    ('base_url = "http://example.org"', "http is for this machine"), ('language = "en us"', "BCP 47")])
+def test_check_refuses_what_a_start_refuses(make_herd, places, word):
+    herd = make_herd({"Hill": []}, places=f'provider = "google"\n{places}')
+    checked = run(BIN / "herd-server", "--check", "--config", herd.config)
+    started = run(BIN / "herd-server", "--config", herd.config, "Hill")
+    assert (checked.returncode, started.returncode) == (1, 1)
+    assert word in checked.stderr and checked.stderr == started.stderr
+
+
+@pytest.mark.parametrize("command", [
+    ["herd-server", "--help"], ["herd-server", "--version"], ["herd-server", "--check", "--config", ROOT / "herd.conf"],
+    ["herdctl", "--help"], ["herdctl", "--version"], ["herdctl", "--config", ROOT / "herd.conf", "status"],
+    ["herd-places", "--help"], ["herd-places", "--version"], ["herd-places", "info"],
+    ["herd-places", "near", "34.06893,-118.445127", "10"]], ids=lambda command: " ".join(map(str, command[:2])))
+def test_what_cannot_be_written_is_a_failure(command):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([BIN / command[0], *command[1:]], stdout=full, stderr=subprocess.PIPE, timeout=60 * SLOW)
+    assert done.returncode == 1
+    assert f"{command[0]}: stdout: No space left on device" in done.stderr.decode()
+
+
 def test_open_security_is_for_loopback_only(tmp_path):
     conf = tmp_path / "herd.conf"
     conf.write_text('security = "open"\nserver Hill { listen = "0.0.0.0:21401" }\n')
@@ -71,6 +101,13 @@ def test_a_signal_stops_after_what_was_received_is_answered(server, number):
         answers = client.file.read()
         assert answers.count(b'"status": "OK"') == 60 and answers.endswith(b"}\n\n")
     assert server.process.wait(10) == 0
+
+
+def test_signals_that_come_again_and_again_stop_it_as_one_does(server):
+    while server.process.poll() is None:
+        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(10) == 0, server.log()
 
 
 def test_a_signal_does_not_take_half_a_line_for_a_whole_one(server):
@@ -105,6 +142,33 @@ def test_sighup_with_a_mistake_keeps_the_old_configuration(server):
     wait_until(lambda: "colour" in server.log(), "the mistake is in the log")
     with server.client() as client:
         assert AT.match(client.ask(b"IAMAT x +1+1 5"))
+
+
+def test_sighup_says_what_takes_effect_at_the_next_start_and_only_that(server):
+    conf = server.herd.config
+    first = conf.read_text()
+    for round_, text in enumerate([first + "max_skew_s = 60\n", first + "max_skew_s = 60\n", first]):
+        conf.write_text(text)
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: server.log().count("group=reload msg=done") == round_ + 1, "it has read it")
+        told = server.log().count('msg="takes effect at the next start" key=max_skew_s')
+        assert told == min(round_ + 1, 2), server.log()
+
+
+def test_sighup_with_a_log_file_that_cannot_be_opened_changes_nothing(make_herd):
+    herd = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]}).start()
+    herd.extra = 'log_file = "none/%s.out"'
+    herd.write_config({"Hill": [], "Jaquez": []})
+    herd["Hill"].process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "cannot be opened" in herd["Hill"].log(), "the mistake is in the log")
+    assert "the old one stays" in herd["Hill"].log()
+    assert [link["peer"] for link in herd["Hill"].status()["links"]] == ["Jaquez"]
+
+
+def test_a_start_that_fails_says_why_in_one_line(server):
+    done = run(BIN / "herd-server", "--config", server.herd.config, "Hill")
+    assert done.returncode == 1 and done.stderr.count("address already in use") == 1, done.stderr
+    assert "level=info" not in done.stderr, done.stderr
 
 
 def test_the_log_shows_links_and_never_where_people_are(make_herd):
@@ -161,42 +225,3 @@ def test_nothing_on_disk_with_an_empty_data_dir(make_herd, tmp_path):
     with herd["Hill"].client() as client:
         assert AT.match(client.ask(b"IAMAT x +1+1 5"))
     assert not (herd.folder / "data").exists()
-
-
-def herdctl(herd, *arguments):
-    return run(BIN / "herdctl", "--config", herd.config, *arguments)
-
-
-def test_herdctl_iamat_and_whatsat(herd):
-    told = herdctl(herd, "iamat", "Hill", "kiwi", "-33.8568+151.2153", "1700000000.5")
-    assert told.returncode == 0 and AT.match(told.stdout.encode()).group(4) == b"-33.8568+151.2153"
-    wait_until(lambda: knows(herd["Singleton"], b"kiwi", told.stdout.encode()), "Singleton knows")
-    asked = herdctl(herd, "whatsat", "Singleton", "kiwi", "10", "3")
-    assert asked.stdout.startswith(told.stdout)
-    as_json = json.loads(herdctl(herd, "--json", "whatsat", "Singleton", "kiwi", "10", "3").stdout)
-    assert as_json["at"]["client"] == "kiwi" and len(as_json["places"]["results"]) == 3
-    now = herdctl(herd, "iamat", "Hill", "kiwi", "+1+1")
-    assert abs(float(AT.match(now.stdout.encode()).group(2))) < 60
-
-
-def test_herdctl_says_what_is_wrong(herd):
-    unknown = herdctl(herd, "whatsat", "Hill", "nobody", "10", "3")
-    assert unknown.returncode == 1 and "? WHATSAT nobody 10 3" in unknown.stderr
-    assert herdctl(herd, "whatsat", "Nowhere", "x", "1", "1").returncode == 1
-    assert herdctl(herd, "whatsat", "Hill").returncode == 2
-    assert herdctl(herd, "dance").returncode == 2
-    assert herdctl(herd).returncode == 2
-
-
-def test_herdctl_status(herd):
-    with Client(herd.ports["Hill"]) as client:
-        client.ask(b"IAMAT x +1+1 5")
-    well = wait_until(lambda: (done := herdctl(herd, "status")).returncode == 0 and done, "all digests are equal")
-    assert well.stdout.count("equal") == 5
-    for name in SEED:
-        assert re.search(rf"^{name} +up +1 ", well.stdout, re.M)
-    herd["Smith"].kill(signal.SIGKILL)
-    ill = herdctl(herd, "status")
-    assert ill.returncode == 1 and re.search(r"^Smith +down", ill.stdout, re.M)
-    as_json = json.loads(herdctl(herd, "--json", "status").stdout)
-    assert as_json["Smith"]["up"] is False and as_json["Hill"]["status"]["clients"] == 1

@@ -30,6 +30,11 @@ static void append_whatsat(struct herd_buf *out, const struct herd_command *comm
     append(out, command->record.client, " ");
     append_time(out, llround(command->radius_m * 1e6), " ");
     FUZZ_CHECK(herd_buf_printf(out, "%u", command->count) == 0);
+    if (!command->has_after)
+        return;
+    append(out, herd_slice_of(" AFTER"), " ");
+    append_time(out, command->after_ns, "");
+    FUZZ_CHECK(herd_buf_printf(out, " WAIT %lld", (long long)command->wait_ms) == 0);
 }
 
 static void append_flood(struct herd_buf *out, const struct herd_command *command)
@@ -75,7 +80,27 @@ static void append_command(struct herd_buf *out, const struct herd_command *comm
     case HERD_VERB_REFUSE:
         append(out, command->rest, "");
         break;
+    case HERD_VERB_DIGEST:
+        out->len = 0;
+        FUZZ_CHECK(herd_append_digest(out, command->clients, command->digest) == 0);
+        out->len--; /* its LF */
+        break;
+    case HERD_VERB_TREE:
+        out->len = 0;
+        FUZZ_CHECK(herd_append_tree(out, command->prefix, command->prefix_len, command->sums) == 0);
+        out->len--; /* its LF */
+        break;
+    case HERD_VERB_KEYS:
+        out->len = 0;
+        FUZZ_CHECK(herd_append_keys(out, command->prefix, command->prefix_len) == 0);
+        append(out, herd_slice(" ", 1), "");
+        append(out, command->rest, "");
+        break;
+    case HERD_VERB_WANT:
+        append(out, command->rest, "");
+        break;
     case HERD_VERB_RESUME:
+    case HERD_VERB_ACK:
     case HERD_VERB_MARK:
         out->len = 0;
         FUZZ_CHECK(herd_append_position(out, command->verb, command->epoch, command->sequence) ==

@@ -64,6 +64,10 @@ static void check_line(struct game *game, struct herd_slice line)
         FUZZ_CHECK(command.sequence <= herd_store_sequence(herd_node_store(game->driver->node)));
         game->marked = command.sequence;
         break;
+    case HERD_VERB_DIGEST:
+    case HERD_VERB_TREE:
+    case HERD_VERB_KEYS:
+        break; /* of the store as it is now; the unit tests look at them */
     default:
         FUZZ_CHECK(command.verb == HERD_VERB_PING || command.verb == HERD_VERB_PONG);
     }

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "net/stream.h"
 #include "rig.h"
 
 enum { SLOW_LINES = 8000 };
@@ -127,6 +128,55 @@ static void test_slow_reader_gets_everything(void **state)
     rig_close(&rig);
 }
 
+static bool has_passed(void *arg)
+{
+    return uv_hrtime() >= *(uint64_t *)arg;
+}
+
+/* Sends lines until the socket takes no more answers, so that some wait in the server; returns how
+ * many. */
+static size_t say_more_than_fits(struct rig *rig, const struct rig_server *server, int fd)
+{
+    char line[4001];
+    memset(line, 'x', 4000);
+    line[4000] = '\n';
+    size_t lines = 0;
+    do {
+        assert_int_equal(send(fd, line, sizeof(line), 0), sizeof(line));
+        lines++;
+        while (herd_node_stats(server->node)->lines_received < lines)
+            uv_run(&rig->loop, UV_RUN_NOWAIT);
+        uv_run(&rig->loop, UV_RUN_NOWAIT); /* its answer is written */
+    } while (server->metrics.value[METRIC_bytes_sent_total] >= (int64_t)lines * 4003);
+    return lines;
+}
+
+/* It has closed its half, and reads on only after pauses that are longer than a connection is kept
+ * for whose answers are all out. */
+static void test_reader_that_pauses_after_half_close_gets_everything(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A");
+    struct reader reader = {.fd = rig_connect(a->port)};
+    size_t lines = say_more_than_fits(&rig, a, reader.fd);
+    shutdown(reader.fd, SHUT_WR);
+    for (int pause = 0; pause < 2; pause++) {
+        uint64_t until_ns = uv_hrtime() + (STREAM_LINGER_MS + 500) * (uint64_t)1000000;
+        rig_run_until(&rig, has_passed, &until_ns);
+        char bytes[4096];
+        ssize_t len = recv(reader.fd, bytes, sizeof(bytes), 0);
+        assert_true(len > 0);
+        herd_buf_append(&reader.got, bytes, (size_t)len);
+    }
+    rig_run_until(&rig, has_read, &reader);
+    assert_int_equal(reader.got.len, lines * 4003);
+    close(reader.fd);
+    herd_buf_free(&reader.got);
+    rig_close(&rig);
+}
+
 struct up {
     struct rig_server *server;
     bool wanted;
@@ -235,6 +285,7 @@ int main(void)
         cmocka_unit_test(test_flood_of_two),
         cmocka_unit_test(test_half_close_is_answered_in_full),
         cmocka_unit_test(test_slow_reader_gets_everything),
+        cmocka_unit_test(test_reader_that_pauses_after_half_close_gets_everything),
         cmocka_unit_test(test_neighbour_that_closes_in_the_greeting),
         cmocka_unit_test(test_stop_with_everything_open),
         cmocka_unit_test(test_stop_while_dialling),

@@ -9,8 +9,11 @@
 enum {
     DOWN_MAX_MS = 8000,
     /* A simple server does not say that it has forgotten all. A link takes it for granted when it
-     * could not dial it, which it tries so often at least. */
+     * could not dial it, which it tries so often at least; and when a connection ends. Which is no
+     * sign with those that take one line a connection, and none with those whose manner is not
+     * known yet. */
     PLAIN_DOWN_MIN_MS = 6000,
+    PLAIN_QUICK_MAX_MS = 20, /* may be back before it is dialled again */
     STALL_MAX_MS = 8000,
     CUT_MAX_MS = 15000,
     EDGE_APART_MS = 1000, /* between the two servers that read their configuration anew */
@@ -63,7 +66,7 @@ static void on_plain_restart(void *owner, uint64_t i)
     int64_t now_ns = world->sim.now_ns;
     if (is_thought_alive(world, (uint32_t)i))
         plain->alive_ns = now_ns;
-    if (now_ns - plain->alive_ns >= PLAIN_DOWN_MIN_MS * SIM_MS)
+    if (plain->end_shows || now_ns - plain->alive_ns >= PLAIN_DOWN_MIN_MS * SIM_MS)
         plain_start(plain);
     else
         sim_at(&world->sim, now_ns + SIM_S, on_plain_restart, world, i);
@@ -81,7 +84,10 @@ static void on_restart(void *owner, uint64_t i)
 
 static void restart_later(struct world *world, uint32_t i)
 {
-    int64_t at_ns = world->sim.now_ns + some_ms(world, 0, DOWN_MAX_MS);
+    int64_t down_max_ms = DOWN_MAX_MS;
+    if (!world->ours[i] && world->plains[i]->end_shows && rng_percent(&world->rng, 50))
+        down_max_ms = PLAIN_QUICK_MAX_MS;
+    int64_t at_ns = world->sim.now_ns + some_ms(world, 0, down_max_ms);
     sim_at(&world->sim, at_ns, world->ours[i] ? on_restart : on_plain_restart, world, i);
 }
 

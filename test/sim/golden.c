@@ -168,7 +168,7 @@ static const struct scenario scenarios[] = {
     {"former-life",
      "Jaquez dies while its FLOOD is held up by a cut. When it arrives, Hill's link is up with\n"
      "Jaquez's next life, which never said it: Hill says it back.",
-     GRAPH_LINE, 2, "oo", 10, run_former_life},
+     GRAPH_LINE, 2, "oo", 82, run_former_life},
     {"no-answer",
      "Jaquez dies in silence after Hill's HELLO, and comes back at once. It says HELLO itself, so\n"
      "it is no plain server: Hill gives up the connection, and dials again.",

@@ -91,7 +91,7 @@ static void on_dialled(void *owner, struct net_end *end, const char *failure)
     words_append(&line, conn->record->text);
     sim_trace(&world->sim, plain->name, "->", net_peer(end)->host->name, "%.*s", (int)line.len,
               line.data);
-    world_line_sent(world, herd_buf_slice(&line));
+    world_line_sent(world, net_peer(end)->host->index, herd_buf_slice(&line));
     words_append(&line, herd_slice_of("\n"));
     net_write(end, line.data, line.len);
     herd_buf_free(&line);
@@ -290,12 +290,16 @@ void plain_free(struct plain *plain)
     free(plain);
 }
 
+/* By then its neighbours know how many lines it takes a connection. */
+enum { KNOWN_AFTER_MS = 6000 };
+
 void plain_start(struct plain *plain)
 {
     assert(!plain->running);
     sim_trace(&plain->world->sim, plain->name, "..", "-", "(starts, plain: %s)",
               manners[plain->manner]);
     plain->running = true;
+    plain->started_ns = plain->world->sim.now_ns;
     plain->host.listening = true;
     plain->host.dark = false;
     plain->host.stalled_until_ns = 0;
@@ -308,6 +312,8 @@ void plain_crash(struct plain *plain, bool loud)
     sim_trace(&plain->world->sim, plain->name, "..", "-", loud ? "(crashes)" : "(goes dark)");
     plain->running = false;
     plain->alive_ns = plain->world->sim.now_ns;
+    plain->end_shows = loud && plain->manner != PLAIN_ONE &&
+                       plain->alive_ns - plain->started_ns >= KNOWN_AFTER_MS * SIM_MS;
     net_crash(&plain->host, loud);
     while (plain->conns != NULL) {
         count_dropped(plain->conns);

@@ -25,7 +25,9 @@ struct plain {
     char name[16];
     enum plain_manner manner;
     bool running;
+    int64_t started_ns;
     int64_t alive_ns; /* when somebody last took it for living */
+    bool end_shows;   /* the ends of its connections tell its neighbours that it has crashed */
     struct plain_conn *conns;
 };
 

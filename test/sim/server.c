@@ -44,8 +44,9 @@ void server_on_line(void *arg, const struct herd_conn *conn, enum herd_direction
     if (server->world->sim.trace != NULL)
         sim_trace(&server->world->sim, server->name, "->", name_of_peer(plug), "%.*s",
                   line.len > 0 ? (int)line.len : 15, line.len > 0 ? line.data : "(an empty line)");
-    if (plug->end != NULL && net_peer(plug->end)->host->index < server->world->graph.size)
-        world_line_sent(server->world, line);
+    uint32_t to = plug->end != NULL ? net_peer(plug->end)->host->index : SERVER_NOBODY;
+    if (to < server->world->graph.size)
+        world_line_sent(server->world, to, line);
 }
 
 static void schedule_tick(struct server *server);
@@ -211,6 +212,7 @@ static void run_effect(struct server *server, struct herd_effect *effect)
     case HERD_EFFECT_PLACES:
         ask_places(server, effect);
         break;
+    case HERD_EFFECT_PERSIST: /* has_disk is off */
     case HERD_EFFECT_NOTICE:
         sim_mix(&world->sim, effect->notice.kind);
         break;

@@ -20,7 +20,8 @@
     X(SIM_SAME, "same", "a record's text, and its AT line, is the same at all servers")            \
     X(SIM_WINDOW, "window", "no more than the window is on its way to a neighbour")                \
     X(SIM_GROWTH, "growth", "nothing grows without a bound")                                       \
-    X(SIM_QUIET, "quiet", "floods end: then nothing is said but PING and PONG")                    \
+    X(SIM_QUIET, "quiet",                                                                          \
+      "floods end: then nothing is said but PING, PONG, and HELLO to a plain one")                 \
     X(SIM_COUNT, "count", "an update causes 2E-(V-1) FLOODs in a quiet herd")                      \
     X(SIM_LIVE, "live", "without faults links come up, requests are answered, servers stop")
 

@@ -70,7 +70,7 @@ struct world {
     struct net_host stranger; /* sends FLOODs that it has seen */
     struct world_counts counts;
     struct plant plant;
-    bool quiet;        /* no line but PING and PONG may be said between servers */
+    bool quiet;        /* no line but those that keep links may be said between servers */
     bool count_floods; /* for each record */
     bool faulty;       /* faults are injected */
     bool busy;         /* phones speak */
@@ -90,7 +90,7 @@ static inline int64_t world_wall_ns(const struct world *world)
 }
 
 /* A line goes from one server to another. */
-void world_line_sent(struct world *world, struct herd_slice line);
+void world_line_sent(struct world *world, uint32_t to, struct herd_slice line);
 
 /* No fault begins any more, nothing is cut, and our servers run; the simple ones will. */
 void world_heal(struct world *world);

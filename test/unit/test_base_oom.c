@@ -101,6 +101,24 @@ static void test_config_load(void **state)
     assert_true(fail_each(call_config_load, fixture->path, HERD_EINVAL) > 20);
 }
 
+static int call_config_warn(void *arg)
+{
+    struct herd_buf out = {0};
+    int rc = config_warn(arg, &out);
+    herd_buf_free(&out);
+    return rc;
+}
+
+static void test_config_warn(void **state)
+{
+    static const char text[] =
+        "places { provider = google }\n" HILL "server A { listen = \"127.0.0.1:2\" peers = {B} }\n"
+        "server B { listen = \"127.0.0.1:3\" peers = {A} }\n";
+    struct config *config = config_load_good_text(*state, text);
+    assert_true(fail_each(call_config_warn, config, 0) > 4);
+    config_free(config);
+}
+
 static int call_config_write_markdown(void *arg)
 {
     (void)arg;
@@ -155,6 +173,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CONFIG_TEST(test_config_load),
+        CONFIG_TEST(test_config_warn),
         CONFIG_TEST(test_tables),
         CONFIG_TEST(test_log_open),
     };

@@ -130,32 +130,65 @@ static void test_values(void **state)
          "F:2: places.language: \"x\" has 1 bytes: 2 to 16 are allowed\n"},
         {"places {\n\n language = \"01234567890123456\" }\n" HILL,
          "F:3: places.language: \"01234567890123456\" has 17 bytes: 2 to 16 are allowed\n"},
+        {"places { language = \"en us\" }\n" HILL,
+         "F:1: places.language: \"en us\" is no BCP 47 tag such as en or pt-BR\n"},
+        {"places { language = \"caf\xc3\xa9\" }\n" HILL,
+         "F:1: places.language: \"caf\xc3\xa9\" is no BCP 47 tag such as en or pt-BR\n"},
     };
     assert_config_rows(*state, rows, sizeof rows / sizeof *rows);
 }
 
 static void test_base_url(void **state)
 {
-    static const char *const good[] = {"", "http://127.0.0.1:8080", "https://[::1]", "HTTP://h"};
-    static const char *const bad[] = {"127.0.0.1:8080", "ftp://host", "https://",
-                                      "https://host/",  "http://a b", "http://key@host"};
+    static const char form[] = "is not http:// or https:// with a host, a port if need be, and "
+                               "nothing behind\n";
+    static const char clear[] = "would show the API key to the network: http is for this machine "
+                                "alone (localhost, 127.0.0.1, [::1]), https for all others\n";
+    static const struct {
+        const char *url, *problem;
+    } rows[] = {
+        {"", NULL},
+        {"http://127.0.0.1:8080", NULL},
+        {"http://localhost", NULL},
+        {"HTTP://[::1]", NULL},
+        {"https://[2001:db8::1]:8443", NULL},
+        {"https://places.example.org", NULL},
+        {"HTTPS://h:1", NULL},
+        {"127.0.0.1:8080", form},
+        {"ftp://host", form},
+        {"https://", form},
+        {"https://host/", form},
+        {"https://a b", form},
+        {"https://key@host", form},
+        {"https://host:99999", form},
+        {"https://host:", form},
+        {"https://::1", form},
+        {"https://[::1", form},
+        {"https://a..b", form},
+        {"http://example.org", clear},
+        {"http://10.0.0.1:80", clear},
+        {"http://[2001:db8::1]", clear},
+        {"Http://127.example.org", clear},
+    };
     struct config_fixture *fixture = *state;
-    for (size_t i = 0; i < sizeof good / sizeof *good + sizeof bad / sizeof *bad; i++) {
-        bool is_good = i < sizeof good / sizeof *good;
-        const char *url = is_good ? good[i] : bad[i - sizeof good / sizeof *good];
-        struct herd_buf buf = {0};
-        assert_int_equal(herd_buf_printf(&buf, "places { base_url = \"%s\" }\n" HILL, url), 0);
-        testing_write_file(fixture->path, buf.data, buf.len);
-        herd_buf_free(&buf);
-        if (is_good) {
-            struct config *config = config_load_good(fixture->path);
-            assert_string_equal(config->values.places_base_url, url);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct herd_buf text = {0}, expected = {0};
+        assert_int_equal(herd_buf_printf(&text, "places { base_url = \"%s\" }\n" HILL, rows[i].url),
+                         0);
+        assert_int_equal(herd_buf_append(&text, "", 1), 0);
+        if (rows[i].problem == NULL) {
+            struct config *config = config_load_good_text(fixture, text.data);
+            assert_string_equal(config->values.places_base_url, rows[i].url);
             config_free(config);
-            continue;
+        } else {
+            assert_int_equal(herd_buf_printf(&expected, "F:1: places.base_url: \"%s\" %s",
+                                             rows[i].url, rows[i].problem),
+                             0);
+            assert_int_equal(herd_buf_append(&expected, "", 1), 0);
+            assert_config_mistakes(fixture, text.data, expected.data);
         }
-        char *mistakes = config_load_bad(fixture->path);
-        assert_contains(mistakes, "F:1: places.base_url: \"");
-        free(mistakes);
+        herd_buf_free(&text);
+        herd_buf_free(&expected);
     }
 }
 

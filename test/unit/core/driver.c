@@ -140,6 +140,25 @@ static void on_dial(struct wire *wire)
     wire->dials++;
 }
 
+static bool is_upkeep(struct herd_slice line)
+{
+    return (line.len > 7 && memcmp(line.data, "DIGEST ", 7) == 0) ||
+           (line.len > 4 && memcmp(line.data, "ACK ", 4) == 0);
+}
+
+/* Whole lines; those that only a test of them looks at are left out unless it asks for them. */
+static void receive(struct wire *wire, struct herd_slice bytes)
+{
+    while (bytes.len > 0 && !wire->driver->keeps_upkeep) {
+        const char *lf = memchr(bytes.data, '\n', bytes.len);
+        size_t len = lf != NULL ? (size_t)(lf - bytes.data) + 1 : bytes.len;
+        if (!is_upkeep(herd_slice(bytes.data, len)))
+            tape_append(&wire->got, herd_slice(bytes.data, len));
+        bytes = herd_slice(bytes.data + len, bytes.len - len);
+    }
+    tape_append(&wire->got, bytes);
+}
+
 static void on_write(struct driver *driver, struct wire *wire, struct herd_effect *effect)
 {
     size_t len = effect->output.len;
@@ -149,7 +168,7 @@ static void on_write(struct driver *driver, struct wire *wire, struct herd_effec
         driver_fail("an empty WRITE");
     if (driver->on_write != NULL)
         driver->on_write(driver->on_write_arg, wire, herd_buf_slice(&effect->output));
-    tape_append(&wire->got, herd_buf_slice(&effect->output));
+    receive(wire, herd_buf_slice(&effect->output));
     wire->unwritten += len;
     wire->writes++;
     herd_node_recycle(driver->node, &effect->output);
@@ -218,6 +237,11 @@ static void on_effect(struct driver *driver, struct herd_effect *effect)
         break;
     case HERD_EFFECT_PLACES:
         on_places(driver, effect);
+        break;
+    case HERD_EFFECT_PERSIST:
+        if (driver->on_persist == NULL)
+            driver_fail("a node without a disk wants to write to it");
+        driver->on_persist(driver->on_persist_arg, effect->batch);
         break;
     case HERD_EFFECT_NOTICE:
         on_notice(driver, &effect->notice);

@@ -56,9 +56,14 @@ struct driver {
     bool reports_writes; /* at once, as wholly written */
     bool closes;         /* when the node asks to */
     bool ticks;          /* a turn of the loop goes on until the node has no more to do */
+    bool keeps_upkeep;   /* DIGEST and ACK lines are received like the others; false at first */
     /* Called with each WRITE before it counts as received. */
     void (*on_write)(void *arg, struct wire *wire, struct herd_slice bytes);
     void *on_write_arg;
+    /* Takes each batch, which is then answered with herd_node_persisted; a node with a disk needs
+     * it. */
+    void (*on_persist)(void *arg, const struct herd_batch *batch);
+    void *on_persist_arg;
 };
 
 /* A node named `name`, or NULL when there is no memory for it. The driver lives in the heap: free

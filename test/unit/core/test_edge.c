@@ -376,6 +376,28 @@ static void test_neighbour_that_is_none_any_more(void **state)
     driver_free(driver);
 }
 
+/* It has said HELLO before the configuration named it: it says so again, and its marks count. */
+static void test_stranger_that_becomes_a_neighbour(void **state)
+{
+    struct driver *driver = driver_new("Hill", 0);
+    struct wire *early = edge_hello(driver, 7, 9), *client = driver_accept(driver);
+    (void)state;
+    driver->keeps_upkeep = true;
+    EDGE_EXPECT(early, "RESUME 0000000000000007 0\n");
+    assert_true(early->open);
+    driver_add_neighbour(driver, "Jaquez");
+    assert_false(early->open);
+    assert_true(client->open);
+    struct wire *inbound = edge_hello(driver, 7, 9);
+    assert_string_equal(herd_conn_peer(inbound->conn), "Jaquez");
+    EDGE_EXPECT(inbound, "RESUME 0000000000000007 0\n");
+    wire_say(inbound, "MARK 0000000000000007 9\n");
+    EDGE_EXPECT(inbound, "ACK 0000000000000007 9\n");
+    driver_add_neighbour(driver, "Smith");
+    assert_true(inbound->open);
+    driver_free(driver);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_edge_removed_in_every_state),
         cmocka_unit_test(test_edge_removed_and_added),
         cmocka_unit_test(test_neighbour_that_is_none_any_more),
+        cmocka_unit_test(test_stranger_that_becomes_a_neighbour),
     };
     return cmocka_run_group_tests_name("edge", tests, NULL, NULL);
 }

@@ -87,7 +87,30 @@ static void test_other_words(void **state)
     driver_free(link->driver);
 }
 
+/* All records have been sent by then, so whatever it holds, they need not be sent again. */
 static void test_resume_that_comes_late(void **state)
+{
+    (void)state;
+    for (uint64_t sequence = 0; sequence <= 3; sequence++) {
+        struct wire *link = edge_new(3);
+        struct driver *driver = link->driver;
+        edge_greet(link);
+        driver_advance_ms(driver, 300);
+        expect_all(link, 3);
+        edge_resume(link, sequence);
+        EDGE_STATE(link, "up");
+        EDGE_EXPECT(link, "%s", "");
+        driver_advance_ms(driver, 100);
+        if (sequence < 3)
+            EDGE_EXPECT(link, "MARK %016" PRIx64 " 3\n", herd_node_epoch(driver->node));
+        edge_update(driver, "c3", 3);
+        expect_flood(link, "c3", 3);
+        driver_free(driver);
+    }
+}
+
+/* What it has said itself was not sent back to it: it was no plain one's, and may be lost to it. */
+static void test_resume_that_comes_late_after_its_words(void **state)
 {
     struct wire *link = edge_new(3);
     struct driver *driver = link->driver;
@@ -95,11 +118,15 @@ static void test_resume_that_comes_late(void **state)
     edge_greet(link);
     driver_advance_ms(driver, 300);
     expect_all(link, 3);
-    edge_resume(link, 2);
-    EDGE_STATE(link, "up");
-    expect_flood(link, "c2", 2);
-    driver_advance_ms(driver, 100);
-    EDGE_EXPECT(link, "MARK %016" PRIx64 " 3\n", herd_node_epoch(driver->node));
+    wire_say(driver_accept(driver), "FLOOD Jaquez a +1+1 1 1.0 Jaquez +0.0\n");
+    EDGE_EXPECT(link, "%s", "");
+    edge_resume(link, 0);
+    struct herd_buf text = {0};
+    for (unsigned i = 0; i < 3; i++)
+        edge_flood(&text, i == 0 ? "c0" : i == 1 ? "c1" : "c2", i);
+    assert_int_equal(herd_buf_append_text(&text, "FLOOD Hill a +1+1 1 1.0 Jaquez +0.0\n"), 0);
+    CHECK_SLICE(("all"), wire_take(link), herd_buf_slice(&text));
+    herd_buf_free(&text);
     driver_free(driver);
 }
 
@@ -218,7 +245,7 @@ static void test_it_takes_more_lines_after_all(void **state)
     driver_advance_to_dial(driver, link);
     wire_dialled(link, NULL);
     expect_flood(link, "c0", 0);
-    driver_advance_ms(driver, 299);
+    driver_advance_ms(driver, 999);
     EDGE_EXPECT(link, "%s", "");
     driver_advance_ms(driver, 1);
     struct herd_buf text = {0};
@@ -229,29 +256,81 @@ static void test_it_takes_more_lines_after_all(void **state)
     driver_free(driver);
 }
 
-/* What it read before it closed may have been HELLO alone, so the rest is sent again. From then on,
- * an idle connection that it closes is dialled again at once, a second one after a delay, and with
- * all records, for it may have died. */
+/* It may have died and come back, however soon it can be dialled again: it gets all records. */
 static void test_it_closes_when_idle(void **state)
 {
-    struct wire *link = edge_new(1);
+    struct wire *link = edge_new(2);
     struct driver *driver = link->driver;
     (void)state;
     edge_greet(link);
     driver_advance_ms(driver, 300);
-    expect_all(link, 1);
-    for (int i = 0; i < 3; i++) {
+    expect_all(link, 2);
+    int64_t waited_ms = 0;
+    for (int i = 0; i < 6; i++) {
         wire_end(link);
-        assert_int_equal(driver_advance_to_dial(driver, link), 0);
+        int64_t delay_ms = driver_advance_to_dial(driver, link);
+        CHECK_TRUE(("close %d", i), i >= 2 || delay_ms == 0);
+        waited_ms += delay_ms;
         wire_dialled(link, NULL);
-        if (i == 0)
-            expect_all(link, 1);
-        EDGE_EXPECT(link, "%s", "");
+        expect_flood(link, "c0", 0); /* until it is sure that it takes more than one line */
+        driver_advance_ms(driver, 8000);
+        expect_flood(link, "c1", 1);
     }
-    wire_end(link);
-    driver_advance_to_dial(driver, link);
-    wire_dialled(link, NULL);
-    expect_all(link, 1);
+    CHECK_TRUE(("waited %" PRId64 " ms", waited_ms), waited_ms > 0);
+    driver_free(driver);
+}
+
+/* Its death and its return, both within a moment: nothing but the end of a connection shows them.
+ */
+static void test_it_restarts_in_a_moment(void **state)
+{
+    for (int records = 0; records < 3; records++) {
+        struct wire *link = edge_new(0);
+        struct driver *driver = link->driver;
+        struct wire *inbound = driver_accept(driver);
+        (void)state;
+        edge_greet(link);
+        driver_advance_ms(driver, 300);
+        wire_say(inbound, "FLOOD Jaquez own +1+1 1 1.0 Jaquez +0.0\n");
+        for (int i = 0; i < records; i++)
+            edge_update(driver, i == 0 ? "c0" : "c1", (unsigned)i);
+        for (int life = 0; life < 4; life++) {
+            wire_take(link);
+            wire_end(link);
+            driver_advance_to_dial(driver, link);
+            wire_dialled(link, NULL);
+            driver_advance_ms(driver, 8000);
+            struct herd_buf text = {0};
+            assert_int_equal(herd_buf_append_text(&text, "FLOOD Hill own +1+1 1 1.0 Jaquez +0.0\n"),
+                             0);
+            for (int i = 0; i < records; i++)
+                edge_flood(&text, i == 0 ? "c0" : "c1", (unsigned)i);
+            CHECK_SLICE(("life %d, %d records", life, records), wire_take(link),
+                        herd_buf_slice(&text));
+            herd_buf_free(&text);
+        }
+        driver_free(driver);
+    }
+}
+
+/* It dies right behind its one line, twice within the time in which one that takes one line closes
+ * it: it was taken for such a one, which shows, and what it may have lost is sent. */
+static void test_it_dies_behind_its_first_line(void **state)
+{
+    struct wire *link = edge_new(3);
+    struct driver *driver = link->driver;
+    (void)state;
+    edge_greet(link);
+    driver_advance_ms(driver, 300);
+    expect_all(link, 3);
+    for (unsigned life = 0; life < 2; life++) {
+        wire_end(link);
+        driver_advance_to_dial(driver, link);
+        wire_dialled(link, NULL);
+        expect_flood(link, life == 0 ? "c0" : "c1", life);
+    }
+    driver_advance_ms(driver, 8000);
+    expect_all(link, 3);
     driver_free(driver);
 }
 
@@ -282,12 +361,15 @@ int main(void)
         cmocka_unit_test(test_it_closes_on_hello),
         cmocka_unit_test(test_other_words),
         cmocka_unit_test(test_resume_that_comes_late),
+        cmocka_unit_test(test_resume_that_comes_late_after_its_words),
         cmocka_unit_test(test_its_words_do_not_go_back),
         cmocka_unit_test(test_it_restarts),
         cmocka_unit_test(test_it_learns_hello),
         cmocka_unit_test(test_it_takes_one_line_a_connection),
         cmocka_unit_test(test_it_takes_more_lines_after_all),
         cmocka_unit_test(test_it_closes_when_idle),
+        cmocka_unit_test(test_it_restarts_in_a_moment),
+        cmocka_unit_test(test_it_dies_behind_its_first_line),
         cmocka_unit_test(test_window),
     };
     return cmocka_run_group_tests_name("plain", tests, NULL, NULL);

@@ -144,6 +144,7 @@ static void test_positions_and_bare_words(void **state)
     } rows[] = {
         {"RESUME " EPOCH " 12", HERD_VERB_RESUME, 0xdeadbeef, 12},
         {"RESUME " EPOCH " 0", HERD_VERB_RESUME, 0xdeadbeef, 0},
+        {"RESUME " EPOCH " 0 recovered", HERD_VERB_RESUME, 0xdeadbeef, 0},
         {"MARK 0123456789abcdef 18446744073709551615", HERD_VERB_MARK, 0x0123456789abcdef,
          UINT64_MAX},
         {"PING", HERD_VERB_PING, 0, 0},
@@ -278,7 +279,7 @@ static const struct {
     {"HELLO " ID_64 "x 2 " EPOCH " 0 -", HERD_ERANGE},
     {"RESUME " EPOCH, HERD_ESYNTAX},
     {"RESUME 12 " EPOCH, HERD_ESYNTAX},
-    {"RESUME " EPOCH " 1 2", HERD_ESYNTAX},
+    {"MARK " EPOCH " 1 2", HERD_ESYNTAX},
     {"MARK", HERD_ESYNTAX},
     {"MARK " EPOCH " x", HERD_ESYNTAX},
 };
@@ -372,7 +373,8 @@ static void test_flood_that_is_too_long_to_pass_on(void **state)
 static void test_verb_names(void **state)
 {
     static const char *const names[HERD_VERB_COUNT] = {
-        "", "IAMAT", "WHATSAT", "FLOOD", "HELLO", "RESUME", "REFUSE", "MARK", "PING", "PONG"};
+        "",    "IAMAT",  "WHATSAT", "FLOOD", "HELLO", "RESUME", "REFUSE", "MARK",
+        "ACK", "DIGEST", "TREE",    "KEYS",  "WANT",  "PING",   "PONG"};
     (void)state;
     for (int verb = 0; verb < HERD_VERB_COUNT; verb++)
         assert_string_equal(herd_verb_name((enum herd_verb)verb), names[verb]);
@@ -399,6 +401,10 @@ static void test_foreign_lines(void **state)
         {"Accept-Encoding: gzip", true},
         {"Content-Length: 5", true},
         {"Connection: close", true},
+        {"host: example.com", true},
+        {"sec-ch-ua: x", true},
+        {"X-1:", true},
+        {"SM", true},
         {"\x16\x03\x01\x02", true},
         {"GET", false},
         {"GETAWAY a", false},
@@ -408,6 +414,10 @@ static void test_foreign_lines(void **state)
         {"IAMAT a +1+1 x", false},
         {"Hosts", false},
         {" Host: x", false},
+        {": x", false},
+        {"-a: x", false},
+        {"IAMAT a: +1+1 x", false},
+        {"SMS", false},
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++)

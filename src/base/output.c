@@ -1,0 +1,17 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/output.h"
+
+int output_end(const char *program, int status)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    /* An earlier write may have failed and its errno be gone. */
+    fprintf(stderr, "%s: stdout: %s\n", program,
+            errno != 0 ? strerror(errno) : "not all could be written");
+    return status == EXIT_SUCCESS ? EXIT_FAILURE : status;
+}

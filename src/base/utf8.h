@@ -1,0 +1,11 @@
+/* utf8.h: which bytes are UTF-8. */
+#ifndef BASE_UTF8_H
+#define BASE_UTF8_H
+
+#include <stddef.h>
+
+/* The bytes of the UTF-8 sequence at `at`, 1 to 4 of the `left` ones there, or 0 when there is none
+ * (Unicode 15, table 3-7). */
+size_t utf8_length(const unsigned char *at, size_t left);
+
+#endif

@@ -1,0 +1,89 @@
+/* Requests whose answers have to wait: made, queued for the places provider, kept for the next one.
+ */
+#include <stdlib.h>
+
+#include "core/node.h"
+
+struct herd_ask *node_new_ask(struct herd_node *node, struct herd_conn *conn, enum ask_kind kind)
+{
+    struct herd_ask *ask = node->free_asks;
+    if (ask != NULL) {
+        node->free_asks = ask->next;
+        node->free_ask_count--;
+    } else if ((ask = malloc(sizeof(*ask))) == NULL) {
+        return NULL;
+    }
+    *ask = (struct herd_ask){.node = node, .conn = conn, .kind = kind};
+    if (node->buf_count > 0)
+        ask->answer = node->bufs[--node->buf_count];
+    if (conn->asks_tail != NULL)
+        conn->asks_tail->next = ask;
+    else
+        conn->asks = ask;
+    conn->asks_tail = ask;
+    conn->ask_count++;
+    return ask;
+}
+
+int node_ask_places(struct herd_ask *ask, const struct herd_record *record)
+{
+    struct herd_node *node = ask->node;
+    ask->kind = ASK_PLACES;
+    ask->next_queued = NULL;
+    *node->queue_end = ask;
+    node->queue_end = &ask->next_queued;
+    herd_location_parse(record->location, &ask->where);
+    return herd_record_append_at(record, &ask->answer);
+}
+
+void node_free_ask(struct herd_ask *ask)
+{
+    struct herd_node *node = ask->node;
+    herd_node_recycle(node, &ask->answer);
+    herd_node_recycle(node, &ask->tail);
+    if (node->free_ask_count == NODE_ASKS_FREE_MAX) {
+        free(ask);
+        return;
+    }
+    ask->next = node->free_asks;
+    node->free_asks = ask;
+    node->free_ask_count++;
+}
+
+static struct herd_ask *take_queued(struct herd_node *node)
+{
+    struct herd_ask *ask = node->queue;
+    if (ask == NULL)
+        return NULL;
+    node->queue = ask->next_queued;
+    if (node->queue == NULL)
+        node->queue_end = &node->queue;
+    return ask;
+}
+
+bool node_next_places(struct herd_node *node, struct herd_effect *out)
+{
+    struct herd_ask *ask = take_queued(node);
+    while (ask != NULL && ask->conn == NULL) {
+        node_free_ask(ask); /* nobody waits for it any more */
+        ask = take_queued(node);
+    }
+    if (ask == NULL)
+        return false;
+    *out = (struct herd_effect){.kind = HERD_EFFECT_PLACES,
+                                .conn = ask->conn,
+                                .ask = ask,
+                                .where = ask->where,
+                                .radius_m = ask->radius_m,
+                                .count = ask->count};
+    return true;
+}
+
+void node_free_spare_asks(struct herd_node *node)
+{
+    while (node->free_asks != NULL) {
+        struct herd_ask *ask = node->free_asks;
+        node->free_asks = ask->next;
+        free(ask);
+    }
+}

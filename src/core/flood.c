@@ -1,0 +1,200 @@
+/* What goes over a link that is up: the records behind its cursor, MARKs, and the store's DIGEST.
+ */
+#include <herd/err.h>
+#include <herd/posix_time.h>
+#include <herd/proto.h>
+
+#include "core/node.h"
+
+enum { MARK_MS = 100 };
+
+bool link_has_room(const struct link *link)
+{
+    return link->conn.out.len + link->conn.in_flight < LINK_WINDOW_BYTES;
+}
+
+static int mark(struct link *link)
+{
+    struct herd_node *node = link->conn.node;
+    link->marked = herd_cursor_sequence(node->store, link->cursor);
+    if (herd_cursor_at_end(node->store, link->cursor)) {
+        /* When the array is full the newest takes the last one's place: it says all that that one
+         * did. */
+        if (link->clean_mark_count < LINK_CLEAN_MARKS_MAX)
+            link->clean_mark_count++;
+        link->clean_marks[link->clean_mark_count - 1] = link->marked;
+    }
+    link->unmarked = 0;
+    link->mark_at_ns = INT64_MAX;
+    return herd_append_position(conn_output(&link->conn), HERD_VERB_MARK, node->epoch,
+                                link->marked);
+}
+
+static int append_flood(struct link *link, struct herd_slice text)
+{
+    struct herd_slice prefix = link->conn.node->flood_prefix;
+    struct herd_buf *out = conn_output(&link->conn);
+    if (herd_buf_reserve(out, prefix.len + text.len + 1) < 0)
+        return HERD_ENOMEM;
+    memcpy(out->data + out->len, prefix.data, prefix.len);
+    memcpy(out->data + out->len + prefix.len, text.data, text.len);
+    out->len += prefix.len + text.len + 1;
+    out->data[out->len - 1] = '\n';
+    return 0;
+}
+
+static bool window_is_open(const struct link *link)
+{
+    return link_has_room(link) && !(link->one_line && link->lines > 0);
+}
+
+void link_send_record(struct link *link, const struct herd_record *record)
+{
+    struct herd_buf *out = conn_output(&link->conn);
+    size_t len = herd_record_text_len(record);
+    struct herd_slice prefix = link->conn.node->flood_prefix;
+    if (link->state != LINK_UP || !window_is_open(link) ||
+        herd_buf_reserve(out, prefix.len + len + 1) < 0)
+        return;
+    memcpy(out->data + out->len, prefix.data, prefix.len);
+    herd_record_write_text(record, out->data + out->len + prefix.len);
+    out->len += prefix.len + len + 1;
+    out->data[out->len - 1] = '\n';
+    link->conn.node->stats.floods_sent++;
+    conn_touch(&link->conn);
+}
+
+void link_on_want(struct link *link, struct herd_slice clients)
+{
+    struct herd_slice client;
+    struct herd_record record;
+    while (herd_next_word(&clients, &client)) {
+        if (herd_store_find(link->conn.node->store, client, &record))
+            link_send_record(link, &record);
+    }
+}
+
+/* The records behind the cursor, but for those that came from there. */
+static int fill_records(struct link *link)
+{
+    struct herd_node *node = link->conn.node;
+    struct herd_entry entry;
+    int rc = 0;
+    while (rc == 0 && window_is_open(link)) {
+        link->more = link->steps >= LINK_STEPS_PER_TURN;
+        if (link->more || !herd_cursor_next(node->store, link->cursor, &entry))
+            break;
+        link->steps++;
+        if (entry.source == link->conn.neighbour->source) {
+            if (link->skipped == 0)
+                link->skipped = entry.sequence;
+            continue;
+        }
+        rc = append_flood(link, entry.text);
+        link->lines++;
+        node->stats.floods_sent++;
+        if (rc == 0 && ++link->unmarked >= LINK_LINES_PER_MARK && link->state == LINK_UP)
+            rc = mark(link);
+    }
+    return rc;
+}
+
+void link_begin_trial(struct link *link)
+{
+    link->on_trial = true;
+    herd_cursor_to_begin(link->conn.node->store, link->cursor);
+    conn_touch(&link->conn);
+}
+
+/* Whoever it is, it gets what came from there too: its words may be those of another one. */
+static int fill_trial(struct link *link)
+{
+    struct herd_node *node = link->conn.node;
+    struct herd_entry entry;
+    int rc = 0;
+    while (rc == 0 && window_is_open(link) && link->lines < LINK_TRIAL_LINES &&
+           herd_cursor_next(node->store, link->cursor, &entry)) {
+        rc = append_flood(link, entry.text);
+        link->lines++;
+        node->stats.floods_sent++;
+    }
+    return rc;
+}
+
+/* The store in one number, once the neighbour has been sent all that went into it. */
+static int tell_digest(struct link *link, struct herd_now now)
+{
+    const struct herd_store *store = link->conn.node->store;
+    if (!link_digest_changed(link) || now.mono_ns < link->digest_at_ns ||
+        !herd_cursor_at_end(store, link->cursor))
+        return 0;
+    link->digest_due = false;
+    link->digest_told = herd_store_digest(store);
+    link->digest_at_ns = now.mono_ns + DIGEST_MS * HERD_NS_PER_MS;
+    return herd_append_digest(conn_output(&link->conn), herd_store_count(store), link->digest_told);
+}
+
+/* Answers wait for an ACK, and none is on its way: the one for the last MARK was lost with its
+ * connection, or in an earlier life of this server. */
+static bool has_to_ask_again(const struct link *link)
+{
+    const struct herd_node *node = link->conn.node;
+    return persist_wants_ack(node) && link->clean_mark_count == 0 &&
+           herd_cursor_at_end(node->store, link->cursor);
+}
+
+static int fill_up(struct link *link, struct herd_now now)
+{
+    int rc = fill_records(link);
+    bool behind = link->marked < herd_cursor_sequence(link->conn.node->store, link->cursor);
+    bool due = now.mono_ns >= link->mark_at_ns || persist_wants_ack(link->conn.node);
+    if (rc == 0 && ((behind && due) || has_to_ask_again(link)))
+        return mark(link);
+    if (behind && link->mark_at_ns == INT64_MAX)
+        link->mark_at_ns = now.mono_ns + MARK_MS * HERD_NS_PER_MS;
+    return rc;
+}
+
+/* Written bytes make room at once, but a long catch-up must not take the whole turn. */
+static void begin_turn(struct link *link)
+{
+    uint64_t turn = link->conn.node->turn;
+    if (link->turn == turn)
+        return;
+    link->turn = turn;
+    link->steps = 0;
+}
+
+/* Puts lines into the connection's output, as far as the window and the turn's budget go. */
+void link_fill(struct link *link, struct herd_now now)
+{
+    int rc = 0;
+    begin_turn(link);
+    link->more = false;
+    if (link->conn.closing) {
+        link->mark_at_ns = INT64_MAX;
+        return;
+    }
+    if (link->state == LINK_SEEKING) {
+        struct herd_store *store = link->conn.node->store;
+        if (link->resume == 0 || herd_cursor_seek_back(store, link->cursor, link->resume,
+                                                       LINK_STEPS_PER_TURN - link->steps))
+            link_move(link, LINK_UP);
+        else
+            link->steps = LINK_STEPS_PER_TURN;
+        link->more = link->state == LINK_SEEKING;
+    }
+    if (link->state == LINK_UP) {
+        rc = fill_up(link, now);
+        if (rc == 0)
+            rc = tell_digest(link, now);
+    } else if (link->on_trial) {
+        rc = fill_trial(link);
+    } else if (link->state == LINK_PLAIN) {
+        rc = fill_records(link);
+        if (link->one_line && link->lines > 0 && link->deadline_ns == INT64_MAX)
+            link->deadline_ns = now.mono_ns + link->one_line_ns;
+    }
+    if (rc < 0)
+        conn_abort(&link->conn);
+}

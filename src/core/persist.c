@@ -1,0 +1,292 @@
+/*
+ * Batches follow one another: all that changed since the last one, each client once. What a clean
+ * batch (one that reached the end of the list) has brought to disk is there up to its sequence: a
+ * record that was replaced meanwhile was replaced by one within the batch. A batch that was cut
+ * short proves nothing, because the newer record may still be outside.
+ *
+ *   journal:   changes … PERSIST … persisted -> answers that waited for the disk
+ *   snapshot:  herd_node_snapshot -> a journal batch that begins a generation -> snapshot and
+ * journal batches in turn -> ends
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include <herd/err.h>
+#include <herd/posix_time.h>
+
+#include "core/node.h"
+
+/* `<sequence> <canonical text>` LF, and the NUL of printf. */
+enum { ENTRY_BYTES_MAX = 20 + 1 + HERD_RECORD_TEXT_MAX + 2 };
+
+int persist_init(struct herd_node *node)
+{
+    struct persist *persist = &node->persist;
+    persist->end = &persist->first;
+    persist->next_ns = persist->again_ns = INT64_MIN;
+    int rc = herd_cursor_new(node->store, &persist->journal);
+    return rc < 0 ? rc : herd_cursor_new(node->store, &persist->snapshot);
+}
+
+void persist_close(struct herd_node *node)
+{
+    assert(node->persist.first == NULL);
+    herd_buf_free(&node->persist.batch.records);
+    herd_buf_free(&node->persist.batch.neighbours);
+}
+
+static uint64_t safe_sequence(const struct herd_node *node)
+{
+    return node->options.durability == HERD_DURABILITY_COMMIT ? node->persist.on_disk
+                                                              : node->persist.at_neighbour;
+}
+
+static bool has_to_wait(const struct herd_node *node, uint64_t sequence)
+{
+    return node->options.durability >= HERD_DURABILITY_COMMIT && sequence > safe_sequence(node);
+}
+
+bool persist_wants_ack(const struct herd_node *node)
+{
+    return node->options.durability == HERD_DURABILITY_HERD && node->persist.first != NULL;
+}
+
+/* The answers of one connection in one turn wait together. */
+static struct herd_ask *waiting_ask(struct herd_conn *conn)
+{
+    struct herd_node *node = conn->node;
+    struct herd_ask *last = conn->asks_tail;
+    if (last != NULL && last->kind == ASK_SAFETY && last->turn == node->turn && last->tail.len == 0)
+        return last;
+    struct herd_ask *ask = node_new_ask(node, conn, ASK_SAFETY);
+    if (ask == NULL)
+        return NULL;
+    ask->turn = node->turn;
+    *node->persist.end = ask;
+    node->persist.end = &ask->next_queued;
+    return ask;
+}
+
+int persist_answer(struct herd_conn *conn, const struct herd_record *record)
+{
+    /* Also for one that was not newer: what it repeats may not be safe yet. */
+    uint64_t sequence = herd_store_sequence(conn->node->store);
+    if (!has_to_wait(conn->node, sequence))
+        return herd_record_append_at(record, conn_output(conn));
+    struct herd_ask *ask = waiting_ask(conn);
+    if (ask == NULL)
+        return HERD_ENOMEM;
+    size_t before = ask->answer.len;
+    int rc = herd_record_append_at(record, &ask->answer);
+    conn->held += (uint32_t)(ask->answer.len - before);
+    ask->sequence = sequence;
+    node_touch_links(conn->node);
+    return rc;
+}
+
+void persist_forget(struct herd_ask *ask)
+{
+    struct persist *persist = &ask->node->persist;
+    struct herd_ask **at = &persist->first;
+    while (*at != ask)
+        at = &(*at)->next_queued;
+    *at = ask->next_queued;
+    if (persist->end == &ask->next_queued)
+        persist->end = at;
+    node_free_ask(ask);
+}
+
+static void release(struct herd_node *node, struct herd_now now)
+{
+    struct persist *persist = &node->persist;
+    while (persist->first != NULL && !has_to_wait(node, persist->first->sequence)) {
+        struct herd_ask *ask = persist->first;
+        persist->first = ask->next_queued;
+        if (persist->first == NULL)
+            persist->end = &persist->first;
+        ask->conn->held -= (uint32_t)ask->answer.len;
+        herd_ask_answer(ask, now, herd_slice("", 0));
+    }
+}
+
+void persist_on_held(struct herd_node *node, struct herd_now now, uint64_t sequence)
+{
+    if (sequence <= node->persist.at_neighbour)
+        return;
+    node->persist.at_neighbour = sequence;
+    release(node, now);
+}
+
+void herd_node_snapshot(struct herd_node *node)
+{
+    const struct persist *persist = &node->persist;
+    bool under_way = persist->snapshotting || (persist->has_batch && persist->batch.is_snapshot);
+    if (!under_way)
+        node->persist.snapshot_wanted = true;
+}
+
+/* Room for it has been reserved. */
+static void append_entry(struct herd_buf *out, const struct herd_entry *entry)
+{
+    int rc = herd_buf_printf(out, "%llu ", (unsigned long long)entry->sequence);
+    if (rc == 0)
+        rc = herd_buf_append_slice(out, entry->text);
+    if (rc == 0)
+        rc = herd_buf_append(out, "\n", 1);
+    assert(rc == 0);
+}
+
+/* Copies what is behind a cursor, as far as a batch may go. True at the end. */
+static int fill_records(struct herd_node *node, herd_cursor cursor, bool *out_end)
+{
+    struct herd_buf *records = &node->persist.batch.records;
+    struct herd_entry entry;
+    *out_end = false;
+    for (int i = 0; i < PERSIST_RECORDS_MAX && records->len < PERSIST_BYTES_MAX; i++) {
+        if (herd_cursor_at_end(node->store, cursor))
+            break;
+        /* Before it is read, because it cannot be given back. What did fit goes out. */
+        if (herd_buf_reserve(records, ENTRY_BYTES_MAX) < 0)
+            return i > 0 ? 0 : HERD_ENOMEM;
+        herd_cursor_next(node->store, cursor, &entry);
+        append_entry(records, &entry);
+    }
+    *out_end = herd_cursor_at_end(node->store, cursor);
+    return 0;
+}
+
+/* Older marks than there are do no harm: more is sent again. So no record is held back for them. */
+static void append_marks(struct herd_node *node)
+{
+    struct herd_buf *out = &node->persist.batch.neighbours;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < node->neighbour_count; i++) {
+        const struct neighbour *neighbour = node->neighbours[i];
+        if (neighbour->sequence > 0)
+            rc = herd_buf_printf(out, "%s %016llx %llu\n", neighbour->name,
+                                 (unsigned long long)neighbour->epoch,
+                                 (unsigned long long)neighbour->sequence);
+    }
+    if (rc < 0)
+        out->len = 0;
+    node->persist.marks_changed = rc < 0;
+}
+
+static int make_journal_batch(struct herd_node *node)
+{
+    struct persist *persist = &node->persist;
+    persist->batch.begins = persist->snapshot_wanted;
+    int rc = fill_records(node, persist->journal, &persist->batch_is_clean);
+    persist->batch.upto = herd_cursor_sequence(node->store, persist->journal);
+    /* What neighbours have marked is only borne out by a batch that leaves nothing behind. */
+    if (rc == 0 && persist->batch_is_clean)
+        append_marks(node);
+    if (rc == 0 && persist->snapshot_wanted) {
+        persist->snapshot_wanted = false;
+        persist->snapshotting = true;
+        herd_cursor_to_begin(node->store, persist->snapshot);
+    }
+    persist->last_was_journal = true;
+    return rc;
+}
+
+/* It ends where the list does, and not where that was when it began: a record that has been
+ * replaced meanwhile is only on disk in the generation that goes then, as long as the newer one is
+ * not. */
+static int make_snapshot_batch(struct herd_node *node)
+{
+    struct persist *persist = &node->persist;
+    persist->batch.is_snapshot = true;
+    int rc = fill_records(node, persist->snapshot, &persist->batch.ends);
+    persist->batch.upto = herd_cursor_sequence(node->store, persist->snapshot);
+    persist->snapshotting = !persist->batch.ends;
+    persist->last_was_journal = false;
+    return rc;
+}
+
+static bool is_due(const struct herd_node *node, struct herd_now now)
+{
+    const struct persist *persist = &node->persist;
+    if (!node->options.has_disk || persist->in_flight || now.mono_ns < persist->again_ns)
+        return false;
+    if (persist->has_batch)
+        return true;
+    bool work = !herd_cursor_at_end(node->store, persist->journal) || persist->snapshot_wanted;
+    bool hurry = work && node->options.durability == HERD_DURABILITY_COMMIT;
+    bool time = node->stopping || now.mono_ns >= persist->next_ns;
+    return persist->snapshotting || hurry || (time && (work || persist->marks_changed));
+}
+
+static int make_batch(struct herd_node *node)
+{
+    struct persist *persist = &node->persist;
+    struct herd_batch *batch = &persist->batch;
+    batch->records.len = batch->neighbours.len = 0;
+    batch->epoch = node->epoch;
+    batch->begins = batch->ends = batch->is_snapshot = false;
+    bool journal_waits = !herd_cursor_at_end(node->store, persist->journal);
+    if (persist->snapshotting && (persist->last_was_journal || !journal_waits))
+        return make_snapshot_batch(node);
+    return make_journal_batch(node);
+}
+
+bool persist_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out)
+{
+    struct persist *persist = &node->persist;
+    if (!is_due(node, now))
+        return false;
+    if (!persist->has_batch && make_batch(node) < 0) {
+        persist->again_ns = now.mono_ns + PERSIST_AGAIN_MS * HERD_NS_PER_MS;
+        return false;
+    }
+    persist->has_batch = persist->in_flight = true;
+    persist->next_ns = now.mono_ns;
+    if (persist->batch.is_snapshot || persist->batch_is_clean)
+        persist->next_ns += PERSIST_MS * HERD_NS_PER_MS;
+    *out = (struct herd_effect){.kind = HERD_EFFECT_PERSIST, .batch = &persist->batch};
+    return true;
+}
+
+void herd_node_persisted(struct herd_node *node, struct herd_now now, int status)
+{
+    struct persist *persist = &node->persist;
+    assert(persist->in_flight);
+    persist->in_flight = false;
+    if (status < 0) {
+        if (!persist->failing)
+            node_notice(node, HERD_NOTICE_DISK_FAILED, "", 0, 0, "%s", herd_strerror(status));
+        persist->failing = true;
+        persist->again_ns = now.mono_ns + PERSIST_AGAIN_MS * HERD_NS_PER_MS;
+        return;
+    }
+    if (persist->failing)
+        node_notice(node, HERD_NOTICE_DISK_WORKS, "", 0, 0, "%s", "");
+    persist->failing = persist->has_batch = false;
+    if (persist->batch.is_snapshot || !persist->batch_is_clean)
+        return;
+    persist->on_disk = persist->batch.upto;
+    release(node, now);
+    node_send_acks(node);
+}
+
+int64_t persist_wakeup(const struct herd_node *node)
+{
+    const struct persist *persist = &node->persist;
+    if (!node->options.has_disk || persist->in_flight)
+        return INT64_MAX;
+    bool work = !herd_cursor_at_end(node->store, persist->journal) || persist->snapshot_wanted ||
+                persist->marks_changed;
+    int64_t at = INT64_MAX;
+    if (persist->has_batch || persist->snapshotting)
+        at = INT64_MIN;
+    else if (work)
+        at = persist->next_ns;
+    return at > persist->again_ns ? at : persist->again_ns;
+}
+
+bool herd_node_is_persisted(const struct herd_node *node)
+{
+    const struct persist *persist = &node->persist;
+    return !node->options.has_disk || (!persist->has_batch && !persist->marks_changed &&
+                                       herd_cursor_at_end(node->store, persist->journal));
+}

@@ -1,0 +1,52 @@
+/* persist.h: the way of records to disk, and of what neighbours hold; and the answers that wait for
+ * one of them. */
+#ifndef CORE_PERSIST_H
+#define CORE_PERSIST_H
+
+#include "core/conn.h"
+
+enum {
+    PERSIST_MS = 250,            /* between two batches, where no answer waits for one */
+    PERSIST_AGAIN_MS = 1000,     /* after a failure */
+    PERSIST_RECORDS_MAX = 16384, /* of one batch */
+    PERSIST_BYTES_MAX = 4 * 1024 * 1024
+};
+
+/*
+ * Two cursors in the store's list: what is behind `journal` has still to be written; what is behind
+ * `snapshot` is still to be copied into the new generation. One batch at a time; it stays as it is
+ * until it has been written.
+ */
+struct persist {
+    herd_cursor journal, snapshot;
+    struct herd_batch batch;
+    bool has_batch; /* on its way, or to be written again */
+    bool in_flight;
+    bool batch_is_clean; /* it reaches to the end of the list */
+    bool failing;
+    bool marks_changed; /* since they were last put into a batch */
+    bool snapshot_wanted, snapshotting;
+    bool last_was_journal;
+    uint64_t on_disk;      /* all records up to this sequence, or newer ones of their clients */
+    uint64_t at_neighbour; /* likewise, held by some neighbour */
+    int64_t next_ns;       /* not before, unless an answer waits */
+    int64_t again_ns;      /* not before, after a failure */
+    struct herd_ask *first, **end; /* answers that wait, by sequence */
+};
+
+int persist_init(struct herd_node *node);
+void persist_close(struct herd_node *node);
+
+/* The answer to an IAMAT, which waits as `durability` says. 0 or HERD_ENOMEM. */
+int persist_answer(struct herd_conn *conn, const struct herd_record *record);
+/* The ask's connection is gone. */
+void persist_forget(struct herd_ask *ask);
+/* Some neighbour holds all up to a sequence. */
+void persist_on_held(struct herd_node *node, struct herd_now now, uint64_t sequence);
+/* Whether answers wait for a neighbour's ACK. */
+bool persist_wants_ack(const struct herd_node *node);
+
+bool persist_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out);
+int64_t persist_wakeup(const struct herd_node *node);
+
+#endif

@@ -1,0 +1,41 @@
+/* reconcile.h: finds and mends differences that sequences cannot know: DIGEST, TREE, KEYS. */
+#ifndef CORE_RECONCILE_H
+#define CORE_RECONCILE_H
+
+#include <herd/proto.h>
+
+#include "core/conn.h"
+
+enum {
+    DIGEST_MS = 5000,        /* between two DIGESTs of a link, while the store changes */
+    FLOOD_HORIZON_MS = 1000, /* by then an update has reached the whole herd */
+    WALK_AGAIN_MS = 1000,    /* after a walk that has mended something */
+    WALK_MIN_MS = 2000,      /* after one that has not; doubling */
+    WALK_MAX_MS = 60000,
+    WALK_WIDTH = 4 /* parts of one TREE that are looked into; the others are for the next walk */
+};
+
+/* What a listener knows of the store of a neighbour that has dialled it. */
+struct reconcile {
+    uint64_t clients, digest; /* of its last DIGEST */
+    int64_t differs_since_ns; /* INT64_MAX: equal, or nothing known */
+    int64_t walk_at_ns;       /* not before */
+    int64_t interval_ms;      /* to the next walk, if this one mends nothing */
+    uint64_t mended;          /* records that it brought and that should long have been here */
+    uint64_t mended_before;   /* at the last walk */
+};
+
+void reconcile_init(struct reconcile *reconcile);
+int reconcile_tick(struct neighbour *neighbour, struct herd_now now);
+int64_t reconcile_wakeup(const struct neighbour *neighbour);
+
+/* The dialler's word about its store, at its listener. */
+int reconcile_on_digest(struct neighbour *neighbour, struct herd_now now,
+                        const struct herd_command *command);
+/* Sums of a prefix from the other side, at either: answered with those of the parts that differ, or
+ * their keys. */
+int reconcile_on_tree(struct herd_conn *conn, const struct herd_command *command);
+/* What the listener has of a prefix, at the dialler: it is sent what it lacks. */
+int reconcile_on_keys(struct link *link, const struct herd_command *command);
+
+#endif

@@ -1,0 +1,47 @@
+/* A life continued from disk. */
+#include <assert.h>
+
+#include <herd/err.h>
+#include <herd/posix_time.h>
+
+#include "core/node.h"
+
+void herd_node_restore_epoch(struct herd_node *node, uint64_t epoch)
+{
+    assert(herd_store_count(node->store) == 0);
+    node->epoch = epoch;
+}
+
+int herd_node_restore_record(struct herd_node *node, struct herd_now now, uint64_t sequence,
+                             struct herd_slice text)
+{
+    struct herd_record record;
+    int rc = herd_record_parse(text, &record);
+    if (rc < 0 || sequence <= herd_store_sequence(node->store))
+        return rc < 0 ? rc : HERD_EPROTO;
+    if (herd_store_is_expired(node->store, &record, now.wall_ns))
+        return 0;
+    herd_store_skip_sequences(node->store, sequence - 1);
+    rc = herd_store_apply(node->store, &record, 0);
+    return rc < 0 ? rc : 0;
+}
+
+void herd_node_restore_neighbour(struct herd_node *node, struct herd_slice name, uint64_t epoch,
+                                 uint64_t sequence)
+{
+    struct neighbour *neighbour = node_neighbour(node, name);
+    if (neighbour == NULL)
+        return;
+    neighbour->epoch = epoch;
+    neighbour->sequence = sequence;
+    neighbour->source = node_new_source(node);
+    neighbour->recovered = true;
+    neighbour->speaks = neighbour->has_spoken = epoch != 0;
+}
+
+void herd_node_restore_end(struct herd_node *node, uint64_t sequence_free)
+{
+    herd_store_skip_sequences(node->store, sequence_free);
+    herd_cursor_to_end(node->store, node->persist.journal);
+    node->persist.on_disk = sequence_free;
+}

@@ -1,0 +1,16 @@
+/* lock.h: a folder for one process alone, as long as that lives. */
+#ifndef DURABLE_LOCK_H
+#define DURABLE_LOCK_H
+
+#include <herd/buf.h>
+
+/*
+ * Takes folder/lock, which then holds this process' id, with flock(2): it ends with the process,
+ * however that ends. 0 and a descriptor for lock_release, or HERD_EBUSY (another process has it),
+ * HERD_EIO or HERD_ENOMEM, with a sentence appended to `error`.
+ */
+int lock_take(const char *folder, int *out_fd, struct herd_buf *error);
+
+void lock_release(int fd);
+
+#endif

@@ -1,0 +1,134 @@
+/* sqlite_room.h: what the parts of records.db's code share. */
+#ifndef DURABLE_SQLITE_ROOM_H
+#define DURABLE_SQLITE_ROOM_H
+
+#include <sqlite3.h>
+
+#include <herd/err.h>
+#include <herd/record.h>
+
+#include "durable/records.h"
+
+enum {
+    RECORDS_APPLICATION_ID = 0x68726563, /* "hrec", at byte 68 of the file */
+    RECORDS_VERSION = 1,                 /* PRAGMA user_version */
+    SEGMENT_MAX_BYTES = 16 << 20,        /* of text: to drop such a table takes some 10 ms */
+    CHECKPOINT_PAGES = 4096,             /* of the write-ahead log: 16 MiB */
+    REASON_MAX_BYTES = 256
+};
+
+/* Sequences that neighbours may have seen and the disk has not, at most, after a crash. */
+#define SEQUENCES_RESERVED (INT64_C(1) << 32)
+
+enum stream { JOURNAL, SNAPSHOT, STREAM_COUNT };
+
+/*
+ * A table segment_<id> of rows (sequence, text), appended in order. A generation's journal and
+ * snapshot are cut into such, because one of a bounded size is dropped in a bounded time.
+ */
+struct segment {
+    int64_t id, generation;
+    enum stream stream;
+    int64_t rows, bytes; /* bytes of text */
+    int64_t last;        /* the highest sequence */
+    uint64_t sum;        /* of its rows' hashes (row_hash), mod 2^64: what a lost, a changed or a
+                            repeated row gives away at the next start */
+    uint64_t hash;       /* of the above, for the state's sum */
+};
+
+/* What a neighbour had marked. */
+struct mark {
+    char name[HERD_NAME_MAX + 1];
+    uint64_t epoch, sequence;
+};
+
+/* All of the file but the rows; it changes with each batch, in the same transaction. */
+struct state {
+    uint64_t epoch;
+    int64_t sequence_free;    /* 0: nothing has been written yet */
+    int64_t complete;         /* the newest generation with a whole snapshot; 0: none has */
+    int64_t current;          /* the generation that is written */
+    struct segment *segments; /* by id */
+    size_t segment_count, segment_cap;
+    struct mark *marks;
+    size_t mark_count, mark_cap;
+    uint64_t sum; /* of all this, as it was read or written last */
+};
+
+enum statement {
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
+    SET_STATE,
+    SET_SEGMENT,
+    REMOVE_SEGMENT,
+    ADD_MARK,
+    REMOVE_MARKS,
+    STATEMENT_COUNT
+};
+
+struct records {
+    char *folder, *path;
+    int lock_fd; /* -1: none */
+    sqlite3 *sqlite;
+    sqlite3_stmt *statements[STATEMENT_COUNT];
+    struct insert {
+        sqlite3_stmt *statement;
+        int64_t segment;
+    } inserts[STREAM_COUNT];
+    struct state state;
+    bool is_stale; /* a transaction has failed: the state is to be read again */
+    bool is_snapshotting;
+    int wal_pages, checkpoint_at;
+    int64_t vacuum_pages; /* to be given back to the file system */
+    char reason[REASON_MAX_BYTES];
+};
+
+/* sqlite_records.c: calls of SQLite. All give 0 or a negative HERD_E…, with the reason kept:
+ * HERD_EPROTO for a file that is not as it should be. */
+
+/* The result of a call of SQLite that has just failed. */
+int records_fail(struct records *records);
+int records_damaged(struct records *records, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Runs statements that give no rows, or whose rows do not matter. */
+int records_execute(struct records *records, const char *sql);
+/* The number in the first column of the first row. */
+int records_number(struct records *records, const char *sql, int64_t *out);
+/* Calls on_row for each row until that gives an error. */
+int records_each(struct records *records, const char *sql,
+                 int (*on_row)(struct records *records, sqlite3_stmt *row));
+/* Runs a statement of the table, with what is bound to it. */
+int records_run(struct records *records, enum statement which);
+/* Prepares a statement about a segment's table; `format` has one %lld, its id. */
+int records_prepare(struct records *records, const char *format, int64_t id, sqlite3_stmt **out);
+/* Begins a transaction, after having read the state again if the last one failed. */
+int records_begin(struct records *records);
+/* Ends it: commits if `rc` is 0, else rolls back. Gives `rc`, or the commit's result. */
+int records_end(struct records *records, int rc);
+
+/* sqlite_state.c */
+
+/* Makes the tables of a new file. */
+int state_create(struct records *records);
+int state_read(struct records *records);
+/* Writes all but segments and marks. */
+int state_write(struct records *records);
+int state_write_segment(struct records *records, struct segment *segment);
+int state_write_marks(struct records *records, struct herd_slice lines);
+/* The segment that the next row of a stream goes to, as far as there is one with room, or NULL. */
+struct segment *state_open_segment(struct state *state, enum stream stream);
+/* Makes a new one and its table; other pointers to segments end. */
+int state_add_segment(struct records *records, enum stream stream, struct segment **out);
+/* Takes one out; its table is the caller's matter. */
+int state_remove_segment(struct records *records, size_t i);
+/* Whether the next start reads a segment, or would, were the snapshot under way complete. */
+bool state_needs(const struct records *records, const struct segment *segment);
+void state_free(struct state *state);
+
+uint64_t row_hash(int64_t sequence, struct herd_slice text);
+
+/* sqlite_read.c: gives all rows to `found`, and checks that they are those that were written. */
+int rows_read(struct records *records, const struct durable_found *found);
+
+#endif

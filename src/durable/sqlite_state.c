@@ -1,0 +1,313 @@
+/*
+ * What the file says about its rows. All of it is summed up in state.sum, and a segment's rows in
+ * segment.sum: SQLite itself would not notice a bit that has changed in a text or a number.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "durable/sqlite_room.h"
+
+/* SQLite keeps this text, with its comments, in the file. */
+static const char schema[] =
+    "CREATE TABLE state (\n"
+    "    id INTEGER PRIMARY KEY CHECK (id = 1),\n"
+    "    epoch INTEGER NOT NULL,\n"
+    "    sequence_free INTEGER NOT NULL, -- above all that were ever used; 0: none was\n"
+    "    complete INTEGER NOT NULL, -- the newest generation with a whole snapshot, or 0\n"
+    "    current INTEGER NOT NULL, -- the generation that is written\n"
+    "    sum INTEGER NOT NULL -- of this row and those of segment and neighbour\n"
+    ") STRICT;\n"
+    "CREATE TABLE segment (\n"
+    "    id INTEGER PRIMARY KEY, -- its rows are in the table segment_<id>\n"
+    "    generation INTEGER NOT NULL,\n"
+    "    is_snapshot INTEGER NOT NULL, -- 0: it belongs to the journal\n"
+    "    rows INTEGER NOT NULL,\n"
+    "    bytes INTEGER NOT NULL, -- of their texts\n"
+    "    last INTEGER NOT NULL, -- the highest sequence\n"
+    "    sum INTEGER NOT NULL -- of its rows\n"
+    ") STRICT;\n"
+    "CREATE TABLE neighbour (\n"
+    "    name TEXT PRIMARY KEY,\n"
+    "    epoch INTEGER NOT NULL,\n"
+    "    sequence INTEGER NOT NULL -- all that it applied up to this one is here\n"
+    ") STRICT, WITHOUT ROWID;\n";
+
+uint64_t row_hash(int64_t sequence, struct herd_slice text)
+{
+    return XXH3_64bits_withSeed(text.data, text.len, (uint64_t)sequence);
+}
+
+/* Numbers as text, so that a file means the same on any machine. */
+__attribute__((format(printf, 1, 2))) static uint64_t hash_of(const char *format, ...)
+{
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    assert(len > 0 && (size_t)len < sizeof text);
+    return XXH3_64bits(text, (size_t)len);
+}
+
+static uint64_t segment_hash(const struct segment *segment)
+{
+    return hash_of("segment %" PRId64 " %" PRId64 " %d %" PRId64 " %" PRId64 " %" PRId64
+                   " %016" PRIx64,
+                   segment->id, segment->generation, (int)segment->stream, segment->rows,
+                   segment->bytes, segment->last, segment->sum);
+}
+
+static uint64_t sum_of(const struct state *state)
+{
+    uint64_t sum = hash_of("state %016" PRIx64 " %" PRId64 " %" PRId64 " %" PRId64, state->epoch,
+                           state->sequence_free, state->complete, state->current);
+    for (size_t i = 0; i < state->segment_count; i++)
+        sum += state->segments[i].hash;
+    for (size_t i = 0; i < state->mark_count; i++)
+        sum += hash_of("neighbour %s %016" PRIx64 " %016" PRIx64, state->marks[i].name,
+                       state->marks[i].epoch, state->marks[i].sequence);
+    return sum;
+}
+
+void state_free(struct state *state)
+{
+    free(state->segments);
+    free(state->marks);
+    *state = (struct state){0};
+}
+
+/* The array with room for one element more, or NULL with the old one unchanged. */
+static void *grown(void *array, size_t count, size_t *cap, size_t element_bytes)
+{
+    if (count < *cap)
+        return array;
+    size_t new_cap = *cap > 0 ? 2 * *cap : 8;
+    void *bigger = realloc(array, new_cap * element_bytes);
+    if (bigger != NULL)
+        *cap = new_cap;
+    return bigger;
+}
+
+static int append_segment(struct state *state, const struct segment *segment)
+{
+    struct segment *segments =
+        grown(state->segments, state->segment_count, &state->segment_cap, sizeof *segments);
+    if (segments == NULL)
+        return HERD_ENOMEM;
+    state->segments = segments;
+    segments[state->segment_count++] = *segment;
+    return 0;
+}
+
+static int append_mark(struct state *state, struct herd_slice name, uint64_t epoch,
+                       uint64_t sequence)
+{
+    struct mark *marks = grown(state->marks, state->mark_count, &state->mark_cap, sizeof *marks);
+    if (marks == NULL)
+        return HERD_ENOMEM;
+    state->marks = marks;
+    struct mark *mark = &marks[state->mark_count++];
+    *mark = (struct mark){.epoch = epoch, .sequence = sequence};
+    memcpy(mark->name, name.data, name.len);
+    return 0;
+}
+
+/* Reading */
+
+static int on_state(struct records *records, sqlite3_stmt *row)
+{
+    records->state.epoch = (uint64_t)sqlite3_column_int64(row, 0);
+    records->state.sequence_free = sqlite3_column_int64(row, 1);
+    records->state.complete = sqlite3_column_int64(row, 2);
+    records->state.current = sqlite3_column_int64(row, 3);
+    records->state.sum = (uint64_t)sqlite3_column_int64(row, 4);
+    return 0;
+}
+
+static int on_segment(struct records *records, sqlite3_stmt *row)
+{
+    struct segment segment = {
+        .id = sqlite3_column_int64(row, 0),
+        .generation = sqlite3_column_int64(row, 1),
+        .stream = sqlite3_column_int64(row, 2) == 0 ? JOURNAL : SNAPSHOT,
+        .rows = sqlite3_column_int64(row, 3),
+        .bytes = sqlite3_column_int64(row, 4),
+        .last = sqlite3_column_int64(row, 5),
+        .sum = (uint64_t)sqlite3_column_int64(row, 6),
+    };
+    segment.hash = segment_hash(&segment);
+    return append_segment(&records->state, &segment);
+}
+
+static int on_mark(struct records *records, sqlite3_stmt *row)
+{
+    const char *name = sqlite3_column_blob(row, 0);
+    size_t len = (size_t)sqlite3_column_bytes(row, 0);
+    if (name == NULL || len > HERD_NAME_MAX)
+        return records_damaged(records, "a neighbour's name has %zu bytes", len);
+    return append_mark(&records->state, herd_slice(name, len),
+                       (uint64_t)sqlite3_column_int64(row, 1),
+                       (uint64_t)sqlite3_column_int64(row, 2));
+}
+
+int state_read(struct records *records)
+{
+    struct state *state = &records->state;
+    state->segment_count = state->mark_count = 0;
+    state->current = 0; /* found out below, if there is no row */
+    int rc = records_each(records, "SELECT epoch, sequence_free, complete, current, sum FROM state",
+                          on_state);
+    if (rc == 0)
+        rc = records_each(records,
+                          "SELECT id, generation, is_snapshot, rows, bytes, last, sum FROM segment"
+                          " ORDER BY id",
+                          on_segment);
+    if (rc == 0)
+        rc = records_each(records, "SELECT name, epoch, sequence FROM neighbour", on_mark);
+    if (rc == 0 && (state->current < 1 || state->sum != sum_of(state)))
+        rc = records_damaged(records, "its state is not the one that was written");
+    return rc;
+}
+
+/* Writing */
+
+int state_create(struct records *records)
+{
+    return records_execute(records, schema);
+}
+
+int state_write(struct records *records)
+{
+    struct state *state = &records->state;
+    sqlite3_stmt *set = records->statements[SET_STATE];
+    state->sum = sum_of(state);
+    sqlite3_bind_int64(set, 1, (int64_t)state->epoch);
+    sqlite3_bind_int64(set, 2, state->sequence_free);
+    sqlite3_bind_int64(set, 3, state->complete);
+    sqlite3_bind_int64(set, 4, state->current);
+    sqlite3_bind_int64(set, 5, (int64_t)state->sum);
+    return records_run(records, SET_STATE);
+}
+
+int state_write_segment(struct records *records, struct segment *segment)
+{
+    sqlite3_stmt *set = records->statements[SET_SEGMENT];
+    segment->hash = segment_hash(segment);
+    sqlite3_bind_int64(set, 1, segment->id);
+    sqlite3_bind_int64(set, 2, segment->generation);
+    sqlite3_bind_int(set, 3, segment->stream == SNAPSHOT);
+    sqlite3_bind_int64(set, 4, segment->rows);
+    sqlite3_bind_int64(set, 5, segment->bytes);
+    sqlite3_bind_int64(set, 6, segment->last);
+    sqlite3_bind_int64(set, 7, (int64_t)segment->sum);
+    return records_run(records, SET_SEGMENT);
+}
+
+struct segment *state_open_segment(struct state *state, enum stream stream)
+{
+    for (size_t i = state->segment_count; i-- > 0;) {
+        struct segment *segment = &state->segments[i];
+        if (segment->stream == stream)
+            return segment->generation == state->current && segment->bytes < SEGMENT_MAX_BYTES
+                       ? segment
+                       : NULL;
+    }
+    return NULL;
+}
+
+/* The last sequence of what a new segment goes on from. */
+static int64_t last_sequence(const struct state *state, enum stream stream)
+{
+    for (size_t i = state->segment_count; i-- > 0;) {
+        const struct segment *segment = &state->segments[i];
+        if (segment->stream == stream)
+            return stream == JOURNAL || segment->generation == state->current ? segment->last : 0;
+    }
+    return 0;
+}
+
+int state_add_segment(struct records *records, enum stream stream, struct segment **out)
+{
+    struct state *state = &records->state;
+    size_t count = state->segment_count;
+    const struct segment segment = {
+        .id = count > 0 ? state->segments[count - 1].id + 1 : 1,
+        .generation = state->current,
+        .stream = stream,
+        .last = last_sequence(state, stream),
+    };
+    char sql[128];
+    snprintf(sql, sizeof sql,
+             "CREATE TABLE segment_%" PRId64 " (sequence INTEGER PRIMARY KEY, text TEXT NOT NULL)",
+             segment.id);
+    int rc = append_segment(state, &segment);
+    if (rc == 0)
+        rc = records_execute(records, sql);
+    *out = &state->segments[count];
+    return rc;
+}
+
+int state_remove_segment(struct records *records, size_t i)
+{
+    struct state *state = &records->state;
+    sqlite3_bind_int64(records->statements[REMOVE_SEGMENT], 1, state->segments[i].id);
+    memmove(&state->segments[i], &state->segments[i + 1],
+            (state->segment_count - i - 1) * sizeof *state->segments);
+    state->segment_count--;
+    return records_run(records, REMOVE_SEGMENT);
+}
+
+bool state_needs(const struct records *records, const struct segment *segment)
+{
+    const struct state *state = &records->state;
+    if (segment->stream == JOURNAL)
+        return segment->generation >= state->complete;
+    return segment->generation == state->complete ||
+           (records->is_snapshotting && segment->generation == state->current);
+}
+
+/* Cuts the first word off a line. */
+static struct herd_slice take_word(struct herd_slice *line)
+{
+    const char *space = memchr(line->data, ' ', line->len);
+    size_t len = space != NULL ? (size_t)(space - line->data) : line->len;
+    struct herd_slice word = herd_slice(line->data, len);
+    size_t used = space != NULL ? len + 1 : len;
+    *line = herd_slice(line->data + used, line->len - used);
+    return word;
+}
+
+static int write_mark(struct records *records, struct herd_slice line)
+{
+    struct herd_slice name = take_word(&line);
+    /* Each line ends with LF, where the digits end at the latest. */
+    uint64_t epoch = strtoull(take_word(&line).data, NULL, 16);
+    uint64_t sequence = strtoull(take_word(&line).data, NULL, 10);
+    assert(name.len > 0 && name.len <= HERD_NAME_MAX);
+    sqlite3_stmt *add = records->statements[ADD_MARK];
+    sqlite3_bind_text(add, 1, name.data, (int)name.len, SQLITE_STATIC);
+    sqlite3_bind_int64(add, 2, (int64_t)epoch);
+    sqlite3_bind_int64(add, 3, (int64_t)sequence);
+    int rc = records_run(records, ADD_MARK);
+    return rc == 0 ? append_mark(&records->state, name, epoch, sequence) : rc;
+}
+
+int state_write_marks(struct records *records, struct herd_slice lines)
+{
+    int rc = records_run(records, REMOVE_MARKS);
+    records->state.mark_count = 0;
+    while (lines.len > 0 && rc == 0) {
+        const char *end = memchr(lines.data, '\n', lines.len);
+        assert(end != NULL);
+        struct herd_slice line = herd_slice(lines.data, (size_t)(end - lines.data));
+        rc = write_mark(records, line);
+        lines = herd_slice(end + 1, lines.len - line.len - 1);
+    }
+    return rc;
+}

@@ -1,0 +1,135 @@
+/*
+ * A batch is one transaction. Rows are only ever appended, so that a table grows at its right edge:
+ * a page is written once or twice, whatever the number of clients.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "durable/sqlite_room.h"
+
+static int prepare_insert(struct records *records, const struct segment *segment,
+                          sqlite3_stmt **out)
+{
+    struct insert *insert = &records->inserts[segment->stream];
+    if (insert->segment != segment->id) {
+        sqlite3_finalize(insert->statement);
+        *insert = (struct insert){0};
+        int rc =
+            records_prepare(records, "INSERT INTO segment_%lld (sequence, text) VALUES (?1, ?2)",
+                            segment->id, &insert->statement);
+        if (rc < 0)
+            return rc;
+        insert->segment = segment->id;
+    }
+    *out = insert->statement;
+    return 0;
+}
+
+/* Cuts `<sequence> <text>` LF off the lines. */
+static struct herd_slice take_record(struct herd_slice *lines, int64_t *out_sequence)
+{
+    const char *end = memchr(lines->data, '\n', lines->len);
+    char *space;
+    assert(end != NULL);
+    uint64_t sequence = strtoull(lines->data, &space, 10);
+    assert(*space == ' ' && space < end && sequence > 0 && sequence <= INT64_MAX);
+    *out_sequence = (int64_t)sequence;
+    struct herd_slice text = herd_slice(space + 1, (size_t)(end - space - 1));
+    *lines = herd_slice(end + 1, lines->len - (size_t)(end + 1 - lines->data));
+    return text;
+}
+
+/* Appends lines to a segment until there are none or it is full. */
+static int fill_segment(struct records *records, struct segment *segment, struct herd_slice *lines)
+{
+    sqlite3_stmt *insert;
+    int rc = prepare_insert(records, segment, &insert);
+    while (rc == 0 && lines->len > 0 && segment->bytes < SEGMENT_MAX_BYTES) {
+        int64_t sequence;
+        struct herd_slice text = take_record(lines, &sequence);
+        assert(sequence > segment->last);
+        sqlite3_bind_int64(insert, 1, sequence);
+        sqlite3_bind_text(insert, 2, text.data, (int)text.len, SQLITE_STATIC);
+        if (sqlite3_step(insert) != SQLITE_DONE)
+            rc = records_fail(records);
+        sqlite3_reset(insert);
+        segment->rows++;
+        segment->bytes += (int64_t)text.len;
+        segment->last = sequence;
+        segment->sum += row_hash(sequence, text);
+    }
+    return rc == 0 ? state_write_segment(records, segment) : rc;
+}
+
+static int append_rows(struct records *records, enum stream stream, struct herd_slice lines)
+{
+    int rc = 0;
+    while (rc == 0 && lines.len > 0) {
+        struct segment *segment = state_open_segment(&records->state, stream);
+        if (segment == NULL)
+            rc = state_add_segment(records, stream, &segment);
+        if (rc == 0)
+            rc = fill_segment(records, segment, &lines);
+    }
+    return rc;
+}
+
+static bool is_same_marks(const struct state *state, struct herd_slice lines)
+{
+    struct herd_buf text = {0};
+    int rc = 0;
+    for (size_t i = 0; i < state->mark_count && rc == 0; i++)
+        rc = herd_buf_printf(&text, "%s %016" PRIx64 " %" PRIu64 "\n", state->marks[i].name,
+                             state->marks[i].epoch, state->marks[i].sequence);
+    bool is_same = rc == 0 && herd_slice_equal(herd_buf_slice(&text), lines);
+    herd_buf_free(&text);
+    return is_same;
+}
+
+static int write_journal(struct records *records, const struct herd_batch *batch)
+{
+    struct state *state = &records->state;
+    if (batch->begins)
+        state->current++;
+    int rc = append_rows(records, JOURNAL, herd_buf_slice(&batch->records));
+    if (rc < 0)
+        return rc;
+    state->epoch = batch->epoch;
+    int64_t sequence_free = (int64_t)batch->upto + SEQUENCES_RESERVED;
+    if (sequence_free > state->sequence_free)
+        state->sequence_free = sequence_free;
+    /* A batch without marks is one that bears no new ones out; those that are there stay true,
+     * because what is on disk only becomes newer. */
+    struct herd_slice marks = herd_buf_slice(&batch->neighbours);
+    if (marks.len > 0 && !is_same_marks(state, marks))
+        rc = state_write_marks(records, marks);
+    return rc;
+}
+
+static int write_snapshot(struct records *records, const struct herd_batch *batch)
+{
+    assert(records->is_snapshotting);
+    int rc = append_rows(records, SNAPSHOT, herd_buf_slice(&batch->records));
+    if (batch->ends)
+        records->state.complete = records->state.current;
+    return rc;
+}
+
+int records_write(struct records *records, const struct herd_batch *batch)
+{
+    assert(batch->is_snapshot ? !batch->begins : !batch->ends);
+    assert(batch->upto <= INT64_MAX - SEQUENCES_RESERVED);
+    int rc = records_begin(records);
+    if (rc == 0) {
+        rc = batch->is_snapshot ? write_snapshot(records, batch) : write_journal(records, batch);
+        if (rc == 0)
+            rc = state_write(records);
+        rc = records_end(records, rc);
+    }
+    if (rc == 0 && (batch->begins || batch->ends))
+        records->is_snapshotting = batch->begins;
+    if (rc < 0)
+        records->checkpoint_at = 0; /* a checkpoint may make room in the log */
+    return rc == 0 || rc == HERD_EFULL ? rc : HERD_EIO;
+}

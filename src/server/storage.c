@@ -1,0 +1,142 @@
+/*
+ * The node's records over a restart. start: the folder is opened and read into the node, before the
+ * loop runs. Then each effect PERSIST is a batch for the writer's thread. stop: the last batch is
+ * awaited, then the files are closed.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <herd/err.h>
+
+#include "server/room.h"
+
+static int make_folder(const char *path, struct herd_buf *error)
+{
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return 0;
+    herd_buf_printf(error, "data_dir: cannot make the folder %s: %s", path, strerror(errno));
+    return HERD_EIO;
+}
+
+int server_folder(const struct server *server, struct herd_buf *out, struct herd_buf *error)
+{
+    const char *data_dir = server->config->values.data_dir;
+    int rc = make_folder(data_dir, error);
+    if (rc == 0)
+        rc = herd_buf_printf(out, "%s/%s", data_dir, server->self->name);
+    return rc < 0 ? rc : make_folder(out->data, error);
+}
+
+enum herd_durability storage_durability(const struct config_values *values)
+{
+    static const char *const names[] = {
+        [HERD_DURABILITY_NONE] = "none",
+        [HERD_DURABILITY_INTERVAL] = "interval",
+        [HERD_DURABILITY_COMMIT] = "commit",
+        [HERD_DURABILITY_HERD] = "herd",
+    };
+    enum herd_durability durability = HERD_DURABILITY_NONE;
+    while (strcmp(names[durability], values->durability) != 0)
+        durability++; /* config_load knows the names */
+    return durability;
+}
+
+bool storage_is_wanted(const struct config_values *values)
+{
+    return values->data_dir[0] != '\0' && storage_durability(values) != HERD_DURABILITY_NONE;
+}
+
+static int on_state(void *arg, uint64_t epoch, uint64_t sequence_free)
+{
+    struct server *server = arg;
+    server->sequence_free = sequence_free;
+    herd_node_restore_epoch(server->node, epoch);
+    return 0;
+}
+
+static int on_record(void *arg, uint64_t sequence, struct herd_slice text)
+{
+    struct server *server = arg;
+    return herd_node_restore_record(server->node, server->restored_at, sequence, text);
+}
+
+static int on_neighbour(void *arg, struct herd_slice name, uint64_t epoch, uint64_t sequence)
+{
+    struct server *server = arg;
+    herd_node_restore_neighbour(server->node, name, epoch, sequence);
+    return 0;
+}
+
+int storage_open(struct server *server, struct herd_buf *error)
+{
+    struct herd_buf folder = {0};
+    const struct durable_options options = {
+        .loop = &server->loop,
+        .log = server->log,
+        .metrics = &server->metrics,
+        .sync = true,
+    };
+    const struct durable_found found = {server, on_state, on_record, on_neighbour};
+    struct durable_options with_folder = options;
+    int64_t began_ns = (int64_t)uv_hrtime();
+    int rc = server_folder(server, &folder, error);
+    if (rc < 0)
+        return rc;
+    with_folder.folder = folder.data;
+    server->restored_at = net_now();
+    rc = durable_open(&with_folder, &found, &server->durable, error);
+    herd_buf_free(&folder);
+    if (rc < 0 || server->sequence_free == 0)
+        return rc;
+    herd_node_restore_end(server->node, server->sequence_free);
+    LOG(server->log, LOG_INFO, "storage", "records read",
+        log_int("clients", (int64_t)herd_store_count(herd_node_store(server->node))),
+        log_ms("took", (int64_t)uv_hrtime() - began_ns));
+    return 0;
+}
+
+static void close_if_done(struct server *server)
+{
+    if (server->storage_closed == NULL || server->writing || !herd_node_is_persisted(server->node))
+        return;
+    void (*closed)(void *arg) = server->storage_closed;
+    server->storage_closed = NULL;
+    durable_close(server->durable, closed, server);
+}
+
+static void on_written(void *arg, int status)
+{
+    struct server *server = arg;
+    server->writing = false;
+    metrics_add(&server->metrics,
+                status < 0 ? METRIC_disk_failures_total : METRIC_disk_batches_total, 1);
+    metrics_set(&server->metrics, METRIC_disk_failing, status < 0);
+    herd_node_persisted(server->node, net_now(), status);
+    if (status == 0 &&
+        durable_wants_snapshot(server->durable, herd_store_count(herd_node_store(server->node))))
+        herd_node_snapshot(server->node);
+    /* A disk that fails while the server stops is not waited for: it said so, and others hold the
+     * records. */
+    if (status < 0 && server->storage_closed != NULL) {
+        void (*closed)(void *arg) = server->storage_closed;
+        LOG(server->log, LOG_ERROR, "storage", "the last records could not be written",
+            log_text("reason", herd_strerror(status)));
+        server->storage_closed = NULL;
+        durable_close(server->durable, closed, server);
+        return;
+    }
+    close_if_done(server);
+}
+
+void storage_write(struct server *server, const struct herd_batch *batch)
+{
+    server->writing = true;
+    durable_write(server->durable, batch, on_written, server);
+}
+
+void storage_close(struct server *server, void (*closed)(void *arg))
+{
+    server->storage_closed = closed;
+    close_if_done(server);
+}

@@ -1,0 +1,318 @@
+/* What is said to a server and what must come back: of herd, and of what it is compared with. */
+#include <string.h>
+
+#include "herd_bench.h"
+
+enum {
+    CLIENT_DIGITS = 8,
+    AREA_UDEG = 10000, /* a client moves within ± 0.01 degrees of its place */
+    DECIMALS = 1000000
+};
+
+/* SplitMix64 (Steele, Lea, Flood 2014): also where a client lives. */
+static uint64_t mix(uint64_t x)
+{
+    x += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+uint32_t maker_next_client(struct maker *maker, unsigned target)
+{
+    const struct bench_options *options = maker->options;
+    uint64_t share = (uint64_t)options->clients / options->target_count;
+    uint64_t at = maker->made_for[target]++;
+    maker->made++;
+    if (options->sequential)
+        at %= share;
+    else
+        at = (mix(maker->random++) >> 32) * share >> 32;
+    return (uint32_t)(at * options->target_count + target);
+}
+
+static char *put_digits(char *at, uint64_t value, int width)
+{
+    for (int i = width - 1; i >= 0; i--) {
+        at[i] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    return at + width;
+}
+
+static char *put_text(char *at, const char *text)
+{
+    size_t len = strlen(text);
+    memcpy(at, text, len);
+    return at + len;
+}
+
+static char *put_client(const struct maker *maker, char *at, uint32_t client)
+{
+    return put_digits(put_text(at, maker->options->prefix), client, CLIENT_DIGITS);
+}
+
+/* Where a client is at its n-th request: near the place it lives at, and elsewhere each time. */
+static void locate(const struct maker *maker, uint32_t client, int32_t *lat, int32_t *lon)
+{
+    uint64_t home = mix(client);
+    uint64_t step = mix(maker->made);
+    *lat = (int32_t)(home % 120000000) - 60000000 + (int32_t)(step % (2 * AREA_UDEG)) - AREA_UDEG;
+    *lon = (int32_t)((home >> 32) % 340000000) - 170000000 +
+           (int32_t)((step >> 32) % (2 * AREA_UDEG)) - AREA_UDEG;
+}
+
+static char *put_degrees(char *at, int32_t udeg, int width, bool plus)
+{
+    uint32_t size = udeg < 0 ? (uint32_t)-udeg : (uint32_t)udeg;
+    if (udeg < 0)
+        *at++ = '-';
+    else if (plus)
+        *at++ = '+';
+    at = put_digits(at, size / DECIMALS, width);
+    *at++ = '.';
+    return put_digits(at, size % DECIMALS, 6);
+}
+
+static char *put_location(const struct maker *maker, char *at, uint32_t client)
+{
+    int32_t lat, lon;
+    locate(maker, client, &lat, &lon);
+    return put_degrees(put_degrees(at, lat, 2, true), lon, 3, true);
+}
+
+static char *put_time(char *at, int64_t ns)
+{
+    at = put_digits(at, (uint64_t)(ns / HERD_NS_PER_S), 10);
+    *at++ = '.';
+    return put_digits(at, (uint64_t)(ns % HERD_NS_PER_S), 9);
+}
+
+static int64_t next_time(struct maker *maker)
+{
+    int64_t now_ns = bench_wall_ns();
+    maker->last_ns = now_ns > maker->last_ns ? now_ns : maker->last_ns + 1;
+    return maker->last_ns;
+}
+
+/* ---- herd: IAMAT and WHATSAT ---------------------------------------------------------------- */
+
+static size_t say_whatsat(struct maker *maker, struct request *request, char *out)
+{
+    char *id = put_text(out, "WHATSAT ");
+    char *at = put_client(maker, id, request->client);
+    request->is_question = 1;
+    request->sent_ns = maker->must_be_fresh ? maker->acked_ns[request->client] : 0;
+    request->echo_len = (uint8_t)(at - id);
+    memcpy(request->echo, id, request->echo_len);
+    *at++ = ' ';
+    at = put_digits(at, (uint64_t)maker->options->radius_km, 2);
+    *at++ = ' ';
+    at = put_digits(at, (uint64_t)maker->options->count, 2);
+    *at++ = '\n';
+    return (size_t)(at - out);
+}
+
+static bool asks_now(struct maker *maker, uint32_t client)
+{
+    double share = maker->options->whatsat_share;
+    if (share <= 0 || (double)(mix(~maker->made) >> 11) * 0x1p-53 >= share)
+        return false;
+    return maker->options->known || maker->acked_ns[client] > 0;
+}
+
+static size_t say_herd(struct maker *maker, struct request *request, char *out)
+{
+    if (asks_now(maker, request->client))
+        return say_whatsat(maker, request, out);
+    char *echo = put_text(out, "IAMAT ");
+    char *at = put_client(maker, echo, request->client);
+    *at++ = ' ';
+    at = put_location(maker, at, request->client);
+    *at++ = ' ';
+    request->is_question = 0;
+    request->sent_ns = next_time(maker);
+    at = put_time(at, request->sent_ns);
+    request->echo_len = (uint8_t)(at - echo);
+    memcpy(request->echo, echo, request->echo_len);
+    *at++ = '\n';
+    return (size_t)(at - out);
+}
+
+/* `<server> `, the same one each time. What stands behind it, or NULL. */
+static const char *check_name(struct peer_name *name, const char *at, const char *end)
+{
+    if (name->len == 0) {
+        const char *space = memchr(at, ' ', (size_t)(end - at));
+        if (space == NULL || space == at || space - at > BENCH_NAME_MAX)
+            return NULL;
+        name->len = (uint8_t)(space - at);
+        memcpy(name->text, at, name->len);
+    }
+    if (end - at <= name->len || memcmp(at, name->text, name->len) != 0 || at[name->len] != ' ')
+        return NULL;
+    return at + name->len + 1;
+}
+
+static const char *skip_digits(const char *at, const char *end)
+{
+    while (at < end && *at >= '0' && *at <= '9')
+        at++;
+    return at;
+}
+
+/* `±digits.9digits `. What stands behind it, or NULL. */
+static const char *check_diff(const char *at, const char *end)
+{
+    if (at == end || (*at != '+' && *at != '-'))
+        return NULL;
+    const char *dot = skip_digits(at + 1, end);
+    if (dot == at + 1 || dot == end || *dot != '.')
+        return NULL;
+    const char *space = skip_digits(dot + 1, end);
+    return space - dot == 10 && space < end && *space == ' ' ? space + 1 : NULL;
+}
+
+/* `AT <server> <time_diff> ` of a line up to `end`. What stands behind it, or NULL. */
+static const char *check_at(struct peer_name *name, const char *line, const char *end)
+{
+    if (end - line < 3 || memcmp(line, "AT ", 3) != 0)
+        return NULL;
+    const char *at = check_name(name, line + 3, end);
+    return at != NULL ? check_diff(at, end) : NULL;
+}
+
+/* `<client> <location> <time_sent>`: of the client asked for, and not older than what this server
+ * had confirmed before. */
+static bool check_record(const struct request *request, const char *at, const char *end)
+{
+    int64_t sent_ns;
+    if (end - at <= request->echo_len || memcmp(at, request->echo, request->echo_len) != 0 ||
+        at[request->echo_len] != ' ')
+        return false;
+    const char *location = at + request->echo_len + 1;
+    const char *space = memchr(location, ' ', (size_t)(end - location));
+    if (space == NULL || space == location || (*location != '+' && *location != '-'))
+        return false;
+    return herd_time_parse(herd_slice(space + 1, (size_t)(end - space - 1)), &sent_ns) == 0 &&
+           sent_ns >= request->sent_ns;
+}
+
+/* The AT line, one JSON object whose status is OK, a blank line. */
+static long check_places(const struct request *request, struct peer_name *name, const char *data,
+                         const char *lf, size_t len)
+{
+    static const char ok[] = "\"status\": \"OK\"", none[] = "\"status\": \"ZERO_RESULTS\"";
+    const char *at = check_at(name, data, lf);
+    if (at == NULL || !check_record(request, at, lf))
+        return SPEECH_WRONG;
+    const char *json = lf + 1;
+    size_t left = len - (size_t)(json - data);
+    const char *end = memmem(json, left, "\n\n", 2);
+    if (left > 0 && json[0] != '{')
+        return SPEECH_WRONG;
+    if (end == NULL)
+        return SPEECH_MORE;
+    size_t json_len = (size_t)(end - json);
+    if (end[-1] != '}' || (memmem(json, json_len, ok, sizeof(ok) - 1) == NULL &&
+                           memmem(json, json_len, none, sizeof(none) - 1) == NULL))
+        return SPEECH_WRONG;
+    return end + 2 - data;
+}
+
+static long check_herd(const struct request *request, struct peer_name *name, const char *data,
+                       size_t len)
+{
+    const char *lf = memchr(data, '\n', len);
+    if (lf == NULL)
+        return len < 4096 ? SPEECH_MORE : SPEECH_WRONG;
+    if (request->is_question)
+        return check_places(request, name, data, lf, len);
+    const char *at = check_at(name, data, lf);
+    if (at == NULL || lf - at != request->echo_len || memcmp(at, request->echo, request->echo_len))
+        return SPEECH_WRONG;
+    return lf + 1 - data;
+}
+
+/* ---- Redis: GEOADD of a moving position ------------------------------------------------------ */
+
+static char *put_bulk(char *at, const char *text, size_t len)
+{
+    *at++ = '$';
+    at = put_digits(at, len, len < 10 ? 1 : 2);
+    at = put_text(at, "\r\n");
+    memcpy(at, text, len);
+    return put_text(at + len, "\r\n");
+}
+
+static size_t say_redis(struct maker *maker, struct request *request, char *out)
+{
+    char lat_text[16], lon_text[16], id[BENCH_ECHO_MAX];
+    int32_t lat, lon;
+    locate(maker, request->client, &lat, &lon);
+    char *at = put_text(out, "*5\r\n$6\r\nGEOADD\r\n$4\r\nherd\r\n");
+    at = put_bulk(at, lon_text, (size_t)(put_degrees(lon_text, lon, 3, false) - lon_text));
+    at = put_bulk(at, lat_text, (size_t)(put_degrees(lat_text, lat, 2, false) - lat_text));
+    at = put_bulk(at, id, (size_t)(put_client(maker, id, request->client) - id));
+    return (size_t)(at - out);
+}
+
+/* `:1` for a new member, `:0` for one that has moved. */
+static long check_redis(const struct request *request, struct peer_name *name, const char *data,
+                        size_t len)
+{
+    (void)request;
+    (void)name;
+    if (len < 4)
+        return len == 0 || data[0] == ':' ? SPEECH_MORE : SPEECH_WRONG;
+    bool right =
+        data[0] == ':' && (data[1] == '0' || data[1] == '1') && data[2] == '\r' && data[3] == '\n';
+    return right ? 4 : SPEECH_WRONG;
+}
+
+/* ---- memcached: set of the same text --------------------------------------------------------- */
+
+static size_t say_memcached(struct maker *maker, struct request *request, char *out)
+{
+    char value[BENCH_ECHO_MAX];
+    char *end = put_location(maker, value, request->client);
+    *end++ = ' ';
+    end = put_time(end, next_time(maker));
+    size_t len = (size_t)(end - value);
+    char *at = put_client(maker, put_text(out, "set "), request->client);
+    at = put_digits(put_text(at, " 0 0 "), len, 2);
+    at = put_text(at, "\r\n");
+    memcpy(at, value, len);
+    return (size_t)(put_text(at + len, "\r\n") - out);
+}
+
+static long check_memcached(const struct request *request, struct peer_name *name, const char *data,
+                            size_t len)
+{
+    static const char stored[] = "STORED\r\n";
+    const size_t stored_len = sizeof(stored) - 1;
+    (void)request;
+    (void)name;
+    if (memcmp(data, stored, len < stored_len ? len : stored_len) != 0)
+        return SPEECH_WRONG;
+    return len < stored_len ? SPEECH_MORE : (long)stored_len;
+}
+
+static const struct speech speeches[] = {
+    {"herd", "IAMAT and WHATSAT of herd", say_herd, check_herd},
+    {"redis", "GEOADD herd <longitude> <latitude> <client>", say_redis, check_redis},
+    {"memcached", "set <client> to its location and time", say_memcached, check_memcached},
+};
+
+const struct speech *speech_at(unsigned i)
+{
+    return i < sizeof(speeches) / sizeof(speeches[0]) ? &speeches[i] : NULL;
+}
+
+const struct speech *speech_find(const char *name)
+{
+    for (unsigned i = 0; speech_at(i) != NULL; i++)
+        if (strcmp(speeches[i].name, name) == 0)
+            return &speeches[i];
+    return NULL;
+}

@@ -1,0 +1,275 @@
+/* open -> a server dials -> HELLO, refused -> FLOOD lines, each looked up among the updates sent.
+ */
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <herd/err.h>
+#include <herd/frame.h>
+#include <herd/proto.h>
+
+#include "herd_bench_watch.h"
+
+enum { INPUT_BYTES = 1 << 18, DIALLED_MAX_MS = 30000 };
+
+/* The last update of a client. */
+struct update {
+    int64_t due_ns, sent_ns;
+    uint64_t missing; /* a bit a watcher that has not seen it */
+    bool measured;
+};
+
+struct link {
+    struct bench_source source; /* must be first */
+    struct watcher *watcher;
+    struct herd_frame frame;
+    struct link *next;
+    int fd;
+};
+
+struct watcher {
+    struct bench_source source; /* must be first */
+    struct watch *watch;
+    unsigned number;
+    int fd;
+    bool dialled;
+};
+
+struct watch {
+    const struct bench_options *options;
+    int poller;
+    struct watcher watchers[BENCH_TARGETS_MAX];
+    struct link *links;
+    struct update *updates; /* a client each */
+    uint64_t missing;
+    char *input;
+    struct histogram seen[BENCH_TARGETS_MAX], everywhere;
+};
+
+/* The number of one of our clients, or -1. */
+static int64_t client_of(const struct watch *watch, struct herd_slice id)
+{
+    size_t prefix_len = strlen(watch->options->prefix);
+    uint64_t number = 0;
+    if (id.len <= prefix_len || id.len > prefix_len + 10 ||
+        memcmp(id.data, watch->options->prefix, prefix_len) != 0)
+        return -1;
+    for (size_t i = prefix_len; i < id.len; i++) {
+        if (id.data[i] < '0' || id.data[i] > '9')
+            return -1;
+        number = number * 10 + (uint64_t)(id.data[i] - '0');
+    }
+    return number < (uint64_t)watch->options->clients ? (int64_t)number : -1;
+}
+
+static void see(struct watch *watch, unsigned number, const struct herd_record *record,
+                int64_t now_ns)
+{
+    int64_t client = client_of(watch, record->client);
+    uint64_t bit = UINT64_C(1) << number;
+    struct update *update = client >= 0 ? &watch->updates[client] : NULL;
+    if (update == NULL || (update->missing & bit) == 0 || record->sent_ns != update->sent_ns)
+        return;
+    update->missing &= ~bit;
+    if (update->measured)
+        histogram_add(&watch->seen[number], now_ns - update->due_ns);
+    if (update->missing > 0)
+        return;
+    watch->missing--;
+    if (update->measured)
+        histogram_add(&watch->everywhere, now_ns - update->due_ns);
+}
+
+/* 0, or negative for a link that cannot go on. */
+static int take_line(struct link *link, struct herd_slice line, int64_t now_ns)
+{
+    struct herd_command command;
+    if (herd_command_parse(line, &command) < 0)
+        return HERD_EPROTO;
+    if (command.verb == HERD_VERB_FLOOD) {
+        see(link->watcher->watch, link->watcher->number, &command.record, now_ns);
+        return 0;
+    }
+    struct herd_buf answer = {0};
+    int rc = herd_append_invalid(&answer, line);
+    if (rc == 0 && send(link->fd, answer.data, answer.len, MSG_NOSIGNAL) != (ssize_t)answer.len)
+        rc = HERD_EIO;
+    herd_buf_free(&answer);
+    return rc;
+}
+
+static void end_link(struct link *link)
+{
+    if (link->fd >= 0)
+        close(link->fd);
+    link->fd = -1;
+    herd_frame_free(&link->frame);
+}
+
+static void on_lines(struct bench_source *source, uint32_t events)
+{
+    struct link *link = (struct link *)source;
+    struct watch *watch = link->watcher->watch;
+    (void)events;
+    ssize_t len = recv(link->fd, watch->input, INPUT_BYTES, MSG_DONTWAIT);
+    if (len < 0 && errno == EAGAIN)
+        return;
+    struct herd_slice input = herd_slice(watch->input, len > 0 ? (size_t)len : 0);
+    struct herd_slice line;
+    int64_t now_ns = bench_mono_ns();
+    int rc = len > 0 ? 1 : HERD_ECLOSED;
+    while (rc > 0 && (rc = herd_frame_next(&link->frame, &input, &line)) > 0) {
+        int taken = take_line(link, line, now_ns);
+        rc = taken < 0 ? taken : 1;
+    }
+    if (rc < 0)
+        end_link(link);
+}
+
+static void on_dialled(struct bench_source *source, uint32_t events)
+{
+    struct watcher *watcher = (struct watcher *)source;
+    struct watch *watch = watcher->watch;
+    struct link *link = calloc(1, sizeof(*link));
+    (void)events;
+    if (link == NULL)
+        return;
+    *link = (struct link){.source = {on_lines}, .watcher = watcher, .next = watch->links};
+    link->fd = accept4(watcher->fd, NULL, NULL, SOCK_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = link};
+    watch->links = link;
+    watcher->dialled = true;
+    if (link->fd >= 0 && epoll_ctl(watch->poller, EPOLL_CTL_ADD, link->fd, &event) != 0)
+        end_link(link);
+}
+
+static int open_watcher(struct watch *watch, unsigned number)
+{
+    const struct bench_target *at = &watch->options->watches[number];
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                                   .ai_flags = AI_NUMERICSERV | AI_PASSIVE};
+    struct watcher *watcher = &watch->watchers[number];
+    struct addrinfo *address;
+    int one = 1;
+    *watcher = (struct watcher){.source = {on_dialled}, .watch = watch, .number = number, .fd = -1};
+    int rc = getaddrinfo(at->host, at->port, &hints, &address);
+    if (rc != 0) {
+        fprintf(stderr, "herd-bench: %s: %s\n", at->host, gai_strerror(rc));
+        return HERD_EIO;
+    }
+    watcher->fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = watcher};
+    rc = watcher->fd >= 0 &&
+                 setsockopt(watcher->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
+                 bind(watcher->fd, address->ai_addr, address->ai_addrlen) == 0 &&
+                 listen(watcher->fd, 16) == 0 &&
+                 epoll_ctl(watch->poller, EPOLL_CTL_ADD, watcher->fd, &event) == 0
+             ? 0
+             : HERD_EIO;
+    if (rc < 0)
+        fprintf(stderr, "herd-bench: watch %s:%s: %s\n", at->host, at->port, strerror(errno));
+    freeaddrinfo(address);
+    return rc;
+}
+
+static unsigned count_dialled(const struct watch *watch)
+{
+    unsigned dialled = 0;
+    for (unsigned i = 0; i < watch->options->watch_count; i++)
+        dialled += watch->watchers[i].dialled;
+    return dialled;
+}
+
+static int wait_dialled(struct watch *watch)
+{
+    int64_t end_ns = bench_mono_ns() + DIALLED_MAX_MS * HERD_NS_PER_MS;
+    struct epoll_event event;
+    while (count_dialled(watch) < watch->options->watch_count) {
+        if (bench_mono_ns() > end_ns) {
+            fputs("herd-bench: not every server has dialled the address it is watched from\n",
+                  stderr);
+            return HERD_ETIMEDOUT;
+        }
+        if (epoll_wait(watch->poller, &event, 1, 100) == 1) {
+            struct bench_source *source = event.data.ptr;
+            source->ready(source, event.events);
+        }
+    }
+    return 0;
+}
+
+int watch_open(const struct bench_options *options, int poller, struct watch **out)
+{
+    *out = NULL;
+    if (options->watch_count == 0)
+        return 0;
+    struct watch *watch = calloc(1, sizeof(*watch));
+    if (watch == NULL)
+        return HERD_ENOMEM;
+    watch->options = options;
+    watch->poller = poller;
+    watch->input = malloc(INPUT_BYTES);
+    watch->updates = calloc((size_t)options->clients, sizeof(*watch->updates));
+    int rc = watch->input != NULL && watch->updates != NULL ? 0 : HERD_ENOMEM;
+    for (unsigned i = 0; i < options->watch_count; i++)
+        watch->watchers[i].fd = -1;
+    for (unsigned i = 0; rc == 0 && i < options->watch_count; i++)
+        rc = open_watcher(watch, i);
+    if (rc == 0)
+        rc = wait_dialled(watch);
+    if (rc == 0)
+        *out = watch;
+    else
+        watch_close(watch);
+    return rc;
+}
+
+int watch_update(struct watch *watch, const struct request *request, bool measured)
+{
+    struct update *update = &watch->updates[request->client];
+    unsigned count = watch->options->watch_count;
+    if (update->missing > 0)
+        return HERD_EBUSY;
+    *update = (struct update){.due_ns = request->due_ns,
+                              .sent_ns = request->sent_ns,
+                              .missing = count < 64 ? (UINT64_C(1) << count) - 1 : UINT64_MAX,
+                              .measured = measured};
+    watch->missing++;
+    return 0;
+}
+
+uint64_t watch_missing(const struct watch *watch)
+{
+    return watch != NULL ? watch->missing : 0;
+}
+
+void watch_result(const struct watch *watch, struct bench_result *out)
+{
+    if (watch == NULL)
+        return;
+    memcpy(out->watched, watch->seen, sizeof(out->watched));
+    out->everywhere = watch->everywhere;
+}
+
+void watch_close(struct watch *watch)
+{
+    struct link *next;
+    if (watch == NULL)
+        return;
+    for (struct link *link = watch->links; link != NULL; link = next) {
+        next = link->next;
+        end_link(link);
+        free(link);
+    }
+    for (unsigned i = 0; i < watch->options->watch_count; i++)
+        if (watch->watchers[i].fd >= 0)
+            close(watch->watchers[i].fd);
+    free(watch->updates);
+    free(watch->input);
+    free(watch);
+}

@@ -1,0 +1,292 @@
+"""What the scenarios share: servers on one core, the load on another, and what was measured as plain values."""
+
+import contextlib
+import json
+import os
+import pathlib
+import random
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("HERD_BIN", ROOT / "build/release/bin"))
+SERVER_CPU, LOAD_CPU = 0, 1
+READY_MAX_S = 60
+URGENT_NICE = -15
+PORTS = 10000, 20000
+SEED = {
+    "Hill": ["Jaquez", "Smith"],
+    "Jaquez": ["Hill", "Singleton"],
+    "Smith": ["Campbell", "Singleton", "Hill"],
+    "Campbell": ["Smith", "Singleton"],
+    "Singleton": ["Jaquez", "Smith", "Campbell"],
+}
+
+
+class Failure(Exception):
+    """What went wrong, as a sentence."""
+
+
+class Missing(Failure):
+    """A program that is compared with is not installed."""
+
+
+def free_ports(count):
+    """Ports that are free now, below those of outgoing connections: who dials in vain might get the port it dials."""
+    ports = []
+    with contextlib.ExitStack() as held:
+        while len(ports) < count:
+            probe = held.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", random.randrange(*PORTS)))
+                ports.append(probe.getsockname()[1])
+    return ports
+
+
+def listens(port):
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    return False
+
+
+def wait_until(condition, what, pause_s=0.02):
+    end = time.monotonic() + READY_MAX_S
+    while not condition():
+        if time.monotonic() > end:
+            raise Failure(f"waited in vain until {what}")
+        time.sleep(pause_s)
+
+
+class Process:
+    """A server of any kind."""
+
+    def __init__(self, command, port, log, files=None, cpus=(SERVER_CPU,)):
+        def prepare():
+            os.sched_setaffinity(0, cpus)
+            if files is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+        self.port = port
+        self.log = log
+        with open(log, "ab") as out:
+            self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                          preexec_fn=prepare)
+        self.pid = self.child.pid
+
+    def is_listening(self):
+        if self.child.poll() is not None:
+            raise Failure(f"{self.child.args[0]} ended: {self.log.read_text(errors='replace')[-500:]}")
+        return listens(self.port)
+
+    def stop(self):
+        if self.child.poll() is None:
+            self.child.send_signal(signal.SIGTERM)
+            try:
+                self.child.wait(30)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait()
+
+    def rss_kib(self):
+        for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+        raise Failure(f"process {self.pid} has no VmRSS")
+
+
+class Herd:
+    """Servers of ours by name, as a herd.conf of the graph `peers` (name -> names of neighbours)."""
+
+    def __init__(self, folder, peers, files=None, watch_ports=None, cpus=(SERVER_CPU,), callgrind=None):
+        self.folder = folder
+        self.peers = peers
+        self.ports = dict(zip(peers, free_ports(len(peers))))
+        self.config = folder / "herd.conf"
+        self.config.write_text(self.text(watch_ports or {}))
+        self.servers = {
+            name: Process([*(counted(folder) if name == callgrind else ()), BIN / "herd-server",
+                           "--config", self.config, name], self.ports[name], folder / f"{name}.log", files, cpus)
+            for name in peers}
+
+    def text(self, watch_ports):
+        lines = ['security = "open"', f'data_dir = "{self.folder}/data"', 'log_level = "warning"']
+        for name, neighbours in self.peers.items():
+            watched = [f"Watch-{name}"] if name in watch_ports else []
+            names = ", ".join(f'"{peer}"' for peer in [*neighbours, *watched])
+            lines.append(f'server {name} {{ listen = "127.0.0.1:{self.ports[name]}"  peers = {{{names}}} }}')
+        for name, port in watch_ports.items():
+            lines.append(f'server Watch-{name} {{ listen = "127.0.0.1:{port}"  peers = {{"{name}"}} }}')
+        return "\n".join(lines) + "\n"
+
+    def status(self, name):
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(READY_MAX_S)
+            control.connect(str(self.folder / "data" / name / "control.sock"))
+            control.sendall(b"STATUS\n")
+            with control.makefile("rb") as answer:
+                return json.loads(answer.readline())
+
+    def metric(self, name, metric):
+        return self.status(name)["metrics"][metric]
+
+    def is_linked(self):
+        if not all((self.folder / "data" / name / "control.sock").exists() for name in self.peers):
+            return False
+        links = [link for name in self.peers for link in self.status(name)["links"]]
+        return all(link["up"] for link in links if link["peer"] in self.peers)
+
+    def wait_ready(self):
+        for name, server in self.servers.items():
+            wait_until(server.is_listening, f"{name} listens")
+        wait_until(self.is_linked, "all links are up")
+        return self
+
+    def instructions(self):
+        """Of the server that ran under callgrind, once it is stopped."""
+        for line in (self.folder / "callgrind").read_text().splitlines():
+            if line.startswith("summary:"):
+                return int(line.split()[1])
+        raise Failure("callgrind has left no summary")
+
+    def is_equal(self):
+        return len({self.status(name)["digest"] for name in self.peers}) == 1
+
+    def stop(self):
+        for server in self.servers.values():
+            server.stop()
+
+
+@contextlib.contextmanager
+def urgent(realtime):
+    """Before all others on this machine, for those started meanwhile; real-time where the clock on the wall counts."""
+    if realtime:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    else:
+        os.setpriority(os.PRIO_PROCESS, 0, URGENT_NICE)
+    yield
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    os.setpriority(os.PRIO_PROCESS, 0, 0)
+
+
+class Rig:
+    """Starts what a scenario needs and stops all of it."""
+
+    def __init__(self, options):
+        self.options = options
+        self.stack = contextlib.ExitStack()
+        self.count = 0
+
+    def __enter__(self):
+        self.folder = pathlib.Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="herd-bench-")))
+        return self
+
+    def __exit__(self, *_):
+        self.stack.close()
+
+    def herd(self, peers=None, **options):
+        self.count += 1
+        folder = self.folder / str(self.count)
+        folder.mkdir()
+        herd = Herd(folder, peers or {"Hill": []}, **options)
+        self.stack.callback(herd.stop)
+        return herd
+
+    def process(self, command, port):
+        self.count += 1
+        process = Process(command, port, self.folder / f"{self.count}.log")
+        self.stack.callback(process.stop)
+        wait_until(process.is_listening, f"{command[0]} listens")
+        return process
+
+    def bare(self):
+        port = free_ports(1)[0]
+        return self.process([BIN / "bare-server", str(port)], port)
+
+    def redis(self):
+        port = free_ports(1)[0]
+        return self.process([installed("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
+                             "--appendonly", "no", "--dir", str(self.folder)], port)
+
+    def memcached(self):
+        port = free_ports(1)[0]
+        return self.process([installed("memcached"), "-u", "nobody", "-l", "127.0.0.1", "-p", str(port), "-U", "0",
+                             "-t", "1", "-m", "1024"], port)
+
+    def crowd(self, kind, server, *options):
+        """A crowd on LOAD_CPU; to be ended with stop_child()."""
+        command = [BIN / "herd-bench", "--crowd", kind, "--cpu", str(LOAD_CPU), "--duration", "3600",
+                   *map(str, options), f"127.0.0.1:{server.port}"]
+        # Behind the load, which it shares a processor with: it is the server that it shall trouble.
+        crowd = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: (
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))))
+        self.stack.callback(stop_child, crowd)
+        if not crowd.stdout.readline().startswith("crowd"):
+            raise Failure(f"the crowd {kind} did not come together")
+        return crowd
+
+    def start_bench(self, servers, *options, pids=None, cpu=LOAD_CPU):
+        """Starts herd-bench against servers; finish_bench() gives what it has shown."""
+        command = [BIN / "herd-bench", "--json", "--cpu", str(cpu), *map(str, options)]
+        for pid in pids or [server.pid for server in servers]:
+            command += ["--pid", str(pid)]
+        command += [f"127.0.0.1:{server.port}" for server in servers]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.stack.callback(stop_child, child)
+        return child
+
+    def bench(self, servers, *options, **more):
+        return finish_bench(self.start_bench(servers, *options, **more))
+
+    def timed(self, servers, *options, **more):
+        return self.bench(servers, "--duration", self.options.seconds, "--warmup", self.options.seconds / 4,
+                          *options, **more)
+
+
+def finish_bench(child):
+    """The JSON of a run; a wrong answer is a failure of the scenario."""
+    out, errors = child.communicate()
+    if child.returncode != 0:
+        raise Failure(f"herd-bench ended with {child.returncode}: {errors.strip()}")
+    return json.loads(out)
+
+
+def counted(folder):
+    return [installed("valgrind"), "--tool=callgrind", f"--callgrind-out-file={folder}/callgrind"]
+
+
+def stop_child(child):
+    if child.poll() is None:
+        child.terminate()
+        child.communicate()
+
+
+def installed(program):
+    path = shutil.which(program) or shutil.which(program, path="/usr/bin:/usr/sbin:/bin")
+    if path is None:
+        raise Missing(f"{program} is not installed (Debian's package of that name)")
+    return path
+
+
+def rounds(count, runs):
+    """
+    Name -> the least that each run of `runs` (name -> function) gives, over `count` rounds in which all take turns:
+    what else the machine does only ever adds, and meets all alike.
+    """
+    seen = {name: [] for name in runs}
+    for _ in range(count):
+        for name, run in runs.items():
+            seen[name].append(run())
+    return {name: min(values) for name, values in seen.items()}
+
+
+def machine():
+    model = next((line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+                  if line.startswith("model name")), os.uname().machine)
+    return {"model": model, "cpus": os.cpu_count(), "kernel": os.uname().release,
+            "load": round(os.getloadavg()[0], 1)}

@@ -1,0 +1,270 @@
+"""The scenarios: each gives a Table. CPU time of the servers a request is what counts; see docs/performance.md."""
+
+import collections
+import time
+
+from rig import LOAD_CPU, SEED, SERVER_CPU, Failure, Missing, finish_bench, free_ports, rounds, stop_child, wait_until
+
+# `limit`: the most that `value` may be by our own aim, or None. Nothing fails by it.
+Row = collections.namedtuple("Row", "what value unit limit", defaults=(None,))
+Table = collections.namedtuple("Table", "title rows")
+
+PIPELINES = {1: 1.2, 16: 2.0, 64: 4.0}
+ID_AND_VALUE_BYTES = len("bench-device00000000" "+34.068930-118.445127" "1700000000.000000000")
+IDLE = 10000
+COUNTED = 50000
+CROWD_RATE = 5000
+GATHER_S = 15
+AIM = {"redis": 0.35, "memcached": 0.75}
+
+
+def cpu_us(rig, servers, *options, cpu=SERVER_CPU):
+    """
+    CPU time of the servers a request. By default the load shares their processor: server and load then take turns, and
+    each finds all that the other has left for it. On a processor of its own (LOAD_CPU) the load wakes a server that is
+    faster than itself for each single packet, and waking is most of what is measured.
+    """
+    return lambda: rig.timed(servers, *options, cpu=cpu)["server_cpu_us"]
+
+
+def baseline(rig):
+    """One server against the least that a libuv server can do."""
+    bare, hill = rig.bare(), rig.herd().wait_ready().servers["Hill"]
+    rows = []
+    for where, cpu in (("together", SERVER_CPU), ("apart", LOAD_CPU)):
+        for pipeline, limit in PIPELINES.items():
+            options = ("--connections", 50, "--pipeline", pipeline)
+            found = rounds(rig.options.rounds, {"bare": cpu_us(rig, [bare], *options, cpu=cpu),
+                                                "herd": cpu_us(rig, [hill], *options, cpu=cpu)})
+            rows += [Row(f"bare-server, pipeline {pipeline}, {where}", found["bare"], "us/request"),
+                     Row(f"herd-server, pipeline {pipeline}, {where}", found["herd"], "us/request"),
+                     Row(f"ratio, pipeline {pipeline}, {where}", found["herd"] / found["bare"], "", limit)]
+    return Table("One server: CPU time an IAMAT, against a bare libuv server", rows)
+
+
+def peers(rig):
+    """One server against Redis GEOADD and memcached set, pipeline 16."""
+    options = ("--connections", 50, "--pipeline", 16)
+    hill = rig.herd().wait_ready().servers["Hill"]
+    runs = {"herd": cpu_us(rig, [hill], *options)}
+    rows = []
+    for name, start in (("redis", rig.redis), ("memcached", rig.memcached)):
+        try:
+            runs[name] = cpu_us(rig, [start()], *options, "--speech", name)
+        except Missing as missing:
+            rows.append(Row(f"{name}: {missing}", None, ""))
+    found = rounds(rig.options.rounds, runs)
+    rows += [Row(name, value, "us/request") for name, value in found.items()]
+    rows += [Row(f"herd / {name}", found["herd"] / value, "", AIM[name]) for name, value in found.items()
+             if name != "herd"]
+    return Table("One server: CPU time an IAMAT, against GEOADD and set, pipeline 16", rows)
+
+
+def settled(herd):
+    wait_until(herd.is_equal, "all servers hold the same")
+
+
+def herd5(rig):
+    """Five servers on one core, all updates at Hill, against one Redis."""
+    # So many clients that a slow link seldom finds an update overtaken by the next one of its client.
+    options = ("--connections", 50, "--pipeline", 16, "--clients", 100000)
+    herd = rig.herd(SEED).wait_ready()
+    pids = [server.pid for server in herd.servers.values()]
+    seen = []
+
+    def five():
+        before = sum(herd.metric(name, "floods_received_total") for name in SEED)
+        result = rig.timed([herd.servers["Hill"]], *options, pids=pids, cpu=SERVER_CPU)
+        settled(herd)
+        after = sum(herd.metric(name, "floods_received_total") for name in SEED)
+        seen.append((result["per_s"], (after - before) / result["answered"]))
+        return result["server_cpu_us"]
+
+    runs = {"five": five}
+    try:
+        runs["redis"] = cpu_us(rig, [rig.redis()], *options, "--speech", "redis")
+    except Missing:
+        pass
+    found = rounds(rig.options.rounds, runs)
+    rows = [Row("CPU time of all five an update", found["five"], "us"),
+            Row("updates a second, all five and the load on one core", max(rate for rate, _ in seen), "/s"),
+            Row("FLOOD lines received an update", sorted(lines for _, lines in seen)[len(seen) // 2], "")]
+    if "redis" in found:
+        rows += [Row("Redis, CPU time a GEOADD", found["redis"], "us"),
+                 Row("ratio", found["five"] / found["redis"], "", 2.0)]
+    return Table("Five servers on one core, all updates at Hill, pipeline 16", rows)
+
+
+def two(rig):
+    """Two servers, half of the clients at each and all records at both, against one."""
+    options = ("--connections", 50, "--pipeline", 1)
+    one = rig.herd().wait_ready().servers["Hill"]
+    pair = rig.herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]}).wait_ready()
+
+    def busier():
+        result = rig.timed(list(pair.servers.values()), *options, cpu=SERVER_CPU)
+        settled(pair)
+        return max(process["cpu_s"] for process in result["processes"]) * 1e6 / result["measured"]
+
+    found = rounds(rig.options.rounds, {"one": cpu_us(rig, [one], *options), "two": busier})
+    return Table("Two servers against one, pipeline 1", [
+        Row("one: CPU time an IAMAT", found["one"], "us"),
+        Row("the busier of two: CPU time an IAMAT at either", found["two"], "us"),
+        Row("IAMAT/s that two cores take, times one's (aim: >= 1.6)", found["one"] / found["two"], "")])
+
+
+def watched_herd(rig, rate):
+    """herd-bench's result at a rate of updates at Hill, with a plain neighbour of its own at each of the five."""
+    watch_ports = dict(zip(SEED, free_ports(len(SEED))))
+    # On both processors, like the load: in one process each, they are not meant to wait for each other.
+    herd = rig.herd(SEED, watch_ports=watch_ports, cpus=(SERVER_CPU, LOAD_CPU)).wait_ready()
+    watch = [option for port in watch_ports.values() for option in ("--watch", f"127.0.0.1:{port}")]
+    result = rig.timed([herd.servers["Hill"]], "--rate", rate, "--clients", 100000, "--sequential", "--connections", 50,
+                       "--pipeline", 16, *watch, pids=[server.pid for server in herd.servers.values()])
+    herd.stop()
+    return result
+
+
+def visible(rig):
+    """How long until an update at Hill is at all five, at 2,000 and at 10,000 updates a second."""
+    rows = []
+    for rate in (2000, 10000):
+        result = watched_herd(rig, rate)
+        for what, latency in [("answered by Hill", result["latency"]),
+                              *((f"at {name}", latency) for name, latency in zip(SEED, result["watched"]))]:
+            rows.append(Row(f"{rate}/s: {what}, p99", latency["p99_us"] / 1000, "ms"))
+        everywhere = result["everywhere"]
+        rows += [Row(f"{rate}/s: everywhere, p50", everywhere["p50_us"] / 1000, "ms"),
+                 Row(f"{rate}/s: everywhere, p99", everywhere["p99_us"] / 1000, "ms", 2.0),
+                 Row(f"{rate}/s: everywhere, longest", everywhere["max_us"] / 1000, "ms"),
+                 Row(f"{rate}/s: CPU time of all five an update", result["server_cpu_us"], "us")]
+    return Table("Until an update at Hill is seen at each server, open loop", rows)
+
+
+def grow(rig, count):
+    """Fills a server; (bytes a client besides its text, insert us, update us, longest turn ms)."""
+    herd = rig.herd().wait_ready()
+    hill = herd.servers["Hill"]
+    before = hill.rss_kib()
+    options = ("--connections", 50, "--pipeline", 64, "--clients", count, "--timeout", 60)
+    insert = rig.bench([hill], *options, "--sequential", "--requests", count, "--duration", 0, cpu=SERVER_CPU)
+    if herd.metric("Hill", "clients") != count:
+        raise Failure(f"{herd.metric('Hill', 'clients')} clients instead of {count}")
+    memory = (hill.rss_kib() - before) * 1024 / count - ID_AND_VALUE_BYTES
+    turn_ms = herd.metric("Hill", "loop_turn_max_ns") / 1e6
+    update = rig.timed([hill], *options, cpu=SERVER_CPU)
+    herd.stop()
+    return memory, insert["server_cpu_us"], update["server_cpu_us"], turn_ms
+
+
+def count_instructions(rig, peers_of, name, requests, pipeline):
+    """Of the whole life of server `name`, when Hill takes so many IAMAT."""
+    # With neighbours all ids are new: a slow link would pass over an update that the next one has overtaken.
+    clients = COUNTED if len(peers_of) == 1 else 2 * COUNTED
+    herd = rig.herd(peers_of, callgrind=name).wait_ready()
+    rig.bench([herd.servers["Hill"]], "--requests", requests, "--duration", 0, "--pipeline", pipeline,
+              "--clients", clients, "--sequential", "--timeout", 60)
+    # Asked seldom: each answer takes instructions as well.
+    wait_until(herd.is_equal, "all servers hold the same", pause_s=2)
+    herd.stop()
+    return herd.instructions()
+
+
+def instructions(rig):
+    """Instructions of herd-server a request, by callgrind: the same on a busy machine and on an idle one."""
+    chain = {"Hill": ["Jaquez"], "Jaquez": ["Hill", "Smith"], "Smith": ["Jaquez"]}
+    cases = (("an IAMAT, pipeline 1", {"Hill": []}, "Hill", 1),
+             ("an IAMAT, pipeline 16", {"Hill": []}, "Hill", 16),
+             ("an IAMAT of a new client, sent on to one neighbour", chain, "Hill", 16),
+             ("a FLOOD of a new client, sent on to another neighbour", chain, "Jaquez", 16))
+    rows = []
+    for what, peers_of, name, pipeline in cases:
+        few, many = (count_instructions(rig, peers_of, name, requests, pipeline)
+                     for requests in (COUNTED, 2 * COUNTED))
+        rows.append(Row(what, (many - few) / COUNTED, "instr."))
+    return Table("Instructions of the server a request, in user mode", rows)
+
+
+def growth(rig):
+    """Memory and CPU time a client at 1 million and at 10 million clients, and the longest loop turn."""
+    sizes = {"1M": 10**6, "10M": 10**7} if not rig.options.quick else {"100k": 10**5, "1M": 10**6}
+    found = {name: grow(rig, size) for name, size in sizes.items()}
+    rows = []
+    for name, (memory, insert, update, turn_ms) in found.items():
+        rows += [Row(f"{name}: memory a client besides its text", memory, "bytes", 100),
+                 Row(f"{name}: CPU time an insert, pipeline 64", insert, "us"),
+                 Row(f"{name}: CPU time an update, pipeline 64", update, "us"),
+                 Row(f"{name}: longest turn of the loop while growing", turn_ms, "ms", 10)]
+    small, large = found.values()
+    names = " / ".join(reversed(list(found)))
+    rows += [Row(f"insert, {names}", large[1] / small[1], "", 1.5),
+             Row(f"update, {names}", large[2] / small[2], "", 1.5)]
+    return Table("Growth of one server", rows)
+
+
+def idle(rig):
+    """What a connection costs that says nothing, and one that has said something once."""
+    rows = []
+    count = IDLE if not rig.options.quick else 1000
+    for kind, what in (("idle", "never a command"), ("once", "after one command")):
+        herd = rig.herd().wait_ready()
+        hill = herd.servers["Hill"]
+        before, store_before = hill.rss_kib(), herd.status("Hill")["store_bytes"]
+        crowd = rig.crowd(kind, hill, "--connections", count)
+        wait_until(lambda: herd.metric("Hill", "connections_open") >= count, "all are connected")
+        if kind == "once":
+            wait_until(lambda: herd.metric("Hill", "iamat_total") >= count, "all were answered")
+        # What the records take is no matter of the connection; "growth" has it.
+        records = herd.status("Hill")["store_bytes"] - store_before
+        memory = ((hill.rss_kib() - before) * 1024 - records) / count
+        rows.append(Row(f"{count} connections, {what}: resident memory each", memory, "bytes", 400))
+        stop_child(crowd)
+        herd.stop()
+    return Table("Idle connections", rows)
+
+
+CROWDS = (
+    ("10,000 slow senders", "slow", ("--connections", 10000), {}),
+    ("2,000 new connections a second", "churn", ("--connections", 1000, "--rate", 2000), {}),
+    ("10 clients that never read", "deaf", ("--connections", 10), {}),
+    ("1,000 more connections than files (EMFILE)", "idle", ("--connections", 1256), {"files": 256}),
+)
+
+
+def p99_ms(result):
+    return result["latency"]["p99_us"] / 1000
+
+
+def p99_with_crowd(rig, hill, load, kind, options):
+    """The load is connected before the crowd comes, and measured once it is there."""
+    child = rig.start_bench([hill], "--warmup", GATHER_S, "--duration", rig.options.seconds, *load)
+    start = time.monotonic()
+    crowd = rig.crowd(kind, hill, *options)
+    if time.monotonic() - start > GATHER_S:
+        raise Failure(f"the crowd took more than {GATHER_S} s to come together")
+    result = finish_bench(child)
+    if crowd.poll() is not None:
+        raise Failure("the crowd did not stay")
+    stop_child(crowd)
+    return p99_ms(result)
+
+
+def overload(rig):
+    """The 99th percentile of others at 5,000 requests a second while a crowd is there, against before."""
+    rows = []
+    load = ("--rate", CROWD_RATE, "--connections", 50, "--pipeline", 16)
+    for what, kind, crowd_options, herd_options in CROWDS:
+        herd = rig.herd(**herd_options).wait_ready()
+        hill = herd.servers["Hill"]
+        found = rounds(rig.options.rounds, {
+            "before": lambda: p99_ms(rig.timed([hill], *load)),
+            "during": lambda: p99_with_crowd(rig, hill, load, kind, crowd_options)})
+        rows += [Row(f"before {what}: p99", found["before"], "ms"), Row(f"with {what}: p99", found["during"], "ms"),
+                 Row(f"ratio, {what}", found["during"] / found["before"], "", 2.0)]
+        herd.stop()
+    return Table(f"Others meanwhile: latency of {CROWD_RATE} IAMAT a second", rows)
+
+
+# Where the clock on the wall counts.
+LATENCY = {"visible", "overload"}
+SCENARIOS = {run.__name__: run for run in (baseline, peers, herd5, visible, two, growth, idle, overload, instructions)}

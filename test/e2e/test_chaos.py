@@ -1,0 +1,214 @@
+"""Servers killed, stopped, cut off and ill-treated on the wire, at random, under load; in the end nothing that was acknowledged
+is missing anywhere. HERD_SEED repeats a run, as far as processes can; HERD_CHAOS_S makes it longer."""
+
+import collections
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import chaos
+from herdlib import SEED, SLOW, Herd, run, wait_until
+
+SECONDS = float(os.environ.get("HERD_CHAOS_S", "15"))
+REST_S = 0.01  # of a client between two writes: what passes through the proxies is ours to carry
+SETTLE_S = 1.5  # interval: by then a disk that works has it
+
+
+class Devil:
+    """Does harm, one kind at a time."""
+
+    def __init__(self, herd, durability, seed):
+        self.herd, self.durability = herd, durability
+        self.rng = random.Random(seed)
+        self.kills_s = []
+        self.done = collections.Counter()
+
+    def heal(self):
+        for proxy in self.herd.proxies.values():
+            proxy.heal()
+
+    def some(self, count_max):
+        return self.rng.sample(list(self.herd.graph), self.rng.randint(1, count_max))
+
+    def settle(self):
+        """All that was acknowledged before is where the durability promises it, whoever is killed next."""
+        self.heal()
+        for server in self.herd.servers.values():
+            wait_until(server.links_up, f"the links of {server.name} are up", chaos.DEADLINE_S)
+        upto = {name: server.status()["sequence"] for name, server in self.herd.servers.items()}
+        for name, server in self.herd.servers.items():
+            wait_until(lambda: all(link["acked"] >= upto[name] for link in server.status()["links"]),
+                       f"what {name} had is at its neighbours", chaos.DEADLINE_S)
+        time.sleep(SETTLE_S)  # the promise of an interval is one of time
+
+    def kill(self):
+        if self.durability != "commit":
+            self.settle()
+        names = chaos.victims_of(self.rng, self.durability, list(self.herd.graph))
+        self.kills_s.append(chaos.kill(self.herd, names))
+        time.sleep(self.rng.uniform(0, 0.5))
+        chaos.start(self.herd, names)
+
+    def stop_for_a_while(self):
+        names = self.some(2)
+        for name in names:
+            self.herd[name].process.send_signal(signal.SIGSTOP)
+        time.sleep(self.rng.uniform(0.1, 1))
+        for name in names:
+            self.herd[name].process.send_signal(signal.SIGCONT)
+
+    def cut_off(self):
+        names = self.some(2)
+        for edge, proxy in self.herd.proxies.items():
+            if set(names) & set(edge):
+                proxy.cut()
+        time.sleep(self.rng.uniform(0.1, 1))
+        self.heal()
+
+    def bad_lines(self):
+        for proxy in self.rng.sample(list(self.herd.proxies.values()), 6):
+            faults = self.rng.choice([{"delay_s": 0.05}, {"split": True}, {"stall": True}, {"bytes_per_s": 20000.0}])
+            proxy.set(self.rng.choice([("up",), ("down",), ("up", "down")]), **faults)
+        time.sleep(self.rng.uniform(0.2, 1))
+        self.heal()
+
+    def torn_lines(self):
+        for proxy in self.rng.sample(list(self.herd.proxies.values()), 6):
+            self.rng.choice([proxy.reset, proxy.drop, lambda: proxy.half_close("up"), lambda: proxy.half_close("down")])()
+        time.sleep(self.rng.uniform(0, 0.2))
+
+    def rage(self, seconds):
+        end = time.monotonic() + seconds
+        harms = [self.kill, self.kill, self.stop_for_a_while, self.cut_off, self.bad_lines, self.torn_lines]
+        while time.monotonic() < end:
+            harm = self.rng.choice(harms)
+            harm()
+            self.done[harm.__name__] += 1
+        self.heal()
+
+
+def rage_and_judge(make_herd, durability):
+    seed = int(os.environ.get("HERD_SEED", random.SystemRandom().randrange(10**6)))
+    print(f"HERD_SEED={seed}")
+    herd = make_herd(SEED, extra=f'durability = "{durability}"', proxied=[(name, peer) for name in SEED for peer in SEED[name]]).start()
+    load = chaos.Load(herd, seed, rest_s=REST_S)
+    devil = Devil(herd, durability, seed)
+    load.go()
+    devil.rage(SECONDS)
+    load.pause()
+    began = time.monotonic()
+    chaos.wait_whole(herd)
+    took = time.monotonic() - began
+    acknowledged = load.take()
+    gone, broken = chaos.judge(herd, durability, acknowledged, devil.kills_s)
+    count = load.count()
+    load.end()
+    print(f"{durability}: {dict(devil.done)}, {count} acknowledged, {gone} of {len(acknowledged)} clients have lost one, "
+          f"{broken} against the promise, equal {took:.2f} s after the last fault")
+    assert broken == 0
+    assert count > 100 and len(acknowledged) > 50
+
+
+def test_herd_loses_nothing_when_one_at_a_time_dies(make_herd):
+    rage_and_judge(make_herd, "herd")
+
+
+def test_commit_loses_nothing_whoever_dies(make_herd):
+    rage_and_judge(make_herd, "commit")
+
+
+def test_interval_loses_at_most_the_last_second(make_herd):
+    rage_and_judge(make_herd, "interval")
+
+
+def test_without_durability_all_agree_in_the_end(make_herd):
+    rage_and_judge(make_herd, "none")
+
+
+def link_states(herd):
+    return [link["state"] for server in herd.servers.values() for link in server.status()["links"]]
+
+
+def test_lines_torn_in_the_greeting_do_not_make_two_servers_plain_for_ever(make_herd):
+    """A connection reset after HELLO looks like a neighbour of the plain kind; both ends may think so of each other."""
+    herd = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]}, extra='durability = "herd"',
+                     proxied=[("Hill", "Jaquez"), ("Jaquez", "Hill")])
+    for proxy in herd.proxies.values():
+        proxy.cut()
+    herd.start(links=False)
+    for server in herd.servers.values():
+        wait_until(lambda: "does not know HELLO" in server.log(), f"{server.name} takes its neighbour for a plain one")
+    for proxy in herd.proxies.values():
+        proxy.heal()
+    wait_until(lambda: link_states(herd) == ["up", "up"], "they have found out", 30 * SLOW)
+    with herd["Hill"].client() as client:
+        assert client.ask(b"IAMAT x +1+1 5").startswith(b"AT Hill ")
+
+
+def test_torn_lines_do_not_make_one_that_has_spoken_plain(make_herd):
+    herd = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]}, proxied=[("Hill", "Jaquez"), ("Jaquez", "Hill")]).start()
+    for _ in range(20):
+        for proxy in herd.proxies.values():
+            proxy.reset()
+        assert "plain" not in link_states(herd)
+    wait_until(lambda: link_states(herd) == ["up", "up"], "they are up again")
+    assert "does not know HELLO" not in herd["Hill"].log() + herd["Jaquez"].log()
+
+
+@pytest.mark.parametrize("durability", ["herd", "commit", "interval"])
+def test_short_trials(durability, tmp_path):
+    """What the long run does, so that it is known to work."""
+    done = run(sys.executable, chaos.__file__, "--trials", "5", "--durability", durability, "--seed", "1", "--folder", tmp_path)
+    print(done.stdout, end="")
+    assert done.returncode == 0 and "trials=5" in done.stdout, done.stdout + done.stderr
+
+
+def drop_packets(herd, names, verb):
+    """Packets of the links of these servers vanish (-A), or do not any more (-D): nobody gets a reset, as behind a dead switch."""
+    for edge, proxy in herd.proxies.items():
+        if set(names) & set(edge):
+            for side in ("--dport", "--sport"):
+                subprocess.run(["iptables", verb, "INPUT", "-i", "lo", "-p", "tcp", side, str(proxy.listen_port), "-j", "DROP"], check=True)
+
+
+def cut_off_and_back(folder):
+    """In a network namespace of its own."""
+    herd = Herd(folder, SEED, proxied=[(name, peer) for name in SEED for peer in SEED[name]]).start()
+    try:
+        for names in (["Smith"], ["Hill", "Jaquez"]):
+            drop_packets(herd, names, "-A")
+            ids, told = [b"%s.%d" % (name.encode(), len(names)) for name in SEED], []
+            for id_, server in zip(ids, herd.servers.values()):
+                with server.client() as client:
+                    told.append(client.ask(b"IAMAT %s +1+1 5" % id_))
+            for name in names:
+                wait_until(lambda: not any(link["up"] for link in herd[name].status()["links"]), f"{name} has noticed", 30 * SLOW)
+            drop_packets(herd, names, "-D")
+            began = time.monotonic()
+            herd.wait_agrees(60 * SLOW)
+            print(f"{' and '.join(names)} cut off: equal {time.monotonic() - began:.2f} s after it was over")
+            for server in herd.servers.values():
+                assert [line for _, line in chaos.held_by(server, ids)] == told, server.name
+        herd.stop()
+    finally:
+        herd.kill()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not all(map(shutil.which, ["unshare", "ip", "iptables"])), reason="needs root, ip and iptables")
+def test_packets_that_vanish(tmp_path):
+    ready = "ip link set lo up && iptables -A INPUT -i lo -p tcp --dport 1 -j ACCEPT"
+    if run("unshare", "--net", "sh", "-c", ready).returncode != 0:
+        pytest.skip("no network namespaces or no iptables here")
+    done = run("unshare", "--net", "sh", "-c", f'{ready} && exec "$@"', "sh", sys.executable, __file__, tmp_path)
+    print(done.stdout, end="")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+if __name__ == "__main__":
+    cut_off_and_back(sys.argv[1])

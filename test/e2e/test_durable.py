@@ -1,0 +1,337 @@
+"""What is on disk: kept over restarts and crashes, a full disk, a damaged one."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+import chaos
+from herdlib import AT, BIN, SEED, SLOW, free_ports, run, wait_until
+
+ALONE = {"Hill": []}
+PAIR = {"Hill": ["Jaquez"], "Jaquez": ["Hill"]}
+
+
+def tell(server, ids, sent=1000):
+    """IAMAT of each id in one go; their AT lines."""
+    with server.client() as client:
+        lines = []
+        for at in range(0, len(ids), 500):
+            part = ids[at:at + 500]
+            client.send(b"".join(b"IAMAT %s +34.068930-118.445127 %d\n" % (id_, sent) for id_ in part))
+            lines += [client.line() for _ in part]
+        assert all(AT.match(line) for line in lines)
+        return dict(zip(ids, lines))
+
+def ids_of(count, prefix=b"c"):
+    return [prefix + b"%d" % number for number in range(count)]
+
+def holds(server, told):
+    assert dict(chaos.held_by(server, list(told))) == told, server.name
+
+def all_marked(herd, name):
+    """Whether a server and its neighbours have marked and acknowledged all that they hold."""
+    status = {other: herd[other].status() for other in [name, *herd.graph[name]]}
+    return all(link["acked"] >= status[other]["sequence"] for other in status for link in status[other]["links"]
+               if name in (other, link["peer"]))
+
+
+def metric(server, name):
+    return server.status()["metrics"][name]
+
+def start_fails(herd, name, *words):
+    """That it ends with status 1 and one line that says why."""
+    done = run(BIN / "herd-server", "--config", herd.config, name)
+    said = [line for line in done.stderr.splitlines() if line.startswith("herd-server:")]
+    assert done.returncode == 1 and len(said) == 1, done.stderr
+    print(said[0])
+    for word in words:
+        assert word in said[0], said[0]
+
+@pytest.mark.parametrize("durability", ["interval", "commit", "herd"])
+def test_all_five_stopped_and_started_know_everything(make_herd, durability):
+    herd = make_herd(extra=f'durability = "{durability}"').start()
+    told = {}
+    for name in SEED:
+        told.update(tell(herd[name], ids_of(200, name.encode())))
+    herd.stop()
+    herd.start()
+    for server in herd.servers.values():
+        wait_until(lambda: server.status()["clients"] == 1000, f"{server.name} knows all")
+        holds(server, told)
+
+def test_without_durability_nothing_is_on_disk(make_herd):
+    herd = make_herd(ALONE, extra='durability = "none"').start()
+    tell(herd["Hill"], ids_of(10))
+    herd.stop()
+    assert not [path for path in (herd.folder / "data" / "Hill").iterdir() if path.suffix == ".db"]
+    assert herd.start()["Hill"].status()["clients"] == 0
+
+def test_commit_outlives_a_kill_at_once(make_herd):
+    herd = make_herd(ALONE, extra='durability = "commit"').start()
+    told = {}
+    for round_ in range(10):
+        told.update(tell(herd["Hill"], ids_of(50, b"r%d." % round_)))
+        herd["Hill"].kill()
+        herd["Hill"].start()
+        holds(herd["Hill"], told)
+
+def test_interval_loses_at_most_the_last_second(make_herd):
+    herd = make_herd(ALONE, extra='durability = "interval"').start()
+    for round_ in range(3):
+        told, when = {}, {}
+        end = time.monotonic() + 2 * SLOW
+        while time.monotonic() < end:
+            id_ = b"r%d.%d" % (round_, len(told))
+            told.update(tell(herd["Hill"], [id_]))
+            when[id_] = time.monotonic()
+        killed = time.monotonic()
+        herd["Hill"].kill()
+        herd["Hill"].start()
+        gone = [id_ for id_, line in chaos.held_by(herd["Hill"], list(told)) if line != told[id_]]
+        longest = max((killed - when[id_] for id_ in gone), default=0)
+        print(f"{len(told)} acknowledged one by one, {len(gone)} gone, the oldest {longest:.3f} s before the kill")
+        assert longest < SLOW
+        assert len(gone) < len(told)
+
+def test_herd_answers_only_what_a_neighbour_holds_too(make_herd):
+    herd = make_herd(PAIR, extra='durability = "herd"', proxied=[("Hill", "Jaquez")]).start()
+    with herd["Hill"].client() as client:
+        assert client.ask(b"IAMAT x +1+1 5").startswith(b"AT Hill")
+        herd.proxies["Hill", "Jaquez"].set(stall=True)
+        client.send(b"IAMAT x +1+1 6\n")
+        client.socket.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            client.socket.recv(1)
+        client.socket.settimeout(None)
+        herd.proxies["Hill", "Jaquez"].heal()
+        assert client.line().startswith(b"AT Hill")
+    herd["Hill"].kill()
+    with herd["Jaquez"].client() as client:
+        assert client.whatsat(b"WHATSAT x 1 0")[0].endswith(b" 6\n")
+
+def test_a_kill_in_the_midst_of_snapshots_loses_nothing(make_herd):
+    """Many updates of few clients: the journal grows long against what is held, and is begun anew."""
+    herd = make_herd(ALONE, extra='durability = "commit"').start()
+    ids = ids_of(500)
+    for round_ in range(6):
+        for sent in range(200):
+            told = tell(herd["Hill"], ids, 1000 + round_ * 1000 + sent)
+        herd["Hill"].kill()
+        herd["Hill"].start()
+        holds(herd["Hill"], told)
+    size = sum(path.stat().st_size for path in (herd.folder / "data" / "Hill").iterdir() if path.is_file())
+    print(f"{6 * 200 * 500} updates of {len(ids)} clients take {size / 1e6:.1f} MB on disk")
+    assert size < 100e6
+
+@contextlib.contextmanager
+def small_disk(path, size):
+    path.mkdir(parents=True)
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], check=False).returncode != 0:
+        pytest.skip("needs root, to mount a small file system")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", path], check=True)
+
+@pytest.mark.parametrize("durability", ["interval", "commit"])
+def test_a_full_disk_does_not_stop_the_service(make_herd, durability):
+    herd = make_herd(ALONE, extra=f'durability = "{durability}"')
+    with small_disk(herd.folder / "data", "8m"):
+        hill = herd.start()["Hill"]
+        told = tell(hill, ids_of(100))
+        wait_until(lambda: metric(hill, "disk_batches_total") > 0, "they are on disk")
+        ballast = herd.folder / "data" / "ballast"
+        with open(ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(b"x" * 4096) == 4096:
+                pass
+        with hill.client() as client:
+            late = ids_of(2000, b"late")  # few enough that their answers may all wait
+            client.send(b"".join(b"IAMAT %s +1+1 5\n" % id_ for id_ in late))
+            wait_until(lambda: metric(hill, "disk_failing") == 1, "it has noticed")
+            wait_until(lambda: "cannot be written to disk" in hill.log(), "it has said so")
+            assert metric(hill, "disk_failures_total") > 0
+            with hill.client() as other:  # the service goes on
+                assert other.whatsat(b"WHATSAT c5 1 0")[0] == told[b"c5"]
+                wait_until(lambda: AT.match(other.whatsat(b"WHATSAT late1999 1 0")[0]), "memory has what the disk has not")
+            ballast.unlink()
+            told.update({id_: client.line() for id_ in late})
+        wait_until(lambda: metric(hill, "disk_failing") == 0, "the disk works again")
+        assert "are written to disk again" in hill.log()
+        told.update(tell(hill, [b"after"]))
+        herd.stop()
+        hill.start()
+        holds(hill, told)
+        assert hill.status()["clients"] == len(told)
+        herd.stop()
+
+def test_stopped_with_a_full_disk_it_ends_all_the_same(make_herd):
+    herd = make_herd(ALONE, extra='durability = "interval"')
+    with small_disk(herd.folder / "data", "2m"):
+        hill = herd.start()["Hill"]
+        ballast = herd.folder / "data" / "ballast"
+        with open(ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(b"x" * 4096) == 4096:
+                pass
+        tell(hill, ids_of(20_000))
+        wait_until(lambda: metric(hill, "disk_failing") == 1, "it has noticed")
+        began = time.monotonic()
+        hill.stop()
+        assert time.monotonic() - began < 5 * SLOW
+        assert "the last records could not be written" in hill.log()
+
+def test_a_folder_that_cannot_be_written_is_said_at_the_start(make_herd):
+    herd = make_herd(ALONE)
+    folder = herd.folder / "data" / "Hill"
+    folder.mkdir(parents=True)
+    if os.geteuid() == 0:  # may write everywhere, but not on a read-only file system
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", folder], check=False).returncode != 0:
+            pytest.skip("no mount here")
+    else:
+        folder.chmod(0o500)
+    try:
+        start_fails(herd, "Hill", str(folder))
+    finally:
+        if os.geteuid() == 0:
+            subprocess.run(["umount", "-l", folder], check=True)
+        else:
+            folder.chmod(0o700)
+
+def damaged(path, how):
+    data = bytearray(path.read_bytes())
+    if how == "not ours":
+        data[:] = b"This is a shopping list: milk, bread.\n" * 200
+    elif how == "cut short":
+        del data[len(data) // 2:]
+    else:  # overwritten in the middle
+        data[4096:len(data) - 4096] = b"\xa5" * (len(data) - 8192)
+    path.write_bytes(data)
+
+@pytest.mark.parametrize("how", ["not ours", "cut short", "overwritten"])
+def test_a_damaged_file_is_said_at_the_start(make_herd, how):
+    herd = make_herd(ALONE).start()
+    tell(herd["Hill"], ids_of(2000))
+    herd.stop()
+    path = herd.folder / "data" / "Hill" / "records.db"
+    damaged(path, how)
+    before = path.read_bytes()
+    start_fails(herd, "Hill", "records.db")
+    assert path.read_bytes() == before, "what is there was touched"
+
+def test_a_second_process_on_a_folder_is_refused(make_herd):
+    herd = make_herd(ALONE).start()
+    other = herd.folder / "other.conf"
+    other.write_text(herd.config.read_text().replace(str(herd.ports["Hill"]), str(free_ports(1)[0])))
+    done = run(BIN / "herd-server", "--config", other, "Hill")
+    assert done.returncode == 1 and str(herd.folder / "data" / "Hill") in done.stderr, done.stderr
+    print(done.stderr.splitlines()[0])
+    with herd["Hill"].client() as client:
+        assert AT.match(client.ask(b"IAMAT x +1+1 5"))
+    assert herd["Hill"].status()["server"] == "Hill", "the control socket of the first one still answers"
+
+def test_what_is_old_is_forgotten_by_all(make_herd):
+    herd = make_herd(extra="record_ttl_s = 3").start()
+    told = tell(herd["Hill"], ids_of(100))
+    herd.wait_agrees()
+    with herd["Campbell"].client() as client:
+        assert AT.match(client.whatsat(b"WHATSAT c1 1 0 AFTER 1000")[0])
+    herd["Smith"].kill()
+    herd["Smith"].start()
+    wait_until(lambda: all(server.status()["clients"] == 0 for server in herd.servers.values()), "all have forgotten", 20 * SLOW)
+    for server in herd.servers.values():
+        assert {line[:2] for _, line in chaos.held_by(server, list(told))} == {b"? "}
+    herd.stop()
+    herd.start()
+    assert all(server.status()["clients"] == 0 for server in herd.servers.values())
+    assert herd.agrees()
+
+def test_one_that_returns_is_sent_only_what_it_missed(make_herd):
+    herd = make_herd().start()
+    told = tell(herd["Hill"], ids_of(5000))
+    herd.wait_agrees()
+    wait_until(lambda: all_marked(herd, "Smith"), "Smith and its neighbours know what they have of each other")
+    herd["Smith"].stop()
+    told.update(tell(herd["Hill"], ids_of(10, b"missed")))
+    before = sum(metric(herd[name], "floods_sent_total") for name in SEED if name != "Smith")
+    herd["Smith"].start()
+    wait_until(lambda: herd["Smith"].status()["clients"] == 5010, "Smith knows all")
+    wait_until(herd["Smith"].links_up, "Smith's links are up")
+    herd.wait_agrees()
+    sent = sum(metric(herd[name], "floods_sent_total") for name in SEED if name != "Smith") - before
+    received, said = metric(herd["Smith"], "floods_received_total"), metric(herd["Smith"], "floods_sent_total")
+    print(f"10 missed of 5,010: its neighbours sent {sent} FLOODs, it sent {said}")
+    assert received < 500 and said < 500
+    holds(herd["Smith"], told)
+
+def test_one_killed_is_sent_only_the_last_seconds(make_herd):
+    herd = make_herd().start()
+    told = tell(herd["Hill"], ids_of(5000))
+    herd.wait_agrees()
+    wait_until(lambda: all_marked(herd, "Smith"), "Smith and its neighbours know what they have of each other")
+    for round_ in range(2):  # the second batch was begun after the marks had come
+        batches = metric(herd["Smith"], "disk_batches_total")
+        told.update(tell(herd["Hill"], ids_of(10, b"last%d." % round_)))
+        wait_until(lambda: metric(herd["Smith"], "disk_batches_total") > batches, "Smith's marks are on disk")
+    herd["Smith"].kill()
+    told.update(tell(herd["Hill"], ids_of(10, b"missed")))
+    herd["Smith"].start()
+    wait_until(lambda: herd["Smith"].status()["clients"] == 5030, "Smith knows all")
+    herd.wait_agrees()
+    received = metric(herd["Smith"], "floods_received_total")
+    print(f"its neighbours sent it {received} FLOODs")
+    assert received < 500
+    holds(herd["Smith"], told)
+
+def test_a_mark_that_came_after_the_records_is_kept_too(make_herd):
+    """An empty neighbour that has taken all has nothing to send, only a MARK; to write that takes a batch of its own."""
+    herd = make_herd(PAIR)
+    hill = herd.start(["Hill"], links=False)["Hill"]
+    tell(hill, ids_of(5000))
+    wait_until(lambda: metric(hill, "disk_batches_total") > 0, "they are on disk")
+    herd.start(["Jaquez"])
+    wait_until(lambda: herd.agrees() and all_marked(herd, "Hill"), "both know what they have of each other")
+    hill.stop()
+    hill.start()
+    wait_until(lambda: herd.agrees() and all_marked(herd, "Hill"), "both know again")
+    with herd["Jaquez"].client() as client:  # comes after all that there was to be sent
+        at_line = client.ask(b"IAMAT last +1+1 2000")
+    with hill.client() as client:
+        assert client.whatsat(b"WHATSAT last 1 0 AFTER 2000 WAIT 5000")[0] == at_line
+    assert metric(hill, "floods_received_total") < 500
+
+def test_one_slow_to_say_what_it_holds_is_not_sent_it_again(make_herd):
+    """Hill does not answer HELLO in time: Jaquez, which was restarted meanwhile, takes it for slow, not for a plain one."""
+    herd = make_herd(PAIR).start()
+    told = tell(herd["Hill"], ids_of(5000))
+    wait_until(lambda: herd.agrees() and all_marked(herd, "Hill"), "both know what they have of each other")
+    herd["Jaquez"].stop()
+    herd["Hill"].process.send_signal(signal.SIGSTOP)
+    try:
+        herd.start(["Jaquez"], links=False)
+        wait_until(lambda: metric(herd["Jaquez"], "floods_sent_total") > 0, "it sends a few, in case Hill is a plain one by now")
+    finally:
+        herd["Hill"].process.send_signal(signal.SIGCONT)
+    told.update(tell(herd["Jaquez"], [b"late"]))
+    wait_until(lambda: herd["Jaquez"].links_up() and herd.agrees(), "Hill knows all")
+    said = metric(herd["Jaquez"], "floods_sent_total")
+    print(f"Jaquez, with 5,001 records, said {said} of them")
+    assert said < 500
+    holds(herd["Hill"], told)
+
+
+def test_100_000_records_are_read_quickly(make_herd):
+    herd = make_herd(ALONE).start()
+    hill = herd["Hill"]
+    told = tell(hill, ids_of(100_000))
+    began = time.monotonic()
+    hill.stop()
+    stopped = time.monotonic()
+    hill.start()
+    started = time.monotonic()
+    assert hill.status()["clients"] == 100_000
+    print(f"100,000 records: stopped in {(stopped - began) * 1e3:.0f} ms, started in {(started - stopped) * 1e3:.0f} ms")
+    holds(hill, {id_: told[id_] for id_ in list(told)[::1000]})
+    assert started - began < 10 * SLOW

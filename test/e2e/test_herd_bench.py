@@ -1,0 +1,182 @@
+"""herd-bench itself: right answers pass, and each kind of wrong one is found. No timing fails here."""
+
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from herdlib import BIN, WRAP, Client, free_ports, wait_until
+
+STALL_S = 0.4
+
+
+@contextlib.contextmanager
+def bare_server(*options):
+    port = free_ports(1)[0]
+    process = subprocess.Popen([BIN / "bare-server", str(port), *options])
+    try:
+        wait_until(lambda: answers(port), "bare-server listens")
+        yield port, process
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def answers(port):
+    with contextlib.suppress(OSError):
+        Client(port).close()
+        return True
+    return False
+
+
+def start(*options):
+    return subprocess.Popen([*WRAP, BIN / "herd-bench", *map(str, options)], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
+
+
+def bench(*options, status=0):
+    """What herd-bench --json says, and its stderr."""
+    child = start("--json", *options)
+    out, errors = child.communicate(timeout=300)
+    assert child.returncode == status, (out, errors)
+    return json.loads(out) if out else None, errors
+
+
+def test_right_answers_of_a_bare_server():
+    with bare_server() as (port, process):
+        for pipeline in (1, 16, 500):
+            found, errors = bench("-q", 20000, "-d", 0, "-p", pipeline, "--pid", process.pid, f"127.0.0.1:{port}")
+            assert (found["answered"], found["wrong"], errors) == (20000, 0, "")
+            assert found["latency"]["count"] == 20000
+            assert found["server_cpu_us"] > 0
+            assert 0 < found["latency"]["p50_us"] <= found["latency"]["p99_us"] <= found["latency"]["max_us"]
+
+
+@pytest.mark.parametrize("wrong", ["echo", "extra", "name", "order", "shape"])
+def test_a_wrong_answer_is_found(wrong):
+    with bare_server("--wrong", wrong) as (port, _):
+        found, errors = bench("-q", 20000, "-d", 0, "-p", 16, f"127.0.0.1:{port}", status=1)
+        assert found["wrong"] == 1
+        assert 0 < found["answered"] < 20000
+        assert ("nothing was asked for" if wrong == "extra" else "a wrong answer") in errors
+
+
+def test_a_missing_answer_is_found():
+    with bare_server("--wrong", "missing") as (port, _):
+        found, errors = bench("-q", 20000, "-d", 0, "-t", 0.5, f"127.0.0.1:{port}", status=1)
+        assert "without an answer" in errors
+
+
+def test_a_name_that_is_not_the_servers_is_found():
+    with bare_server() as (port, _):
+        bench("-q", 100, "-d", 0, "--server", "Bare", f"127.0.0.1:{port}")
+        _, errors = bench("-q", 100, "-d", 0, "--server", "Hill", f"127.0.0.1:{port}", status=1)
+        assert "a wrong answer" in errors
+
+
+def test_an_end_of_the_connection_is_found():
+    with bare_server() as (port, process):
+        child = start("-d", 60, f"127.0.0.1:{port}")
+        wait_until(lambda: connected(process.pid) > 50, "all are connected")
+        process.terminate()
+        process.wait(30)
+        _, errors = child.communicate(timeout=300)
+        assert child.returncode == 1
+        assert "the server has closed it" in errors or "reset" in errors
+
+
+def connected(pid):
+    done = subprocess.run(["ls", f"/proc/{pid}/fd"], capture_output=True, text=True)
+    return len(done.stdout.splitlines()) - 10
+
+
+def test_a_stall_is_charged_to_all_that_came_due_in_it():
+    """1,000 requests a second and a stall of 0.4 s: 400 are late, though at most 5 were in flight."""
+    with bare_server() as (port, process):
+        child = start("--json", "-r", 1000, "-q", 1000, "-d", 0, "-c", 5, f"127.0.0.1:{port}")
+        wait_until(lambda: connected(process.pid) > 0, "herd-bench is connected")
+        stop = threading.Timer(STALL_S, process.send_signal, [signal.SIGCONT])
+        time.sleep(0.2)  # into the run: a stall before it would be one as well, but of the connecting
+        process.send_signal(signal.SIGSTOP)
+        stop.start()
+        out, errors = child.communicate(timeout=300)
+        assert child.returncode == 0, errors
+        found = json.loads(out)
+        # Half of those of the stall waited for at least half of it, whatever else the machine does.
+        assert found["latency"]["max_us"] >= STALL_S * 0.9e6
+        assert found["latency"]["mean_us"] >= STALL_S * 1e6 * 0.4 / 2 * 0.9
+
+
+def test_iamat_and_whatsat_of_a_herd_server(server):
+    found, _ = bench("-q", 5000, "-d", 0, "-p", 16, "-n", 200, "--whatsat", 0.1, "--server", "Hill",
+                     "--pid", server.process.pid, f"127.0.0.1:{server.port}")
+    assert found["answered"] == 5000
+    assert found["question_latency"]["count"] > 100
+    assert found["latency"]["count"] + found["question_latency"]["count"] == 5000
+    with Client(server.port) as client:
+        at, places = client.whatsat(b"WHATSAT bench-device00000007 10 1")
+        assert re.match(rb"AT Hill \S+ bench-device00000007 [+-]\d+\.\d{6}[+-]\d+\.\d{6} \d+\.\d{9}\n$", at)
+        assert json.loads(places)["status"] in ("OK", "ZERO_RESULTS")
+
+
+def test_each_server_gets_clients_of_its_own(make_herd):
+    ports = [make_herd({name: []}).start().ports[name] for name in ("Hill", "Jaquez")]
+    # At a rate, connections take turns; in a closed loop the faster server would get more of the requests.
+    bench("-q", 100, "-d", 0, "-c", 2, "-n", 100, "-r", 10000, "--sequential", *(f"127.0.0.1:{port}" for port in ports))
+    for odd, name in enumerate((b"Hill", b"Jaquez")):
+        with Client(ports[odd]) as client:
+            for number in (odd, 98 + odd):
+                assert client.whatsat(b"WHATSAT bench-device%08d 1 0" % number)[0].startswith(b"AT %s " % name)
+            assert client.ask(b"WHATSAT bench-device%08d 1 0" % (1 - odd)).startswith(b"? ")
+
+
+def test_an_unknown_client_is_a_wrong_answer_where_all_are_known(server):
+    _, errors = bench("-q", 10, "-d", 0, "--known", "--whatsat", 1, f"127.0.0.1:{server.port}", status=1)
+    assert "a wrong answer" in errors
+
+
+def test_updates_are_watched_until_they_are_everywhere(make_herd):
+    herd = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill", "Watch"], "Watch": ["Jaquez"]})
+    herd.start(["Hill", "Jaquez"], links=False)
+    found, _ = bench("-r", 1000, "-q", 500, "-d", 0, "-p", 16, "-n", 500, "--sequential", "--watch",
+                     f"127.0.0.1:{herd.ports['Watch']}", f"127.0.0.1:{herd.ports['Hill']}")
+    assert found["everywhere"]["count"] == found["watched"][0]["count"] == 500
+    assert found["everywhere"]["max_us"] > 0
+
+
+def test_an_update_that_never_arrives_is_found(make_herd, server):
+    herd = make_herd({"Jaquez": ["Watch"], "Watch": ["Jaquez"]})
+    herd.start(["Jaquez"], links=False)
+    _, errors = bench("-r", 1000, "-q", 10, "-d", 0, "-t", 0.5, "--sequential", "--watch",
+                      f"127.0.0.1:{herd.ports['Watch']}", f"127.0.0.1:{server.port}", status=1)
+    assert "10 not everywhere" in errors
+
+
+@pytest.mark.parametrize("kind", ["idle", "once", "slow", "churn", "deaf"])
+def test_a_crowd_comes_and_goes(server, kind):
+    crowd = start("--crowd", kind, "-c", 40, "-r", 200, f"127.0.0.1:{server.port}")
+    assert crowd.stdout.readline() == f"crowd {kind}: 40 connections\n"
+    with server.client() as client:
+        assert client.ask(b"IAMAT me +1-1 5").startswith(b"AT Hill ")
+    crowd.send_signal(signal.SIGTERM)
+    out, errors = crowd.communicate(timeout=60)
+    assert (crowd.returncode, errors) == (0, "")
+    assert re.fullmatch(rf"crowd {kind}: \d+ done\n", out)
+
+
+@pytest.mark.parametrize("words, message", [
+    ([], "no HOST:PORT given"),
+    (["localhost"], "localhost: not HOST:PORT"),
+    (["-p", "0", "localhost:1"], '--pipeline: "0" is not a number from 1 to 4096'),
+    (["-s", "gopher", "localhost:1"], "--speech: herd, redis or memcached"),
+    (["-d", "0", "localhost:1"], "it would never end"),
+    (["--prefix", "a b", "localhost:1"], "--prefix: at most 32 bytes without white space"),
+])
+def test_wrong_usage_is_told(words, message):
+    _, errors = bench(*words, status=2)
+    assert message in errors

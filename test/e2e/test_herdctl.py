@@ -1,0 +1,163 @@
+"""herdctl as a user runs it."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import tempfile
+import time
+
+import pytest
+
+from herdlib import AT, BIN, SEED, Client, Herd, knows, run, wait_until
+
+NOBODY = 65534
+
+
+def herdctl(herd, *arguments, **options):
+    return run(BIN / "herdctl", "--config", herd.config, *arguments, **options)
+
+
+def test_iamat_and_whatsat(herd):
+    told = herdctl(herd, "iamat", "Hill", "kiwi", "-33.8568+151.2153", "1700000000.5")
+    assert told.returncode == 0 and AT.match(told.stdout.encode()).group(4) == b"-33.8568+151.2153"
+    wait_until(lambda: knows(herd["Singleton"], b"kiwi", told.stdout.encode()), "Singleton knows")
+    asked = herdctl(herd, "whatsat", "Singleton", "kiwi", "10", "3")
+    assert asked.stdout.startswith(told.stdout)
+    as_json = json.loads(herdctl(herd, "--json", "whatsat", "Singleton", "kiwi", "10", "3").stdout)
+    assert as_json["at"]["client"] == "kiwi" and len(as_json["places"]["results"]) == 3
+    now = herdctl(herd, "iamat", "Hill", "kiwi", "+1+1")
+    assert abs(float(AT.match(now.stdout.encode()).group(2))) < 60
+
+
+def test_it_says_what_is_wrong(herd):
+    unknown = herdctl(herd, "whatsat", "Hill", "nobody", "10", "3")
+    assert unknown.returncode == 1 and "? WHATSAT nobody 10 3" in unknown.stderr
+    assert herdctl(herd, "whatsat", "Nowhere", "x", "1", "1").returncode == 1
+
+
+@pytest.mark.parametrize("words", [
+    [], ["dance"], ["whatsat", "Hill"], ["whatsat", "Hill", "x", "1", "1", "1"], ["iamat", "Hill", "x"], ["status", "Hill"],
+    ["status", "--colour"], ["--config"], ["iamat", "Hill", "-x", "+1+1"],
+    ["status", "--after", "5"], ["iamat", "Hill", "x", "+1+1", "--after", "5"], ["whatsat", "Hill", "x", "1", "1", "--after"]], ids=" ".join)
+def test_wrong_usage_is_status_2_also_without_a_herd_conf(words, tmp_path):
+    done = run((BIN / "herdctl").resolve(), *words, cwd=tmp_path)
+    assert done.returncode == 2 and "usage: herdctl" in done.stderr
+
+
+@pytest.mark.parametrize("words", [
+    ["iamat", "Hill", "x +1+1 5\nIAMAT y", "+2+2"], ["iamat", "Hill", "a b", "+1+1", "5"], ["iamat", "Hill", "", "x", "+1+1"],
+    ["iamat", "Hill", "x", "+1+1", "5\r"], ["iamat", "Hill", "x\x7f", "+1+1"], ["whatsat", "Hill", "x\t", "1", "1"],
+    ["whatsat", "Hill", "x", "1", ""], ["whatsat", "Hill", "x", "1", "1", "--after", "5 WAIT 5"]], ids=range(8))
+def test_a_word_that_is_not_one_is_wrong_usage_and_not_sent(server, words):
+    done = herdctl(server.herd, *words)
+    assert done.returncode == 2
+    assert re.search(r'^herdctl: "[^\n]*" is (empty|no word)', done.stderr) and "\nusage: herdctl" in done.stderr
+    assert server.status()["metrics"]["lines_received_total"] == 0
+
+
+def test_options_may_stand_behind_the_command(server):
+    program, conf = BIN / "herdctl", server.herd.config
+    ways = [["status", "--json", "--config", conf], ["status", "-jc", conf], [f"--config={conf}", "status", "-j"],
+            ["-j", "-c", conf, "--", "status"]]
+    for way in ways:
+        done = run(program, *way)
+        assert done.returncode == 0 and json.loads(done.stdout)["Hill"]["up"] is True, way
+    told = run(program, "iamat", "Hill", "x", "-33.8568+151.2153", "5", "--json", "--config", conf)
+    assert json.loads(told.stdout)["at"]["location"] == "-33.8568+151.2153"
+    told = run(program, "-jc", conf, "--", "iamat", "Hill", "-x", "+1+1")
+    assert json.loads(told.stdout)["at"]["client"] == "-x"
+
+
+def test_json_of_an_id_that_is_no_utf_8(server):
+    """JSON is UTF-8: each byte that is none is U+FFFD in it; everywhere else it stays what it is."""
+    client_id = b"caf\xe9-\xc3\xa9-\xed\xa0\x80"
+    told = json.loads(herdctl(server.herd, "--json", "iamat", "Hill", os.fsdecode(client_id), "+1+1", "5").stdout)
+    assert told["at"]["client"] == "caf\ufffd-é-\ufffd\ufffd\ufffd" and list(told["at"])[-1] == "time_sent"
+    with server.client() as client:
+        assert AT.match(client.whatsat(b"WHATSAT %s 1 0" % client_id)[0]).group(3) == client_id
+
+
+def test_status(herd):
+    with Client(herd.ports["Hill"]) as client:
+        client.ask(b"IAMAT x +1+1 5")
+    well = wait_until(lambda: (done := herdctl(herd, "status")).returncode == 0 and done, "all digests are equal")
+    assert well.stdout.count("equal") == 5 and well.stderr == ""
+    for name in SEED:
+        assert re.search(rf"^{name} +up +1 ", well.stdout, re.M)
+    herd["Smith"].kill(signal.SIGKILL)
+    ill = herdctl(herd, "status")
+    assert ill.returncode == 1 and re.search(r"^Smith +down +\S+: Connection refused$", ill.stdout, re.M)
+    as_json = json.loads(herdctl(herd, "--json", "status").stdout)
+    assert as_json["Smith"]["up"] is False and as_json["Hill"]["status"]["clients"] == 1
+    assert as_json["Smith"]["state"] == "down" and "status" not in as_json["Smith"]
+
+
+def test_status_of_digests_that_differ(make_herd):
+    herd = make_herd({"Hill": [], "Jaquez": []}).start()
+    assert herdctl(herd, "status").returncode == 0
+    with herd["Hill"].client() as client:
+        client.ask(b"IAMAT x +1+1 5")
+    done = herdctl(herd, "status")
+    assert done.returncode == 1 and done.stdout.count("differs") == 1
+
+
+def without_data_dir(herd):
+    herd.config.write_text(herd.config.read_text().replace('data_dir = "data"', 'data_dir = ""'))
+    return herd.start(links=False)
+
+
+def test_status_without_control_sockets_is_up_and_not_compared(make_herd):
+    herd = without_data_dir(make_herd({"Hill": [], "Jaquez": []}))
+    done = herdctl(herd, "status")
+    assert done.returncode == 0 and "no server gave its status" in done.stderr
+    for name in herd.graph:
+        assert re.search(rf"^{name} +up +no status: data_dir is empty", done.stdout, re.M)
+    as_json = json.loads(herdctl(herd, "status", "--json").stdout)
+    assert as_json["Hill"]["up"] is True and "data_dir" in as_json["Hill"]["error"] and "status" not in as_json["Hill"]
+    herd["Jaquez"].kill(signal.SIGKILL)
+    done = herdctl(herd, "status")
+    assert done.returncode == 1 and re.search(r"^Jaquez +down +\S+: Connection refused$", done.stdout, re.M)
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that everybody may enter; what belongs to pytest is its user's alone."""
+    with tempfile.TemporaryDirectory(prefix="herd-test-") as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_status_by_another_user_is_up_and_says_whom_to_ask_as(open_folder):
+    shutil.copy(BIN / "herdctl", open_folder)
+    herd = Herd(open_folder, {"Hill": []})
+    try:
+        herd.start()
+        done = run(open_folder / "herdctl", "--config", herd.config, "status", user=NOBODY, group=NOBODY, extra_groups=[])
+        herd.stop()
+    finally:
+        herd.kill()
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^Hill +up +no status: \S+control.sock: Permission denied; ask as the user", done.stdout, re.M)
+
+
+def test_status_of_stopped_servers_costs_no_more_than_of_one(herd):
+    for server in herd.servers.values():
+        server.process.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        done = herdctl(herd, "status")
+        took_s = time.monotonic() - began
+    finally:
+        for server in herd.servers.values():
+            server.process.send_signal(signal.SIGCONT)
+    assert done.returncode == 1
+    for name in SEED:
+        assert re.search(rf"^{name} +silent +no whole answer: timed out$", done.stdout, re.M)
+    print(f"status of five stopped servers: {took_s:.1f} s")
+    # 2 s for the control sockets and 2 s for the listeners, of all at once; one after the other is 20.
+    assert took_s < 15

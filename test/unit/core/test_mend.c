@@ -1,0 +1,295 @@
+/* Two or three nodes whose stores differ although all sequences say that they do not: found and
+ * mended, and at what cost. And the cost of catching up after an outage. */
+#include <inttypes.h>
+
+#include <herd/posix_time.h>
+#include <herd/store.h>
+
+#include "check.h"
+#include "core/rng.h"
+#include "mesh.h"
+
+static const enum herd_verb walk_verbs[] = {HERD_VERB_TREE, HERD_VERB_KEYS, HERD_VERB_NONE};
+static const enum herd_verb link_verbs[] = {HERD_VERB_HELLO, HERD_VERB_RESUME, HERD_VERB_MARK,
+                                            HERD_VERB_ACK,   HERD_VERB_DIGEST, HERD_VERB_TREE,
+                                            HERD_VERB_KEYS,  HERD_VERB_WANT,   HERD_VERB_NONE};
+
+/* Nodes in a row, each with the same `records` records and all of each other's marks. */
+static struct mesh *new_mesh(size_t count, unsigned records)
+{
+    static const char *const names[] = {"Hill", "Jaquez", "Blake"};
+    struct mesh *mesh = mesh_new();
+    for (size_t i = 0; i < count; i++)
+        mesh_add(mesh,
+                 &(struct herd_node_options){
+                     .name = names[i], .seed = i + 1, .output_max = 262144, .pipeline_max = 64});
+    for (size_t i = 0; i + 1 < count; i++)
+        mesh_join(mesh, mesh->nodes[i], mesh->nodes[i + 1]);
+    for (size_t i = 0; i < count; i++) {
+        struct herd_node *node = mesh->nodes[i];
+        herd_node_restore_epoch(node, i + 1);
+        for (unsigned n = 0; n < records; n++) {
+            char text[160];
+            int len = snprintf(text, sizeof(text),
+                               "device-%08u +34.068930-118.445127 1699990000.%09u "
+                               "1699990000.%09u Hill +0.100000000",
+                               n, n, n);
+            assert_int_equal(
+                herd_node_restore_record(node, mesh->now, n + 1, herd_slice(text, (size_t)len)), 0);
+        }
+        for (size_t k = 0; k < count; k++)
+            herd_node_restore_neighbour(node, herd_slice_of(names[k]), k + 1, records);
+        herd_node_restore_end(node, records);
+    }
+    assert_true(mesh_is_equal(mesh));
+    return mesh;
+}
+
+__attribute__((format(printf, 3, 4))) static void say(struct mesh *mesh, size_t node,
+                                                      const char *format, ...)
+{
+    char text[HERD_LINE_MAX];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    mesh_say(mesh, mesh->nodes[node], herd_slice(text, (size_t)len));
+}
+
+static void print_traffic(const struct mesh *mesh, const char *what, unsigned records)
+{
+    char text[512];
+    mesh_describe(mesh, text, sizeof(text));
+    print_message("%s, %u records:%s\n", what, records, text);
+}
+
+static void update_lost(struct mesh *mesh, unsigned client)
+{
+    mesh->loses_floods = true;
+    say(mesh, 0, "IAMAT device-%08u +1+1 %" PRId64 "\n", client, mesh->now.wall_ns / HERD_NS_PER_S);
+    mesh_run_ms(mesh, 200);
+    mesh->loses_floods = false;
+}
+
+static void same_time_elsewhere(struct mesh *mesh, unsigned client)
+{
+    int64_t second = mesh->now.wall_ns / HERD_NS_PER_S;
+    mesh->loses_floods = true;
+    say(mesh, 0, "IAMAT device-%08u +1+1 %" PRId64 "\n", client, second);
+    say(mesh, 1, "IAMAT device-%08u +2+2 %" PRId64 "\n", client, second);
+    mesh_run_ms(mesh, 200);
+    mesh->loses_floods = false;
+}
+
+/* A difference is there, and nobody knows; from here to its end. */
+static void check_mended(struct mesh *mesh, const char *what, unsigned records, unsigned ways)
+{
+    const struct mesh_traffic *digest = &mesh->traffic[HERD_VERB_DIGEST];
+    const struct mesh_traffic *tree = &mesh->traffic[HERD_VERB_TREE];
+    assert_false(mesh_is_equal(mesh));
+    int64_t took_ms = mesh_run_to_equal(mesh, 60000);
+    CHECK_TRUE(("%s, %u records: mended", what, records), took_ms >= 0);
+    int64_t mended_ns = mesh->now.mono_ns;
+    print_traffic(mesh, what, records);
+    print_message("    mended %" PRId64 " ms after the walk began\n",
+                  (mended_ns - tree->first_ns) / HERD_NS_PER_MS);
+    CHECK_TRUE(("%s: not before two horizons", what),
+               tree->first_ns - digest->first_ns >= 2000 * HERD_NS_PER_MS);
+    CHECK_TRUE(("%s: four round trips", what),
+               mended_ns - tree->first_ns <= 4 * 2 * MESH_LATENCY_MS * HERD_NS_PER_MS);
+    CHECK_TRUE(("%s: %" PRIu64 " bytes", what, mesh_bytes(mesh, walk_verbs)),
+               mesh_bytes(mesh, walk_verbs) <= ways * 2048);
+    CHECK_TRUE(("%s: longest line %zu", what, mesh->longest), mesh->longest <= HERD_LINE_MAX);
+    mesh_run_ms(mesh, 30000); /* then there is peace */
+    uint64_t walked = tree->lines;
+    mesh_run_ms(mesh, 60000);
+    CHECK_INT(("%s: no walk without a difference", what), tree->lines, walked);
+}
+
+static void check_one_difference(struct mesh *mesh, unsigned records)
+{
+    mesh_forget_traffic(mesh);
+    update_lost(mesh, records + 1); /* a new client */
+    check_mended(mesh, "missing", records, 1);
+    CHECK_INT(("missing: one record was sent"), mesh->traffic[HERD_VERB_FLOOD].lines, 1);
+    mesh_forget_traffic(mesh);
+    update_lost(mesh, records / 2);
+    check_mended(mesh, "older", records, 1);
+    CHECK_INT(("older: one record was sent"), mesh->traffic[HERD_VERB_FLOOD].lines, 1);
+    mesh_forget_traffic(mesh);
+    same_time_elsewhere(mesh, records / 3);
+    check_mended(mesh, "same time, other origin", records, 2);
+}
+
+static void check_catch_up(struct mesh *mesh, unsigned records, unsigned changed)
+{
+    mesh_cut(mesh);
+    for (unsigned i = 0; i < changed; i++) /* some more than once */
+        for (unsigned k = 0; k <= i % 3; k++)
+            say(mesh, 0, "IAMAT device-%08u +1+1 %" PRId64 ".%u\n", i * 7 % records,
+                mesh->now.wall_ns / HERD_NS_PER_S, k);
+    mesh_run_ms(mesh, 20000);
+    mesh_heal(mesh);
+    mesh_forget_traffic(mesh);
+    assert_true(mesh_run_to_equal(mesh, 60000) >= 0);
+    int64_t took_ms =
+        (mesh->now.mono_ns - mesh->traffic[HERD_VERB_HELLO].first_ns) / HERD_NS_PER_MS;
+    uint64_t hello = mesh_bytes(mesh, link_verbs);
+    print_traffic(mesh, "catch-up", records);
+    print_message("    %u changed: %" PRIu64 " bytes besides FLOOD, %" PRId64
+                  " ms from the first HELLO\n",
+                  changed, hello, took_ms);
+    CHECK_INT(("changed"), mesh->traffic[HERD_VERB_FLOOD].lines, changed);
+    /* A MARK and its ACK for each 64 lines. */
+    CHECK_TRUE(("%" PRIu64 " bytes", hello), hello <= 300 + changed / 64 * 70);
+    /* HELLO, RESUME, FLOOD: a round trip before the first record leaves, half of one until it is
+     * there; the other side may have dialled a little later. */
+    CHECK_TRUE(("%" PRId64 " ms", took_ms), took_ms <= 3 * MESH_LATENCY_MS + 200);
+    mesh_run_ms(mesh, 20000);
+    /* A DIGEST that was told before the records had come may cause a look, which finds nothing. */
+    CHECK_TRUE(("no walk was needed"), mesh->traffic[HERD_VERB_TREE].lines <= 2);
+    CHECK_INT(("no walk was needed"), mesh->traffic[HERD_VERB_KEYS].lines, 0);
+    CHECK_INT(("no more were sent"), mesh->traffic[HERD_VERB_FLOOD].lines, changed);
+}
+
+static void check_size(unsigned records)
+{
+    struct mesh *mesh = new_mesh(2, records);
+    mesh_run_ms(mesh, 15000);
+    CHECK_INT(("nothing was sent"), mesh->traffic[HERD_VERB_FLOOD].lines, 0);
+    CHECK_INT(("one DIGEST each way"), mesh->traffic[HERD_VERB_DIGEST].lines, 2);
+    CHECK_TRUE(("a short one"), mesh->traffic[HERD_VERB_DIGEST].bytes <= 2 * 64);
+    CHECK_INT(("no walk"), mesh->traffic[HERD_VERB_TREE].lines, 0);
+    check_one_difference(mesh, records);
+    check_catch_up(mesh, records, 1);
+    check_catch_up(mesh, records, 50);
+    check_catch_up(mesh, records, 1000);
+    mesh_free(mesh);
+}
+
+static void a_thousand_records(void **state)
+{
+    (void)state;
+    check_size(1000);
+}
+
+static void ten_thousand_records(void **state)
+{
+    (void)state;
+    check_size(10000);
+}
+
+static void a_hundred_thousand_records(void **state)
+{
+    (void)state;
+    check_size(100000);
+}
+
+static void a_million_records(void **state)
+{
+    (void)state;
+    check_size(1000000);
+}
+
+/* Random updates on random nodes, all of whose FLOODs are lost. */
+static void lose_updates(struct mesh *mesh, struct rng *rng, unsigned records, unsigned count)
+{
+    mesh->loses_floods = true;
+    for (unsigned i = 0; i < count; i++) {
+        size_t node = rng_below(rng, mesh->count);
+        unsigned client = (unsigned)rng_below(rng, records + records / 10 + 100);
+        int64_t second = mesh->now.wall_ns / HERD_NS_PER_S + (int64_t)rng_below(rng, 3);
+        say(mesh, node, "IAMAT device-%08u +1+1 %" PRId64 "\n", client, second);
+    }
+    mesh_run_ms(mesh, 200);
+    mesh->loses_floods = false;
+}
+
+static void check_many(size_t nodes, unsigned records, unsigned count)
+{
+    struct mesh *mesh = new_mesh(nodes, records);
+    struct rng rng = {nodes};
+    mesh_run_ms(mesh, 1000);
+    lose_updates(mesh, &rng, records, count);
+    mesh_forget_traffic(mesh);
+    int64_t took_ms = mesh_run_to_equal(mesh, 600000);
+    uint64_t walks = 0;
+    for (size_t i = 0; i < nodes; i++)
+        walks += herd_node_stats(mesh->nodes[i])->walks;
+    print_traffic(mesh, "many differences", records);
+    print_message("    %u on %zu nodes mended in %" PRId64 " ms, %" PRIu64 " walks\n", count, nodes,
+                  took_ms, walks);
+    CHECK_TRUE(("%zu nodes", nodes), took_ms >= 0);
+    /* A walk is 1 + 4 + 16 + 64 TREE lines and 256 KEYS at most. */
+    CHECK_TRUE(("%" PRIu64 " walks", walks), mesh->traffic[HERD_VERB_TREE].lines <= walks * 85);
+    CHECK_TRUE(("%" PRIu64 " walks", walks), mesh->traffic[HERD_VERB_KEYS].lines <= walks * 256);
+    CHECK_TRUE(("longest line %zu", mesh->longest), mesh->longest <= HERD_LINE_MAX);
+    mesh_free(mesh);
+}
+
+static void thousands_of_differences(void **state)
+{
+    (void)state;
+    check_many(2, 100000, 5000);
+    check_many(3, 20000, 5000);
+    check_many(3, 0, 300);
+}
+
+/* In a herd where updates never rest the digests always differ by what is on its way: walks get
+ * rare. */
+static void walks_back_off_in_a_busy_herd(void **state)
+{
+    (void)state;
+    struct mesh *mesh = new_mesh(2, 1000);
+    mesh_run_ms(mesh, 1000);
+    mesh_forget_traffic(mesh);
+    for (unsigned i = 0; i < 30000; i++) { /* five minutes */
+        say(mesh, i % 2, "IAMAT device-%08u +1+1 %" PRId64 ".%03u\n", i * 7 % 1000,
+            mesh->now.wall_ns / HERD_NS_PER_S, i % 1000);
+        mesh_run_ms(mesh, 10);
+    }
+    uint64_t walks =
+        herd_node_stats(mesh->nodes[0])->walks + herd_node_stats(mesh->nodes[1])->walks;
+    print_traffic(mesh, "busy", 1000);
+    print_message("    %" PRIu64 " walks in five minutes\n", walks);
+    CHECK_TRUE(("%" PRIu64 " walks", walks), walks <= 2 * 10);
+    mesh_run_ms(mesh, 1000);
+    assert_true(mesh_is_equal(mesh));
+    mesh_free(mesh);
+}
+
+/* While updates never rest, what is really missing is found too. */
+static void busy_herd_is_mended(void **state)
+{
+    (void)state;
+    struct mesh *mesh = new_mesh(2, 1000);
+    mesh_run_ms(mesh, 1000);
+    update_lost(mesh, 999999);
+    struct herd_record record;
+    unsigned i = 0;
+    for (; i < 18000; i++) {
+        say(mesh, i % 2, "IAMAT device-%08u +1+1 %" PRId64 ".%03u\n", i * 7 % 1000,
+            mesh->now.wall_ns / HERD_NS_PER_S, i % 1000);
+        mesh_run_ms(mesh, 10);
+        if (herd_store_find(herd_node_store(mesh->nodes[1]), herd_slice_of("device-00999999"),
+                            &record))
+            break;
+    }
+    print_message("found after %u ms of updates\n", i * 10);
+    CHECK_TRUE(("%u", i), i < 18000);
+    mesh_free(mesh);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_thousand_records),
+        cmocka_unit_test(ten_thousand_records),
+        cmocka_unit_test(a_hundred_thousand_records),
+        cmocka_unit_test(a_million_records),
+        cmocka_unit_test(thousands_of_differences),
+        cmocka_unit_test(walks_back_off_in_a_busy_herd),
+        cmocka_unit_test(busy_herd_is_mended),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

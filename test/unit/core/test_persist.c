@@ -1,0 +1,378 @@
+/* The way to disk, and the answers that wait for it: batches, failures, snapshots. */
+#include <herd/store.h>
+
+#include "check.h"
+#include "disk.h"
+#include "edge.h"
+
+#define AT(client, second, diff) "AT Hill +" #diff ".000000000 " client " +1+1 " #second "\n"
+#define AT_A                     AT("a", 100, 1699999900)
+#define AT_B                     AT("b", 100, 1699999900)
+#define AT_C                     AT("c", 100, 1699999900)
+
+static struct driver *open_disk(struct disk *disk, enum herd_durability durability)
+{
+    struct herd_node_options options = driver_options("Hill");
+    options.durability = durability;
+    *disk = (struct disk){.is_slow = true};
+    return disk_driver(disk, &options, NULL, NULL);
+}
+
+static void interval_answers_at_once_and_writes_every_250_ms(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_INTERVAL);
+    struct wire *client = driver_accept(driver);
+    assert_true(herd_node_is_persisted(driver->node));
+    wire_say(client, "IAMAT a +1+1 100\n");
+    EDGE_EXPECT(client, AT_A);
+    assert_false(herd_node_is_persisted(driver->node));
+    assert_non_null(disk.pending); /* the disk has rested long enough */
+    disk_done(&disk, 0);
+    assert_true(herd_node_is_persisted(driver->node));
+    driver_advance_ms(driver, 100);
+    wire_say(client, "IAMAT b +1+1 100\n");
+    EDGE_EXPECT(client, AT_B);
+    driver_advance_ms(driver, 149);
+    assert_null(disk.pending);
+    wire_say(client, "IAMAT c +1+1 100\nIAMAT a +1+1 200\n");
+    driver_advance_ms(driver, 1);
+    assert_non_null(disk.pending);
+    CHECK_INT(("each once"), disk.last_records, 3);
+    disk_done(&disk, 0);
+    driver_advance_ms(driver, 10000);
+    CHECK_INT(("nothing more to write"), disk.writes, 2);
+    assert_int_equal(herd_node_wakeup(driver->node), INT64_MAX);
+    assert_non_null(disk_newest(&disk, "c"));
+    assert_string_equal(disk_newest(&disk, "a")->text,
+                        "a +1+1 200 1700000000.000000000 Hill +1699999800.000000000");
+    disk_free(&disk);
+}
+
+static void without_a_disk_nothing_is_written(void **state)
+{
+    (void)state;
+    struct driver *driver = driver_new("Hill", 0); /* ends the program at a PERSIST */
+    struct wire *client = driver_accept(driver);
+    wire_say(client, "IAMAT a +1+1 100\n");
+    EDGE_EXPECT(client, AT_A);
+    assert_true(herd_node_is_persisted(driver->node));
+    herd_node_snapshot(driver->node);
+    driver_advance_ms(driver, 1000);
+    driver_free(driver);
+}
+
+static void commit_answers_once_it_is_on_disk(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
+    struct wire *client = driver_accept(driver), *other = driver_accept(driver);
+    wire_say(client, "IAMAT a +1+1 100\n");
+    wire_say(other, "IAMAT b +1+1 100\n");
+    driver_advance_ms(driver, 5000);
+    EDGE_EXPECT(client, "%s", "");
+    disk_done(&disk, 0);
+    EDGE_EXPECT(client, AT_A);
+    EDGE_EXPECT(other, "%s", ""); /* its record came after the batch was made */
+    assert_non_null(disk.pending);
+    disk_done(&disk, 0);
+    EDGE_EXPECT(other, AT_B);
+    EDGE_EXPECT(client, "%s", "");
+    disk_free(&disk);
+}
+
+static void commit_keeps_the_order_of_a_connection(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
+    struct wire *client = driver_accept(driver);
+    wire_say(client, "PING\nIAMAT a +1+1 100\nIAMAT b +1+1 100\nWHATSAT a 1 1\nbad\n");
+    wire_say(client, "IAMAT c +1+1 100\nWHATSAT nobody 1 1 AFTER 5 WAIT 100\nPING\n");
+    EDGE_EXPECT(client, "PONG\n");
+    disk_done(&disk, 0);
+    EDGE_EXPECT(client, AT_A AT_B AT_A
+                "{\"lat\":1.000000,\"lon\":1.000000,\"radius\":1000.000,\"count\":1}\n\n? bad\n");
+    disk_done(&disk, 0);
+    EDGE_EXPECT(client, AT_C);
+    driver_advance_ms(driver, 100);
+    EDGE_EXPECT(client, "? WHATSAT nobody 1 1 AFTER 5 WAIT 100\nPONG\n");
+    disk_free(&disk);
+}
+
+static void commit_of_what_is_not_newer_waits_for_the_newer(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
+    struct wire *client = driver_accept(driver), *other = driver_accept(driver);
+    wire_say(client, "IAMAT a +1+1 100\n");
+    wire_say(other, "IAMAT a +1+1 100\n"); /* again: the first may not be safe yet */
+    EDGE_EXPECT(other, "%s", "");
+    disk_done(&disk, 0);
+    EDGE_EXPECT(client, AT_A);
+    EDGE_EXPECT(other, AT_A);
+    wire_say(other, "IAMAT a +1+1 100\n");
+    EDGE_EXPECT(other, AT_A); /* all is on disk */
+    assert_null(disk.pending);
+    disk_free(&disk);
+}
+
+static void failed_batch_is_written_again(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
+    struct wire *client = driver_accept(driver);
+    wire_say(client, "IAMAT a +1+1 100\n");
+    const struct herd_batch *first = disk.pending;
+    struct herd_buf copy = {0};
+    assert_int_equal(herd_buf_append_slice(&copy, herd_buf_slice(&first->records)), 0);
+    for (int round = 0; round < 3; round++) {
+        disk_done(&disk, -5);
+        wire_say(client, "IAMAT b +1+1 100\n");
+        driver_advance_ms(driver, 999);
+        assert_null(disk.pending);
+        driver_advance_ms(driver, 1);
+        assert_non_null(disk.pending);
+        CHECK_SLICE(("round %d", round), herd_buf_slice(&disk.pending->records),
+                    herd_buf_slice(&copy));
+        EDGE_EXPECT(client, "%s", "");
+        assert_false(herd_node_is_persisted(driver->node));
+    }
+    CHECK_INT(("told once"), driver_count_notices(driver, HERD_NOTICE_DISK_FAILED), 1);
+    CHECK_INT(("not yet"), driver_count_notices(driver, HERD_NOTICE_DISK_WORKS), 0);
+    disk_done(&disk, 0);
+    EDGE_EXPECT(client, AT_A);
+    CHECK_INT(("works"), driver_count_notices(driver, HERD_NOTICE_DISK_WORKS), 1);
+    disk_done(&disk, 0);
+    EDGE_EXPECT(client, AT_B AT_B AT_B);
+    wire_say(client, "IAMAT c +1+1 100\n");
+    disk_done(&disk, -5);
+    CHECK_INT(("told again"), driver_count_notices(driver, HERD_NOTICE_DISK_FAILED), 2);
+    herd_buf_free(&copy);
+    disk_free(&disk);
+}
+
+/* What does not fit into one batch is not claimed by it. */
+static void cut_batch_proves_nothing(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 18000 }; /* more than PERSIST_RECORDS_MAX */
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
+    struct wire *client = driver_accept(driver), *flood = driver_accept(driver);
+    wire_say(client, "IAMAT a +1+1 100\n"); /* a first batch is under way */
+    for (unsigned i = 0; i < CLIENTS; i++)
+        wire_sayf(flood, "FLOOD Jaquez c%u +1+1 1 2.0 Jaquez +0.0\n", i);
+    wire_say(client, "IAMAT b +1+1 100\nIAMAT a +1+1 200\n");
+    disk_done(&disk, 0);
+    EDGE_EXPECT(client, AT_A);
+    CHECK_INT(("as many as a batch takes"), disk.last_records, 16384);
+    wire_say(client, "IAMAT c0 +1+1 200\n"); /* replaces one that is in the batch */
+    wire_say(client, "IAMAT c17999 +1+1 200\n");
+    disk_done(&disk, 0);
+    EDGE_EXPECT(client, "%s", "");
+    assert_false(herd_node_is_persisted(driver->node));
+    CHECK_INT(("the rest"), disk.last_records, CLIENTS - 16384 + 2 + 1);
+    disk_done(&disk, 0);
+    EDGE_EXPECT(client, AT_B AT("a", 200, 1699999800) AT("c0", 200, 1699999800)
+                            AT("c17999", 200, 1699999800));
+    assert_true(herd_node_is_persisted(driver->node));
+    disk_free(&disk);
+}
+
+static void closed_connections_wait_no_more(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
+    struct wire *clients[5];
+    for (unsigned i = 0; i < 5; i++) {
+        clients[i] = driver_accept(driver);
+        wire_sayf(clients[i], "IAMAT a%u +1+1 100\nIAMAT b%u +1+1 100\n", i, i);
+    }
+    wire_close(clients[0], "gone");
+    wire_close(clients[4], "gone"); /* the last that waits */
+    wire_close(clients[2], "gone");
+    wire_say(clients[1], "IAMAT a +1+1 100\n");
+    while (disk.pending != NULL)
+        disk_done(&disk, 0);
+    CHECK_INT(("three answers"), wire_take(clients[1]).len,
+              2 * strlen(AT("a0", 100, 1699999900)) + strlen(AT_A));
+    CHECK_INT(("two answers"), wire_take(clients[3]).len, 2 * strlen(AT("a0", 100, 1699999900)));
+    disk_free(&disk);
+}
+
+static void half_closed_connection_gets_its_answer(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
+    struct wire *client = driver_accept(driver);
+    wire_say(client, "IAMAT a +1+1 100");
+    wire_end(client);
+    assert_true(client->open);
+    disk_done(&disk, 0);
+    EDGE_EXPECT(client, AT_A);
+    assert_false(client->open);
+    disk_free(&disk);
+}
+
+static void stop_writes_and_answers_all(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_INTERVAL);
+    struct wire *client = driver_accept(driver);
+    wire_say(client, "IAMAT a +1+1 100\n");
+    disk_done(&disk, 0);
+    wire_say(client, "IAMAT b +1+1 100\n");
+    assert_null(disk.pending);
+    driver_stop(driver);
+    assert_non_null(disk.pending);
+    disk_done(&disk, 0);
+    assert_true(herd_node_is_persisted(driver->node));
+    disk_free(&disk);
+    driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
+    client = driver_accept(driver);
+    wire_say(client, "IAMAT a +1+1 100\n");
+    driver_stop(driver);
+    assert_true(client->open);
+    disk_done(&disk, 0);
+    EDGE_EXPECT(client, AT_A);
+    assert_false(client->open);
+    disk_free(&disk);
+}
+
+static void unread_answers_hold_the_lines_back(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
+    struct wire *client = driver_accept(driver);
+    for (unsigned i = 0; i < 10000; i++)
+        wire_say(client, "IAMAT a +1+1 100\n");
+    assert_false(client->reading);
+    CHECK_TRUE(("held back"), herd_node_stats(driver->node)->iamat < 2500);
+    size_t len = 0;
+    for (unsigned i = 0; i < 10; i++) {
+        if (disk.pending != NULL)
+            disk_done(&disk, 0);
+        len += wire_take(client).len;
+    }
+    CHECK_INT(("all in the end"), len, 10000 * strlen(AT_A));
+    assert_true(client->reading);
+    disk_free(&disk);
+}
+
+/* Snapshots */
+
+static void snapshot_holds_all_records(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 17000 }; /* more than one part */
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_INTERVAL);
+    struct wire *flood = driver_accept(driver);
+    disk.is_slow = false;
+    for (unsigned i = 0; i < CLIENTS; i++)
+        wire_sayf(flood, "FLOOD Jaquez c%u +1+1 1 2.0 Jaquez +0.0\n", i);
+    driver_advance_ms(driver, 1000);
+    disk.is_slow = true;
+    herd_node_snapshot(driver->node);
+    driver_run(driver);
+    assert_true(disk.last_begins);
+    assert_false(disk.last_is_snapshot);
+    CHECK_INT(("nothing had changed"), disk.last_records, 0);
+    unsigned parts = 0;
+    for (unsigned update = 0; disk.pending != NULL; update++) {
+        assert_true(update < 20);
+        if (update < 6)
+            wire_sayf(flood, "FLOOD Jaquez c%u +1+1 2 3.0 Jaquez +0.0\n", update * 2000);
+        parts += disk.last_is_snapshot;
+        disk_done(&disk, update == 3 ? -5 : 0);
+        driver_advance_ms(driver, 1000);
+    }
+    assert_true(parts >= 2);
+    CHECK_INT(("generation"), disk.generation_whole, 1);
+    for (unsigned i = 0; i < CLIENTS; i += i < 12100 ? 100 : 1) {
+        char name[16];
+        snprintf(name, sizeof(name), "c%u", i);
+        const struct disk_row *row = disk_newest(&disk, name);
+        CHECK_TRUE(("%s", name), row != NULL);
+        bool updated = i % 2000 == 0 && i / 2000 < 6;
+        CHECK_TRUE(("%s: %s", name, row->text),
+                   strstr(row->text, updated ? " +1+1 2 " : " +1+1 1 ") != NULL);
+    }
+    driver_advance_ms(driver, 5000);
+    assert_null(disk.pending);
+    disk_free(&disk);
+}
+
+static void snapshot_of_nothing_begins_and_ends(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
+    herd_node_snapshot(driver->node);
+    herd_node_snapshot(driver->node);
+    driver_run(driver);
+    assert_true(disk.last_begins);
+    disk_done(&disk, 0);
+    herd_node_snapshot(driver->node); /* one is under way */
+    assert_true(disk.last_is_snapshot);
+    assert_true(disk.last_ends);
+    disk_done(&disk, 0);
+    assert_null(disk.pending);
+    CHECK_INT(("one generation"), disk.generation_whole, 1);
+    disk_free(&disk);
+}
+
+/* An answer that waits for the disk does not wait for the snapshot's end. */
+static void journal_takes_turns_with_the_snapshot(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
+    struct wire *client = driver_accept(driver), *flood = driver_accept(driver);
+    disk.is_slow = false;
+    for (unsigned i = 0; i < 18000; i++)
+        wire_sayf(flood, "FLOOD Jaquez c%u +1+1 1 2.0 Jaquez +0.0\n", i);
+    disk.is_slow = true;
+    herd_node_snapshot(driver->node);
+    driver_run(driver);
+    disk_done(&disk, 0);
+    assert_true(disk.last_is_snapshot);
+    wire_say(client, "IAMAT a +1+1 100\n");
+    disk_done(&disk, 0);
+    assert_false(disk.last_is_snapshot);
+    EDGE_EXPECT(client, "%s", "");
+    disk_done(&disk, 0);
+    EDGE_EXPECT(client, AT_A);
+    assert_true(disk.last_is_snapshot);
+    disk_free(&disk);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(interval_answers_at_once_and_writes_every_250_ms),
+        cmocka_unit_test(without_a_disk_nothing_is_written),
+        cmocka_unit_test(commit_answers_once_it_is_on_disk),
+        cmocka_unit_test(commit_keeps_the_order_of_a_connection),
+        cmocka_unit_test(commit_of_what_is_not_newer_waits_for_the_newer),
+        cmocka_unit_test(failed_batch_is_written_again),
+        cmocka_unit_test(cut_batch_proves_nothing),
+        cmocka_unit_test(closed_connections_wait_no_more),
+        cmocka_unit_test(half_closed_connection_gets_its_answer),
+        cmocka_unit_test(stop_writes_and_answers_all),
+        cmocka_unit_test(unread_answers_hold_the_lines_back),
+        cmocka_unit_test(snapshot_holds_all_records),
+        cmocka_unit_test(snapshot_of_nothing_begins_and_ends),
+        cmocka_unit_test(journal_takes_turns_with_the_snapshot),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

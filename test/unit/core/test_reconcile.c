@@ -1,0 +1,478 @@
+/* One side of DIGEST, TREE and KEYS, line by line; and what garbage does. */
+#include <inttypes.h>
+
+#include <herd/proto.h>
+#include <herd/store.h>
+
+#include "core/digest.h"
+#include "core/store.h"
+
+#include "check.h"
+#include "driver.h"
+#include "edge.h"
+
+enum { CROWD = 24 };
+
+/* Hill with its link to Jaquez up and Jaquez's link to it: both are read. */
+struct pair {
+    struct driver *driver;
+    struct wire *link, *inbound;
+};
+
+static void pair_open(struct pair *pair, unsigned clients)
+{
+    pair->link = edge_new(clients);
+    pair->driver = pair->link->driver;
+    pair->driver->keeps_upkeep = true;
+    edge_greet(pair->link);
+    edge_resume(pair->link, clients);
+    pair->inbound = edge_hello(pair->driver, 5, 0);
+    wire_say(pair->link, "PONG\n");
+    wire_take(pair->link);
+    wire_take(pair->inbound);
+}
+
+static uint64_t hash_of(const char *client)
+{
+    return digest_client_hash(herd_slice_of(client));
+}
+
+static unsigned leaf_of(const char *client)
+{
+    return digest_leaf(hash_of(client));
+}
+
+static void append_tree(struct herd_buf *out, const struct driver *driver, uint64_t digits,
+                        unsigned len)
+{
+    uint64_t sums[DIGEST_FANOUT];
+    store_children(herd_node_store(driver->node), (struct digest_prefix){digits, len}, sums);
+    assert_int_equal(herd_append_tree(out, digits, len, sums), 0);
+}
+
+static void digest_is_told_on_connect_and_while_it_changes(void **state)
+{
+    (void)state;
+    struct wire *link = edge_new(2);
+    struct driver *driver = link->driver;
+    const struct herd_store *store = herd_node_store(driver->node);
+    driver->keeps_upkeep = true;
+    edge_greet(link);
+    edge_resume(link, 2);
+    EDGE_EXPECT(link, "DIGEST 2 %016" PRIx64 "\n", herd_store_digest(store));
+    for (unsigned i = 0; i < 10; i++) {
+        wire_say(link, "PONG\n");
+        driver_advance_ms(driver, 1900);
+    }
+    EDGE_EXPECT(link, "%s", "");
+    edge_update(driver, "c9", 9);
+    struct herd_buf flood = {0};
+    edge_flood(&flood, "c9", 9); /* the digest says no more than was sent */
+    assert_int_equal(herd_buf_printf(&flood, "DIGEST 3 %016" PRIx64 "\n", herd_store_digest(store)),
+                     0);
+    CHECK_SLICE(("at once"), wire_take(link), herd_buf_slice(&flood));
+    edge_update(driver, "c9", 10);
+    for (unsigned i = 0; i < 10; i++) {
+        wire_say(link, "PONG\n");
+        driver_advance_ms(driver, 490);
+    }
+    CHECK_TRUE(("not again within 5 s"), memmem(link->got.data + link->taken,
+                                                link->got.len - link->taken, "DIGEST", 6) == NULL);
+    wire_take(link);
+    driver_advance_ms(driver, 101);
+    EDGE_EXPECT(link, "DIGEST 3 %016" PRIx64 "\n", herd_store_digest(store));
+    herd_buf_free(&flood);
+    driver_free(driver);
+}
+
+static void listener_walks_after_two_horizons(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pair_open(&pair, 3);
+    struct herd_buf tree = {0};
+    append_tree(&tree, pair.driver, 0, 0);
+    wire_say(pair.inbound, "DIGEST 3 0123456789abcdef\n");
+    driver_advance_ms(pair.driver, 1000);
+    wire_say(pair.inbound, "DIGEST 4 1123456789abcdef\n"); /* it differs since the first */
+    driver_advance_ms(pair.driver, 999);
+    EDGE_EXPECT(pair.inbound, "%s", "");
+    driver_advance_ms(pair.driver, 1);
+    CHECK_SLICE(("its root"), wire_take(pair.inbound), herd_buf_slice(&tree));
+    CHECK_INT(("counted"), herd_node_stats(pair.driver->node)->walks, 1);
+    herd_buf_free(&tree);
+    driver_free(pair.driver);
+}
+
+static void listener_walks_no_more_once_it_is_equal(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pair_open(&pair, 3);
+    const struct herd_store *store = herd_node_store(pair.driver->node);
+    wire_say(pair.inbound, "DIGEST 3 0123456789abcdef\n");
+    driver_advance_ms(pair.driver, 1900);
+    wire_sayf(pair.inbound, "DIGEST 3 %016" PRIx64 "\n", herd_store_digest(store));
+    driver_advance_ms(pair.driver, 1900);
+    EDGE_EXPECT(pair.inbound, "%s", "");
+    /* The same sum with another count is no equal store. */
+    wire_sayf(pair.inbound, "DIGEST 4 %016" PRIx64 "\n", herd_store_digest(store));
+    driver_advance_ms(pair.driver, 2000);
+    CHECK_TRUE(("TREE"), wire_take(pair.inbound).len > 200);
+    /* A connection that comes anew knows nothing yet. */
+    struct wire *inbound = edge_hello(pair.driver, 5, 0);
+    wire_take(inbound);
+    driver_advance_ms(pair.driver, 1900);
+    EDGE_EXPECT(inbound, "%s", "");
+    driver_free(pair.driver);
+}
+
+static void walks_that_mend_nothing_get_rarer(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pair_open(&pair, 3);
+    static const int64_t seconds[] = {2, 4, 8, 16, 32, 60, 60, 60};
+    wire_say(pair.inbound, "DIGEST 3 0123456789abcdef\n");
+    for (size_t i = 0; i < COUNT_OF(seconds); i++) {
+        int64_t waited_ms = 0;
+        while (herd_node_stats(pair.driver->node)->walks <= i) {
+            assert_true(waited_ms < 100000);
+            if (waited_ms % 1000 == 0) {
+                wire_say(pair.inbound, "PONG\n");
+                wire_say(pair.link, "PONG\n");
+            }
+            driver_advance_ms(pair.driver, 100);
+            waited_ms += 100;
+        }
+        CHECK_INT(("walk %zu", i), waited_ms, seconds[i] * 1000);
+    }
+    /* One that has mended something is followed soon. */
+    pair.driver->now.wall_ns += 10 * HERD_NS_PER_S;
+    wire_sayf(pair.inbound, "FLOOD Jaquez lost +1+1 1 %u.0 Jaquez +0.0\n", DRIVER_WALL_S);
+    CHECK_INT(("mended"), herd_node_stats(pair.driver->node)->records_mended, 1);
+    driver_free(pair.driver);
+}
+
+static void dialler_looks_into_what_differs(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pair_open(&pair, 40);
+    const struct herd_store *store = herd_node_store(pair.driver->node);
+    struct herd_buf tree = {0}, expected = {0};
+    uint64_t sums[DIGEST_FANOUT];
+    store_children(store, (struct digest_prefix){0, 0}, sums);
+    sums[3] ^= 1;
+    sums[11] ^= 1;
+    assert_int_equal(herd_append_tree(&tree, 0, 0, sums), 0);
+    wire_send(pair.link, herd_buf_slice(&tree));
+    struct herd_slice got = wire_take(pair.link);
+    append_tree(&expected, pair.driver, 3, 1);
+    CHECK_TRUE(("3"), memmem(got.data, got.len, expected.data, expected.len) != NULL);
+    CHECK_INT(("two lines"), got.len, 2 * expected.len);
+    tree.len = 0; /* all 16 differ: a few of them */
+    for (unsigned i = 0; i < DIGEST_FANOUT; i++)
+        sums[i] += 7;
+    assert_int_equal(herd_append_tree(&tree, 0, 0, sums), 0);
+    wire_send(pair.link, herd_buf_slice(&tree));
+    CHECK_INT(("four lines"), wire_take(pair.link).len, 4 * expected.len);
+    tree.len = 0; /* equal: nothing to say */
+    append_tree(&tree, pair.driver, 0x5a, 2);
+    wire_send(pair.link, herd_buf_slice(&tree));
+    EDGE_EXPECT(pair.link, "%s", "");
+    herd_buf_free(&tree);
+    herd_buf_free(&expected);
+    driver_free(pair.driver);
+}
+
+/* What cannot be mended stays first among what differs for ever: walks must not only see that. */
+static void every_part_is_looked_into_in_the_end(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pair_open(&pair, 0);
+    bool seen[DIGEST_FANOUT] = {false};
+    unsigned seen_count = 0, rounds = 0;
+    for (; seen_count < DIGEST_FANOUT && rounds < 500; rounds++) {
+        struct herd_buf tree = {0};
+        uint64_t sums[DIGEST_FANOUT];
+        memset(sums, 1, sizeof(sums));
+        assert_int_equal(herd_append_tree(&tree, 0, 0, sums), 0);
+        wire_send(pair.link, herd_buf_slice(&tree));
+        herd_buf_free(&tree);
+        struct herd_slice got = wire_take(pair.link);
+        for (size_t at = 0; at < got.len; at += got.len / 4) {
+            unsigned digit = (unsigned)strtoul(got.data + at + 5, NULL, 16);
+            seen_count += !seen[digit];
+            seen[digit] = true;
+        }
+    }
+    CHECK_INT(("after %u rounds", rounds), seen_count, DIGEST_FANOUT);
+    driver_free(pair.driver);
+}
+
+static void say_keys(struct wire *link, const char *client, const char *keys)
+{
+    wire_sayf(link, "KEYS %04x%s\n", leaf_of(client), keys);
+}
+
+static void keys_are_answered_with_what_is_missing(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pair_open(&pair, 10);
+    struct herd_buf flood = {0};
+    edge_flood(&flood, "c7", 7);
+    say_keys(pair.link, "c7", "");
+    CHECK_SLICE(("missing"), wire_take(pair.link), herd_buf_slice(&flood));
+    say_keys(pair.link, "c7", " c7:6.999999999");
+    CHECK_SLICE(("older"), wire_take(pair.link), herd_buf_slice(&flood));
+    say_keys(pair.link, "c7", " c7:7.0");
+    CHECK_SLICE(("the same time"), wire_take(pair.link), herd_buf_slice(&flood));
+    say_keys(pair.link, "c7", " c7:7.000000001");
+    EDGE_EXPECT(pair.link, "%s", "");
+    say_keys(pair.link, "c7", " nobody:1 c7:7"); /* that explains the difference */
+    EDGE_EXPECT(pair.link, "%s", "");
+    say_keys(pair.link, "c7", " nobody:1");
+    CHECK_SLICE(("missing, and more"), wire_take(pair.link), herd_buf_slice(&flood));
+    herd_buf_free(&flood);
+    driver_free(pair.driver);
+}
+
+static void ids_may_hold_colons(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pair_open(&pair, 0);
+    static const char *const ids[] = {":", "a:", "a:1", "::1:2", "1:2.5"};
+    for (size_t i = 0; i < COUNT_OF(ids); i++) {
+        char keys[64];
+        edge_update(pair.driver, ids[i], 7);
+        wire_take(pair.link);
+        struct herd_buf flood = {0};
+        edge_flood(&flood, ids[i], 7);
+        snprintf(keys, sizeof(keys), " %s:8", ids[i]);
+        say_keys(pair.link, ids[i], keys);
+        EDGE_EXPECT(pair.link, "%s", "");
+        snprintf(keys, sizeof(keys), " %s:6", ids[i]);
+        say_keys(pair.link, ids[i], keys);
+        CHECK_SLICE(("%s", ids[i]), wire_take(pair.link), herd_buf_slice(&flood));
+        /* And as this side says them. */
+        uint64_t hash = hash_of(ids[i]), sums[DIGEST_FANOUT] = {0};
+        struct herd_buf tree = {0};
+        store_children(herd_node_store(pair.driver->node), (struct digest_prefix){hash >> 52, 3},
+                       sums);
+        sums[hash >> 48 & 15]++;
+        assert_int_equal(herd_append_tree(&tree, hash >> 52, 3, sums), 0);
+        wire_send(pair.inbound, herd_buf_slice(&tree));
+        EDGE_EXPECT(pair.inbound, "KEYS %04x %s:7\n", leaf_of(ids[i]), ids[i]);
+        herd_buf_free(&flood);
+        herd_buf_free(&tree);
+    }
+    driver_free(pair.driver);
+}
+
+/* Ids of one leaf, found by trying; with long times, so that few fit into a line. */
+static void crowd_leaf(struct driver *driver, unsigned leaf, char ids[CROWD][24])
+{
+    static char zeros[1500];
+    struct wire *flood = driver_accept(driver);
+    memset(zeros, '0', sizeof(zeros));
+    unsigned found = 0;
+    for (unsigned i = 0; found < CROWD; i++) {
+        char id[24];
+        snprintf(id, sizeof(id), "x%u", i);
+        if (leaf_of(id) != leaf)
+            continue;
+        memcpy(ids[found++], id, sizeof(id));
+        wire_sayf(flood, "FLOOD Blake %s +1+1 7.%.*s 8.0 Blake +0.0\n", id, (int)sizeof(zeros),
+                  zeros);
+    }
+    wire_close(flood, "done");
+}
+
+/* KEYS lines that together are the leaf, each of them all there is of its prefix. */
+static void check_crowd(struct herd_slice got, char ids[CROWD][24])
+{
+    unsigned listed[CROWD] = {0}, lines = 0;
+    while (got.len > 0) {
+        const char *lf = memchr(got.data, '\n', got.len);
+        struct herd_slice line = herd_slice(got.data, (size_t)(lf - got.data)), client;
+        struct herd_command command;
+        int64_t sent_ns;
+        CHECK_TRUE(("line %u of %zu bytes", lines, line.len), line.len <= HERD_LINE_MAX);
+        assert_int_equal(herd_command_parse(line, &command), 0);
+        assert_int_equal(command.verb, HERD_VERB_KEYS);
+        struct digest_prefix prefix = {command.prefix, command.prefix_len};
+        bool is_listed[CROWD] = {false};
+        while (herd_next_key(&command.rest, &client, &sent_ns) > 0)
+            for (unsigned i = 0; i < CROWD; i++)
+                is_listed[i] |= herd_slice_equal(client, herd_slice_of(ids[i]));
+        for (unsigned i = 0; i < CROWD; i++) {
+            CHECK_INT(("%s in line %u", ids[i], lines), is_listed[i],
+                      digest_matches(hash_of(ids[i]), prefix));
+            listed[i] += is_listed[i];
+        }
+        got = herd_slice(lf + 1, got.len - line.len - 1);
+        lines++;
+    }
+    for (unsigned i = 0; i < CROWD; i++)
+        CHECK_INT(("%s", ids[i]), listed[i], 1);
+    CHECK_TRUE(("%u lines", lines), lines > CROWD / 2);
+}
+
+static void crowded_leaf_takes_several_lines(void **state)
+{
+    (void)state;
+    static char ids[CROWD][24];
+    enum { LEAF = 0xbeef };
+    struct pair pair;
+    pair_open(&pair, 0);
+    crowd_leaf(pair.driver, LEAF, ids);
+    wire_take(pair.link);
+    struct herd_buf tree = {0};
+    uint64_t sums[DIGEST_FANOUT];
+    store_children(herd_node_store(pair.driver->node), (struct digest_prefix){LEAF >> 4, 3}, sums);
+    sums[LEAF & 15]++;
+    assert_int_equal(herd_append_tree(&tree, LEAF >> 4, 3, sums), 0);
+    wire_send(pair.inbound, herd_buf_slice(&tree));
+    check_crowd(wire_take(pair.inbound), ids);
+    herd_buf_free(&tree);
+    driver_free(pair.driver);
+}
+
+/* Lines that no server of ours says. None of them may do more than be ignored, or refused. */
+static const char *const garbage[] = {
+    "TREE",
+    "TREE -",
+    "TREE - 0 0 0",
+    "TREE 00112233445566778 0000000000000000",
+    "TREE xyz 0000000000000000",
+    "DIGEST",
+    "DIGEST 1",
+    "DIGEST -1 0123456789abcdef",
+    "DIGEST 99999999999999999999 0123456789abcdef",
+    "DIGEST 1 0123456789ABCDEF",
+    "KEYS",
+    "KEYS -",
+    "KEYS - c0:1",
+    "KEYS abc c0:1",
+    "KEYS abcd c0",
+    "KEYS abcd :",
+    "KEYS abcd c0: :1 c0:x",
+    "KEYS 0123456789abcdef c0:1",
+    "KEYS 0123456789abcdef0 c0:1",
+    "KEYS ABCD c0:1",
+    "WANT",
+    "ACK",
+    "ACK 0 0",
+    "MARK 0",
+    "RESUME 0 recovered",
+};
+
+static void garbage_does_no_harm(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pair_open(&pair, 3);
+    struct wire *stranger = driver_accept(pair.driver);
+    uint64_t digest = herd_store_digest(herd_node_store(pair.driver->node));
+    for (size_t i = 0; i < COUNT_OF(garbage); i++) {
+        wire_sayf(pair.link, "%s\n", garbage[i]);
+        CHECK_INT(("to the link: %s", garbage[i]), wire_take(pair.link).len, 0);
+        wire_sayf(pair.inbound, "%s\n", garbage[i]);
+        EDGE_EXPECT(pair.inbound, "? %s\n", garbage[i]);
+        wire_sayf(stranger, "%s\n", garbage[i]);
+        EDGE_EXPECT(stranger, "? %s\n", garbage[i]);
+    }
+    CHECK_INT(("the store"), herd_store_digest(herd_node_store(pair.driver->node)), digest);
+    EDGE_STATE(pair.link, "up");
+    assert_true(pair.inbound->open);
+    assert_true(stranger->open);
+    driver_free(pair.driver);
+}
+
+/* A TREE of as many digits as a leaf has, or more. */
+static void tree_that_is_too_deep_does_no_harm(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pair_open(&pair, 3);
+    for (unsigned len = DIGEST_DEPTH; len <= HERD_PREFIX_MAX; len++) {
+        struct herd_buf tree = {0};
+        uint64_t sums[DIGEST_FANOUT] = {0};
+        assert_int_equal(herd_append_tree(&tree, 0xabc, len, sums), 0);
+        wire_send(pair.link, herd_buf_slice(&tree));
+        EDGE_EXPECT(pair.link, "%s", "");
+        EDGE_STATE(pair.link, "up");
+        wire_send(pair.inbound, herd_buf_slice(&tree));
+        CHECK_INT(("%u digits", len), wire_take(pair.inbound).len, tree.len + 2);
+        herd_buf_free(&tree);
+    }
+    driver_free(pair.driver);
+}
+
+static void strangers_learn_nothing(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pair_open(&pair, 3);
+    struct wire *stranger = driver_accept(pair.driver);
+    struct herd_buf tree = {0};
+    uint64_t sums[DIGEST_FANOUT] = {0};
+    assert_int_equal(herd_append_tree(&tree, 0, 0, sums), 0);
+    wire_send(stranger, herd_buf_slice(&tree));
+    CHECK_INT(("? TREE"), wire_take(stranger).len, tree.len + 2);
+    wire_say(stranger, "DIGEST 3 0123456789abcdef\n");
+    driver_advance_ms(pair.driver, 1900);
+    wire_say(pair.link, "PONG\n");
+    wire_say(pair.inbound, "PONG\n");
+    driver_advance_ms(pair.driver, 1900);
+    CHECK_INT(("no walk"), herd_node_stats(pair.driver->node)->walks, 0);
+    EDGE_EXPECT(stranger, "%s", "");
+    herd_buf_free(&tree);
+    driver_free(pair.driver);
+}
+
+/* A listener that asks and does not read. */
+static void answers_to_trees_are_bounded(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pair_open(&pair, 100);
+    struct herd_buf tree = {0};
+    uint64_t sums[DIGEST_FANOUT];
+    memset(sums, 1, sizeof(sums));
+    assert_int_equal(herd_append_tree(&tree, 0, 0, sums), 0);
+    pair.driver->reports_writes = false;
+    for (unsigned i = 0; i < 2000; i++) {
+        wire_send(pair.link, herd_buf_slice(&tree));
+        wire_send(pair.inbound, herd_buf_slice(&tree));
+    }
+    CHECK_TRUE(("%zu bytes", pair.link->unwritten), pair.link->unwritten < 270000);
+    CHECK_TRUE(("%zu bytes", pair.inbound->unwritten), pair.inbound->unwritten < 80000);
+    assert_false(pair.inbound->reading);
+    herd_buf_free(&tree);
+    driver_free(pair.driver);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(digest_is_told_on_connect_and_while_it_changes),
+        cmocka_unit_test(listener_walks_after_two_horizons),
+        cmocka_unit_test(listener_walks_no_more_once_it_is_equal),
+        cmocka_unit_test(walks_that_mend_nothing_get_rarer),
+        cmocka_unit_test(dialler_looks_into_what_differs),
+        cmocka_unit_test(every_part_is_looked_into_in_the_end),
+        cmocka_unit_test(keys_are_answered_with_what_is_missing),
+        cmocka_unit_test(ids_may_hold_colons),
+        cmocka_unit_test(crowded_leaf_takes_several_lines),
+        cmocka_unit_test(garbage_does_no_harm),
+        cmocka_unit_test(tree_that_is_too_deep_does_no_harm),
+        cmocka_unit_test(strangers_learn_nothing),
+        cmocka_unit_test(answers_to_trees_are_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
