@@ -23,6 +23,8 @@ static const char schema[] =
     "PRAGMA journal_mode = OFF;"
     "PRAGMA synchronous = OFF;"
     "PRAGMA cache_size = -65536;"
+    "PRAGMA temp.cache_size = -16384;"
+    "PRAGMA temp_store = FILE;"
     "BEGIN;"
     "CREATE TABLE source (\n"
     "    id INTEGER PRIMARY KEY,\n"
@@ -53,9 +55,12 @@ static const char schema[] =
     "    name TEXT NOT NULL\n"
     ");"
     /* A place is the point lat_min = lat_max, lon_min = lon_max, in whole 1e-7 degrees. */
-    "CREATE VIRTUAL TABLE place_at USING rtree_i32(id, lat_min, lat_max, lon_min, lon_max);";
+    "CREATE VIRTUAL TABLE place_at USING rtree_i32(id, lat_min, lat_max, lon_min, lon_max);"
+    /* Places wait here until all are there: the index is filled along a curve that stays near
+     * itself, else each one would touch other pages of it. */
+    "CREATE TEMP TABLE waiting (id INTEGER PRIMARY KEY, lat INTEGER, lon INTEGER, curve INTEGER);";
 
-enum statement { SOURCE, SOURCE_SAID, TYPE_LIST, AREA, PLACE, PLACE_AT, STATEMENT_COUNT };
+enum statement { SOURCE, SOURCE_SAID, TYPE_LIST, AREA, PLACE, PLACE_AT, INDEX, STATEMENT_COUNT };
 
 static const char *const statement_texts[STATEMENT_COUNT] = {
     [SOURCE] = "INSERT INTO source VALUES (?1, 0, '', '', '', '')",
@@ -67,7 +72,8 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [AREA] = "INSERT INTO area (vicinity) VALUES (?1) RETURNING id",
     [PLACE] = "INSERT INTO place (id, source, type_list, area, extent_m, population, country, kind,"
               " place_id, name) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-    [PLACE_AT] = "INSERT INTO place_at VALUES (?1, ?2, ?2, ?3, ?3)",
+    [PLACE_AT] = "INSERT INTO waiting VALUES (?1, ?2, ?3, ?4)",
+    [INDEX] = "INSERT INTO place_at SELECT id, lat, lat, lon, lon FROM waiting ORDER BY curve, id",
 };
 
 struct local_writer {
@@ -130,6 +136,32 @@ static int find_text(struct local_writer *writer, enum statement which, const ch
     return rc == 0 ? run(writer, which, id) : rc;
 }
 
+/* Every other bit of the result is one of the number's. */
+static uint64_t spread(uint32_t number)
+{
+    static const uint64_t masks[] = {UINT64_C(0x0000ffff0000ffff), UINT64_C(0x00ff00ff00ff00ff),
+                                     UINT64_C(0x0f0f0f0f0f0f0f0f), UINT64_C(0x3333333333333333),
+                                     UINT64_C(0x5555555555555555)};
+    uint64_t bits = number;
+    for (int i = 0; i < 5; i++)
+        bits = (bits | bits << (16 >> i)) & masks[i];
+    return bits;
+}
+
+/* Along the Z-order curve (Morton 1966) of both coordinates, counted from the south-west. */
+static int add_to_waiting(struct local_writer *writer, int64_t id, int32_t lat, int32_t lon)
+{
+    uint32_t north = (uint32_t)lat + (UINT32_C(1) << 31),
+             east = (uint32_t)lon + (UINT32_C(1) << 31);
+    uint64_t curve = (spread(north) << 1 | spread(east)) >> 1; /* SQLite's integers have a sign */
+    sqlite3_stmt *row = writer->statements[PLACE_AT];
+    sqlite3_bind_int64(row, 1, id);
+    sqlite3_bind_int(row, 2, lat);
+    sqlite3_bind_int(row, 3, lon);
+    sqlite3_bind_int64(row, 4, (int64_t)curve);
+    return run(writer, PLACE_AT, NULL);
+}
+
 int local_writer_add(struct local_writer *writer, const struct local_row *row)
 {
     int rc = find_text(writer, TYPE_LIST, row->types, &writer->types, &writer->type_list);
@@ -155,11 +187,8 @@ int local_writer_add(struct local_writer *writer, const struct local_row *row)
         rc = run(writer, PLACE, NULL);
     if (rc < 0)
         return rc;
-    sqlite3_stmt *place_at = writer->statements[PLACE_AT];
-    sqlite3_bind_int64(place_at, 1, id);
-    sqlite3_bind_int(place_at, 2, local_units(row->location.latitude));
-    sqlite3_bind_int(place_at, 3, local_units(row->location.longitude));
-    return run(writer, PLACE_AT, NULL);
+    return add_to_waiting(writer, id, local_units(row->location.latitude),
+                          local_units(row->location.longitude));
 }
 
 static int execute(struct local_writer *writer, const char *sql)
@@ -290,7 +319,9 @@ int local_writer_end_source(struct local_writer *writer, const struct local_tabl
 
 int local_writer_publish(struct local_writer *writer)
 {
-    int rc = execute(writer, "COMMIT");
+    int rc = run(writer, INDEX, NULL);
+    if (rc == 0)
+        rc = execute(writer, "COMMIT");
     close_writer(writer);
     if (rc == 0)
         rc = rename_to_path(writer);
