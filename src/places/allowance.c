@@ -54,7 +54,9 @@ enum allowance_verdict allowance_take(struct allowance *allowance, int64_t day)
 
 bool allowance_wants(struct allowance *allowance, struct allowance_record *out)
 {
-    if (!allowance->is_short || allowance->wanted > 0)
+    /* What was short while a block was on its way need not be any more. */
+    bool has_enough = allowance->reserved - allowance->used > block_of(allowance) / 2;
+    if (!allowance->is_short || allowance->wanted > 0 || has_enough)
         return false;
     bool is_ahead = allowance->reserved > allowance->used;
     int64_t wanted = (is_ahead ? allowance->reserved : allowance->used) + block_of(allowance);

@@ -208,7 +208,7 @@ int broker_ask(struct broker *broker, struct broker_now now, const struct places
     return rc;
 }
 
-/* ---- What became of a call ------------------------------------------------------------------- */
+/* ---- What became of a call ------------------------------------------------------------------ */
 
 static void succeed(struct broker *broker, int64_t now_ms, struct broker_call *call,
                     struct places_answer *answer)
@@ -356,7 +356,7 @@ void broker_reserved(struct broker *broker, struct broker_now now, struct allowa
     start_waiting(broker, now);
 }
 
-/* ---- Time ------------------------------------------------------------------------------------ */
+/* ---- Time ----------------------------------------------------------------------------------- */
 
 /* Nobody waits for the call any more. */
 static void abandon(struct broker *broker, struct broker_call *call)
@@ -428,7 +428,7 @@ int64_t broker_wakeup(const struct broker *broker)
     return at_ms;
 }
 
-/* ---- From the beginning to the end ----------------------------------------------------------- */
+/* ---- From the beginning to the end ---------------------------------------------------------- */
 
 int broker_new(const struct broker_limits *limits, uint64_t seed, struct metrics *metrics,
                struct broker **out)
@@ -494,6 +494,7 @@ void broker_stop(struct broker *broker)
 {
     struct places_answer *answer = broker_error(PLACES_UNKNOWN_ERROR, "the server stops");
     struct question *question;
+    broker->is_stopped = true;
     while ((question = TAILQ_FIRST(&broker->questions)) != NULL) {
         struct broker_call *call = question->call;
         broker_answer(broker, question, answer);
@@ -529,7 +530,7 @@ void broker_measure(const struct broker *broker)
         metrics_set(broker->metrics, gauges[i].metric, gauges[i].value);
 }
 
-/* ---- Effects --------------------------------------------------------------------------------- */
+/* ---- Effects -------------------------------------------------------------------------------- */
 
 static bool next_note(struct broker *broker, struct broker_effect *out)
 {
@@ -547,7 +548,7 @@ static bool next_note(struct broker *broker, struct broker_effect *out)
 static bool next_reservation(struct broker *broker, struct broker_effect *out)
 {
     struct allowance_record record;
-    if (!allowance_wants(&broker->allowance, &record))
+    if (broker->is_stopped || !allowance_wants(&broker->allowance, &record))
         return false;
     *out = (struct broker_effect){.kind = BROKER_RESERVE, .record = record};
     return true;

@@ -66,6 +66,7 @@ struct broker {
     struct answer_cache *cache;
     struct places_answer *paused, *refused; /* what is said meanwhile; NULL: it is not */
     int64_t paused_until_ms;
+    bool is_stopped; /* nothing is reserved any more */
     /* Effects. */
     struct call_list to_call, to_cancel;
     STAILQ_HEAD(, question) answered;
@@ -73,7 +74,7 @@ struct broker {
     int64_t numbers[BROKER_NOTICE_COUNT];
 };
 
-/* ---- broker_settle.c: how questions get their answers ---------------------------------------- */
+/* ---- broker_settle.c: how questions get their answers --------------------------------------- */
 
 /* A new answer with an error of ours; the caller's. */
 struct places_answer *broker_error(enum places_status status, const char *message);

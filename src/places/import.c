@@ -84,7 +84,7 @@ static int add(struct import *import, const struct local_row *row)
     return 0;
 }
 
-/* ---- GeoJSON --------------------------------------------------------------------------------- */
+/* ---- GeoJSON -------------------------------------------------------------------------------- */
 
 static int64_t read_some(void *arg, char *data, size_t size)
 {
@@ -141,7 +141,7 @@ static int read_features(struct import *import)
     return rc;
 }
 
-/* ---- GeoNames -------------------------------------------------------------------------------- */
+/* ---- GeoNames ------------------------------------------------------------------------------- */
 
 /* Reads on to the end of a line that is too long. */
 static void skip_line(struct import *import)
@@ -189,7 +189,7 @@ static int read_lines(struct import *import)
     return rc == 0 && code < 0 ? fail_reading(import) : rc;
 }
 
-/* ---- The file -------------------------------------------------------------------------------- */
+/* ---- The file ------------------------------------------------------------------------------- */
 
 static int open_file(struct import *import)
 {
@@ -233,7 +233,7 @@ static int look(struct import *import, enum import_format *out)
     return gzungetc(byte, import->file) == byte ? 0 : HERD_EIO;
 }
 
-/* ---- What is said of it ---------------------------------------------------------------------- */
+/* ---- What is said of it --------------------------------------------------------------------- */
 
 static const struct {
     const char *id_begins, *name, *attribution, *licence;

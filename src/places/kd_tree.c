@@ -59,8 +59,7 @@ static void to_space(struct herd_location location, double out[DIMENSIONS])
     out[2] = sin(location.latitude * radians);
 }
 
-/* ---- Building ----------------------------------------------------------------------------------
- */
+/* ---- Building ------------------------------------------------------------------------------- */
 
 static int widest_dimension(const struct point *points, size_t count)
 {
@@ -194,8 +193,7 @@ size_t kd_tree_bytes(const struct kd_tree *tree)
            tree->node_count * sizeof *tree->nodes;
 }
 
-/* ---- Searching ---------------------------------------------------------------------------------
- */
+/* ---- Searching ------------------------------------------------------------------------------ */
 
 static bool is_nearer(const struct candidate *a, const struct candidate *b)
 {

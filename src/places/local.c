@@ -68,8 +68,7 @@ struct local {
 static void on_turn(uv_idle_t *idle);
 static void set_timer(struct local *local);
 
-/* ---- Closing -----------------------------------------------------------------------------------
- */
+/* ---- Closing -------------------------------------------------------------------------------- */
 
 static void free_local(struct local *local)
 {
@@ -106,8 +105,7 @@ static void on_loader_closed(void *arg)
     close_when_done(local);
 }
 
-/* ---- Answers -----------------------------------------------------------------------------------
- */
+/* ---- Answers -------------------------------------------------------------------------------- */
 
 static struct places_answer *failure(const char *message)
 {
@@ -156,8 +154,7 @@ static void log_failure(struct local *local, const struct local_call *call)
     local->is_failing = is_failing;
 }
 
-/* ---- In threads --------------------------------------------------------------------------------
- */
+/* ---- In threads ----------------------------------------------------------------------------- */
 
 static void on_work(uv_work_t *work)
 {
@@ -204,8 +201,7 @@ static void run(struct local *local, struct local_call *call)
     assert(rc == 0);
 }
 
-/* ---- The turn of the loop ----------------------------------------------------------------------
- */
+/* ---- The turn of the loop ------------------------------------------------------------------- */
 
 /* What needs no place: true. The call is in no list. */
 static bool is_over(struct local *local, struct local_call *call)
@@ -253,8 +249,7 @@ static void on_turn(uv_idle_t *idle)
     close_when_done(local);
 }
 
-/* ---- Time --------------------------------------------------------------------------------------
- */
+/* ---- Time ----------------------------------------------------------------------------------- */
 
 static void on_timer(uv_timer_t *timer)
 {
@@ -288,8 +283,7 @@ static void set_timer(struct local *local)
     uv_timer_start(&local->timer, on_timer, left_ms > 0 ? (uint64_t)left_ms : 0, 0);
 }
 
-/* ---- Asking ------------------------------------------------------------------------------------
- */
+/* ---- Asking --------------------------------------------------------------------------------- */
 
 static int ask(struct provider *provider, const struct places_query *query, places_done_cb *done,
                void *arg, struct places_call **out)
@@ -347,8 +341,7 @@ static void close_provider(struct provider *provider, void (*closed)(void *arg),
     local_loader_close(local->loader, on_loader_closed, local);
 }
 
-/* ---- The file ----------------------------------------------------------------------------------
- */
+/* ---- The file ------------------------------------------------------------------------------- */
 
 static void on_loaded(void *arg, struct local_file *take_file, const char *error)
 {

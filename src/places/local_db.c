@@ -315,8 +315,7 @@ int local_db_near(struct local_db *db, const struct places_query *query, local_p
     return rc != 0 ? rc : ended;
 }
 
-/* ---- All of it
- * ----------------------------------------------------------------------------------- */
+/* ---- All of it ------------------------------------------------------------------------------ */
 
 /* 0 with *out, which sqlite3_finalize ends, or HERD_EIO. */
 static int begin_all(struct local_db *db, const char *sql, sqlite3_stmt **out)

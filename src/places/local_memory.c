@@ -79,7 +79,7 @@ static int check_size(const struct local_memory *memory)
     return bytes <= memory->max_bytes && memory->texts.len < BYTES_MAX ? 0 : HERD_EFULL;
 }
 
-/* ---- Texts ----------------------------------------------------------------------------------- */
+/* ---- Texts ---------------------------------------------------------------------------------- */
 
 static struct herd_slice text_at(const struct local_memory *memory, size_t offset)
 {
@@ -140,7 +140,7 @@ static int on_area(void *arg, int64_t id, const char *text)
     return rc < 0 ? rc : append_text(memory, local_append_string, text);
 }
 
-/* ---- Places ---------------------------------------------------------------------------------- */
+/* ---- Places --------------------------------------------------------------------------------- */
 
 /* Offset 0 is taken by a text that nobody asks for. */
 static bool has_text(const struct table *table, int64_t id)
@@ -267,7 +267,7 @@ int local_memory_load(struct local_db *db, int64_t max_bytes, struct local_memor
     return 0;
 }
 
-/* ---- Answers --------------------------------------------------------------------------------- */
+/* ---- Answers -------------------------------------------------------------------------------- */
 
 struct shown {
     const struct local_memory *memory;

@@ -24,7 +24,10 @@ static char *put(char *at, const char *text, size_t len)
     return at + len;
 }
 
-#define PUT(at, literal) ((at) = put((at), literal, sizeof(literal) - 1))
+static char *put_text(char *at, const char *text)
+{
+    return put(at, text, strlen(text)); /* of a literal, the compiler knows it */
+}
 
 /* The shortest decimal of a coordinate in the file's units, with one decimal at least. */
 static char *put_units(char *at, int32_t units)
@@ -79,35 +82,35 @@ static char *put_geometry(char *at, int32_t lat_units, int32_t lon_units, int64_
 {
     struct viewport viewport =
         viewport_of(local_degrees(lat_units), local_degrees(lon_units), (double)extent_m);
-    PUT(at, "{\n"
-            "         \"geometry\": {\n"
-            "            \"location\": {\n"
-            "               \"lat\": ");
+    at = put_text(at, "{\n"
+                      "         \"geometry\": {\n"
+                      "            \"location\": {\n"
+                      "               \"lat\": ");
     at = put_units(at, lat_units);
-    PUT(at, ",\n"
-            "               \"lng\": ");
+    at = put_text(at, ",\n"
+                      "               \"lng\": ");
     at = put_units(at, lon_units);
-    PUT(at, "\n"
-            "            },\n"
-            "            \"viewport\": {\n"
-            "               \"northeast\": {\n"
-            "                  \"lat\": ");
+    at = put_text(at, "\n"
+                      "            },\n"
+                      "            \"viewport\": {\n"
+                      "               \"northeast\": {\n"
+                      "                  \"lat\": ");
     at = put_units(at, viewport.north);
-    PUT(at, ",\n"
-            "                  \"lng\": ");
+    at = put_text(at, ",\n"
+                      "                  \"lng\": ");
     at = put_units(at, viewport.east);
-    PUT(at, "\n"
-            "               },\n"
-            "               \"southwest\": {\n"
-            "                  \"lat\": ");
+    at = put_text(at, "\n"
+                      "               },\n"
+                      "               \"southwest\": {\n"
+                      "                  \"lat\": ");
     at = put_units(at, viewport.south);
-    PUT(at, ",\n"
-            "                  \"lng\": ");
+    at = put_text(at, ",\n"
+                      "                  \"lng\": ");
     at = put_units(at, viewport.west);
-    PUT(at, "\n"
-            "               }\n"
-            "            }\n"
-            "         }");
+    at = put_text(at, "\n"
+                      "               }\n"
+                      "            }\n"
+                      "         }");
     return at;
 }
 
@@ -120,17 +123,17 @@ int local_render(struct herd_buf *out, int32_t lat_units, int32_t lon_units, int
     if (rc < 0)
         return rc;
     char *at = put_geometry(out->data + out->len, lat_units, lon_units, extent_m);
-    PUT(at, ",\n         \"name\": ");
+    at = put_text(at, ",\n         \"name\": ");
     at = put(at, texts->name.data, texts->name.len);
-    PUT(at, ",\n         \"place_id\": ");
+    at = put_text(at, ",\n         \"place_id\": ");
     at = put(at, texts->place_id.data, texts->place_id.len);
-    PUT(at, ",\n         \"reference\": ");
+    at = put_text(at, ",\n         \"reference\": ");
     at = put(at, texts->place_id.data, texts->place_id.len);
-    PUT(at, ",\n         \"scope\": \"HERD\",\n         \"types\": ");
+    at = put_text(at, ",\n         \"scope\": \"HERD\",\n         \"types\": ");
     at = put(at, texts->types.data, texts->types.len);
-    PUT(at, ",\n         \"vicinity\": ");
+    at = put_text(at, ",\n         \"vicinity\": ");
     at = put(at, texts->vicinity.data, texts->vicinity.len);
-    PUT(at, "\n      }");
+    at = put_text(at, "\n      }");
     out->len = (size_t)(at - out->data);
     return 0;
 }

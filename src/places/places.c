@@ -88,7 +88,7 @@ static void pump_soon(struct places *places)
     uv_idle_start(&places->pump, on_pump);
 }
 
-/* ---- Desks ----------------------------------------------------------------------------------- */
+/* ---- Desks ---------------------------------------------------------------------------------- */
 
 static void on_desk_closed(void *arg)
 {
@@ -158,8 +158,7 @@ static int open_desk(struct places *places, const struct provider_type *type,
     return 0;
 }
 
-/* ---- Questions that need no broker: to a provider that costs nothing ---------------------------
- */
+/* ---- Questions that need no broker: to a provider that costs nothing ------------------------ */
 
 static bool is_failure(const struct places_answer *answer)
 {
@@ -204,8 +203,7 @@ static int ask_directly(struct desk *desk, const struct places_query *query, pla
     return rc;
 }
 
-/* ---- The broker's effects ----------------------------------------------------------------------
- */
+/* ---- The broker's effects ------------------------------------------------------------------- */
 
 static void on_called(void *arg, struct places_answer *take_answer)
 {
@@ -364,8 +362,7 @@ int places_ask(struct places *places, const struct places_query *query, uint64_t
     return rc;
 }
 
-/* ---- Opening and reloading
- * ----------------------------------------------------------------------- */
+/* ---- Opening and reloading ------------------------------------------------------------------ */
 
 /* A twentieth of the time is for the way of the answer, and for the fallback. */
 static struct broker_limits limits_of(const struct config_values *values,
@@ -534,8 +531,7 @@ int places_open(const struct places_setup *setup, struct places **out, struct he
     return 0;
 }
 
-/* ---- Closing
- * ------------------------------------------------------------------------------------- */
+/* ---- Closing -------------------------------------------------------------------------------- */
 
 static void on_handle_closed(uv_handle_t *handle)
 {

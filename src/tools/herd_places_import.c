@@ -54,7 +54,7 @@ static void print_report(const char *out, const char *from, const struct import_
         skipped += report->faults[i];
     printf("%s: %" PRId64 " places; %" PRId64 " left out", out, report->places, skipped);
     const char *before = ": ";
-    for (size_t i = 0; i < IMPORT_FAULT_COUNT; i++) {
+    for (enum import_fault i = 0; i < IMPORT_FAULT_COUNT; i++) {
         if (report->faults[i] == 0)
             continue;
         printf("%s%" PRId64 " %s", before, report->faults[i], import_fault_text(i));

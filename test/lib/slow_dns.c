@@ -8,8 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-typedef int getaddrinfo_fn(const char *, const char *, const struct addrinfo *,
-                           struct addrinfo **);
+typedef int getaddrinfo_fn(const char *, const char *, const struct addrinfo *, struct addrinfo **);
 
 static void sleep_ms(long ms)
 {

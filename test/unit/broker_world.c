@@ -221,3 +221,27 @@ void world_end(struct world *world)
             fail_msg("asker %zu waited %lld ms", i, (long long)took_ms);
     }
 }
+
+size_t world_count(const struct world *world, size_t from, enum places_status status)
+{
+    size_t count = 0;
+    for (size_t i = from; i < world->asker_count; i++)
+        count += world->askers[i].answered_ms >= 0 && world->askers[i].status == status;
+    return count;
+}
+
+int world_setup(void **state)
+{
+    struct world *world = malloc(sizeof *world);
+    assert_non_null(world);
+    world_begin(world, 17);
+    *state = world;
+    return 0;
+}
+
+int world_teardown(void **state)
+{
+    world_end(*state);
+    free(*state);
+    return 0;
+}

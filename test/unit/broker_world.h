@@ -72,6 +72,15 @@ void world_run(struct world *world, int64_t ms);
 /* Asks `per_s` questions a second, a place each, for so long. */
 void world_load(struct world *world, int per_s, int64_t ms);
 
+/* Askers from number `from` on whose answer has that status. */
+size_t world_count(const struct world *world, size_t from, enum places_status status);
+
+/* cmocka's setup and teardown of a test: *state is a world. */
+int world_setup(void **state);
+int world_teardown(void **state);
+
+#define WORLD_TEST(test) cmocka_unit_test_setup_teardown(test, world_setup, world_teardown)
+
 #define assert_metric(world, name, expected)                                                       \
     assert_int_equal((world)->metrics.value[METRIC_places_##name], (expected))
 

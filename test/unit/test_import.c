@@ -15,7 +15,7 @@
 #include "places/local_db.h"
 #include "testing.h"
 
-/* ---- Features out of bytes ------------------------------------------------------------------- */
+/* ---- Features out of bytes ------------------------------------------------------------------ */
 
 struct bytes {
     struct herd_slice rest;
@@ -132,7 +132,7 @@ static void test_a_feature_that_is_too_large(void **state)
     herd_buf_free(&text);
 }
 
-/* ---- Geometries ------------------------------------------------------------------------------ */
+/* ---- Geometries ----------------------------------------------------------------------------- */
 
 static void test_geometries(void **state)
 {
@@ -188,7 +188,7 @@ static void test_geometries(void **state)
     }
 }
 
-/* ---- Rows ------------------------------------------------------------------------------------ */
+/* ---- Rows ----------------------------------------------------------------------------------- */
 
 #define AT_1_2 "\"geometry\":{\"type\":\"Point\",\"coordinates\":[2,1]}"
 
@@ -286,7 +286,7 @@ static void test_geonames_lines(void **state)
     assert_string_equal(row.vicinity, "GB");
 }
 
-/* ---- Whole files ----------------------------------------------------------------------------- */
+/* ---- Whole files ---------------------------------------------------------------------------- */
 
 static const char london[] = "2643743\tLondon\t\t\t51.50853\t-0.12574\tP\tPPLC\tGB\t\tENG\t\t\t\t"
                              "8961989\t\t\t\t\n";

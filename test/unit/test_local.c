@@ -437,8 +437,7 @@ static void test_the_default_file(void **state)
     places_answer_unref(asked.answer);
 }
 
-/* ---- New files, and time
- * ------------------------------------------------------------------------- */
+/* ---- New files, and time -------------------------------------------------------------------- */
 
 /* Asks until the answer has that part; the deadline is only a defect's. */
 static void wait_for(struct fixture *fixture, const char *part)
