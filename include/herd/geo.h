@@ -22,6 +22,11 @@ struct herd_location {
  */
 int herd_location_parse(struct herd_slice text, struct herd_location *out);
 
+/* The bytes of the location in degrees at the beginning of a text, or 0: also for one at a pole or
+ * the date line, which herd_location_parse has to look at. Nothing is said about what stands behind
+ * it. */
+size_t herd_location_begins(struct herd_slice text);
+
 /* Metres along the great circle between two places (haversine formula on a sphere of
  * HERD_EARTH_RADIUS_M). */
 double herd_geo_distance_m(struct herd_location a, struct herd_location b);

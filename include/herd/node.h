@@ -206,7 +206,8 @@ const char *herd_node_name(const struct herd_node *node);
 
 struct herd_link_status {
     const char *peer;  /* valid until the neighbour is removed */
-    const char *state; /* "waiting", "dialling", "greeting", "seeking", "up", "plain", "closing" */
+    const char *state; /* "waiting", "dialling", "greeting", "seeking", "up", "plain", "silent"
+                          (taken for a plain one, though it said HELLO once), "closing" */
     bool up;           /* up or plain */
     bool inbound;      /* the neighbour's link to this server stands */
     uint64_t sequence; /* sent up to this one of ours */

@@ -18,6 +18,12 @@ enum {
  */
 int herd_time_parse(struct herd_slice text, int64_t *out_ns);
 
+enum { HERD_TIME_USUAL_LEN = 20 };
+
+/* Whether a text begins with a time in the usual form, ten digits, the mark and nine digits, and
+ * what it says. Nothing is said about what stands behind it. */
+bool herd_time_begins(struct herd_slice text, int64_t *out_ns);
+
 /* Writes seconds with 9 decimals, `1700000000.000000001`; ns >= 0. Returns the bytes written, no
  * NUL. */
 size_t herd_time_format(int64_t ns, char out[HERD_TIME_TEXT_MAX]);

@@ -1,16 +1,10 @@
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/arena.h"
 
-struct arena_chunk {
-    struct arena_chunk *next;
-    char *pad; /* keeps the first text 16-byte aligned */
-};
-
-struct arena_free {
-    struct arena_free *next;
-};
+enum { CHUNK_UNITS = ARENA_CHUNK_BYTES / ARENA_STEP_BYTES };
 
 static size_t class_of(size_t len)
 {
@@ -22,57 +16,58 @@ int arena_same_class(size_t a, size_t b)
     return class_of(a) == class_of(b);
 }
 
-static char *cut(struct arena *arena, size_t size)
+static int add_chunk(struct arena *arena)
 {
-    if (arena->chunks == NULL || arena->used + size > ARENA_CHUNK_BYTES) {
-        struct arena_chunk *chunk = malloc(ARENA_CHUNK_BYTES);
-        if (chunk == NULL)
-            return NULL;
-        chunk->next = arena->chunks;
-        arena->chunks = chunk;
-        arena->used = sizeof(*chunk);
-        arena->bytes += ARENA_CHUNK_BYTES;
+    if (arena->chunk_count == ARENA_CHUNKS_MAX)
+        return -1;
+    if (arena->chunk_count == arena->chunk_cap) {
+        uint32_t cap = arena->chunk_cap > 0 ? arena->chunk_cap * 2 : 16;
+        char **chunks = realloc(arena->chunks, cap * sizeof(*chunks));
+        if (chunks == NULL)
+            return -1;
+        arena->chunks = chunks;
+        arena->chunk_cap = cap;
     }
-    char *text = (char *)arena->chunks + arena->used;
-    arena->used += size;
-    return text;
+    char *chunk = malloc(ARENA_CHUNK_BYTES);
+    if (chunk == NULL)
+        return -1;
+    arena->chunks[arena->chunk_count++] = chunk;
+    arena->units = 0;
+    arena->bytes += ARENA_CHUNK_BYTES;
+    return 0;
 }
 
-char *arena_alloc(struct arena *arena, size_t len)
+static arena_ref cut(struct arena *arena, uint32_t units)
 {
-    size_t class = class_of(len);
-    if (class >= ARENA_CLASSES) {
-        char *text = malloc((class + 1) * ARENA_STEP_BYTES);
-        if (text != NULL)
-            arena->bytes += (class + 1) * ARENA_STEP_BYTES;
-        return text;
-    }
-    struct arena_free *first = arena->free[class];
-    if (first == NULL)
-        return cut(arena, (class + 1) * ARENA_STEP_BYTES);
-    arena->free[class] = first->next;
-    return (char *)first;
+    if ((arena->chunk_count == 0 || arena->units + units > CHUNK_UNITS) && add_chunk(arena) < 0)
+        return ARENA_NONE;
+    arena_ref ref = (arena->chunk_count - 1) << ARENA_UNIT_BITS | arena->units;
+    arena->units += units;
+    return ref;
 }
 
-void arena_release(struct arena *arena, char *text, size_t len)
+arena_ref arena_alloc(struct arena *arena, size_t len)
 {
     size_t class = class_of(len);
-    if (class >= ARENA_CLASSES) {
-        arena->bytes -= (class + 1) * ARENA_STEP_BYTES;
-        free(text);
-        return;
-    }
-    struct arena_free *entry = (struct arena_free *)(void *)text;
-    entry->next = arena->free[class];
-    arena->free[class] = entry;
+    assert(class < ARENA_CLASSES);
+    if (arena->free[class] == 0)
+        return cut(arena, (uint32_t) class + 1);
+    arena_ref ref = arena->free[class] - 1;
+    memcpy(&arena->free[class], arena_text(arena, ref), sizeof(ref));
+    return ref;
+}
+
+void arena_release(struct arena *arena, arena_ref ref, size_t len)
+{
+    arena_ref *first = &arena->free[class_of(len)];
+    memcpy(arena_text(arena, ref), first, sizeof(*first));
+    *first = ref + 1;
 }
 
 void arena_close(struct arena *arena)
 {
-    while (arena->chunks != NULL) {
-        struct arena_chunk *next = arena->chunks->next;
-        free(arena->chunks);
-        arena->chunks = next;
-    }
+    for (uint32_t i = 0; i < arena->chunk_count; i++)
+        free(arena->chunks[i]);
+    free(arena->chunks);
     memset(arena, 0, sizeof(*arena));
 }

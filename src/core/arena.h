@@ -1,35 +1,48 @@
 /* arena.h: memory for many short texts that come and go: size classes of 16 bytes, cut from large
- * chunks, with free lists. */
+ * chunks, with free lists. A text is named by 4 bytes. */
 #ifndef CORE_ARENA_H
 #define CORE_ARENA_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     ARENA_STEP_BYTES = 16,
-    ARENA_CLASSES = 64, /* up to 1,024 bytes; longer texts have an allocation of their own */
-    ARENA_CHUNK_BYTES = 1 << 18
+    ARENA_CLASSES = 256, /* up to 4,096 bytes, the longest text there may be */
+    ARENA_UNIT_BITS = 14,
+    /* A little less than can be named, so that it fits whole pages together with malloc's own. */
+    ARENA_CHUNK_BYTES = (1 << ARENA_UNIT_BITS) * ARENA_STEP_BYTES - 64,
+    ARENA_CHUNKS_MAX = 1 << (32 - ARENA_UNIT_BITS) /* 64 GiB */
 };
 
-struct arena_chunk;
-struct arena_free;
+/* Where a text is: its chunk, and the units of 16 bytes before it in there. */
+typedef uint32_t arena_ref;
 
+#define ARENA_NONE UINT32_MAX
+
+/* All zero is an empty one. */
 struct arena {
-    struct arena_chunk *chunks;
-    size_t used; /* of the newest chunk */
-    struct arena_free *free[ARENA_CLASSES];
-    size_t bytes; /* held from the system */
+    char **chunks;
+    uint32_t chunk_count, chunk_cap;
+    uint32_t units;                /* used of the newest chunk */
+    arena_ref free[ARENA_CLASSES]; /* + 1; 0 for none */
+    size_t bytes;                  /* held from the system */
 };
 
-/* Texts of more than the largest class are not known to the arena: each has to be freed with its
- * length before close. */
+/* Gives back all texts. */
 void arena_close(struct arena *arena);
 
-/* Room for `len` bytes (>= 1), or NULL. */
-char *arena_alloc(struct arena *arena, size_t len);
+/* Room for `len` bytes (1..4,096), or ARENA_NONE. */
+arena_ref arena_alloc(struct arena *arena, size_t len);
 /* Gives back what arena_alloc gave for the same length. */
-void arena_release(struct arena *arena, char *text, size_t len);
+void arena_release(struct arena *arena, arena_ref ref, size_t len);
 /* Whether texts of both lengths take the same room, so that one may be written over the other. */
 int arena_same_class(size_t a, size_t b);
+
+static inline char *arena_text(const struct arena *arena, arena_ref ref)
+{
+    return arena->chunks[ref >> ARENA_UNIT_BITS] +
+           (size_t)(ref & ((1u << ARENA_UNIT_BITS) - 1)) * ARENA_STEP_BYTES;
+}
 
 #endif

@@ -16,15 +16,25 @@ static int on_nothing(struct herd_conn *conn, struct herd_now now, struct herd_c
     return 0;
 }
 
+/* All lines of one read came in at the same time. */
+static struct herd_slice received_text(struct herd_node *node, int64_t wall_ns)
+{
+    if (node->received_len == 0 || node->received_ns != wall_ns) {
+        node->received_len = (uint8_t)herd_time_format(wall_ns, node->received);
+        node->received_ns = wall_ns;
+    }
+    return herd_slice(node->received, node->received_len);
+}
+
 static int on_iamat(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
 {
     struct herd_node *node = conn->node;
     struct herd_record *record = &command->record;
-    char received[HERD_TIME_TEXT_MAX], diff[HERD_TIME_TEXT_MAX];
+    char diff[HERD_TIME_TEXT_MAX];
     record->received_ns = now.wall_ns;
-    record->received = herd_slice(received, herd_time_format(now.wall_ns, received));
+    record->received = received_text(node, now.wall_ns);
     record->diff = herd_slice(diff, herd_time_diff_format(now.wall_ns - record->sent_ns, diff));
-    record->origin = herd_slice_of(node->name);
+    record->origin = herd_slice(node->name, node->name_len);
     if (!herd_record_fits(record))
         return HERD_ERANGE;
     node->stats.iamat++;
@@ -61,9 +71,18 @@ static struct neighbour *heard_from(struct herd_conn *conn, struct herd_now now,
         conn->neighbour != NULL ? conn->neighbour : node_neighbour(conn->node, server);
     if (neighbour != NULL && !conn->known) {
         conn->known = true;
+        neighbour->link.unanswered &= conn->neighbour != NULL;
         link_redial(&neighbour->link, now);
     }
     return neighbour;
+}
+
+/* It should long have been here; or its server's clock is ahead, so that there is no telling. */
+static bool is_late(const struct herd_record *record, struct herd_now now)
+{
+    int64_t horizons_ns = 2 * FLOOD_HORIZON_MS * HERD_NS_PER_MS;
+    return record->received_ns < now.wall_ns - horizons_ns ||
+           record->received_ns > now.wall_ns + horizons_ns;
 }
 
 static int on_flood(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
@@ -73,8 +92,7 @@ static int on_flood(struct herd_conn *conn, struct herd_now now, struct herd_com
     struct neighbour *neighbour = heard_from(conn, now, command->server);
     /* A record that cannot be kept must be sent again: without it, no MARK may be taken. */
     int rc = node_apply(node, now, &command->record, neighbour != NULL ? neighbour->source : 0);
-    if (rc > 0 && neighbour != NULL &&
-        command->record.received_ns < now.wall_ns - 2 * FLOOD_HORIZON_MS * HERD_NS_PER_MS) {
+    if (rc > 0 && neighbour != NULL && is_late(&command->record, now)) {
         neighbour->reconcile.mended++;
         node->stats.records_mended++;
     }

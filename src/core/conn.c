@@ -186,17 +186,31 @@ static int pause_lines(struct herd_conn *conn, struct herd_slice input)
     return herd_frame_keep(&conn->frame, input);
 }
 
+/* How many lines it may have handled now: of its own budget, and what others have left of that of
+ * the turn. */
+static unsigned lines_allowed(const struct herd_conn *conn)
+{
+    unsigned left = conn->node->lines_left;
+    if (conn->neighbour != NULL)
+        return LINK_LINES_PER_TURN;
+    return left < CONN_LINES_PER_TURN ? left : CONN_LINES_PER_TURN;
+}
+
 void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice input)
 {
-    int budget = conn->neighbour != NULL ? LINK_LINES_PER_TURN : CONN_LINES_PER_TURN;
+    unsigned budget = lines_allowed(conn), lines = 0;
     int rc = 1;
     while (rc > 0 && !conn->closing) {
-        if (is_full(conn) || budget-- == 0) {
+        bool more = input.len > 0 || herd_frame_kept(&conn->frame) > 0 || conn->ended;
+        if (is_full(conn) || (lines >= budget && more)) {
             rc = pause_lines(conn, input);
             break;
         }
         rc = step(conn, now, &input);
+        lines += rc > 0;
     }
+    if (conn->neighbour == NULL)
+        conn->node->lines_left -= lines < conn->node->lines_left ? lines : conn->node->lines_left;
     if (rc < 0)
         conn_abort(conn);
     else if (conn->ended && !conn->full && !conn->ready && conn->link != NULL)

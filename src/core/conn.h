@@ -12,7 +12,8 @@ struct link;
 struct neighbour;
 
 enum {
-    CONN_LINES_PER_TURN = 64,  /* commands of one client in one turn of the loop */
+    CONN_LINES_PER_TURN = 64, /* commands of one client in one turn of the loop */
+    TURN_LINES = 8192, /* commands of all clients in one turn: the others wait for the next */
     LINK_LINES_PER_TURN = 1024 /* lines of a neighbour: a catch-up comes in bulk */
 };
 

@@ -60,6 +60,7 @@ void link_send_record(struct link *link, const struct herd_record *record)
     herd_record_write_text(record, out->data + out->len + prefix.len);
     out->len += prefix.len + len + 1;
     out->data[out->len - 1] = '\n';
+    link->sent++;
     link->conn.node->stats.floods_sent++;
     conn_touch(&link->conn);
 }
@@ -92,6 +93,7 @@ static int fill_records(struct link *link)
         }
         rc = append_flood(link, entry.text);
         link->lines++;
+        link->sent++;
         node->stats.floods_sent++;
         if (rc == 0 && ++link->unmarked >= LINK_LINES_PER_MARK && link->state == LINK_UP)
             rc = mark(link);
@@ -116,6 +118,7 @@ static int fill_trial(struct link *link)
            herd_cursor_next(node->store, link->cursor, &entry)) {
         rc = append_flood(link, entry.text);
         link->lines++;
+        link->sent++;
         node->stats.floods_sent++;
     }
     return rc;

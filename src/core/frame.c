@@ -7,7 +7,7 @@ enum { FRAME_MIN_BYTES = 128 };
 
 static void drop_if_empty(struct herd_frame *frame)
 {
-    if (frame->from == frame->len)
+    if (frame->cap > 0 && frame->from == frame->len)
         herd_frame_free(frame);
 }
 

@@ -3,6 +3,8 @@
 #include <herd/err.h>
 #include <herd/geo.h>
 
+#include "core/digits.h"
+
 enum { SIGNIFICANT_DIGITS_MAX = 18 };
 
 /* How the digits before the decimal mark are shared out: degrees, then minutes, then seconds, two
@@ -103,6 +105,39 @@ int herd_location_parse(struct herd_slice text, struct herd_location *out)
         return HERD_ERANGE;
     *out = (struct herd_location){latitude.degrees, longitude.degrees};
     return 0;
+}
+
+/* Whether a coordinate in degrees, so far from the pole or the date line that no fraction takes it
+ * there, begins at *at, which is advanced past it. One number decides: a coordinate of degrees has
+ * at most `degrees_digits` of them before the mark. */
+static bool skip_plain(struct herd_slice text, size_t *at, unsigned degrees_digits,
+                       uint32_t degrees_max)
+{
+    size_t i = *at;
+    if (i == text.len || (text.data[i] != '+' && text.data[i] != '-'))
+        return false;
+    uint64_t word = digits_word(text, ++i);
+    unsigned count = digits_count(word);
+    if (count == 0 || count > degrees_digits || digits_value(word, count) >= degrees_max)
+        return false;
+    i += count;
+    if (i < text.len && text.data[i] == '.') {
+        size_t mark = i++;
+        do {
+            count = digits_count(digits_word(text, i));
+            i += count;
+        } while (count == 8);
+        if (i == mark + 1)
+            return false;
+    }
+    *at = i;
+    return true;
+}
+
+size_t herd_location_begins(struct herd_slice text)
+{
+    size_t at = 0;
+    return skip_plain(text, &at, 2, 90) && skip_plain(text, &at, 3, 180) ? at : 0;
 }
 
 double herd_geo_distance_m(struct herd_location a, struct herd_location b)

@@ -102,6 +102,7 @@ static void dial(struct link *link, struct herd_now now)
     link->clean_mark_count = 0;
     link->digest_due = true;
     link->digest_at_ns = now.mono_ns;
+    link->unanswered = false;
     link->dial_wanted = true;
     conn_touch(&link->conn);
 }
@@ -202,7 +203,12 @@ static void become_plain(struct link *link)
     if (link->began_anew) {
         send_all(link);
         link->took_one = false;
-        notice(link, HERD_NOTICE_LINK_PLAIN, herd_cursor_sequence(node->store, link->cursor), "");
+        uint64_t sequence = herd_cursor_sequence(node->store, link->cursor);
+        if (link->unanswered)
+            notice(link, HERD_NOTICE_LINK_DOWN, sequence,
+                   "it once said HELLO, and does not answer one");
+        else
+            notice(link, HERD_NOTICE_LINK_PLAIN, sequence, "");
     }
     link->began_anew = false;
     link->was_up = true;
@@ -386,6 +392,7 @@ static void on_refuse(struct link *link, const struct herd_command *command)
 int link_line(struct link *link, struct herd_now now, struct herd_slice line)
 {
     struct herd_command command;
+    link->unanswered = false;
     int rc = herd_command_parse(line, &command);
     if (rc < 0) {
         on_question_mark(link, line);
@@ -474,6 +481,7 @@ static void on_no_answer(struct link *link, struct herd_now now)
     if (neighbour->inbound != NULL && dead) {
         drop(link, HERD_NOTICE_LINK_DOWN, "no answer to HELLO");
     } else if (neighbour->inbound == NULL && (dead || !neighbour->speaks)) {
+        link->unanswered = neighbour->has_spoken;
         become_plain(link);
     } else {
         link->deadline_ns = dead_ns;

@@ -41,6 +41,7 @@ struct link {
     int64_t one_line_ns; /* what a neighbour that takes one line has for closing; 0: it never did */
     uint32_t unmarked;   /* lines since the last MARK */
     uint32_t lines;      /* lines sent on this connection */
+    uint64_t sent;       /* records sent, ever */
     uint64_t
         clean_marks[LINK_CLEAN_MARKS_MAX]; /* not yet ACKed, each with nothing left behind it */
     unsigned clean_mark_count;
@@ -55,6 +56,7 @@ struct link {
     int64_t hello_again_ns; /* how long after the last one; 0: there was none */
     unsigned in_vain;       /* connections on which HELLO was said again, and that ended */
     bool doubtful;          /* what it was taken for a plain one for may have been mere mischance */
+    bool unanswered;        /* PLAIN: it spoke once, and has shown no sign of life to HELLO */
     bool surely_plain;      /* it has answered `? HELLO`, or closes on it */
     bool said_hello;        /* on this connection */
     bool on_trial;          /* GREETING: LINK_TRIAL_LINES may be sent as to a plain one */

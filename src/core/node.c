@@ -17,6 +17,7 @@ static int set_name(struct herd_node *node, const char *name)
     size_t len = strlen(name);
     assert(len > 0 && len <= HERD_NAME_MAX);
     memcpy(node->name, name, len + 1);
+    node->name_len = (uint8_t)len;
     if (herd_buf_printf(&prefix, "FLOOD %s ", name) < 0)
         return HERD_ENOMEM;
     node->flood_prefix = herd_buf_slice(&prefix);
@@ -39,6 +40,7 @@ int herd_node_new(const struct herd_node_options *options, struct herd_node **ou
     node->dirty_end = &node->dirty;
     node->ready_end = &node->ready;
     node->queue_end = &node->queue;
+    node->lines_left = TURN_LINES;
     node->rng.state = options->seed;
     node->epoch = rng_next(&node->rng);
     int rc = set_name(node, options->name);
@@ -506,6 +508,7 @@ bool herd_node_effect(struct herd_node *node, struct herd_now now, struct herd_e
         node_next_places(node, out) || persist_effect(node, now, out) || next_notice(node, out))
         return true;
     node->turn++;
+    node->lines_left = TURN_LINES;
     return false;
 }
 
@@ -535,10 +538,12 @@ bool herd_node_link(const struct herd_node *node, size_t i, struct herd_link_sta
         return false;
     const struct neighbour *neighbour = node->neighbours[i];
     const struct link *link = &neighbour->link;
+    /* It is sent all records, for it may be another now; more likely it hangs. */
+    bool silent = link->state == LINK_PLAIN && link->unanswered;
     *out = (struct herd_link_status){
         .peer = neighbour->name,
-        .state = link_state_name(link->state),
-        .up = link->state == LINK_UP || link->state == LINK_PLAIN,
+        .state = silent ? "silent" : link_state_name(link->state),
+        .up = link->state == LINK_UP || (link->state == LINK_PLAIN && !silent),
         .inbound = neighbour->inbound != NULL,
         .sequence = herd_cursor_sequence(node->store, link->cursor),
         .acked = link->acked,

@@ -4,6 +4,8 @@
 
 #include <stdarg.h>
 
+#include <herd/posix_time.h>
+
 #include "core/link.h"
 #include "core/persist.h"
 #include "core/reconcile.h"
@@ -12,7 +14,7 @@
 
 enum {
     NODE_NOTICES_MAX = 64,  /* the oldest goes when one more comes */
-    NODE_BUFS_MAX = 32,     /* buffers kept for the next writes */
+    NODE_BUFS_MAX = 256,    /* buffers kept for the next writes: of all connections in a turn */
     NODE_BUF_BYTES = 16384, /* larger ones are not kept */
     NODE_ASKS_FREE_MAX = 1024,
     EXPIRE_MS = 1000,    /* between two looks for records that have ended */
@@ -22,6 +24,10 @@ enum {
 
 struct herd_node {
     char name[HERD_NAME_MAX + 1];
+    uint8_t name_len;
+    uint8_t received_len; /* 0: none yet */
+    char received[HERD_TIME_TEXT_MAX];
+    int64_t received_ns;            /* what `received` says */
     struct herd_slice flood_prefix; /* `FLOOD <name> `, owned */
     struct herd_node_options options;
     struct herd_store *store;
@@ -39,7 +45,8 @@ struct herd_node {
     struct waits waits;
     struct persist persist;
     int64_t expire_at_ns;
-    uint64_t turn; /* rounds of effects so far */
+    uint64_t turn;       /* rounds of effects so far */
+    unsigned lines_left; /* of clients, in this turn */
     struct herd_notice notices[NODE_NOTICES_MAX];
     unsigned notice_first, notice_count;
     struct herd_buf bufs[NODE_BUFS_MAX];

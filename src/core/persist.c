@@ -14,10 +14,11 @@
 #include <herd/err.h>
 #include <herd/posix_time.h>
 
+#include "core/copy.h"
 #include "core/node.h"
 
-/* `<sequence> <canonical text>` LF, and the NUL of printf. */
-enum { ENTRY_BYTES_MAX = 20 + 1 + HERD_RECORD_TEXT_MAX + 2 };
+/* `<sequence> <canonical text>` LF. */
+enum { SEQUENCE_DIGITS_MAX = 20, ENTRY_BYTES_MAX = SEQUENCE_DIGITS_MAX + HERD_RECORD_TEXT_MAX + 2 };
 
 int persist_init(struct herd_node *node)
 {
@@ -128,12 +129,19 @@ void herd_node_snapshot(struct herd_node *node)
 /* Room for it has been reserved. */
 static void append_entry(struct herd_buf *out, const struct herd_entry *entry)
 {
-    int rc = herd_buf_printf(out, "%llu ", (unsigned long long)entry->sequence);
-    if (rc == 0)
-        rc = herd_buf_append_slice(out, entry->text);
-    if (rc == 0)
-        rc = herd_buf_append(out, "\n", 1);
-    assert(rc == 0);
+    char digits[SEQUENCE_DIGITS_MAX];
+    size_t first = sizeof(digits);
+    uint64_t rest = entry->sequence;
+    do {
+        digits[--first] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    char *at = copy_bytes(out->data + out->len, digits + first, sizeof(digits) - first);
+    *at++ = ' ';
+    at = copy_bytes(at, entry->text.data, entry->text.len);
+    *at++ = '\n';
+    out->len = (size_t)(at - out->data);
+    assert(out->len <= out->cap);
 }
 
 /* Copies what is behind a cursor, as far as a batch may go. True at the end. */

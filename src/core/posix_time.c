@@ -3,68 +3,130 @@
 #include <herd/err.h>
 #include <herd/posix_time.h>
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
+#include "core/digits.h"
+
+enum { DECIMALS = 9 };
+
+#define SECONDS_MAX    (INT64_MAX / HERD_NS_PER_S)
+#define SECONDS_BEYOND UINT64_C(10000000000) /* more than SECONDS_MAX, however many digits follow */
 
 /* The index behind the digits that begin at `at`. */
 static size_t skip_digits(struct herd_slice text, size_t at)
 {
-    while (at < text.len && is_digit(text.data[at]))
-        at++;
+    unsigned count;
+    do {
+        count = digits_count(digits_word(text, at));
+        at += count;
+    } while (count == 8);
     return at;
 }
 
-/* Where the mark of `digits[.digits]` stands (text.len without a fraction), or -1 if it is not of
- * that form. */
-static ptrdiff_t find_mark(struct herd_slice text)
+/* The digits that begin at 0, as a number that stays at SECONDS_BEYOND once it is there; the index
+ * behind them. */
+static size_t read_seconds(struct herd_slice text, uint64_t *out)
 {
-    size_t mark = skip_digits(text, 0);
-    if (mark == 0)
-        return -1;
-    if (mark == text.len)
-        return (ptrdiff_t)mark;
-    if (text.data[mark] != '.')
-        return -1;
-    size_t end = skip_digits(text, mark + 1);
-    return end == text.len && end > mark + 1 ? (ptrdiff_t)mark : -1;
+    size_t at = 0;
+    unsigned count;
+    *out = 0;
+    do {
+        uint64_t word = digits_word(text, at);
+        count = digits_count(word);
+        if (count > 0)
+            *out = *out * digits_power(count) + digits_value(word, count);
+        if (*out > SECONDS_BEYOND)
+            *out = SECONDS_BEYOND;
+        at += count;
+    } while (count == 8);
+    return at;
+}
+
+/* The digits that begin at `at`, as billionths; those behind the ninth are not looked at but have
+ * to be digits. The index behind them. */
+static size_t read_fraction(struct herd_slice text, size_t at, uint32_t *out_ns)
+{
+    uint64_t word = digits_word(text, at);
+    unsigned count = digits_count(word);
+    *out_ns = 0;
+    if (count == 0)
+        return at;
+    *out_ns = digits_value(word, count) * digits_power(DECIMALS - count);
+    at += count;
+    if (count < 8)
+        return at;
+    size_t end = skip_digits(text, at);
+    if (end > at)
+        *out_ns += (uint32_t)(text.data[at] - '0');
+    return end;
+}
+
+bool herd_time_begins(struct herd_slice text, int64_t *out_ns)
+{
+    const char *at = text.data;
+    if (text.len < HERD_TIME_USUAL_LEN || at[10] != '.')
+        return false;
+    uint64_t whole = digits_load(at), fraction = digits_load(at + 11);
+    unsigned tens = (unsigned)(at[8] - '0'), ones = (unsigned)(at[9] - '0');
+    unsigned last = (unsigned)(at[19] - '0');
+    if (tens > 9 || ones > 9 || last > 9 || digits_count(whole) < 8 || digits_count(fraction) < 8)
+        return false;
+    uint64_t seconds = digits_value(whole, 8) * UINT64_C(100) + tens * 10 + ones;
+    *out_ns = (int64_t)(seconds * HERD_NS_PER_S + digits_value(fraction, 8) * UINT64_C(10) + last);
+    return seconds < SECONDS_MAX;
 }
 
 int herd_time_parse(struct herd_slice text, int64_t *out_ns)
 {
-    ptrdiff_t mark = find_mark(text);
-    if (mark < 0)
+    uint64_t seconds;
+    uint32_t fraction = 0;
+    if (text.len == HERD_TIME_USUAL_LEN && herd_time_begins(text, out_ns))
+        return 0;
+    size_t mark = read_seconds(text, &seconds);
+    if (mark == 0)
         return HERD_ESYNTAX;
-    int64_t seconds = 0;
-    for (ptrdiff_t i = 0; i < mark; i++) {
-        seconds = seconds * 10 + (text.data[i] - '0');
-        if (seconds > INT64_MAX / HERD_NS_PER_S)
-            return HERD_ERANGE;
+    if (mark < text.len) {
+        if (text.data[mark] != '.')
+            return HERD_ESYNTAX;
+        size_t end = read_fraction(text, mark + 1, &fraction);
+        if (end < text.len || end == mark + 1)
+            return HERD_ESYNTAX;
     }
-    int64_t fraction = 0;
-    int64_t unit = HERD_NS_PER_S / 10;
-    for (size_t i = (size_t)mark + 1; i < text.len && unit > 0; i++, unit /= 10)
-        fraction += unit * (text.data[i] - '0');
-    if (seconds == INT64_MAX / HERD_NS_PER_S && fraction > INT64_MAX % HERD_NS_PER_S)
+    if (seconds > SECONDS_MAX || (seconds == SECONDS_MAX && fraction > INT64_MAX % HERD_NS_PER_S))
         return HERD_ERANGE;
-    *out_ns = seconds * HERD_NS_PER_S + fraction;
+    *out_ns = (int64_t)seconds * HERD_NS_PER_S + fraction;
     return 0;
+}
+
+/* Writes the seconds, at most 11 digits, without leading zeros. */
+static char *put_seconds(uint64_t seconds, char *out)
+{
+    uint32_t high = (uint32_t)(seconds / 100000000);
+    uint64_t low = digits_of((uint32_t)(seconds % 100000000));
+    if (high == 0) {
+        /* A zero is one digit. */
+        unsigned zeros =
+            digits_before(((low & DIGITS_EACH(0x0f)) + DIGITS_EACH(0x7f)) & DIGITS_EACH(0x80));
+        zeros = zeros < 8 ? zeros : 7;
+        for (unsigned i = zeros; i < 8; i++)
+            *out++ = (char)(low >> (8 * i));
+        return out;
+    }
+    if (high >= 100)
+        *out++ = (char)('0' + high / 100);
+    if (high >= 10)
+        *out++ = (char)('0' + high / 10 % 10);
+    *out++ = (char)('0' + high % 10);
+    digits_store(out, low);
+    return out + 8;
 }
 
 static size_t format_unsigned(uint64_t ns, char *out)
 {
-    char digits[HERD_TIME_TEXT_MAX];
-    size_t at = sizeof(digits);
-    for (int decimals = 0; decimals < 9; decimals++, ns /= 10)
-        digits[--at] = (char)('0' + ns % 10);
-    digits[--at] = '.';
-    do {
-        digits[--at] = (char)('0' + ns % 10);
-        ns /= 10;
-    } while (ns > 0);
-    memcpy(out, digits + at, sizeof(digits) - at);
-    return sizeof(digits) - at;
+    uint32_t fraction = (uint32_t)(ns % HERD_NS_PER_S);
+    char *at = put_seconds(ns / HERD_NS_PER_S, out);
+    *at++ = '.';
+    digits_store(at, digits_of(fraction / 10));
+    at[8] = (char)('0' + fraction % 10);
+    return (size_t)(at + DECIMALS - out);
 }
 
 size_t herd_time_format(int64_t ns, char out[HERD_TIME_TEXT_MAX])
@@ -84,5 +146,9 @@ bool herd_time_diff_valid(struct herd_slice text)
 {
     if (text.len == 0 || (text.data[0] != '+' && text.data[0] != '-'))
         return false;
-    return find_mark(herd_slice(text.data + 1, text.len - 1)) >= 0;
+    size_t mark = skip_digits(text, 1);
+    if (mark == 1 || mark == text.len)
+        return mark > 1;
+    size_t end = text.data[mark] == '.' ? skip_digits(text, mark + 1) : 0;
+    return end == text.len && end > mark + 1;
 }

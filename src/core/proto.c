@@ -4,6 +4,8 @@
 #include <herd/posix_time.h>
 #include <herd/proto.h>
 
+#include "core/digits.h"
+
 enum byte_class { BYTE_WORD, BYTE_SPACE, BYTE_CONTROL };
 
 static enum byte_class classify(unsigned char byte)
@@ -15,9 +17,32 @@ static enum byte_class classify(unsigned char byte)
 
 static struct herd_slice skip_space(struct herd_slice text)
 {
-    while (text.len > 0 && classify((unsigned char)*text.data) == BYTE_SPACE)
+    while (text.len > 0 && (unsigned char)*text.data <= ' ' &&
+           classify((unsigned char)*text.data) == BYTE_SPACE)
         text = herd_slice(text.data + 1, text.len - 1);
     return text;
+}
+
+/* Where the bytes of a word are that end a field, space or control, as digits_before takes it. A
+ * byte below 0x21 or of 0x7f is one of them; bytes from 0x80 on belong to a field. */
+static uint64_t field_ends(uint64_t word)
+{
+    uint64_t low = word & DIGITS_EACH(0x7f);
+    uint64_t printable = low + DIGITS_EACH(0x80 - 0x21);
+    uint64_t is_delete = low + DIGITS_EACH(1);
+    return (~printable | is_delete) & ~word & DIGITS_EACH(0x80);
+}
+
+static size_t field_len(struct herd_slice text)
+{
+    size_t at = 0;
+    for (; text.len - at >= 8; at += 8) {
+        uint64_t ends = field_ends(digits_load(text.data + at));
+        if (ends != 0)
+            return at + digits_before(ends);
+    }
+    /* The zeros behind the end of the text end a field as well. */
+    return at + digits_before(field_ends(digits_word(text, at)));
 }
 
 /* Takes the next field off *text: 1 and *field, 0 when there is none, HERD_ESYNTAX for a control
@@ -25,15 +50,9 @@ static struct herd_slice skip_space(struct herd_slice text)
 static int next_field(struct herd_slice *text, struct herd_slice *field)
 {
     struct herd_slice rest = skip_space(*text);
-    size_t len = 0;
-    while (len < rest.len) {
-        enum byte_class class = classify((unsigned char)rest.data[len]);
-        if (class == BYTE_CONTROL)
-            return HERD_ESYNTAX;
-        if (class == BYTE_SPACE)
-            break;
-        len++;
-    }
+    size_t len = field_len(rest);
+    if (len < rest.len && classify((unsigned char)rest.data[len]) == BYTE_CONTROL)
+        return HERD_ESYNTAX;
     *field = herd_slice(rest.data, len);
     *text = herd_slice(rest.data + len, rest.len - len);
     return len > 0;
@@ -48,11 +67,10 @@ static int take(struct herd_slice *text, struct herd_slice *field)
 
 static bool is_ascii(struct herd_slice text)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        if ((unsigned char)text.data[i] >= 0x80)
-            return false;
-    }
-    return true;
+    uint64_t seen = 0;
+    for (size_t at = 0; at < text.len; at += 8)
+        seen |= digits_word(text, at);
+    return (seen & DIGITS_EACH(0x80)) == 0;
 }
 
 static int take_client(struct herd_slice *text, struct herd_slice *client)
@@ -69,15 +87,32 @@ static int take_server(struct herd_slice *text, struct herd_slice *server)
     return server->len <= HERD_NAME_MAX && is_ascii(*server) ? 0 : HERD_ERANGE;
 }
 
+/* Takes the first `len` bytes off *text, if a field ends there. */
+static bool take_bytes(struct herd_slice *text, size_t len, struct herd_slice *field)
+{
+    if (len < text->len && classify((unsigned char)text->data[len]) != BYTE_SPACE)
+        return false;
+    *field = herd_slice(text->data, len);
+    *text = herd_slice(text->data + len, text->len - len);
+    return true;
+}
+
 static int take_location(struct herd_slice *text, struct herd_slice *location)
 {
     struct herd_location unused;
+    *text = skip_space(*text);
+    size_t len = herd_location_begins(*text);
+    if (len > 0 && take_bytes(text, len, location))
+        return 0;
     int rc = take(text, location);
     return rc < 0 ? rc : herd_location_parse(*location, &unused);
 }
 
 static int take_time(struct herd_slice *text, struct herd_slice *time, int64_t *ns)
 {
+    *text = skip_space(*text);
+    if (herd_time_begins(*text, ns) && take_bytes(text, HERD_TIME_USUAL_LEN, time))
+        return 0;
     int rc = take(text, time);
     return rc < 0 ? rc : herd_time_parse(*time, ns);
 }

@@ -9,6 +9,10 @@
  *   L  KEYS abcd         what it has of a leaf that differs
  *   D  FLOOD …           what is missing there, or older
  *
+ * Where L has learnt something since that DIGEST, or told D, it is older than D's store as well. So a
+ * walk begins with a DIGEST that has just come, or that nothing has happened since; or that is so old
+ * that D would have told another one.
+ *
  * That mends L. D is mended over L's own link to it. A walk looks into a few parts of each TREE, so
  * that it is bounded; the next one finds the rest. In a busy herd the digests always differ by what
  * is on its way: a walk that mends nothing makes the next one wait longer.
@@ -32,27 +36,50 @@ static bool is_equal(const struct reconcile *reconcile, const struct herd_store 
            reconcile->clients == herd_store_count(store);
 }
 
+static void become_equal(struct reconcile *reconcile)
+{
+    reconcile->differs_since_ns = NEVER;
+    reconcile->walked = false;
+}
+
 int reconcile_on_digest(struct neighbour *neighbour, struct herd_now now,
                         const struct herd_command *command)
 {
     struct reconcile *reconcile = &neighbour->reconcile;
+    const struct herd_store *store = neighbour->link.conn.node->store;
     reconcile->clients = command->clients;
     reconcile->digest = command->digest;
-    if (is_equal(reconcile, neighbour->link.conn.node->store)) {
-        reconcile->differs_since_ns = NEVER;
+    reconcile->told_ns = now.mono_ns;
+    reconcile->own_digest = herd_store_digest(store);
+    reconcile->sent = neighbour->link.sent;
+    if (is_equal(reconcile, store)) {
+        become_equal(reconcile);
         reconcile->interval_ms = WALK_MIN_MS;
     } else if (reconcile->differs_since_ns == NEVER) {
         reconcile->differs_since_ns = now.mono_ns;
         reconcile->walk_at_ns = now.mono_ns + 2 * FLOOD_HORIZON_MS * HERD_NS_PER_MS;
     }
-    return 0;
+    return reconcile_tick(neighbour, now);
+}
+
+/* Either store has changed since that DIGEST. */
+static bool is_outdated(const struct neighbour *neighbour)
+{
+    const struct reconcile *reconcile = &neighbour->reconcile;
+    return reconcile->sent != neighbour->link.sent ||
+           reconcile->own_digest != herd_store_digest(neighbour->link.conn.node->store);
 }
 
 int64_t reconcile_wakeup(const struct neighbour *neighbour)
 {
     const struct reconcile *reconcile = &neighbour->reconcile;
-    bool waits = neighbour->inbound != NULL && reconcile->differs_since_ns != NEVER;
-    return waits ? reconcile->walk_at_ns : NEVER;
+    if (neighbour->inbound == NULL || reconcile->differs_since_ns == NEVER)
+        return NEVER;
+    bool mends = reconcile->walked && reconcile->mended > reconcile->mended_before;
+    int64_t next_ns = reconcile->told_ns + (DIGEST_MS + FLOOD_HORIZON_MS) * HERD_NS_PER_MS;
+    if (mends || next_ns <= reconcile->walk_at_ns || !is_outdated(neighbour))
+        return reconcile->walk_at_ns;
+    return next_ns;
 }
 
 static int append_tree(struct herd_conn *conn, struct digest_prefix prefix)
@@ -70,7 +97,7 @@ int reconcile_tick(struct neighbour *neighbour, struct herd_now now)
     if (now.mono_ns < reconcile_wakeup(neighbour))
         return 0;
     if (is_equal(reconcile, node->store)) {
-        reconcile->differs_since_ns = NEVER;
+        become_equal(reconcile);
         return 0;
     }
     if (reconcile->mended > reconcile->mended_before)
@@ -79,6 +106,7 @@ int reconcile_tick(struct neighbour *neighbour, struct herd_now now)
         reconcile->interval_ms =
             reconcile->interval_ms < WALK_MAX_MS / 2 ? reconcile->interval_ms * 2 : WALK_MAX_MS;
     reconcile->mended_before = reconcile->mended;
+    reconcile->walked = true;
     reconcile->walk_at_ns = now.mono_ns + reconcile->interval_ms * HERD_NS_PER_MS;
     node->stats.walks++;
     return append_tree(neighbour->inbound, (struct digest_prefix){0, 0});

@@ -18,6 +18,10 @@ enum {
 /* What a listener knows of the store of a neighbour that has dialled it. */
 struct reconcile {
     uint64_t clients, digest; /* of its last DIGEST */
+    int64_t told_ns;          /* when that came */
+    uint64_t own_digest;      /* of this server's store, then */
+    uint64_t sent;            /* records that the neighbour had been sent, then */
+    bool walked;              /* since the digests differ */
     int64_t differs_since_ns; /* INT64_MAX: equal, or nothing known */
     int64_t walk_at_ns;       /* not before */
     int64_t interval_ms;      /* to the next walk, if this one mends nothing */

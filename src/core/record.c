@@ -1,6 +1,8 @@
 #include <herd/err.h>
 #include <herd/record.h>
 
+#include "core/copy.h"
+
 int64_t herd_record_order_ns(const struct herd_record *record, int64_t max_skew_ns)
 {
     if (max_skew_ns <= 0)
@@ -45,21 +47,39 @@ bool herd_record_fits(const struct herd_record *record)
     return herd_record_text_len(record) <= HERD_RECORD_TEXT_MAX;
 }
 
+/* Whether one field stands behind another in one line, with a space between. */
+static bool follows(struct herd_slice before, struct herd_slice field)
+{
+    return (uintptr_t)before.data + before.len + 1 == (uintptr_t)field.data &&
+           before.data[before.len] == ' ';
+}
+
 static char *put(char *at, struct herd_slice field, char after)
 {
-    memcpy(at, field.data, field.len);
-    at[field.len] = after;
-    return at + field.len + 1;
+    at = copy_bytes(at, field.data, field.len);
+    *at = after;
+    return at + 1;
+}
+
+/* Client, location and time: in most lines they stand so already. */
+static char *put_position(char *at, const struct herd_record *record, char after)
+{
+    struct herd_slice all = record->client;
+    if (follows(record->client, record->location) && follows(record->location, record->sent)) {
+        all.len += record->location.len + record->sent.len + 2;
+        return put(at, all, after);
+    }
+    at = put(at, record->client, ' ');
+    at = put(at, record->location, ' ');
+    return put(at, record->sent, after);
 }
 
 void herd_record_write_text(const struct herd_record *record, char *out)
 {
-    out = put(out, record->client, ' ');
-    out = put(out, record->location, ' ');
-    out = put(out, record->sent, ' ');
+    out = put_position(out, record, ' ');
     out = put(out, record->received, ' ');
     out = put(out, record->origin, ' ');
-    memcpy(out, record->diff.data, record->diff.len);
+    copy_bytes(out, record->diff.data, record->diff.len);
 }
 
 int herd_record_append_at(const struct herd_record *record, struct herd_buf *out)
@@ -71,9 +91,7 @@ int herd_record_append_at(const struct herd_record *record, struct herd_buf *out
     char *at = put(out->data + out->len, herd_slice("AT", 2), ' ');
     at = put(at, record->origin, ' ');
     at = put(at, record->diff, ' ');
-    at = put(at, record->client, ' ');
-    at = put(at, record->location, ' ');
-    put(at, record->sent, '\n');
+    put_position(at, record, '\n');
     out->len += len;
     return 0;
 }

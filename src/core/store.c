@@ -17,12 +17,13 @@
 #include <herd/store.h>
 
 #include "core/arena.h"
+#include "core/digits.h"
 #include "core/expiry.h"
 #include "core/store.h"
 #include "core/table.h"
 
 enum {
-    SLAB_BITS = 12,
+    SLAB_BITS = 13,
     SLAB_SLOTS = 1 << SLAB_BITS,
     LIST_HEAD = 0,           /* the slot the circular list begins and ends at */
     EXPIRE_STEPS_MAX = 10000 /* records looked at in one call */
@@ -30,19 +31,23 @@ enum {
 
 enum slot_kind { SLOT_FREE, SLOT_RECORD, SLOT_CURSOR, SLOT_HEAD };
 
+/* As small as it can be: what the text tells (the order, the lengths of fields, the hash) is read
+ * from there again when it is needed. */
 struct slot {
-    char *text;          /* record: canonical, text_len bytes */
-    int64_t order_ns;    /* record: herd_record_order_ns */
-    uint64_t sequence;   /* record: its own; cursor: of the last record read */
-    uint64_t hash;       /* record: of its text, as it counts in the digest */
-    uint32_t prev, next; /* in the list; next also in the list of free slots */
-    uint32_t source;
+    uint64_t sequence;     /* record: its own; cursor: of the last record read */
+    arena_ref text;        /* record: canonical, text_len bytes */
+    uint32_t prev, next;   /* in the list; next also in the list of free slots */
     uint32_t next_in_leaf; /* record: of the digest's leaf; LIST_HEAD: none */
-    uint16_t client_len, location_len, sent_len, received_len, origin_len;
-    uint16_t text_len;
-    uint16_t leaf; /* record: of the digest */
-    uint8_t kind;
+    uint32_t source;
+    unsigned text_len : 14; /* record */
+    unsigned kind : 2;
+    unsigned leaf : 16; /* record: of the digest */
 };
+
+_Static_assert(sizeof(struct slot) == 32, "two to a cache line");
+_Static_assert(HERD_RECORD_TEXT_MAX < 1 << 14 &&
+                   HERD_RECORD_TEXT_MAX <= ARENA_CLASSES * ARENA_STEP_BYTES,
+               "any text fits");
 
 struct herd_store {
     struct table table;
@@ -152,11 +157,6 @@ void herd_store_free(struct herd_store *store)
 {
     if (store == NULL)
         return;
-    for (uint32_t i = 0; i < store->used; i++) {
-        struct slot *slot = slot_at(store, i);
-        if (slot->kind == SLOT_RECORD)
-            arena_release(&store->arena, slot->text, slot->text_len);
-    }
     for (uint32_t i = 0; i < store->slab_count; i++)
         free(store->slabs[i]);
     free(store->slabs);
@@ -172,73 +172,117 @@ static uint32_t tag_of(const struct herd_store *store, struct herd_slice client)
     return (uint32_t)XXH3_64bits_withSeed(client.data, client.len, store->seed);
 }
 
+static struct herd_slice text_of(const struct herd_store *store, const struct slot *slot)
+{
+    return herd_slice(arena_text(&store->arena, slot->text), slot->text_len);
+}
+
+/* An id holds no space, so it is the text's first field if a space stands behind it. */
+static bool begins_with(struct herd_slice text, struct herd_slice client)
+{
+    return text.len > client.len && text.data[client.len] == ' ' &&
+           memcmp(text.data, client.data, client.len) == 0;
+}
+
 static uint32_t find(const struct herd_store *store, struct herd_slice client, uint32_t tag)
 {
     struct table_walk walk = table_walk(&store->table, tag);
     uint32_t index;
     while ((index = table_walk_next(&walk)) != TABLE_NONE) {
-        const struct slot *slot = slot_at(store, index);
-        if (herd_slice_equal(client, herd_slice(slot->text, slot->client_len)))
+        if (begins_with(text_of(store, slot_at(store, index)), client))
             return index;
     }
     return TABLE_NONE;
 }
 
-static struct herd_slice take_field(const char **at, size_t len)
+/* The next field of a canonical text, which is advanced past it. */
+static struct herd_slice take_field(struct herd_slice *rest)
 {
-    struct herd_slice field = herd_slice(*at, len);
-    *at += len + 1;
+    size_t len = 0;
+    uint64_t spaces = 0;
+    while (spaces == 0 && len < rest->len) {
+        uint64_t others = digits_word(*rest, len) ^ DIGITS_EACH(' '); /* a space becomes 0 */
+        spaces = (others - DIGITS_EACH(1)) & ~others & DIGITS_EACH(0x80);
+        len += digits_before(spaces);
+    }
+    len = len < rest->len ? len : rest->len;
+    struct herd_slice field = herd_slice(rest->data, len);
+    size_t used = len < rest->len ? len + 1 : len;
+    *rest = herd_slice(rest->data + used, rest->len - used);
     return field;
 }
 
-/* The slot's text as fields; the times, which few callers need, are parsed again from their text.
- */
-static void view(const struct slot *slot, struct herd_record *out)
+static struct herd_slice client_of(const struct herd_store *store, const struct slot *slot)
 {
-    const char *at = slot->text;
-    const char *end = slot->text + slot->text_len;
-    out->client = take_field(&at, slot->client_len);
-    out->location = take_field(&at, slot->location_len);
-    out->sent = take_field(&at, slot->sent_len);
-    out->received = take_field(&at, slot->received_len);
-    out->origin = take_field(&at, slot->origin_len);
-    out->diff = herd_slice(at, (size_t)(end - at));
-    int rc = herd_time_parse(out->sent, &out->sent_ns);
+    struct herd_slice text = text_of(store, slot);
+    return take_field(&text);
+}
+
+static int64_t time_of(struct herd_slice text)
+{
+    int64_t ns = 0;
+    int rc = herd_time_parse(text, &ns);
     assert(rc == 0);
-    rc = herd_time_parse(out->received, &out->received_ns);
-    assert(rc == 0);
+    return ns;
+}
+
+/* The slot's text as fields. */
+static void view(const struct herd_store *store, const struct slot *slot, struct herd_record *out)
+{
+    struct herd_slice rest = text_of(store, slot);
+    out->client = take_field(&rest);
+    out->location = take_field(&rest);
+    out->sent = take_field(&rest);
+    out->received = take_field(&rest);
+    out->origin = take_field(&rest);
+    out->diff = rest;
+    out->sent_ns = time_of(out->sent);
+    out->received_ns = time_of(out->received);
+}
+
+/* herd_record_order_ns of what is held of a client; only the fields that it takes are looked at. */
+static int64_t held_order_ns(const struct herd_store *store, const struct slot *held,
+                             size_t client_len)
+{
+    struct herd_record record = {0};
+    struct herd_slice text = text_of(store, held);
+    struct herd_slice rest = herd_slice(text.data + client_len + 1, text.len - client_len - 1);
+    take_field(&rest);
+    record.sent_ns = time_of(take_field(&rest));
+    if (store->max_skew_ns > 0)
+        record.received_ns = time_of(take_field(&rest));
+    return herd_record_order_ns(&record, store->max_skew_ns);
 }
 
 static bool is_newer(const struct herd_store *store, const struct herd_record *record,
                      const struct slot *held)
 {
     int64_t order_ns = herd_record_order_ns(record, store->max_skew_ns);
-    if (order_ns != held->order_ns)
-        return order_ns > held->order_ns;
+    int64_t held_ns = held_order_ns(store, held, record->client.len);
+    if (order_ns != held_ns)
+        return order_ns > held_ns;
     struct herd_record other;
-    view(held, &other);
+    view(store, held, &other);
     return herd_record_compare(record, &other, store->max_skew_ns) > 0;
 }
 
-/* Fills a slot of the record's client and makes it the newest of the list; it is not in the list.
- */
+/* What a record counts in the digest: the hash of its text. */
+static uint64_t hash_of(const struct herd_store *store, const struct slot *slot)
+{
+    return XXH3_64bits(arena_text(&store->arena, slot->text), slot->text_len);
+}
+
+/* Fills a slot of the record's client and makes it the newest of the list; it is not in the list,
+ * and its old text no longer counts in the digest. */
 static void fill(struct herd_store *store, uint32_t index, const struct herd_record *record,
                  uint32_t source)
 {
     struct slot *slot = slot_at(store, index);
-    slot->order_ns = herd_record_order_ns(record, store->max_skew_ns);
     slot->sequence = ++store->sequence;
     slot->source = source;
-    slot->client_len = (uint16_t)record->client.len;
-    slot->location_len = (uint16_t)record->location.len;
-    slot->sent_len = (uint16_t)record->sent.len;
-    slot->received_len = (uint16_t)record->received.len;
-    slot->origin_len = (uint16_t)record->origin.len;
-    slot->text_len = (uint16_t)herd_record_text_len(record);
-    herd_record_write_text(record, slot->text);
-    digest_subtract(&store->digest, slot->leaf, slot->hash);
-    slot->hash = XXH3_64bits(slot->text, slot->text_len);
-    digest_add(&store->digest, slot->leaf, slot->hash);
+    slot->text_len = herd_record_text_len(record) & ((1 << 14) - 1);
+    herd_record_write_text(record, arena_text(&store->arena, slot->text));
+    digest_add(&store->digest, (uint16_t)slot->leaf, hash_of(store, slot));
     link_after(store, slot_at(store, LIST_HEAD)->prev, index);
 }
 
@@ -256,8 +300,8 @@ static int insert(struct herd_store *store, const struct herd_record *record, ui
     uint32_t index;
     if (table_reserve(&store->table) < 0)
         return HERD_ENOMEM;
-    char *text = arena_alloc(&store->arena, herd_record_text_len(record));
-    if (text == NULL)
+    arena_ref text = arena_alloc(&store->arena, herd_record_text_len(record));
+    if (text == ARENA_NONE)
         return HERD_ENOMEM;
     if (take_slot(store, &index) < 0) {
         arena_release(&store->arena, text, herd_record_text_len(record));
@@ -279,13 +323,16 @@ static int replace(struct herd_store *store, uint32_t index, const struct herd_r
 {
     struct slot *slot = slot_at(store, index);
     size_t len = herd_record_text_len(record);
+    arena_ref text = slot->text;
     if (!arena_same_class(len, slot->text_len)) {
-        char *text = arena_alloc(&store->arena, len);
-        if (text == NULL)
+        text = arena_alloc(&store->arena, len);
+        if (text == ARENA_NONE)
             return HERD_ENOMEM;
-        arena_release(&store->arena, slot->text, slot->text_len);
-        slot->text = text;
     }
+    digest_subtract(&store->digest, (uint16_t)slot->leaf, hash_of(store, slot));
+    if (text != slot->text)
+        arena_release(&store->arena, slot->text, slot->text_len);
+    slot->text = text;
     unlink_slot(store, slot);
     fill(store, index, record, source);
     return 1;
@@ -309,18 +356,13 @@ bool herd_store_find(const struct herd_store *store, struct herd_slice client,
     uint32_t index = find(store, client, tag_of(store, client));
     if (index == TABLE_NONE)
         return false;
-    view(slot_at(store, index), out);
+    view(store, slot_at(store, index), out);
     return true;
 }
 
 size_t herd_store_count(const struct herd_store *store)
 {
     return store->clients;
-}
-
-static struct herd_slice client_of(const struct slot *slot)
-{
-    return herd_slice(slot->text, slot->client_len);
 }
 
 static void leave_leaf(struct herd_store *store, uint32_t index)
@@ -330,13 +372,13 @@ static void leave_leaf(struct herd_store *store, uint32_t index)
     while (*at != index)
         at = &slot_at(store, *at)->next_in_leaf;
     *at = slot->next_in_leaf;
-    digest_subtract(&store->digest, slot->leaf, slot->hash);
+    digest_subtract(&store->digest, (uint16_t)slot->leaf, hash_of(store, slot));
 }
 
 static void remove_record(struct herd_store *store, uint32_t index)
 {
     struct slot *slot = slot_at(store, index);
-    table_remove(&store->table, tag_of(store, client_of(slot)), index);
+    table_remove(&store->table, tag_of(store, client_of(store, slot)), index);
     leave_leaf(store, index);
     unlink_slot(store, slot);
     arena_release(&store->arena, slot->text, slot->text_len);
@@ -351,7 +393,7 @@ bool herd_store_expire(struct herd_store *store, int64_t now_ns)
         uint32_t index = expiry_take(&store->expiry, now_ns);
         if (index == 0)
             return true;
-        view(slot_at(store, index), &record);
+        view(store, slot_at(store, index), &record);
         if (herd_store_is_expired(store, &record, now_ns))
             remove_record(store, index);
         else
@@ -387,8 +429,8 @@ bool store_next_in_prefix(const struct herd_store *store, struct digest_prefix p
                          : slot_at(store, *at)->next_in_leaf;
     while (index != LIST_HEAD) {
         const struct slot *slot = slot_at(store, index);
-        if (digest_matches(digest_client_hash(client_of(slot)), prefix)) {
-            view(slot, out);
+        if (digest_matches(digest_client_hash(client_of(store, slot)), prefix)) {
+            view(store, slot, out);
             *at = index;
             return true;
         }
@@ -410,6 +452,7 @@ uint64_t herd_store_digest(const struct herd_store *store)
 size_t herd_store_bytes(const struct herd_store *store)
 {
     return sizeof(*store) + table_bytes(&store->table) + store->arena.bytes +
+           store->arena.chunk_cap * sizeof(*store->arena.chunks) +
            store->slab_cap * sizeof(*store->slabs) +
            DIGEST_LEAVES * (sizeof(uint64_t) + sizeof(uint32_t)) +
            (store->expiry.bucket_count + store->expiry.next_count) * sizeof(uint32_t) +
@@ -441,8 +484,7 @@ bool herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_
     const struct slot *next = slot_at(store, index);
     if (next->kind == SLOT_HEAD)
         return false;
-    *out =
-        (struct herd_entry){herd_slice(next->text, next->text_len), next->sequence, next->source};
+    *out = (struct herd_entry){text_of(store, next), next->sequence, next->source};
     unlink_slot(store, slot);
     link_after(store, index, cursor);
     slot->sequence = next->sequence;

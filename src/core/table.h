@@ -10,8 +10,12 @@
 /*
  * A slot is 8 bytes, {tag, index + 1}, {0, 0} when it is free. The tag is 32 bits of the hash: it
  * gives the slot's place in a table of any size, so growing never touches the records, and it
- * answers nearly every look-up of a wrong record without touching that either. While a table grows,
- * the old slots stay in use and move over with each call that changes it.
+ * answers nearly every look-up of a wrong record without touching that either.
+ *
+ * Growing is spread over many inserts. At 5/8 full the next slots are allocated, and from then on
+ * their memory is touched a little with each insert, so that the system gives it page by page. At
+ * 3/4 full they are put to use; the old ones stay in use as well and move over a few an insert, and
+ * their memory goes back piece by piece.
  */
 struct table_slot {
     uint32_t tag;
@@ -25,8 +29,13 @@ struct table_half {
 
 struct table {
     struct table_half now;
-    struct table_half old; /* slots NULL unless growing */
-    uint32_t moved;        /* old slots below this are empty or moved */
+    struct table_half old;  /* slots NULL unless growing */
+    struct table_half next; /* slots NULL unless it is about to grow */
+    size_t touched;         /* bytes of `next` whose memory is there */
+    size_t touch_due;       /* bytes of it that should be */
+    uint32_t moved;         /* old slots below this are empty or moved */
+    uint32_t gap;           /* old slots below this are not passed on the way to any other one */
+    size_t released;        /* bytes of `old` given back to the system */
     uint32_t count;
 };
 

@@ -26,7 +26,7 @@ struct durable_found {
      * called for a new folder. */
     int (*state)(void *arg, uint64_t epoch, uint64_t sequence_free);
     /* Every record, by ascending sequence. A negative result ends the reading and is the result of
-     * durable_open. */
+     * durable_open: HERD_ECANCELED when nothing is wrong with it. */
     int (*record)(void *arg, uint64_t sequence, struct herd_slice text);
     /* What each neighbour had marked. */
     int (*neighbour)(void *arg, struct herd_slice name, uint64_t epoch, uint64_t sequence);

@@ -79,6 +79,9 @@ static int explain(const struct records *records, int rc, struct herd_buf *error
                         "and all that is in it",
                         path, records->reason, folder);
         return rc;
+    case HERD_ECANCELED:
+        herd_buf_printf(error, "%s was not read to its end: %s", path, herd_strerror(rc));
+        return rc;
     case HERD_ENOMEM:
         herd_buf_printf(error, "no memory to read %s/records.db", folder);
         return rc;
@@ -315,11 +318,11 @@ static int on_commit(void *arg, sqlite3 *sqlite, const char *name, int pages)
 /* Debian's SQLite overwrites what is deleted; here that is what has been written elsewhere. */
 static int set_up_writing(struct records *records, bool sync)
 {
-    char sql[160];
+    char sql[192];
     sqlite3_snprintf(sizeof sql, sql,
-                     "PRAGMA secure_delete = OFF; PRAGMA journal_size_limit = %d;"
-                     "PRAGMA synchronous = %s",
-                     4 * CHECKPOINT_PAGES * 4096, sync ? "FULL" : "NORMAL");
+                     "PRAGMA secure_delete = OFF; PRAGMA cache_size = %d;"
+                     "PRAGMA journal_size_limit = %d; PRAGMA synchronous = %s",
+                     CACHE_PAGES, 4 * CHECKPOINT_PAGES * 4096, sync ? "FULL" : "NORMAL");
     sqlite3_wal_hook(records->sqlite, on_commit, records);
     records->checkpoint_at = CHECKPOINT_PAGES;
     return records_execute(records, sql);

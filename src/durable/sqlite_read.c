@@ -85,7 +85,7 @@ static int give(struct records *records, const struct reader *reader,
                 const struct durable_found *found)
 {
     int rc = found->record(found->arg, (uint64_t)reader->sequence, reader->text);
-    if (rc < 0)
+    if (rc < 0 && rc != HERD_ECANCELED)
         records_damaged(records, "record %" PRId64 " cannot be taken: %s", reader->sequence,
                         herd_strerror(rc));
     return rc;

@@ -14,6 +14,7 @@ enum {
     RECORDS_VERSION = 1,                 /* PRAGMA user_version */
     SEGMENT_MAX_BYTES = 16 << 20,        /* of text: to drop such a table takes some 10 ms */
     CHECKPOINT_PAGES = 4096,             /* of the write-ahead log: 16 MiB */
+    CACHE_PAGES = 128,                   /* 512 KiB: rows are appended, and never read again */
     REASON_MAX_BYTES = 256
 };
 

@@ -13,12 +13,37 @@
 
 #include "net/room.h"
 
-struct herd_now net_now(void)
+static int64_t wall_ns(void)
 {
     struct timespec wall;
     clock_gettime(CLOCK_REALTIME, &wall);
-    return (struct herd_now){(int64_t)wall.tv_sec * HERD_NS_PER_S + wall.tv_nsec,
-                             (int64_t)uv_hrtime()};
+    return (int64_t)wall.tv_sec * HERD_NS_PER_S + wall.tv_nsec;
+}
+
+struct herd_now net_now(void)
+{
+    return (struct herd_now){wall_ns(), (int64_t)uv_hrtime()};
+}
+
+/*
+ * The clock that the events of one poll share: the monotonic one is read once, what is due is due
+ * to the millisecond. When a line was received has to be told exactly, so each read looks at the
+ * wall's again.
+ */
+static struct herd_now turn_now(struct net *net)
+{
+    if (!net->has_now)
+        net->now = net_now();
+    net->has_now = true;
+    return net->now;
+}
+
+static struct herd_now read_now(struct net *net)
+{
+    if (!net->has_now)
+        return turn_now(net);
+    net->now.wall_ns = wall_ns();
+    return net->now;
 }
 
 int net_numeric_address(const char *host, uint16_t port, struct sockaddr_storage *out)
@@ -32,7 +57,8 @@ int net_numeric_address(const char *host, uint16_t port, struct sockaddr_storage
 
 void carrier_data(struct stream *stream, const char *data, size_t len)
 {
-    herd_conn_receive(((struct carrier *)stream)->conn, net_now(), data, len);
+    struct carrier *carrier = (struct carrier *)stream;
+    herd_conn_receive(carrier->conn, read_now(carrier->net), data, len);
 }
 
 void carrier_end(struct stream *stream)
@@ -44,7 +70,7 @@ void carrier_wrote(struct stream *stream, size_t len)
 {
     struct carrier *carrier = (struct carrier *)stream;
     if (carrier->conn != NULL)
-        herd_conn_wrote(carrier->conn, net_now(), len);
+        herd_conn_wrote(carrier->conn, turn_now(carrier->net), len);
 }
 
 void carrier_recycle(struct stream *stream, struct herd_buf *take_buf)
@@ -109,11 +135,12 @@ static void flush(struct net *net)
 {
     struct herd_effect effect;
     struct metrics *metrics = net->options.metrics;
-    struct herd_now now = net_now();
+    struct herd_now now = turn_now(net);
     while (herd_node_effect(net->options.node, now, &effect))
         carry_out(net, &effect);
     metrics->value[METRIC_bytes_received_total] = (int64_t)net->streams.bytes_received;
     metrics->value[METRIC_bytes_sent_total] = (int64_t)net->streams.bytes_sent;
+    net->has_now = false; /* timers run next, or the loop sleeps */
 }
 
 static void on_check(uv_check_t *check)

@@ -39,6 +39,8 @@ struct net {
     } refused;
     struct session *sessions;
     struct peer *peers;
+    struct herd_now now; /* of the events of one poll */
+    bool has_now;
     int64_t turn_began_ns;
     uint64_t turn_idle_ns;
     int handles; /* own ones, still open */

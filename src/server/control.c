@@ -192,8 +192,6 @@ int control_open(struct server *server, struct control **out, struct herd_buf *e
 {
     struct herd_buf path = {0};
     *out = NULL;
-    if (server->config->values.data_dir[0] == '\0')
-        return 0;
     int rc = make_path(server, &path, error);
     struct control *control = rc == 0 ? calloc(1, sizeof(*control)) : NULL;
     if (control == NULL) {

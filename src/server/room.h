@@ -25,8 +25,10 @@ struct server {
     struct net *net;
     struct places *places;
     struct durable *durable; /* NULL: nothing on disk */
-    uint64_t sequence_free;  /* while it is read */
+    uint64_t sequence_free;  /* while it is read, as the next two */
+    uint64_t records_read;
     struct herd_now restored_at;
+    int lock_fd;  /* of data_dir/NAME where no records are kept in it; -1: none */
     bool writing; /* a batch is under way */
     void (*storage_closed)(void *arg);
     struct control *control;
@@ -52,12 +54,20 @@ int server_folder(const struct server *server, struct herd_buf *out, struct herd
 enum herd_durability storage_durability(const struct config_values *values);
 /* Whether records are kept on disk. */
 bool storage_is_wanted(const struct config_values *values);
-/* Reads what is on disk into the node, after its neighbours were added. 0, or negative with a
- * sentence in `error`. */
+/*
+ * Takes data_dir/NAME for this process alone and reads what is on disk into the node, after its
+ * neighbours were added; blocks. 0, HERD_ECANCELED (SIGTERM or SIGINT came meanwhile; it still waits
+ * for the loop), or another error; each with a sentence in `error`. Where no records are kept on
+ * disk, only another process in the folder is an error.
+ */
 int storage_open(struct server *server, struct herd_buf *error);
+/* Whether data_dir/NAME is this process' alone. */
+bool storage_has_folder(const struct server *server);
 void storage_write(struct server *server, const struct herd_batch *batch);
 /* Closes once all that was applied has been written, or cannot be. */
 void storage_close(struct server *server, void (*closed)(void *arg));
+/* Lets go of a folder without records. */
+void storage_release(struct server *server);
 
 /* What the configuration says of places. 0, or negative with a sentence in `error`. */
 int server_open_places(struct server *server, struct herd_buf *error);
@@ -75,8 +85,9 @@ int server_status(struct server *server, struct herd_buf *out);
 void server_collect_metrics(struct server *server);
 
 /*
- * The control socket data_dir/NAME/control.sock, open to its owner alone. 0 with *out NULL when
- * data_dir is empty; else 0, or HERD_EIO with a sentence in `error`.
+ * The control socket data_dir/NAME/control.sock, open to its owner alone, in the place of what is
+ * left of an earlier one: so the folder has to be this process' alone. 0, HERD_ENOMEM, or HERD_EIO
+ * with a sentence in `error`.
  */
 int control_open(struct server *server, struct control **out, struct herd_buf *error);
 void control_close(struct control *control, void (*closed)(void *arg), void *arg);

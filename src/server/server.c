@@ -1,7 +1,8 @@
 /*
- * start: log, store and node, listener, links, control socket, places; then the loop. stop: no more
- * connections, what was received is answered, everything closes, the loop ends with nothing left on
- * it.
+ * start: log, node, places, links; the folder is taken and read; only then listener and control
+ * socket, so that a neighbour finds either nobody or one that answers at once; then the loop. stop:
+ * no more connections, what was received is answered, everything closes, the loop ends with nothing
+ * left on it.
  */
 #include <assert.h>
 #include <signal.h>
@@ -138,6 +139,8 @@ static int add_peers(struct server *server)
 static void open_control(struct server *server)
 {
     struct herd_buf error = {0};
+    if (!storage_has_folder(server))
+        return;
     if (control_open(server, &server->control, &error) < 0)
         LOG(server->log, LOG_WARNING, "control",
             "no control socket: herdctl status will not see this server",
@@ -161,6 +164,10 @@ static void on_net_stopped(void *arg)
 {
     struct server *server = arg;
     server->closing = 1;
+    if (server->control != NULL) { /* first: it is removed while the folder is still ours */
+        server->closing++;
+        control_close(server->control, on_part_closed, server);
+    }
     if (server->durable != NULL) {
         server->closing++;
         storage_close(server, on_part_closed);
@@ -168,10 +175,6 @@ static void on_net_stopped(void *arg)
     if (server->places != NULL) {
         server->closing++;
         places_close(server->places, on_part_closed, server);
-    }
-    if (server->control != NULL) {
-        server->closing++;
-        control_close(server->control, on_part_closed, server);
     }
     on_part_closed(server);
 }
@@ -217,13 +220,13 @@ static int start(struct server *server, struct herd_buf *error)
     if (rc == 0)
         rc = make_node(server, error);
     if (rc == 0)
-        rc = net_listen(server->net, listen->host, listen->port, &port, error);
-    if (rc == 0)
         rc = server_open_places(server, error);
     if (rc == 0)
         rc = add_peers(server);
-    if (rc == 0 && storage_is_wanted(&server->config->values))
+    if (rc == 0)
         rc = storage_open(server, error);
+    if (rc == 0)
+        rc = net_listen(server->net, listen->host, listen->port, &port, error);
     if (rc < 0) {
         if (error->len == 0)
             herd_buf_append_text(error, herd_strerror(rc));
@@ -250,8 +253,11 @@ static void report(struct server *server, struct herd_buf *error)
 int server_run(struct config *take_config, const char *config_path, const char *name,
                struct log *take_log)
 {
-    struct server server = {
-        .config = take_config, .first = take_config, .config_path = config_path, .log = take_log};
+    struct server server = {.config = take_config,
+                            .first = take_config,
+                            .config_path = config_path,
+                            .log = take_log,
+                            .lock_fd = -1};
     struct herd_buf error = {0};
     server.self = config_find(take_config, name);
     assert(server.self != NULL);
@@ -259,14 +265,16 @@ int server_run(struct config *take_config, const char *config_path, const char *
     raise_file_limit();
     int rc = uv_loop_init(&server.loop);
     assert(rc == 0);
-    if (start(&server, &error) < 0) {
+    rc = start(&server, &error);
+    if (rc < 0 && rc != HERD_ECANCELED)
         report(&server, &error);
-        stop(&server, "it could not start");
-    }
+    if (rc < 0)
+        stop(&server, server.failed ? "it could not start" : "a signal, before it had started");
     uv_run(&server.loop, UV_RUN_DEFAULT);
     rc = uv_loop_close(&server.loop);
     assert(rc == 0);
     herd_node_free(server.node);
+    storage_release(&server);
     if (!server.failed)
         LOG(server.log, LOG_INFO, "server", "stopped",
             log_ms("uptime", (int64_t)uv_hrtime() - server.started_ns));

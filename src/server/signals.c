@@ -67,3 +67,10 @@ void signals_close(struct signals *signals)
     if (signals->fd >= 0)
         uv_close((uv_handle_t *)&signals->poll, on_closed);
 }
+
+bool signals_want_stop(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 &&
+           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}

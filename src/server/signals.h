@@ -2,6 +2,8 @@
 #ifndef SERVER_SIGNALS_H
 #define SERVER_SIGNALS_H
 
+#include <stdbool.h>
+
 #include <uv.h>
 
 struct signals {
@@ -23,5 +25,8 @@ void signals_block(void);
 int signals_open(struct signals *signals, uv_loop_t *loop, void (*on_signal)(void *arg, int number),
                  void *arg);
 void signals_close(struct signals *signals);
+
+/* Whether SIGTERM or SIGINT waits for a loop that does not run yet. */
+bool signals_want_stop(void);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * The node's records over a restart. start: the folder is opened and read into the node, before the
+ * The node's records over a restart. start: the folder is locked and read into the node, before the
  * loop runs. Then each effect PERSIST is a batch for the writer's thread. stop: the last batch is
  * awaited, then the files are closed.
  */
@@ -9,7 +9,10 @@
 
 #include <herd/err.h>
 
+#include "durable/lock.h"
 #include "server/room.h"
+
+enum { RECORDS_BETWEEN_CHECKS = 1024 }; /* for a signal: well below a millisecond */
 
 static int make_folder(const char *path, struct herd_buf *error)
 {
@@ -58,6 +61,8 @@ static int on_state(void *arg, uint64_t epoch, uint64_t sequence_free)
 static int on_record(void *arg, uint64_t sequence, struct herd_slice text)
 {
     struct server *server = arg;
+    if (++server->records_read % RECORDS_BETWEEN_CHECKS == 0 && signals_want_stop())
+        return HERD_ECANCELED;
     return herd_node_restore_record(server->node, server->restored_at, sequence, text);
 }
 
@@ -68,25 +73,19 @@ static int on_neighbour(void *arg, struct herd_slice name, uint64_t epoch, uint6
     return 0;
 }
 
-int storage_open(struct server *server, struct herd_buf *error)
+static int read_records(struct server *server, const char *folder, struct herd_buf *error)
 {
-    struct herd_buf folder = {0};
     const struct durable_options options = {
         .loop = &server->loop,
         .log = server->log,
         .metrics = &server->metrics,
+        .folder = folder,
         .sync = true,
     };
     const struct durable_found found = {server, on_state, on_record, on_neighbour};
-    struct durable_options with_folder = options;
     int64_t began_ns = (int64_t)uv_hrtime();
-    int rc = server_folder(server, &folder, error);
-    if (rc < 0)
-        return rc;
-    with_folder.folder = folder.data;
     server->restored_at = net_now();
-    rc = durable_open(&with_folder, &found, &server->durable, error);
-    herd_buf_free(&folder);
+    int rc = durable_open(&options, &found, &server->durable, error);
     if (rc < 0 || server->sequence_free == 0)
         return rc;
     herd_node_restore_end(server->node, server->sequence_free);
@@ -94,6 +93,39 @@ int storage_open(struct server *server, struct herd_buf *error)
         log_int("clients", (int64_t)herd_store_count(herd_node_store(server->node))),
         log_ms("took", (int64_t)uv_hrtime() - began_ns));
     return 0;
+}
+
+int storage_open(struct server *server, struct herd_buf *error)
+{
+    const struct config_values *values = &server->config->values;
+    struct herd_buf folder = {0};
+    if (values->data_dir[0] == '\0')
+        return 0;
+    int rc = server_folder(server, &folder, error);
+    if (rc == 0 && storage_is_wanted(values))
+        rc = read_records(server, folder.data, error);
+    else if (rc == 0)
+        rc = lock_take(folder.data, &server->lock_fd, error);
+    herd_buf_free(&folder);
+    if (rc == 0 || rc == HERD_EBUSY || storage_is_wanted(values))
+        return rc;
+    LOG(server->log, LOG_WARNING, "storage",
+        "no control socket: herdctl status will not see this server",
+        log_bytes("reason", error->data, error->len));
+    error->len = 0;
+    return 0;
+}
+
+bool storage_has_folder(const struct server *server)
+{
+    return server->durable != NULL || server->lock_fd >= 0;
+}
+
+void storage_release(struct server *server)
+{
+    if (server->lock_fd >= 0)
+        lock_release(server->lock_fd);
+    server->lock_fd = -1;
 }
 
 static void close_if_done(struct server *server)
@@ -131,6 +163,8 @@ static void on_written(void *arg, int status)
 
 void storage_write(struct server *server, const struct herd_batch *batch)
 {
+    if (server->durable == NULL) /* reading failed: what is on disk stays as it is */
+        return;
     server->writing = true;
     durable_write(server->durable, batch, on_written, server);
 }

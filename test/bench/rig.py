@@ -103,8 +103,10 @@ class Process:
 class Herd:
     """Servers of ours by name, as a herd.conf of the graph `peers` (name -> names of neighbours)."""
 
-    def __init__(self, folder, peers, files=None, watch_ports=None, cpus=(SERVER_CPU,), callgrind=None):
+    def __init__(self, folder, peers, files=None, watch_ports=None, cpus=(SERVER_CPU,), callgrind=None,
+                 durability="none"):
         self.folder = folder
+        self.durability = durability  # "none": as Redis and memcached are run
         self.peers = peers
         self.ports = dict(zip(peers, free_ports(len(peers))))
         self.config = folder / "herd.conf"
@@ -115,7 +117,7 @@ class Herd:
             for name in peers}
 
     def text(self, watch_ports):
-        lines = ['security = "open"', f'data_dir = "{self.folder}/data"', 'log_level = "warning"']
+        lines = ['security = "open"', f'data_dir = "{self.folder}/data"', 'log_level = "warning"', f'durability = "{self.durability}"']
         for name, neighbours in self.peers.items():
             watched = [f"Watch-{name}"] if name in watch_ports else []
             names = ", ".join(f'"{peer}"' for peer in [*neighbours, *watched])
@@ -138,7 +140,10 @@ class Herd:
     def is_linked(self):
         if not all((self.folder / "data" / name / "control.sock").exists() for name in self.peers):
             return False
-        links = [link for name in self.peers for link in self.status(name)["links"]]
+        try:
+            links = [link for name in self.peers for link in self.status(name)["links"]]
+        except ConnectionRefusedError:  # its socket is bound, and does not listen yet
+            return False
         return all(link["up"] for link in links if link["peer"] in self.peers)
 
     def wait_ready(self):

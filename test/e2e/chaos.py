@@ -2,16 +2,25 @@
 """Real servers, killed under load: no update that was acknowledged may be gone.
 
     HERD_BIN=build/release/bin test/e2e/chaos.py --trials 1000 --durability herd|commit|interval|none --seed 1
+    … --harms stop,cut,tear,vanish         more than kills: see HARMS; `vanish` needs root
 
 One herd of five runs through all trials. A trial: several clients report to servers at random, each id once in thousands of
 updates, so that no later update hides the loss of an earlier one; servers chosen by the seed are killed (SIGKILL) in the midst
-of it and started again; once all five hold the same records, every one of them is asked for every id of the trial. `herd` has one
-server killed at a time, the others any number at once. Exit status 1, and what is missing, when an acknowledged update is.
+of it, perhaps with another harm around that, and started again; once all five hold the same records, every one of them is asked
+for every id of the trial. `herd` has one server killed at a time, the others any number at once. Exit status 1, and what is
+missing, when an acknowledged update is.
+
+The last line counts: trials; updates acknowledged; `gone`, those that no server holds in the end; `lost`, the ones among them
+against the promise of the durability; trials in which a killed server had acknowledged something within 10 ms before it died.
 """
 
 import argparse
+import contextlib
+import os
 import random
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -27,6 +36,11 @@ PATIENCE_S = 1.0  # of a client with a server that does not answer
 INTERVAL_S = 1.0  # what durability "interval" may lose
 DEADLINE_S = 120 * SLOW
 SHOWN_MAX = 5
+JUST_NOW_S = 0.01
+REST_S = 0.01  # of a client between two writes, where all that passes through proxies is ours to carry, or load lasts long
+NEEDED = ["unshare", "ip", "iptables"]  # for packets that vanish
+# iptables says no without a rule; lo is down in a new namespace.
+NAMESPACE = 'ip link set lo up && iptables -A INPUT -i lo -p tcp --dport 1 -j ACCEPT && exec "$@"'
 
 
 class Acknowledged(NamedTuple):
@@ -175,6 +189,69 @@ def start(herd, names):
         herd[name].wait_listening()
 
 
+@contextlib.contextmanager
+def stopped(herd, rng):
+    """One or two servers stand still."""
+    names = rng.sample(list(herd.graph), rng.choice([1, 2]))
+    for name in names:
+        herd[name].process.send_signal(signal.SIGSTOP)
+    yield
+    for name in names:
+        herd[name].process.send_signal(signal.SIGCONT)
+
+
+def edges_of(herd, names):
+    return [proxy for edge, proxy in herd.proxies.items() if set(names) & set(edge)]
+
+
+@contextlib.contextmanager
+def cut_off(herd, rng):
+    """One or two servers are cut off: connections of their links are reset, and new ones, too."""
+    proxies = edges_of(herd, rng.sample(list(herd.graph), rng.choice([1, 2])))
+    for proxy in proxies:
+        proxy.cut()
+    yield
+    for proxy in proxies:
+        proxy.heal()
+
+
+@contextlib.contextmanager
+def torn(herd, rng):
+    """Connections of half of the links end, in one way or another."""
+    for proxy in rng.sample(list(herd.proxies.values()), len(herd.proxies) // 2):
+        rng.choice([proxy.reset, proxy.drop, lambda: proxy.half_close("up"), lambda: proxy.half_close("down")])()
+    yield
+
+
+def drop_packets(herd, names, verb):
+    """Packets of the links of these servers vanish (-A), or do not any more (-D): nobody gets a reset, as behind a dead switch."""
+    for proxy in edges_of(herd, names):
+        for side in ("--dport", "--sport"):
+            subprocess.run(["iptables", verb, "INPUT", "-i", "lo", "-p", "tcp", side, str(proxy.listen_port), "-j", "DROP"], check=True)
+
+
+@contextlib.contextmanager
+def vanishing(herd, rng):
+    """Packets of the links of one server vanish: who is killed meanwhile is gone without a word."""
+    names = [rng.choice(list(herd.graph))]
+    drop_packets(herd, names, "-A")
+    yield
+    drop_packets(herd, names, "-D")
+
+
+HARMS = {"stop": stopped, "cut": cut_off, "tear": torn, "vanish": vanishing}
+
+
+def can_have_namespace():
+    return os.geteuid() == 0 and all(map(shutil.which, NEEDED)) and subprocess.run(
+        [*in_namespace(), "true"], check=False, capture_output=True).returncode == 0
+
+
+def in_namespace():
+    """What runs a command in a network namespace of its own, where packets may vanish."""
+    return ["unshare", "--net", "sh", "-c", NAMESPACE, "sh"]
+
+
 def may_be_lost(durability, update, kills_s):
     """Whether the promise of a durability leaves it open."""
     if durability == "none":
@@ -204,14 +281,30 @@ def victims_of(rng, durability, names):
     return rng.sample(names, rng.choice([1, 2, 3, 4, 5, 5, 5]))
 
 
-def trial(herd, load, durability, rng):
-    """(acknowledged, gone, gone against the promise, seconds until whole, victims)"""
-    names = list(herd.graph)
+class Result(NamedTuple):
+    harm: str
+    victims: list
+    killed: int  # servers
+    acknowledged: int
+    gone: int
+    broken: int  # gone against the promise
+    just_now: bool  # one of the killed had acknowledged something just before
+    whole_s: float
+
+
+def was_just_now(acknowledged, victims, killed_s):
+    return any(update.server in victims and killed_s - JUST_NOW_S < update.at_s <= killed_s for update in acknowledged.values())
+
+
+def trial(herd, load, promise, harms, rng):
     load.go()
-    time.sleep(rng.uniform(0.02, 0.07) + (1.2 if durability == "interval" else 0))  # the load's duration
-    victims = victims_of(rng, durability, names)
-    killed_s = kill(herd, victims)
-    time.sleep(rng.uniform(0, 0.03))
+    time.sleep(rng.uniform(0.02, 0.07) + (1.2 if promise == "interval" else 0))  # the load's duration
+    victims = victims_of(rng, promise, list(herd.graph))
+    harm = rng.choice(harms)
+    with HARMS[harm](herd, rng) if harm != "none" else contextlib.nullcontext():
+        time.sleep(rng.uniform(0, 0.05) if harm != "none" else 0)  # the harm's duration
+        killed_s = kill(herd, victims)
+        time.sleep(rng.uniform(0, 0.03))
     load.gate.clear()
     began_s = time.monotonic()
     start(herd, victims)
@@ -219,43 +312,67 @@ def trial(herd, load, durability, rng):
     wait_whole(herd)
     whole_s = time.monotonic() - began_s
     acknowledged = load.take()
-    return (len(acknowledged), *judge(herd, durability, acknowledged, [killed_s]), whole_s, victims)
+    just_now = was_just_now(acknowledged, victims, killed_s)
+    return Result(harm, victims, len(victims), len(acknowledged), *judge(herd, promise, acknowledged, [killed_s]), just_now, whole_s)
 
 
 def run_trials(herd, options):
-    load = Load(herd, options.seed)
-    acknowledged = gone = broken = 0
-    slowest_s = 0.0
+    promise = options.promise or options.durability
+    harms = ["none", *options.harms]
+    load = Load(herd, options.seed, rest_s=REST_S if herd.proxies or promise == "interval" else 0)
+    results = []
     began_s = time.monotonic()
     for number in range(options.first, options.first + options.trials):
-        result = trial(herd, load, options.durability, random.Random(f"{options.seed}/trial {number}"))
-        acknowledged += result[0]
-        gone += result[1]
-        broken += result[2]
-        slowest_s = max(slowest_s, result[3])
-        if result[2] > 0 or options.verbose:
-            print(f"trial {number}: {' '.join(result[4])} killed, {result[0]} acknowledged, {result[1]} gone, whole after {result[3]:.3f} s", flush=True)
-        if result[2] > 0 and not options.keep_going:
+        result = trial(herd, load, promise, harms, random.Random(f"{options.seed}/trial {number}"))
+        results.append(result)
+        if result.broken > 0 or options.verbose:
+            print(f"trial {number}: {result.harm}, {' '.join(result.victims)} killed, {result.acknowledged} acknowledged, {result.gone} gone, "
+                  f"whole after {result.whole_s:.3f} s", flush=True)
+        if result.broken > 0 and not options.keep_going:
             break
     load.end()
-    print(f"durability={options.durability} seed={options.seed} trials={number + 1 - options.first} acknowledged={acknowledged} "
-          f"gone={gone} lost={broken} slowest_whole_s={slowest_s:.3f} took_s={time.monotonic() - began_s:.0f}")
-    return broken
+    totals = {name: sum(getattr(result, name) for result in results) for name in ("killed", "acknowledged", "gone", "broken", "just_now")}
+    counts = " ".join(f"{harm}={sum(result.harm == harm for result in results)}" for harm in options.harms)
+    print(f"durability={options.durability} seed={options.seed} trials={len(results)} {counts} kills={totals['killed']} "
+          f"acknowledged={totals['acknowledged']} gone={totals['gone']} lost={totals['broken']} just_before_the_kill={totals['just_now']} "
+          f"slowest_whole_s={max(result.whole_s for result in results):.3f} took_s={time.monotonic() - began_s:.0f}")
+    return totals["broken"]
+
+
+def harms_of(text):
+    names = text.split(",") if text else []
+    if set(names) - set(HARMS):
+        raise argparse.ArgumentTypeError(f"the harms are {', '.join(HARMS)}")
+    return names
+
+
+def enter_namespace():
+    """Runs this program again in a network namespace of its own."""
+    if not can_have_namespace():
+        raise SystemExit(f"packets vanish with root and {', '.join(NEEDED)}")
+    command = in_namespace()
+    os.execvp(command[0], [*command, sys.executable, *sys.argv, "--in-namespace"])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--durability", choices=["herd", "commit", "interval", "none"], default="herd")
+    parser.add_argument("--promise", choices=["herd", "commit", "interval"], help="judge as if that were the durability")
+    parser.add_argument("--harms", type=harms_of, default=[], help="besides kills")
+    parser.add_argument("--in-namespace", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--first", type=int, default=0, help="number of the first trial")
     parser.add_argument("--keep-going", action="store_true", help="go on after a loss")
     parser.add_argument("--verbose", action="store_true", help="a line a trial")
     parser.add_argument("--folder", help="for configuration, data and logs; else a temporary one, kept after a loss")
     options = parser.parse_args()
+    if "vanish" in options.harms and not options.in_namespace:
+        enter_namespace()
     print(f"seed {options.seed}", flush=True)
     folder = options.folder or tempfile.mkdtemp(prefix="herd-chaos-")
-    herd = Herd(folder, SEED, extra=f'durability = "{options.durability}"')
+    proxied = [(name, peer) for name in SEED for peer in SEED[name]] if set(options.harms) - {"stop"} else []
+    herd = Herd(folder, SEED, extra=f'durability = "{options.durability}"', proxied=proxied)
     try:
         broken = run_trials(herd.start(), options)
         herd.stop()

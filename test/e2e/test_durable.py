@@ -3,7 +3,9 @@
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
+import sys
 import time
 
 import pytest
@@ -160,7 +162,7 @@ def test_a_full_disk_does_not_stop_the_service(make_herd, durability):
             ballast.unlink()
             told.update({id_: client.line() for id_ in late})
         wait_until(lambda: metric(hill, "disk_failing") == 0, "the disk works again")
-        assert "are written to disk again" in hill.log()
+        wait_until(lambda: "are written to disk again" in hill.log(), "it has said so")
         told.update(tell(hill, [b"after"]))
         herd.stop()
         hill.start()
@@ -221,16 +223,58 @@ def test_a_damaged_file_is_said_at_the_start(make_herd, how):
     start_fails(herd, "Hill", "records.db")
     assert path.read_bytes() == before, "what is there was touched"
 
-def test_a_second_process_on_a_folder_is_refused(make_herd):
-    herd = make_herd(ALONE).start()
+@pytest.mark.parametrize("durability", ["none", "interval"])
+def test_a_second_process_on_a_folder_is_refused(make_herd, durability):
+    herd = make_herd(ALONE, extra=f'durability = "{durability}"').start()
     other = herd.folder / "other.conf"
     other.write_text(herd.config.read_text().replace(str(herd.ports["Hill"]), str(free_ports(1)[0])))
     done = run(BIN / "herd-server", "--config", other, "Hill")
-    assert done.returncode == 1 and str(herd.folder / "data" / "Hill") in done.stderr, done.stderr
+    said = f"{herd.folder / 'data' / 'Hill'} is in use by process {herd['Hill'].process.pid}"
+    assert done.returncode == 1 and said in done.stderr, done.stderr
     print(done.stderr.splitlines()[0])
     with herd["Hill"].client() as client:
         assert AT.match(client.ask(b"IAMAT x +1+1 5"))
     assert herd["Hill"].status()["server"] == "Hill", "the control socket of the first one still answers"
+    herd["Hill"].kill()
+    herd.start()
+
+def test_a_port_that_is_taken_leaves_the_records_alone(make_herd):
+    herd = make_herd(ALONE).start()
+    told = tell(herd["Hill"], ids_of(2000))
+    herd.stop()
+    other = make_herd(ALONE, ports=list(herd.ports.values())).start()
+    start_fails(herd, "Hill", "address already in use")
+    other.stop()
+    holds(herd.start()["Hill"], told)
+
+def test_nobody_is_let_in_before_the_records_are_read(make_herd):
+    """A neighbour whose HELLO is not answered at once would take this server for a plain one."""
+    herd = make_herd(ALONE).start()
+    hill = herd["Hill"]
+    tell(hill, ids_of(10))
+    herd.stop()
+    with contextlib.closing(sqlite3.connect(herd.folder / "data" / "Hill" / "records.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")  # the server waits a while for its end
+        hill.start(wait=False)
+        while hill.process.poll() is None:
+            with pytest.raises(ConnectionRefusedError):
+                hill.client()
+    assert hill.process.returncode == 1 and "is locked by another program" in hill.log()
+    assert herd.start()["Hill"].status()["clients"] == 10
+
+def test_told_to_stop_while_it_reads_it_does_not_read_on(make_herd):
+    herd = make_herd(ALONE).start()
+    hill = herd["Hill"]
+    told = tell(hill, ids_of(5000))
+    herd.stop()
+    before = hill.log()
+    # The signal waits for it from the beginning, so it comes before the last record for certain.
+    begin = "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, {15}); os.kill(os.getpid(), 15); os.execvp(sys.argv[1], sys.argv[1:])"
+    hill.start(wait=False, prefix=[sys.executable, "-c", begin])
+    assert hill.process.wait(60 * SLOW) == 0
+    said = hill.log()[len(before):]
+    assert "msg=stopped" in said and "msg=started" not in said and "records read" not in said, said
+    holds(herd.start()["Hill"], told)
 
 def test_what_is_old_is_forgotten_by_all(make_herd):
     herd = make_herd(extra="record_ttl_s = 3").start()

@@ -97,12 +97,21 @@ def test_from_exec_to_listening(make_herd):
     assert percentile(took, 0.5) < EXEC_TO_LISTENING_S * DEFECT
 
 
+def link_to(server, peer):
+    return next(link for link in server.status()["links"] if link["peer"] == peer)
+
+
 def test_a_stopped_server_is_given_up_and_catches_up(herd):
     neighbours = {name: len(herd[name].log()) for name in SEED["Smith"]}
     herd["Smith"].process.send_signal(signal.SIGSTOP)
     try:
         for name, log_len in neighbours.items():
             wait_until(lambda: "msg=down peer=Smith" in herd[name].log()[log_len:], f"{name} has given Smith up")
+        # Its kernel goes on accepting connections: it must not be taken for a healthy plain neighbour.
+        seen = set()
+        wait_until(lambda: seen.add(state := link_to(herd["Hill"], "Smith")["state"]) or state == "silent",
+                   "Hill knows that Smith does not answer")
+        assert not link_to(herd["Hill"], "Smith")["up"] and not seen & {"plain", "up"}, seen
         at_lines = {b"s%d" % i: iamat(herd["Hill"], b"s%d" % i, 1000 + i) for i in range(50)}
         for client_id, at_line in at_lines.items():
             for name in ("Jaquez", "Singleton", "Campbell"):

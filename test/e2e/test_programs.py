@@ -52,7 +52,7 @@ def test_a_start_that_cannot_be_is_status_1_and_says_why(make_herd, tmp_path):
     missing = run(BIN / "herd-server", "--config", tmp_path / "none.conf", "Hill")
     assert missing.returncode == 1 and "none.conf" in missing.stderr
     taken = run(BIN / "herd-server", "--config", herd.config, "Hill")
-    assert taken.returncode == 1 and "address already in use" in taken.stderr
+    assert taken.returncode == 1 and f"is in use by process {herd['Hill'].process.pid}" in taken.stderr, taken.stderr
     assert knows(herd["Hill"], b"nobody", b"? WHATSAT nobody 1 0\n")
 
 

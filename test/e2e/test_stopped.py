@@ -1,4 +1,7 @@
-"""A neighbour that stands still under load: nothing piles up for it, and it catches up at once. HERD_STOPPED_S=60 for the long run."""
+"""A neighbour that stands still under load: nothing piles up for it, and it catches up at once. HERD_STOPPED_S=60 for the long run:
+
+    HERD_STOPPED_S=60 HERD_BIN=build/release/bin pytest-3 -s test/e2e/test_stopped.py
+"""
 
 import os
 import re
@@ -10,7 +13,8 @@ import time
 
 from herdlib import SLOW, wait_until
 
-SECONDS = float(os.environ.get("HERD_STOPPED_S", "8"))
+SECONDS = float(os.environ.get("HERD_STOPPED_S", "8" if SLOW == 1 else "4"))
+EQUAL_MAX_S = 1 if SECONDS >= 60 else 10 * SLOW  # the long run is a measurement, on a machine that does nothing else
 CLIENTS = 1000
 UPDATES_PER_S = 10_000 / SLOW
 TICK_S = 0.01
@@ -90,6 +94,6 @@ def test_a_neighbour_stopped_under_load_costs_no_memory_and_catches_up(make_herd
     print(f"Smith stopped for {SECONDS:.0f} s at {rate:.0f} updates/s of {CLIENTS} clients: memory of its neighbours "
           f"{', '.join(f'{name} {kib:+d} KiB' for name, kib in growth.items())}; equal {took * 1e3:.0f} ms after it went on")
     assert herd["Smith"].status()["clients"] == CLIENTS
-    assert took < 10 * SLOW
+    assert took < EQUAL_MAX_S
     if SLOW == 1:  # a sanitizer keeps what was freed
         assert max(growth.values()) <= GROWTH_MAX_KIB

@@ -19,6 +19,8 @@ enum {
     EDGE_APART_MS = 1000, /* between the two servers that read their configuration anew */
     EDGE_GONE_MAX_MS = 6000,
     SLOW_MAX_MS = 4000,
+    DISK_TROUBLE_MAX_MS = 8000,
+    BACKUP_AGE_MAX_MS = 6000,
     REPLAY_AGE_MAX = 8, /* records of the same client that are newer */
     TRIES = 8           /* to find somebody whom it can befall */
 };
@@ -104,6 +106,79 @@ static bool crash(struct world *world, bool loud)
     return true;
 }
 
+void fault_crash_server(struct world *world, uint32_t i)
+{
+    server_crash(world->servers[i], rng_percent(&world->rng, 50));
+    restart_later(world, i);
+}
+
+/* A running server that has a disk, or NULL. */
+static struct disk *pick_disk(struct world *world)
+{
+    uint32_t i = pick(world, true);
+    return i != SERVER_NOBODY ? world->servers[i]->disk : NULL;
+}
+
+/* It counts when it happens. */
+static bool inject_torn(struct world *world)
+{
+    struct disk *disk = pick_disk(world);
+    if (disk != NULL)
+        disk->fatal = true;
+    return false;
+}
+
+static bool inject_disk_loss(struct world *world)
+{
+    struct disk *disk = pick_disk(world);
+    if (disk == NULL)
+        return false;
+    fault_crash_server(world, disk->server->index);
+    disk_lose(disk);
+    return true;
+}
+
+static void on_old_disk(void *owner, uint64_t i)
+{
+    struct world *world = owner;
+    if (!world->faulty || !is_running(world, (uint32_t)i))
+        return;
+    fault_crash_server(world, (uint32_t)i);
+    disk_put_backup(world->servers[i]->disk);
+    world->counts.faults[FAULT_OLD_DISK]++;
+}
+
+/* It counts when it happens, as well. */
+static bool inject_old_disk(struct world *world)
+{
+    struct disk *disk = pick_disk(world);
+    if (disk == NULL)
+        return false;
+    int64_t at_ns = world->sim.now_ns + some_ms(world, 10, BACKUP_AGE_MAX_MS);
+    disk_make_backup(disk);
+    sim_at(&world->sim, at_ns, on_old_disk, world, disk->server->index);
+    return false;
+}
+
+static bool inject_disk_full(struct world *world)
+{
+    struct disk *disk = pick_disk(world);
+    if (disk == NULL)
+        return false;
+    disk->fails_until_ns = world->sim.now_ns + some_ms(world, 10, DISK_TROUBLE_MAX_MS);
+    disk_excuse(disk, disk->fails_until_ns);
+    return true;
+}
+
+static bool inject_disk_slow(struct world *world)
+{
+    struct disk *disk = pick_disk(world);
+    if (disk == NULL)
+        return false;
+    disk->slow_until_ns = world->sim.now_ns + some_ms(world, 10, DISK_TROUBLE_MAX_MS);
+    return true;
+}
+
 static bool inject_crash(struct world *world)
 {
     return crash(world, true);
@@ -133,8 +208,11 @@ static bool inject_stall(struct world *world)
     sim_trace(&world->sim, world->hosts[i]->name, "..", "-", "(stalls until %.6f)",
               (double)until_ns / (double)SIM_S);
     world->hosts[i]->stalled_until_ns = until_ns;
-    if (world->ours[i])
+    if (world->ours[i]) {
         world->servers[i]->disturbed_ns = until_ns;
+        if (world->servers[i]->disk != NULL)
+            disk_excuse(world->servers[i]->disk, until_ns);
+    }
     return true;
 }
 
@@ -386,6 +464,11 @@ static bool (*const injectors[FAULT_KINDS])(struct world *world) = {
     [FAULT_CLOCK] = inject_clock,
     [FAULT_SLOW] = inject_slow,
     [FAULT_REPLAY] = inject_replay,
+    [FAULT_TORN] = inject_torn,
+    [FAULT_DISK_LOSS] = inject_disk_loss,
+    [FAULT_OLD_DISK] = inject_old_disk,
+    [FAULT_DISK_FULL] = inject_disk_full,
+    [FAULT_DISK_SLOW] = inject_disk_slow,
     [FAULT_RESEND] = inject_resend,
 };
 

@@ -22,6 +22,11 @@ struct world;
     X(FAULT_CLOCK, "clock", "a server's wall clock is set, forward or back")                       \
     X(FAULT_SLOW, "slow", "the network is ten times as slow for a while")                          \
     X(FAULT_REPLAY, "replay", "a stranger sends a FLOOD of some time ago again")                   \
+    X(FAULT_TORN, "torn", "a server dies while its disk writes")                                   \
+    X(FAULT_DISK_LOSS, "disk-loss", "a server dies, and so does its disk")                         \
+    X(FAULT_OLD_DISK, "old-disk", "a server dies, and comes back with a backup of its disk")       \
+    X(FAULT_DISK_FULL, "disk-full", "a disk takes nothing for a while")                            \
+    X(FAULT_DISK_SLOW, "disk-slow", "a disk takes up to 3 s a batch for a while")                  \
     X(FAULT_RESEND, "resend", "a plain server sends FLOODs of what it holds again")
 
 enum fault_kind {
@@ -40,6 +45,9 @@ enum fault_kind fault_of(const char *name);
 
 /* The host that sends FLOODs again. */
 void fault_make_stranger(struct world *world, uint32_t index);
+
+/* A server of ours dies at once, and is started again some time later. */
+void fault_crash_server(struct world *world, uint32_t i);
 
 /* Begins: from now on one fault follows another, until world->faulty is false. */
 void fault_begin(struct world *world);

@@ -45,6 +45,7 @@ struct server *server_new(struct world *world, uint32_t index)
     server->skew_ns = skew_ns > 0 ? rng_between(&world->rng, -skew_ns, skew_ns) : 0;
     server->links = sim_alloc(world->graph.size, sizeof(struct plug *));
     server->edges = sim_alloc(world->graph.size, sizeof(bool));
+    server->disk = world->options.disks ? disk_new(server) : NULL;
     for (uint32_t i = 0; i < world->graph.size; i++)
         server->edges[i] = graph_joined(&world->graph, index, i);
     return server;
@@ -85,6 +86,7 @@ void server_free(struct server *server)
         take_apart(server);
     while (server->asks != NULL)
         server_free_ask(server->asks);
+    disk_free(server->disk);
     free(server->links);
     free(server->edges);
     free(server);
@@ -113,6 +115,9 @@ void server_start(struct server *server)
         .max_skew_ns = world->options.max_skew_ns,
         .output_max = world->options.output_max,
         .pipeline_max = world->options.pipeline_max,
+        .durability = world->options.durability,
+        .has_disk = server->disk != NULL,
+        .record_ttl_ns = world->options.record_ttl_ns,
         .on_line = server_on_line,
         .on_line_arg = server,
     };
@@ -132,6 +137,8 @@ void server_start(struct server *server)
         if (server->edges[i])
             add_link(server, i);
     }
+    if (server->disk != NULL && disk_has_life(server->disk))
+        disk_restore(server->disk);
     server_after_event(server);
 }
 
@@ -166,6 +173,8 @@ void server_crash(struct server *server, bool loud)
         return;
     sim_trace(&server->world->sim, server->name, "..", "-", loud ? "(crashes)" : "(goes dark)");
     net_crash(&server->host, loud);
+    if (server->disk != NULL)
+        disk_crash(server->disk);
     take_apart(server);
     server->disturbed_ns = server->world->sim.now_ns;
     model_forget(&server->world->model, server->index);
@@ -176,29 +185,39 @@ void server_forget(struct server *server)
     if (server->node == NULL)
         return;
     net_crash(&server->host, true);
+    if (server->disk != NULL) {
+        server->disk->pending = NULL;
+        disk_lose(server->disk);
+    }
     take_apart(server);
     server_start(server);
 }
 
-static bool has_connections(const struct server *server)
+/* Connections, or records that are not on disk yet; one that fails is not waited for. */
+static bool has_more_to_do(const struct server *server)
 {
     const struct plug *plug = server->plugs;
+    const struct disk *disk = server->disk;
     while (plug != NULL && plug->end == NULL)
         plug = plug->next;
-    return plug != NULL;
+    return plug != NULL || (disk != NULL && disk->fails_until_ns <= server->world->sim.now_ns &&
+                            !herd_node_is_persisted(server->node));
 }
 
 static void on_stopped(void *owner, uint64_t life)
 {
     struct server *server = owner;
-    if (server->node != NULL && server->lives == life && !has_connections(server))
-        server_crash(server, true);
+    if (server->node == NULL || server->lives != life || has_more_to_do(server))
+        return;
+    if (server->disk != NULL)
+        disk_check_stopped(server->disk);
+    server_crash(server, true);
 }
 
 void server_check_stopped(struct server *server)
 {
     struct sim *sim = &server->world->sim;
-    if (!has_connections(server))
+    if (!has_more_to_do(server))
         sim_at(sim, sim->now_ns, on_stopped, server, server->lives);
 }
 

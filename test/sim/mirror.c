@@ -38,7 +38,9 @@ void mirror_settle(struct server *server)
                  expected != NULL ? (int)expected->text.len : 0,
                  expected != NULL ? expected->text.data : "");
     } else if (expected != NULL) {
-        model_keep(&server->world->model, server->index, expected);
+        model_keep(&server->world->model, server->index, expected, sequence);
+        if (server->disk != NULL)
+            disk_on_kept(server->disk, expected);
         check_kept(server, expected);
     }
     server->sequence = sequence;
@@ -70,8 +72,8 @@ static void take_iamat(struct plug *plug, struct herd_slice line, const struct h
     struct server *server = plug->server;
     struct model *model = &server->world->model;
     struct model_record *record =
-        model_birth(model, model_client(model, fields[1]), herd_slice_of(server->name), fields[2],
-                    fields[3], server_now(server).wall_ns);
+        model_birth(model, server->index, model_client(model, fields[1]),
+                    herd_slice_of(server->name), fields[2], fields[3], server_now(server).wall_ns);
     expect(server, record);
     phone_taken(plug->end, line, record, herd_slice(NULL, 0));
 }

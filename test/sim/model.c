@@ -26,6 +26,9 @@ void model_init(struct model *model, struct sim *sim, uint32_t servers, uint32_t
         model->table_mask = model->table_mask * 2 + 1;
     model->clients = sim_alloc(clients, sizeof(*model->clients));
     model->held = sim_alloc((size_t)servers * clients, sizeof(struct model_record *));
+    model->sequences = sim_alloc((size_t)servers * clients, sizeof(uint64_t));
+    model->ever = sim_alloc((size_t)servers * clients, sizeof(struct model_record *));
+    model->disk = sim_alloc((size_t)servers * clients, sizeof(struct model_record *));
     model->table = sim_alloc((size_t)model->table_mask + 1, sizeof(*model->table));
     for (uint32_t i = 0; i < clients; i++) {
         char *id = sim_alloc(ids[i].len, 1);
@@ -51,6 +54,9 @@ void model_close(struct model *model)
     }
     free(model->clients);
     free(model->held);
+    free(model->sequences);
+    free(model->ever);
+    free(model->disk);
     free(model->table);
 }
 
@@ -138,9 +144,9 @@ static struct model_record *write_record(const struct herd_record *fields)
     return record;
 }
 
-struct model_record *model_birth(struct model *model, uint32_t client, struct herd_slice origin,
-                                 struct herd_slice location, struct herd_slice sent,
-                                 int64_t received_ns)
+struct model_record *model_birth(struct model *model, uint32_t server, uint32_t client,
+                                 struct herd_slice origin, struct herd_slice location,
+                                 struct herd_slice sent, int64_t received_ns)
 {
     struct model_client *who = &model->clients[client];
     int64_t sent_ns = time_of(sent);
@@ -167,6 +173,7 @@ struct model_record *model_birth(struct model *model, uint32_t client, struct he
         return twin; /* the same line again, at the same time */
     }
     record->client = client;
+    record->taker = server;
     record->born_ns = model->sim->now_ns;
     record->order_ns = sent_ns;
     if (model->max_skew_ns > 0 && sent_ns > received_ns + model->max_skew_ns)
@@ -216,14 +223,24 @@ int model_compare(const struct model_record *a, const struct model_record *b)
     return 0;
 }
 
+static size_t place_of(const struct model *model, uint32_t server, uint32_t client)
+{
+    return (size_t)server * model->client_count + client;
+}
+
 static struct model_record **place(const struct model *model, uint32_t server, uint32_t client)
 {
-    return &model->held[(size_t)server * model->client_count + client];
+    return &model->held[place_of(model, server, client)];
 }
 
 struct model_record *model_held(const struct model *model, uint32_t server, uint32_t client)
 {
     return *place(model, server, client);
+}
+
+struct model_record *model_on_disk(const struct model *model, uint32_t server, uint32_t client)
+{
+    return model->disk[place_of(model, server, client)];
 }
 
 bool model_is_news(const struct model *model, uint32_t server, const struct model_record *record)
@@ -235,13 +252,33 @@ bool model_is_news(const struct model *model, uint32_t server, const struct mode
              (record->order_ns == held->order_ns && model_compare(record, held) > 0)));
 }
 
-void model_keep(struct model *model, uint32_t server, struct model_record *record)
+uint64_t model_sequence(const struct model *model, uint32_t server, uint32_t client)
+{
+    return model->sequences[place_of(model, server, client)];
+}
+
+void model_keep(struct model *model, uint32_t server, struct model_record *record,
+                uint64_t sequence)
 {
     struct model_record **held = place(model, server, record->client);
     if (*held != NULL)
         (*held)->holders--;
     *held = record;
+    model->sequences[place_of(model, server, record->client)] = sequence;
     record->holders++;
+    struct model_record **ever = &model->ever[place_of(model, server, record->client)];
+    if (*ever == NULL || model_compare(record, *ever) > 0)
+        *ever = record;
+}
+
+bool model_is_spread(const struct model *model, const struct model_record *record)
+{
+    for (uint32_t i = 0; i < model->server_count; i++) {
+        const struct model_record *ever = model->ever[place_of(model, i, record->client)];
+        if (i != record->taker && ever != NULL && model_compare(ever, record) >= 0)
+            return true;
+    }
+    return false;
 }
 
 struct model_record *model_newest(const struct model *model, uint32_t client, const bool *servers)
@@ -255,12 +292,24 @@ struct model_record *model_newest(const struct model *model, uint32_t client, co
     return newest;
 }
 
+/* In memory or on a disk. */
+static struct model_record *newest_anywhere(const struct model *model, uint32_t client)
+{
+    struct model_record *newest = model_newest(model, client, NULL);
+    for (uint32_t i = 0; i < model->server_count; i++) {
+        struct model_record *written = model_on_disk(model, i, client);
+        if (written != NULL && (newest == NULL || model_compare(written, newest) > 0))
+            newest = written;
+    }
+    return newest;
+}
+
 /* What was promised is kept by nobody any more: the newest that is left is all that can be asked
  * for. */
 static void lower_promise(struct model *model, uint32_t client)
 {
     struct model_record **promised = &model->clients[client].promised;
-    struct model_record *newest = model_newest(model, client, NULL);
+    struct model_record *newest = newest_anywhere(model, client);
     if (*promised == NULL || (newest != NULL && model_compare(newest, *promised) >= 0))
         return;
     model->lost++;
@@ -275,6 +324,28 @@ void model_forget(struct model *model, uint32_t server)
             continue;
         (*held)->holders--;
         *held = NULL;
+        lower_promise(model, client);
+    }
+}
+
+void model_drop(struct model *model, uint32_t server, uint32_t client)
+{
+    struct model_record **held = place(model, server, client);
+    (*held)->holders--;
+    *held = NULL;
+}
+
+void model_write(struct model *model, uint32_t server, struct model_record *record)
+{
+    struct model_record **written = &model->disk[place_of(model, server, record->client)];
+    if (*written == NULL || model_compare(record, *written) > 0)
+        *written = record;
+}
+
+void model_put_disk(struct model *model, uint32_t server, struct model_record *const *all)
+{
+    for (uint32_t client = 0; client < model->client_count; client++) {
+        model->disk[place_of(model, server, client)] = all != NULL ? all[client] : NULL;
         lower_promise(model, client);
     }
 }

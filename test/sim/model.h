@@ -13,6 +13,7 @@
 struct model_record {
     struct model_record *older; /* of the same client, by birth */
     uint32_t client;
+    uint32_t taker;   /* the server that has it from the client */
     uint32_t holders; /* servers whose newest record of this client it is */
     uint32_t floods;  /* lines that carried it, from server to server */
     int64_t born_ns;  /* virtual time */
@@ -35,7 +36,11 @@ struct model {
     struct model_client *clients;
     uint32_t client_count;
     uint32_t server_count;
-    struct model_record **held; /* server_count x client_count; NULL: nothing */
+    /* server_count x client_count each; NULL: nothing. */
+    struct model_record **held; /* in memory */
+    struct model_record **ever; /* the newest that it has ever held */
+    struct model_record **disk; /* the newest on its disk */
+    uint64_t *sequences;        /* of what is held */
     uint32_t *table;            /* hash of an id -> client + 1 */
     uint32_t table_mask;
     int64_t max_skew_ns;
@@ -54,9 +59,9 @@ void model_close(struct model *model);
 uint32_t model_client(const struct model *model, struct herd_slice id);
 
 /* A server takes an IAMAT at its wall time `received_ns`. */
-struct model_record *model_birth(struct model *model, uint32_t client, struct herd_slice origin,
-                                 struct herd_slice location, struct herd_slice sent,
-                                 int64_t received_ns);
+struct model_record *model_birth(struct model *model, uint32_t server, uint32_t client,
+                                 struct herd_slice origin, struct herd_slice location,
+                                 struct herd_slice sent, int64_t received_ns);
 
 /* The record with that canonical text, or NULL: nobody has ever made it. */
 struct model_record *model_find(const struct model *model, struct herd_slice text);
@@ -66,10 +71,24 @@ int model_compare(const struct model_record *a, const struct model_record *b);
 
 struct model_record *model_held(const struct model *model, uint32_t server, uint32_t client);
 bool model_is_news(const struct model *model, uint32_t server, const struct model_record *record);
-void model_keep(struct model *model, uint32_t server, struct model_record *record);
+/* `sequence`: the server's own, of this step; 0: it has none. */
+void model_keep(struct model *model, uint32_t server, struct model_record *record,
+                uint64_t sequence);
+/* The step at which it took what it holds. */
+uint64_t model_sequence(const struct model *model, uint32_t server, uint32_t client);
 
-/* A server has lost all it held. */
+/* A server has lost all it held in memory; what was promised may be on its disk still. */
 void model_forget(struct model *model, uint32_t server);
+/* It no longer holds what it held of one client: that has ended. */
+void model_drop(struct model *model, uint32_t server, uint32_t client);
+
+/* What is on a server's disk: of one client, or all (client_count, NULL: nothing). */
+struct model_record *model_on_disk(const struct model *model, uint32_t server, uint32_t client);
+void model_write(struct model *model, uint32_t server, struct model_record *record);
+void model_put_disk(struct model *model, uint32_t server, struct model_record *const *all);
+
+/* Whether a server other than its origin has ever held it, or something newer. */
+bool model_is_spread(const struct model *model, const struct model_record *record);
 
 /* A client has the AT line of its own IAMAT. */
 void model_acknowledge(struct model *model, struct model_record *record);

@@ -1,9 +1,8 @@
 #include <herd/record.h>
 #include <herd/store.h>
 
+#include "core/node.h"
 #include "mutant.h"
-
-struct herd_node;
 
 enum { ECHO_EVERY = 5000 };
 
@@ -23,6 +22,8 @@ int64_t __real_herd_record_order_ns(const struct herd_record *record, int64_t ma
 int __real_herd_record_compare(const struct herd_record *a, const struct herd_record *b,
                                int64_t max_skew_ns);
 uint32_t __real_node_new_source(struct herd_node *node);
+void __real_node_send_acks(struct herd_node *node);
+int __real_persist_answer(struct herd_conn *conn, const struct herd_record *record);
 bool __real_herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_entry *out);
 void __real_herd_cursor_to_begin(struct herd_store *store, herd_cursor cursor);
 
@@ -42,6 +43,21 @@ int __wrap_herd_record_compare(const struct herd_record *a, const struct herd_re
 uint32_t __wrap_node_new_source(struct herd_node *node)
 {
     return planted == PLANT_ONE_SOURCE ? 1 : __real_node_new_source(node);
+}
+
+void __wrap_node_send_acks(struct herd_node *node)
+{
+    uint64_t on_disk = node->persist.on_disk;
+    if (planted == PLANT_EARLY_ACKS)
+        node->persist.on_disk = UINT64_MAX;
+    __real_node_send_acks(node);
+    node->persist.on_disk = on_disk;
+}
+
+int __wrap_persist_answer(struct herd_conn *conn, const struct herd_record *record)
+{
+    return planted == PLANT_NO_WAIT ? herd_record_append_at(record, conn_output(conn))
+                                    : __real_persist_answer(conn, record);
 }
 
 void __wrap_herd_cursor_to_begin(struct herd_store *store, herd_cursor cursor)

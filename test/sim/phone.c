@@ -47,14 +47,32 @@ static void drop_first(struct phone *phone)
     phone->matched = 0;
 }
 
+/* An IAMAT was answered: so it has to be where its durability says. */
+static void check_safe(struct phone *phone, const struct phone_request *request)
+{
+    struct world *world = phone->world;
+    struct server *server = world->servers[phone->server];
+    if (server == NULL || world_has_ended(world, request->record))
+        return;
+    if (world->options.durability == HERD_DURABILITY_COMMIT &&
+        server->disk->lives == request->disk_lives)
+        disk_on_answered(server->disk, request->record);
+    if (world->options.durability == HERD_DURABILITY_HERD &&
+        !model_is_spread(&world->model, request->record))
+        sim_fail(sim_of(phone), SIM_SPREAD, "%s has answered, and nobody else has held %.*s",
+                 server->name, (int)request->record->text.len, request->record->text.data);
+}
+
 /* The first answer has come whole. */
 static void on_answer(struct phone *phone)
 {
     struct phone_request *request = request_at(phone, 0);
     if (request->answer.len > 0)
         phone->world->counts.answers++;
-    if (request->iamat && request->record != NULL)
+    if (request->iamat && request->record != NULL) {
         model_acknowledge(&phone->world->model, request->record);
+        check_safe(phone, request);
+    }
     phone->hopeful_ns = sim_of(phone)->now_ns;
     drop_first(phone);
 }
@@ -150,8 +168,11 @@ void phone_taken(struct net_end *at_server, struct herd_slice line, struct model
                  line.data);
         return;
     }
+    const struct server *server = phone->world->servers[phone->server];
     request->taken = true;
     request->record = record;
+    if (server != NULL && server->disk != NULL)
+        request->disk_lives = server->disk->lives;
     if (record == NULL) {
         words_append(&request->text, text);
         request->answer = herd_buf_slice(&request->text);
@@ -291,8 +312,16 @@ static void check_patience(struct phone *phone)
     int64_t now_ns = sim_of(phone)->now_ns;
     struct phone_request *request = request_at(phone, 0);
     int64_t since_ns = request->at_ns > phone->hopeful_ns ? request->at_ns : phone->hopeful_ns;
+    bool waits_for_others = phone->world->options.durability >= HERD_DURABILITY_COMMIT;
+    if (waits_for_others && since_ns < phone->world->healed_ns)
+        since_ns = phone->world->healed_ns;
     if (phone->deaf)
         return;
+    if (waits_for_others && phone->world->faulty) {
+        if (now_ns - since_ns > GIVE_UP_S * SIM_S)
+            phone_hang_up(phone);
+        return;
+    }
     if (now_ns - since_ns > PATIENCE_S * SIM_S && is_undisturbed(phone, since_ns))
         sim_fail(sim_of(phone), SIM_LIVE, "%s waits for %s's answer to `%.*s` since %.3f",
                  phone->name, phone->world->hosts[phone->server]->name, shown(request->line.len),

@@ -16,7 +16,8 @@ struct phone_request {
     struct herd_slice answer;    /* what has to come */
     struct model_record *record; /* an IAMAT's own */
     int64_t at_ns;
-    bool taken; /* by a server, so that the answer is known */
+    uint64_t disk_lives; /* of the server that took it */
+    bool taken;          /* by a server, so that the answer is known */
     bool iamat;
 };
 

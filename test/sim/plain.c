@@ -111,7 +111,7 @@ static void keep(struct plain *plain, struct model_record *record, struct herd_s
     struct world *world = plain->world;
     if (!model_is_news(&world->model, plain->index, record))
         return;
-    model_keep(&world->model, plain->index, record);
+    model_keep(&world->model, plain->index, record, 0);
     for (uint32_t i = 0; i < world->graph.size; i++) {
         if (graph_joined(&world->graph, plain->index, i) &&
             !herd_slice_equal(sender, herd_slice_of(world->hosts[i]->name)))
@@ -140,8 +140,8 @@ static void take_iamat(struct plain_conn *conn, struct herd_slice line,
     struct plain *plain = conn->plain;
     struct model *model = &plain->world->model;
     struct model_record *record =
-        model_birth(model, model_client(model, fields[1]), herd_slice_of(plain->name), fields[2],
-                    fields[3], world_wall_ns(plain->world));
+        model_birth(model, plain->index, model_client(model, fields[1]), herd_slice_of(plain->name),
+                    fields[2], fields[3], world_wall_ns(plain->world));
     phone_taken(conn->end, line, record, herd_slice(NULL, 0));
     say(conn, record->at);
     keep(plain, record, herd_slice_of(plain->name));

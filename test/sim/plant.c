@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/link.h"
 #include "plant.h"
 #include "server.h"
 #include "words.h"
@@ -126,6 +127,55 @@ static void lose_line(struct herd_buf *output)
     memset(output->data, ' ', line.len - 1);
 }
 
+void plant_lose_lines(struct herd_buf *output, const char *word)
+{
+    size_t at = 0;
+    while (at < output->len) {
+        struct herd_slice rest = herd_slice(output->data + at, output->len - at);
+        struct herd_slice line = first_line(rest);
+        if (line.len == 0)
+            break;
+        if (begins(line, word))
+            memset(output->data + at, ' ', line.len - 1);
+        at += line.len;
+    }
+}
+
+static void forget_recovered(struct herd_buf *output)
+{
+    static const char word[] = " recovered";
+    struct herd_slice line = first_line(herd_buf_slice(output));
+    size_t len = sizeof(word) - 1;
+    if (begins(line, "RESUME ") && line.len > len &&
+        memcmp(line.data + line.len - 1 - len, word, len) == 0)
+        memset(output->data + line.len - 1 - len, ' ', len);
+}
+
+struct herd_slice plant_before_output(struct plant *plant, struct plug *plug,
+                                      struct herd_slice output)
+{
+    plant->bytes.len = 0;
+    if (plant->kind == PLANT_HIGH_MARK && plug->neighbour != SERVER_NOBODY &&
+        begins(output, "FLOOD ") && plug->conn->link->state == LINK_UP)
+        words_printf(&plant->bytes, "MARK %016llx %llu\n",
+                     (unsigned long long)herd_node_epoch(plug->server->node),
+                     (unsigned long long)herd_store_sequence(herd_node_store(plug->server->node)));
+    return herd_buf_slice(&plant->bytes);
+}
+
+void plant_after_output(struct plant *plant, struct plug *plug)
+{
+    struct herd_buf ack = {0};
+    if (plant->kind != PLANT_EARLY_ACK || plug->neighbour == SERVER_NOBODY || plug->end == NULL ||
+        plug->conn->link->clean_mark_count == 0)
+        return;
+    words_printf(&ack, "ACK %016llx %llu\n",
+                 (unsigned long long)herd_node_epoch(plug->server->node),
+                 (unsigned long long)plug->conn->link->marked);
+    herd_conn_receive(plug->conn, server_now(plug->server), ack.data, ack.len);
+    herd_buf_free(&ack);
+}
+
 /* The first two answers of those that leave together; false if there are no two. */
 static bool two_answers(struct herd_buf *output, struct herd_slice *first,
                         struct herd_slice *second)
@@ -172,6 +222,10 @@ void plant_output(struct plant *plant, struct plug *plug, struct herd_buf *outpu
     case PLANT_SWAP:
         if (!link)
             swap_answers(output, plant->kind == PLANT_TWICE);
+        break;
+    case PLANT_NO_RECOVERED:
+        if (!link)
+            forget_recovered(output);
         break;
     case PLANT_OTHER_AT:
         if (!link && plug->server->index == 0)

@@ -28,6 +28,14 @@ struct plug;
     X(PLANT_OTHER_PLACES, "other-places", SIM_ANSWER, "an answer has another one's places")        \
     X(PLANT_OTHER_AT, "other-at", SIM_SAME, "one server says another time_diff in its AT lines")   \
     X(PLANT_NO_READ, "no-limit", SIM_GROWTH, "a client that reads nothing never holds up its own") \
+    X(PLANT_DISK_LIES, "disk-lies", SIM_DURABLE, "half of the batches are not written, and count") \
+    X(PLANT_TORN, "torn-batch", SIM_EQUAL, "half a batch is found after a crash")                  \
+    X(PLANT_NO_RECOVERED, "no-recovered", SIM_EQUAL, "RESUME does not say `recovered`")            \
+    X(PLANT_HIGH_MARK, "high-mark", SIM_EQUAL, "MARK comes before what it says")                   \
+    X(PLANT_EARLY_ACK, "early-ack", SIM_SPREAD, "ACK comes when the MARK has left")                \
+    X(PLANT_LAZY_DISK, "lazy-disk", SIM_DURABLE, "a batch takes 20 s, and nobody excuses it")      \
+    X(PLANT_EARLY_ACKS, "mutant-early-ack", SIM_DURABLE, "ACK does not wait for the disk")         \
+    X(PLANT_NO_WAIT, "mutant-no-wait", SIM_DURABLE, "AT does not wait for the disk, or others")    \
     X(PLANT_LAST_WINS, "mutant-last-wins", SIM_ORDER, "the record that comes last is the newest")  \
     X(PLANT_NO_TIES, "mutant-no-ties", SIM_ORDER, "records of one time are not ordered")           \
     X(PLANT_NO_CATCH_UP, "mutant-no-catch-up", SIM_EQUAL, "who comes back gets only what is new")  \
@@ -68,6 +76,13 @@ bool plant_wrote_early(const struct plant *plant, const struct plug *plug);
 struct herd_slice plant_input(struct plant *plant, struct plug *plug, struct herd_slice bytes);
 /* Changes what a server writes. */
 void plant_output(struct plant *plant, struct plug *plug, struct herd_buf *output);
+/* Puts blanks in the place of the lines that begin with a word. */
+void plant_lose_lines(struct herd_buf *output, const char *word);
+/* What leaves before what a server writes; valid until the next call. */
+struct herd_slice plant_before_output(struct plant *plant, struct plug *plug,
+                                      struct herd_slice output);
+/* What a server wrote has left: an ACK may be there already. */
+void plant_after_output(struct plant *plant, struct plug *plug);
 unsigned plant_places_count(struct plant *plant, unsigned count);
 
 #endif

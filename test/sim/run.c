@@ -26,6 +26,7 @@ const struct run_options run_defaults = {.servers = RUN_RANDOM,
                                          .plain = RUN_RANDOM,
                                          .clients = RUN_RANDOM,
                                          .fat_percent = RUN_RANDOM,
+                                         .durability = RUN_ANY,
                                          .faults = FAULT_ALL,
                                          .checks = (1u << SIM_CHECKS) - 1};
 
@@ -85,6 +86,26 @@ static void choose_conditions(const struct run_options *options, struct rng *rng
         world->faults &= (unsigned)rng_next(rng); /* a few kinds at a time reach further */
 }
 
+/* With durability herd, somebody has to be there who can say that he holds it. */
+static void choose_disks(const struct run_options *options, struct rng *rng,
+                         struct world_options *world)
+{
+    static const enum herd_durability some[] = {HERD_DURABILITY_NONE,     HERD_DURABILITY_NONE,
+                                                HERD_DURABILITY_INTERVAL, HERD_DURABILITY_COMMIT,
+                                                HERD_DURABILITY_HERD,     HERD_DURABILITY_HERD};
+    uint64_t dice = rng_below(rng, sizeof(some) / sizeof(some[0]));
+    bool disks = rng_percent(rng, 60);
+    world->durability = some[dice];
+    if (options->durability != RUN_ANY)
+        world->durability = (enum herd_durability)options->durability;
+    if (world->durability == HERD_DURABILITY_HERD && world->plain > 0)
+        world->durability = HERD_DURABILITY_COMMIT;
+    world->disks = world->durability == HERD_DURABILITY_HERD
+                       ? disks
+                       : world->durability != HERD_DURABILITY_NONE;
+    world->lose_digests = options->lose_digests;
+}
+
 /* What measures speed should not measure odd phones. */
 static void be_tidy(struct world_options *world)
 {
@@ -101,10 +122,13 @@ static void be_tidy(struct world_options *world)
 
 static void describe(const struct world *world, struct run_result *out)
 {
-    snprintf(out->herd, sizeof(out->herd), "%s of %u, %u plain, %u clients, %.0f updates/s",
+    static const char *const durabilities[] = {"none", "interval", "commit", "herd"};
+    snprintf(out->herd, sizeof(out->herd),
+             "%s of %u, %u plain, %u clients, %.0f updates/s, durability %s%s",
              graph_kind_name(world->options.graph), (unsigned)world->graph.size,
              (unsigned)world->options.plain, (unsigned)world->model.client_count,
-             world->options.updates);
+             world->options.updates, durabilities[world->options.durability],
+             world->options.disks ? ", disks" : "");
 }
 
 static void advance(struct world *world, int64_t ns)
@@ -314,6 +338,7 @@ void run_seed(const struct run_options *options, uint64_t seed, struct run_resul
                                    .trace = options->trace};
     choose_herd(options, &rng, &chosen);
     choose_conditions(options, &rng, &chosen);
+    choose_disks(options, &rng, &chosen);
     double seconds = (double)rng_between(&rng, 5, 15);
     if (options->seconds > 0)
         seconds = options->seconds;

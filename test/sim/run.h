@@ -10,6 +10,7 @@
 #include "world.h"
 
 #define RUN_RANDOM UINT32_MAX
+#define RUN_ANY    (-1)
 
 /* What the seed does not decide. */
 struct run_options {
@@ -22,7 +23,9 @@ struct run_options {
     double updates;        /* a virtual second; 0: 5..60 */
     unsigned faults;       /* those that may be chosen */
     bool all_faults;       /* all of them, not a choice */
-    bool tidy;             /* well-behaved phones, a fast network, no odd settings */
+    int durability;        /* enum herd_durability; RUN_ANY: any */
+    bool lose_digests;
+    bool tidy; /* well-behaved phones, a fast network, no odd settings */
     unsigned checks;
     enum plant_kind plant;
     FILE *trace;

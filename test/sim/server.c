@@ -22,6 +22,12 @@ struct herd_now server_now(const struct server *server)
                              .mono_ns = server->mono_base_ns + now_ns};
 }
 
+bool server_has_ended(const struct server *server, const struct model_record *record)
+{
+    int64_t ttl_ns = server->world->options.record_ttl_ns;
+    return ttl_ns > 0 && record->fields.received_ns <= server_now(server).wall_ns - ttl_ns;
+}
+
 static bool is_stalled(const struct server *server)
 {
     return server->host.stalled_until_ns > server->world->sim.now_ns;
@@ -30,6 +36,22 @@ static bool is_stalled(const struct server *server)
 static const char *name_of_peer(const struct plug *plug)
 {
     return plug->end != NULL ? net_peer(plug->end)->host->name : "-";
+}
+
+/* With durability commit, ACK <epoch> <sequence> speaks for this server's disk. */
+static void check_ack(struct server *server, const struct plug *plug, struct herd_slice line)
+{
+    struct world *world = server->world;
+    struct herd_slice fields[WORDS_FIELDS_MAX];
+    if (world->options.durability != HERD_DURABILITY_COMMIT || server->disk == NULL ||
+        plug->neighbour != SERVER_NOBODY || line.len < 4 || memcmp(line.data, "ACK ", 4) != 0 ||
+        words_split(line, fields) != 3)
+        return;
+    const struct server *dialler = world->servers[net_peer(plug->end)->host->index];
+    if (dialler == NULL || dialler->node == NULL ||
+        herd_node_epoch(dialler->node) != strtoull(fields[1].data, NULL, 16))
+        return;
+    disk_check_acknowledged(server->disk, dialler->disk, strtoull(fields[2].data, NULL, 10));
 }
 
 void server_on_line(void *arg, const struct herd_conn *conn, enum herd_direction direction,
@@ -45,8 +67,10 @@ void server_on_line(void *arg, const struct herd_conn *conn, enum herd_direction
         sim_trace(&server->world->sim, server->name, "->", name_of_peer(plug), "%.*s",
                   line.len > 0 ? (int)line.len : 15, line.len > 0 ? line.data : "(an empty line)");
     uint32_t to = plug->end != NULL ? net_peer(plug->end)->host->index : SERVER_NOBODY;
-    if (to < server->world->graph.size)
-        world_line_sent(server->world, to, line);
+    if (to >= server->world->graph.size)
+        return;
+    check_ack(server, plug, line);
+    world_line_sent(server->world, to, line);
 }
 
 static void schedule_tick(struct server *server);
@@ -181,7 +205,14 @@ static void write_out(struct server *server, struct herd_effect *effect)
     if (plug->end != NULL && plug->end->state == NET_OPEN) {
         check_output(plug, effect->output.len);
         plant_output(plant, plug, &effect->output);
+        if (server->world->options.lose_digests)
+            plant_lose_lines(&effect->output, "DIGEST ");
+        struct herd_slice before =
+            plant_before_output(plant, plug, herd_buf_slice(&effect->output));
+        plug->planted += before.len;
+        net_write(plug->end, before.data, before.len);
         net_write(plug->end, effect->output.data, effect->output.len);
+        plant_after_output(plant, plug);
         if (plant_wrote_early(plant, plug))
             herd_conn_wrote(plug->conn, server_now(server), effect->output.len);
     }
@@ -196,6 +227,7 @@ static void run_effect(struct server *server, struct herd_effect *effect)
     case HERD_EFFECT_DIAL:
         sim_trace(&world->sim, server->name, "..", world->hosts[plug->neighbour]->name, "(dials)");
         plug->conn = effect->conn;
+        plug->planted = 0;
         plug->end = net_dial(&server->host, world->hosts[plug->neighbour], plug);
         break;
     case HERD_EFFECT_WRITE:
@@ -212,7 +244,9 @@ static void run_effect(struct server *server, struct herd_effect *effect)
     case HERD_EFFECT_PLACES:
         ask_places(server, effect);
         break;
-    case HERD_EFFECT_PERSIST: /* has_disk is off */
+    case HERD_EFFECT_PERSIST:
+        disk_persist(server->disk, effect->batch);
+        break;
     case HERD_EFFECT_NOTICE:
         sim_mix(&world->sim, effect->notice.kind);
         break;
@@ -305,7 +339,9 @@ static void on_wrote(void *owner, struct net_end *end, size_t len)
     struct plug *plug = end->data;
     if (plant_wrote_early(&server->world->plant, plug))
         return;
-    herd_conn_wrote(plug->conn, server_now(server), len);
+    size_t planted = len < plug->planted ? len : plug->planted;
+    plug->planted -= planted;
+    herd_conn_wrote(plug->conn, server_now(server), len - planted);
     server_after_event(server);
 }
 

@@ -5,6 +5,7 @@
 #ifndef SIM_SERVER_H
 #define SIM_SERVER_H
 
+#include "disk.h"
 #include "world.h"
 
 #define SERVER_NOBODY UINT32_MAX
@@ -16,6 +17,7 @@ struct plug {
     struct net_end *end; /* NULL: a link that is not connected */
     struct plug *prev, *next;
     uint32_t neighbour; /* a link: whom it dials; accepted: SERVER_NOBODY */
+    size_t planted;     /* bytes under way that the node knows nothing of */
     bool removed;       /* a link whose edge is gone: it goes when it is closed */
 };
 
@@ -46,6 +48,7 @@ struct server {
     struct plug **links; /* by neighbour; NULL: none */
     struct plug *plugs;  /* all: links, those removed, what was accepted */
     struct server_ask *asks;
+    struct disk *disk; /* NULL: it has none */
     /* Of the line that is being handled. */
     uint64_t sequence;
     struct model_record *expected; /* what has to be kept; NULL: nothing */
@@ -68,6 +71,8 @@ void server_forget(struct server *server);
 bool server_holds(const struct server *server, const struct model_record *record);
 
 struct herd_now server_now(const struct server *server);
+/* Whether a record has ended by its clock. */
+bool server_has_ended(const struct server *server, const struct model_record *record);
 
 /* The whole store against what the model says it holds. */
 void server_audit(struct server *server);

@@ -44,6 +44,8 @@ static const char usage[] =
     "  --fat PERCENT        of locations, of some thousand digits\n"
     "  --minutes M          of faults and updates; --seconds S; else 5..15 s\n"
     "  --faults LIST        all | none | some of those below, with commas; else a choice of all\n"
+    "  --durability MODE    none | interval | commit | herd; else any\n"
+    "  --lose-digests       sequences alone have to do\n"
     "  --tidy               well-behaved phones and a fast network, to measure speed\n"
     "  --checks LIST        only these\n"
     "  --plant BUG          plants a bug\n"
@@ -145,6 +147,8 @@ enum option_id {
     OPT_MINUTES,
     OPT_SECONDS,
     OPT_FAULTS,
+    OPT_DURABILITY,
+    OPT_LOSE_DIGESTS,
     OPT_TIDY,
     OPT_CHECKS,
     OPT_PLANT,
@@ -167,6 +171,8 @@ static const struct option options[] = {
     {"minutes", required_argument, NULL, OPT_MINUTES},
     {"seconds", required_argument, NULL, OPT_SECONDS},
     {"faults", required_argument, NULL, OPT_FAULTS},
+    {"durability", required_argument, NULL, OPT_DURABILITY},
+    {"lose-digests", no_argument, NULL, OPT_LOSE_DIGESTS},
     {"tidy", no_argument, NULL, OPT_TIDY},
     {"checks", required_argument, NULL, OPT_CHECKS},
     {"plant", required_argument, NULL, OPT_PLANT},
@@ -178,6 +184,17 @@ static const struct option options[] = {
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
+
+static int durability_of(const char *option, const char *text)
+{
+    static const char *const names[] = {"none", "interval", "commit", "herd"};
+    for (int i = 0; i < 4; i++) {
+        if (strcmp(text, names[i]) == 0)
+            return i;
+    }
+    fail_usage(option, text);
+    return RUN_ANY;
+}
 
 static void parse_option(struct swarm *swarm, int id, const char *name, const char *value)
 {
@@ -215,6 +232,9 @@ static void parse_option(struct swarm *swarm, int id, const char *name, const ch
     case OPT_FAULTS:
         parse_faults(run, value);
         break;
+    case OPT_DURABILITY:
+        run->durability = durability_of(name, value);
+        break;
     case OPT_CHECKS:
         run->checks = parse_list(name, value, check_bit);
         break;
@@ -234,6 +254,9 @@ static bool parse_switch(struct swarm *swarm, int id)
     switch (id) {
     case OPT_TIDY:
         swarm->run.tidy = true;
+        return true;
+    case OPT_LOSE_DIGESTS:
+        swarm->run.lose_digests = true;
         return true;
     case OPT_EXPECT:
         swarm->expect = true;
@@ -304,6 +327,7 @@ static void add(struct totals *totals, const struct run_result *result)
     totals->counts.controls += result->counts.controls;
     totals->counts.answers += result->counts.answers;
     totals->counts.resent += result->counts.resent;
+    totals->counts.batches += result->counts.batches;
     totals->counts.plain_dropped += result->counts.plain_dropped;
     for (enum fault_kind i = 0; i < FAULT_KINDS; i++)
         totals->counts.faults[i] += result->counts.faults[i];
@@ -342,6 +366,7 @@ static void print_totals(const struct totals *totals, double real_s)
            " timeouts, %" PRIu64 " writes cut\n",
            totals->net.dials, totals->net.refused, totals->net.resets, totals->net.timeouts,
            totals->net.pieces);
+    printf("disks     %" PRIu64 " batches written\n", counts->batches);
     printf("even      at most %.1f s after the last fault\n",
            (double)totals->even_max_ns / (double)SIM_S);
     fputs("faults   ", stdout);

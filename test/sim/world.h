@@ -39,7 +39,11 @@ struct world_options {
     struct net_options net;
     size_t output_max;
     unsigned pipeline_max;
-    unsigned faults; /* bits of enum fault_kind */
+    enum herd_durability durability;
+    bool disks;            /* each server of ours has one */
+    bool lose_digests;     /* no DIGEST arrives: sequences alone have to do */
+    int64_t record_ttl_ns; /* 0: records do not end */
+    unsigned faults;       /* bits of enum fault_kind */
     int64_t fault_every_ns;
     enum plant_kind plant;
     FILE *trace;
@@ -50,6 +54,7 @@ struct world_counts {
     uint64_t controls;            /* other lines between servers */
     uint64_t answers;             /* whole ones that phones got */
     uint64_t resent;              /* IAMAT that phones said again elsewhere */
+    uint64_t batches;             /* written to disks */
     uint64_t plain_dropped;       /* FLOODs of plain servers that did not reach their neighbour */
     uint64_t faults[FAULT_KINDS];
 };
@@ -70,10 +75,12 @@ struct world {
     struct net_host stranger; /* sends FLOODs that it has seen */
     struct world_counts counts;
     struct plant plant;
+    bool asked;        /* while it was quiet, a plain server was asked by HELLO */
     bool quiet;        /* no line but those that keep links may be said between servers */
     bool count_floods; /* for each record */
     bool faulty;       /* faults are injected */
     bool busy;         /* phones speak */
+    int64_t healed_ns; /* when the last fault was over */
 };
 
 /* What a server is called: those of herd.conf, then numbers. */
@@ -88,6 +95,9 @@ static inline int64_t world_wall_ns(const struct world *world)
 {
     return world->options.wall_ns + world->sim.now_ns;
 }
+
+/* Whether a record has ended by the clock of any server. */
+bool world_has_ended(const struct world *world, const struct model_record *record);
 
 /* A line goes from one server to another. */
 void world_line_sent(struct world *world, uint32_t to, struct herd_slice line);

@@ -4,34 +4,13 @@
 #define TEST_DISK_H
 
 #include "driver.h"
-
-enum { DISK_ROWS_MAX = 80000, DISK_MARKS_MAX = 8 };
-
-struct disk_row {
-    uint64_t sequence;
-    char *text;
-    unsigned generation;
-    bool is_snapshot;
-};
-
-struct disk_mark {
-    char name[HERD_NAME_MAX + 1];
-    uint64_t epoch, sequence;
-};
+#include "ledger.h"
 
 struct disk {
     struct driver *driver;
     const struct herd_batch *pending; /* NULL: none under way */
-    bool is_slow;    /* a batch waits for disk_done; false: it is written at once */
-    unsigned writes; /* batches that were written */
-    /* What is there. */
-    struct disk_row *rows;
-    size_t row_count;
-    struct disk_mark marks[DISK_MARKS_MAX];
-    size_t mark_count;
-    uint64_t epoch, upto;
-    unsigned generation;       /* rows are written to */
-    unsigned generation_whole; /* older ones are gone */
+    bool is_slow;         /* a batch waits for disk_done; false: it is written at once */
+    struct ledger ledger; /* what is there */
     /* Of the batch last asked for, written or not. */
     size_t last_records;
     bool last_is_snapshot, last_begins, last_ends;
@@ -48,6 +27,6 @@ void disk_crash(struct disk *disk);
 void disk_free(struct disk *disk);
 
 /* The rows that hold a client, newest sequence last; NULL for none. */
-const struct disk_row *disk_newest(const struct disk *disk, const char *client);
+const struct ledger_row *disk_newest(const struct disk *disk, const char *client);
 
 #endif

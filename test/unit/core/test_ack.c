@@ -195,7 +195,7 @@ static void restarted_server_asks_for_what_it_does_not_know(void **state)
     uint64_t epoch = herd_node_epoch(driver->node);
     wire_say(client, "IAMAT a +1+1 100\n"); /* on disk, with no neighbour */
     driver_advance_ms(driver, 300);
-    CHECK_INT(("written"), disk.writes, 1);
+    CHECK_INT(("written"), disk.ledger.writes, 1);
     disk_crash(&disk);
     driver = disk_driver(&disk, &options, "Jaquez", &link);
     uint64_t sequence = herd_store_sequence(herd_node_store(driver->node));

@@ -27,11 +27,11 @@ static void test_released_room_is_used_again(void **state)
 {
     struct arena arena = {0};
     (void)state;
-    char *first = arena_alloc(&arena, 20);
-    assert_non_null(first);
+    arena_ref first = arena_alloc(&arena, 20);
+    assert_int_not_equal(first, ARENA_NONE);
     arena_release(&arena, first, 20);
-    assert_ptr_equal(arena_alloc(&arena, 32), first);
-    assert_ptr_not_equal(arena_alloc(&arena, 32), first);
+    assert_int_equal(arena_alloc(&arena, 32), first);
+    assert_int_not_equal(arena_alloc(&arena, 32), first);
     arena_close(&arena);
     assert_int_equal(arena.bytes, 0);
 }
@@ -40,13 +40,13 @@ static void test_bytes_held(void **state)
 {
     struct arena arena = {0};
     (void)state;
-    assert_non_null(arena_alloc(&arena, 1));
+    assert_int_not_equal(arena_alloc(&arena, 1), ARENA_NONE);
     assert_int_equal(arena.bytes, ARENA_CHUNK_BYTES);
-    char *large = arena_alloc(&arena, LARGEST_CLASS + 1);
-    assert_non_null(large);
-    assert_int_equal(arena.bytes, ARENA_CHUNK_BYTES + LARGEST_CLASS + ARENA_STEP_BYTES);
-    arena_release(&arena, large, LARGEST_CLASS + 1);
+    for (size_t len = LARGEST_CLASS; len < ARENA_CHUNK_BYTES; len += LARGEST_CLASS)
+        assert_int_not_equal(arena_alloc(&arena, LARGEST_CLASS), ARENA_NONE);
     assert_int_equal(arena.bytes, ARENA_CHUNK_BYTES);
+    assert_int_not_equal(arena_alloc(&arena, LARGEST_CLASS), ARENA_NONE);
+    assert_int_equal(arena.bytes, 2 * ARENA_CHUNK_BYTES);
     arena_close(&arena);
 }
 
@@ -56,13 +56,14 @@ static void test_texts_are_aligned(void **state)
     struct rng rng = {61};
     (void)state;
     for (int i = 0; i < 2000; i++) {
-        const char *text = arena_alloc(&arena, 1 + rng_below(&rng, LARGEST_CLASS));
-        assert_int_equal((uintptr_t)text % ARENA_STEP_BYTES, 0);
+        arena_ref ref = arena_alloc(&arena, 1 + rng_below(&rng, LARGEST_CLASS));
+        assert_int_equal((uintptr_t)arena_text(&arena, ref) % ARENA_STEP_BYTES, 0);
     }
     arena_close(&arena);
 }
 
 struct text {
+    arena_ref ref;
     char *bytes;
     size_t len;
     char fill;
@@ -87,12 +88,13 @@ static void test_texts_keep_their_bytes(void **state)
         struct text *text = &texts[rng_below(&rng, TEXTS)];
         if (text->bytes != NULL) {
             check_text(text);
-            arena_release(&arena, text->bytes, text->len);
+            arena_release(&arena, text->ref, text->len);
         }
         text->len = 1 + rng_below(&rng, rng_below(&rng, 4) == 0 ? 4025 : 200);
         text->fill = (char)step;
-        text->bytes = arena_alloc(&arena, text->len);
-        assert_non_null(text->bytes);
+        text->ref = arena_alloc(&arena, text->len);
+        assert_int_not_equal(text->ref, ARENA_NONE);
+        text->bytes = arena_text(&arena, text->ref);
         memset(text->bytes, text->fill, text->len);
     }
     assert_true(arena.bytes < 16u * ARENA_CHUNK_BYTES);
@@ -100,7 +102,7 @@ static void test_texts_keep_their_bytes(void **state)
         if (texts[i].bytes == NULL)
             continue;
         check_text(&texts[i]);
-        arena_release(&arena, texts[i].bytes, texts[i].len);
+        arena_release(&arena, texts[i].ref, texts[i].len);
     }
     arena_close(&arena);
 }

@@ -42,7 +42,7 @@ static void interval_answers_at_once_and_writes_every_250_ms(void **state)
     CHECK_INT(("each once"), disk.last_records, 3);
     disk_done(&disk, 0);
     driver_advance_ms(driver, 10000);
-    CHECK_INT(("nothing more to write"), disk.writes, 2);
+    CHECK_INT(("nothing more to write"), disk.ledger.writes, 2);
     assert_int_equal(herd_node_wakeup(driver->node), INT64_MAX);
     assert_non_null(disk_newest(&disk, "c"));
     assert_string_equal(disk_newest(&disk, "a")->text,
@@ -297,11 +297,11 @@ static void snapshot_holds_all_records(void **state)
         driver_advance_ms(driver, 1000);
     }
     assert_true(parts >= 2);
-    CHECK_INT(("generation"), disk.generation_whole, 1);
+    CHECK_INT(("generation"), disk.ledger.generation_whole, 1);
     for (unsigned i = 0; i < CLIENTS; i += i < 12100 ? 100 : 1) {
         char name[16];
         snprintf(name, sizeof(name), "c%u", i);
-        const struct disk_row *row = disk_newest(&disk, name);
+        const struct ledger_row *row = disk_newest(&disk, name);
         CHECK_TRUE(("%s", name), row != NULL);
         bool updated = i % 2000 == 0 && i / 2000 < 6;
         CHECK_TRUE(("%s: %s", name, row->text),
@@ -327,7 +327,7 @@ static void snapshot_of_nothing_begins_and_ends(void **state)
     assert_true(disk.last_ends);
     disk_done(&disk, 0);
     assert_null(disk.pending);
-    CHECK_INT(("one generation"), disk.generation_whole, 1);
+    CHECK_INT(("one generation"), disk.ledger.generation_whole, 1);
     disk_free(&disk);
 }
 

@@ -104,6 +104,52 @@ static void listener_walks_after_two_horizons(void **state)
     driver_free(pair.driver);
 }
 
+/* Lets time pass; heartbeats are answered. */
+static void advance_alive(struct pair *pair, int64_t ms)
+{
+    for (; ms > 0; ms -= 500) {
+        wire_say(pair->inbound, "PONG\n");
+        wire_say(pair->link, "PONG\n");
+        driver_advance_ms(pair->driver, ms < 500 ? ms : 500);
+    }
+}
+
+static uint64_t walks(const struct pair *pair)
+{
+    return herd_node_stats(pair->driver->node)->walks;
+}
+
+/* What this server has learnt since that DIGEST it has told its neighbour, whose next one is awaited. */
+static void outdated_digest_is_no_reason_to_walk(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pair_open(&pair, 3);
+    wire_say(pair.inbound, "DIGEST 3 0123456789abcdef\n");
+    driver_advance_ms(pair.driver, 100);
+    wire_say(driver_accept(pair.driver), "IAMAT new +1+1 1\n");
+    advance_alive(&pair, 4000);
+    CHECK_INT(("not yet"), walks(&pair), 0);
+    wire_say(pair.inbound, "DIGEST 4 1123456789abcdef\n");
+    CHECK_INT(("it differs still"), walks(&pair), 1);
+    driver_free(pair.driver);
+}
+
+static void neighbour_that_tells_no_other_digest_has_the_old_one(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pair_open(&pair, 3);
+    wire_say(pair.inbound, "DIGEST 3 0123456789abcdef\n");
+    driver_advance_ms(pair.driver, 100);
+    wire_say(driver_accept(pair.driver), "IAMAT new +1+1 1\n");
+    advance_alive(&pair, 5800);
+    CHECK_INT(("not yet"), walks(&pair), 0);
+    advance_alive(&pair, 200);
+    CHECK_INT(("5 s, and the horizon"), walks(&pair), 1);
+    driver_free(pair.driver);
+}
+
 static void listener_walks_no_more_once_it_is_equal(void **state)
 {
     (void)state;
@@ -462,6 +508,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(digest_is_told_on_connect_and_while_it_changes),
         cmocka_unit_test(listener_walks_after_two_horizons),
+        cmocka_unit_test(outdated_digest_is_no_reason_to_walk),
+        cmocka_unit_test(neighbour_that_tells_no_other_digest_has_the_old_one),
         cmocka_unit_test(listener_walks_no_more_once_it_is_equal),
         cmocka_unit_test(walks_that_mend_nothing_get_rarer),
         cmocka_unit_test(dialler_looks_into_what_differs),

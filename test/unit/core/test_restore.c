@@ -148,7 +148,7 @@ static struct driver *open_edge(struct disk *disk, struct wire **link)
 {
     struct herd_node_options options = driver_options("Hill");
     options.durability = HERD_DURABILITY_INTERVAL;
-    options.seed = disk->writes + 1;
+    options.seed = disk->ledger.writes + 1;
     return disk_driver(disk, &options, "Jaquez", link);
 }
 
@@ -200,12 +200,12 @@ static void marks_are_written_with_what_bears_them_out(void **state)
     wire_say(inbound, "FLOOD Jaquez a +1+1 1 2.0 Jaquez +1.0\n"); /* its batch goes out */
     wire_say(inbound, "FLOOD Jaquez b +1+1 1 2.0 Jaquez +1.0\nMARK 0000000000000abc 2\n");
     disk_done(&disk, 0);
-    CHECK_INT(("b is not there yet"), disk.mark_count, 0);
+    CHECK_INT(("b is not there yet"), disk.ledger.mark_count, 0);
     driver_advance_ms(driver, 250);
     disk_done(&disk, 0);
-    CHECK_INT(("now it is"), disk.mark_count, 1);
-    CHECK_INT(("its sequence"), disk.marks[0].sequence, 2);
-    assert_string_equal(disk.marks[0].name, "Jaquez");
+    CHECK_INT(("now it is"), disk.ledger.mark_count, 1);
+    CHECK_INT(("its sequence"), disk.ledger.marks[0].sequence, 2);
+    assert_string_equal(disk.ledger.marks[0].name, "Jaquez");
     assert_non_null(disk_newest(&disk, "b"));
     disk_free(&disk);
 }

@@ -74,6 +74,13 @@ static void test_a_silent_one_in_its_place(void **state)
     driver_advance_ms(driver, 300);
     expect_floods(link, 0, LINK_TRIAL_LINES);
     driver_advance_ms(driver, 3700);
+    EDGE_STATE(link, "silent");
+    struct herd_link_status status;
+    assert_true(herd_node_link(driver->node, 0, &status));
+    assert_false(status.up);
+    assert_int_equal(driver_count_notices(driver, HERD_NOTICE_LINK_PLAIN), 0);
+    /* As only one does that takes this server for plain, or is plain: it lives. */
+    wire_say(driver_accept(driver), "FLOOD Jaquez own +1+1 1 1.0 Jaquez +0.0\n");
     EDGE_STATE(link, "plain");
     struct herd_buf text = {0};
     for (unsigned i = 0; i < RECORDS; i++) {
