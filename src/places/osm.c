@@ -115,7 +115,9 @@ static bool has_type(struct herd_slice list, const char *type)
 
 static int append_type(struct herd_buf *out, size_t start, const char *type)
 {
-    struct herd_slice list = herd_slice(out->data + start, out->len - start);
+    struct herd_slice list = {0};
+    if (out->len > start)
+        list = herd_slice(out->data + start, out->len - start);
     return has_type(list, type) ? 0 : herd_buf_printf(out, "%s,", type);
 }
 

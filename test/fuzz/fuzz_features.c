@@ -20,8 +20,9 @@ static int64_t read_some(void *arg, char *data, size_t size)
     size_t len = file->rest.len < size ? file->rest.len : size;
     if (file->step > 0 && len > file->step)
         len = file->step;
-    if (len > 0)
-        memcpy(data, file->rest.data, len);
+    if (len == 0)
+        return 0;
+    memcpy(data, file->rest.data, len);
     file->rest = herd_slice(file->rest.data + len, file->rest.len - len);
     return (int64_t)len;
 }
