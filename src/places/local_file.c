@@ -51,10 +51,10 @@ int local_file_open(const char *path, struct local_file **out, struct herd_buf *
     return 0;
 }
 
-int local_file_load(struct local_file *file, int64_t max_bytes)
+int local_file_load(struct local_file *file, int64_t max_bytes, const atomic_bool *is_over)
 {
     assert(file->idle_count > 0 && file->memory == NULL);
-    return local_memory_load(file->idle[0], max_bytes, &file->memory);
+    return local_memory_load(file->idle[0], max_bytes, is_over, &file->memory);
 }
 
 void local_file_free(struct local_file *file)

@@ -26,7 +26,7 @@ struct local_file {
 int local_file_open(const char *path, struct local_file **out, struct herd_buf *error);
 
 /* Reads it into memory. 0, or as local_memory_load: it is then asked on disk. */
-int local_file_load(struct local_file *file, int64_t max_bytes);
+int local_file_load(struct local_file *file, int64_t max_bytes, const atomic_bool *is_over);
 
 /* Not while calls run. NULL is allowed. */
 void local_file_free(struct local_file *file);

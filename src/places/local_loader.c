@@ -23,6 +23,7 @@ struct local_loader {
     bool is_working, is_to_look_again, is_forced;
     bool is_wanted;            /* in memory */
     bool was_wanted;           /* when the last work began */
+    atomic_bool is_over;       /* nobody waits for the work any more */
     struct local_file *opened; /* of the work: or NULL with */
     struct herd_buf error;
     local_loaded_cb *loaded;
@@ -56,7 +57,7 @@ static void on_work(uv_work_t *work)
     if (rc < 0 && loader->error.len == 0)
         herd_buf_append_text(&loader->error, herd_strerror(rc));
     if (rc == 0 && loader->was_wanted)
-        local_file_load(loader->opened, loader->max_bytes);
+        local_file_load(loader->opened, loader->max_bytes, &loader->is_over);
     if (herd_buf_append(&loader->error, "", 1) < 0)
         loader->error.len = 0;
 }
@@ -161,5 +162,6 @@ void local_loader_close(struct local_loader *loader, void (*closed)(void *arg), 
 {
     loader->closed = closed;
     loader->closed_arg = arg;
+    atomic_store(&loader->is_over, true);
     uv_close((uv_handle_t *)&loader->watch, on_watch_closed);
 }

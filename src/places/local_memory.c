@@ -38,6 +38,7 @@ struct local_memory {
     struct table types, areas;
     char *attributions[LOCAL_SOURCES_MAX]; /* NULL behind the last */
     int64_t max_bytes;
+    const atomic_bool *is_over; /* while it is read */
 };
 
 static void free_table(struct table *table)
@@ -75,6 +76,8 @@ int64_t local_memory_places(const struct local_memory *memory)
 /* The tree has 32 bytes and more a place; it is made when all is read. */
 static int check_size(const struct local_memory *memory)
 {
+    if (atomic_load_explicit(memory->is_over, memory_order_relaxed))
+        return HERD_ECANCELED;
     int64_t bytes = local_memory_bytes(memory) + (int64_t)memory->count * 40;
     return bytes <= memory->max_bytes && memory->texts.len < BYTES_MAX ? 0 : HERD_EFULL;
 }
@@ -252,12 +255,14 @@ static int load(struct local_memory *memory, struct local_db *db)
     return rc == 0 ? make_tree(memory) : rc;
 }
 
-int local_memory_load(struct local_db *db, int64_t max_bytes, struct local_memory **out)
+int local_memory_load(struct local_db *db, int64_t max_bytes, const atomic_bool *is_over,
+                      struct local_memory **out)
 {
     struct local_memory *memory = calloc(1, sizeof *memory);
     if (memory == NULL)
         return HERD_ENOMEM;
     memory->max_bytes = max_bytes;
+    memory->is_over = is_over;
     int rc = load(memory, db);
     if (rc < 0) {
         local_memory_free(memory);

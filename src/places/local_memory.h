@@ -3,6 +3,8 @@
 #ifndef PLACES_LOCAL_MEMORY_H
 #define PLACES_LOCAL_MEMORY_H
 
+#include <stdatomic.h>
+
 #include "places/local_db.h"
 #include "places/provider.h"
 
@@ -10,10 +12,11 @@ struct local_memory;
 
 /*
  * Reads all of `db`; takes a while, so in a thread. 0, HERD_ENOMEM, HERD_EFULL (it would take more
- * than `max_bytes`), HERD_ESYNTAX (a text is not UTF-8, or types are none), or HERD_EIO with the
+ * than `max_bytes`), HERD_ECANCELED (*is_over became true meanwhile), HERD_ESYNTAX (a text is not UTF-8, or types are none), or HERD_EIO with the
  * reason in local_db_reason.
  */
-int local_memory_load(struct local_db *db, int64_t max_bytes, struct local_memory **out);
+int local_memory_load(struct local_db *db, int64_t max_bytes, const atomic_bool *is_over,
+                      struct local_memory **out);
 void local_memory_free(struct local_memory *memory); /* NULL is allowed */
 
 int64_t local_memory_bytes(const struct local_memory *memory);

@@ -17,6 +17,7 @@
 enum { WORLDS = 60, QUERIES = 60, RANDOM_ANSWERS = 2000 };
 
 static const int64_t plenty_bytes = INT64_C(1) << 30;
+static const atomic_bool never = false;
 
 static double uniform(struct rng *rng, double min, double max)
 {
@@ -135,7 +136,7 @@ static void open_both(struct both *both, const char *path)
     struct herd_buf error = {0};
     if (local_db_open(path, &both->db, &error) < 0)
         fail_msg("%.*s", (int)error.len, error.data);
-    assert_int_equal(local_memory_load(both->db, plenty_bytes, &both->memory), 0);
+    assert_int_equal(local_memory_load(both->db, plenty_bytes, &never, &both->memory), 0);
 }
 
 static void close_both(struct both *both)
@@ -228,7 +229,9 @@ static void test_a_limit(void **state)
     char *file = testing_take_text(&path);
     assert_int_equal(local_db_open(file, &db, &error), 0);
     for (int64_t bytes = 0; bytes < 8 << 20; bytes = bytes * 2 + 1000)
-        assert_int_equal(local_memory_load(db, bytes, &memory), HERD_EFULL);
+        assert_int_equal(local_memory_load(db, bytes, &never, &memory), HERD_EFULL);
+    static const atomic_bool is_over = true;
+    assert_int_equal(local_memory_load(db, plenty_bytes, &is_over, &memory), HERD_ECANCELED);
     local_db_close(db);
     free(file);
 }
