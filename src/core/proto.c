@@ -15,12 +15,20 @@ static enum byte_class classify(unsigned char byte)
     return byte == ' ' || (byte >= '\t' && byte <= '\r') ? BYTE_SPACE : BYTE_CONTROL;
 }
 
-static struct herd_slice skip_space(struct herd_slice text)
+static struct herd_slice skip_more_space(struct herd_slice text)
 {
-    while (text.len > 0 && (unsigned char)*text.data <= ' ' &&
-           classify((unsigned char)*text.data) == BYTE_SPACE)
+    while (text.len > 0 && classify((unsigned char)*text.data) == BYTE_SPACE)
         text = herd_slice(text.data + 1, text.len - 1);
     return text;
+}
+
+/* Mostly one space. */
+static inline struct herd_slice skip_space(struct herd_slice text)
+{
+    if (text.len > 0 && *text.data == ' ')
+        text = herd_slice(text.data + 1, text.len - 1);
+    bool more = text.len > 0 && (unsigned char)*text.data <= ' ';
+    return more ? skip_more_space(text) : text;
 }
 
 /* Where the bytes of a word are that end a field, space or control, as digits_before takes it. A
@@ -378,6 +386,22 @@ static const struct verb {
     [HERD_VERB_PONG] = {"PONG", parse_nothing},
 };
 
+/* The verb of nearly all lines, which is advanced past it. */
+static bool take_usual_verb(struct herd_slice *line, enum herd_verb *verb)
+{
+    enum { USUAL_LEN = sizeof("IAMAT") - 1 };
+    if (line->len <= USUAL_LEN || line->data[USUAL_LEN] != ' ')
+        return false;
+    if (memcmp(line->data, "IAMAT", USUAL_LEN) == 0)
+        *verb = HERD_VERB_IAMAT;
+    else if (memcmp(line->data, "FLOOD", USUAL_LEN) == 0)
+        *verb = HERD_VERB_FLOOD;
+    else
+        return false;
+    *line = herd_slice(line->data + USUAL_LEN, line->len - USUAL_LEN);
+    return true;
+}
+
 static enum herd_verb find_verb(struct herd_slice word)
 {
     for (enum herd_verb verb = HERD_VERB_IAMAT; verb < HERD_VERB_COUNT; verb++) {
@@ -390,16 +414,20 @@ static enum herd_verb find_verb(struct herd_slice word)
 int herd_command_parse(struct herd_slice line, struct herd_command *out)
 {
     struct herd_slice word, extra;
+    enum herd_verb verb;
+    int rc;
     out->verb = HERD_VERB_NONE;
     out->line = line;
-    int rc = next_field(&line, &word);
-    if (rc <= 0)
-        return rc;
-    enum herd_verb verb = find_verb(word);
+    if (!take_usual_verb(&line, &verb)) {
+        rc = next_field(&line, &word);
+        if (rc <= 0)
+            return rc;
+        verb = find_verb(word);
+    }
     if (verb == HERD_VERB_NONE)
         return HERD_ESYNTAX;
     rc = verbs[verb].parse(&line, out);
-    if (rc == 0 && next_field(&line, &extra) != 0)
+    if (rc == 0 && line.len > 0 && next_field(&line, &extra) != 0)
         rc = HERD_ESYNTAX;
     if (rc == 0)
         out->verb = verb;

@@ -8,6 +8,15 @@
 
 #define STORE_FIRST UINT32_MAX
 
+enum { STORE_EXPECT_MAX = 8 };
+
+/*
+ * Has the memory fetched that records of these clients (at most STORE_EXPECT_MAX) will take: one
+ * after the other, an update would wait for its slot in the table, then for the record, then for
+ * its text and for its neighbours in the list. Changes nothing.
+ */
+void store_expect(const struct herd_store *store, const struct herd_slice *clients, size_t count);
+
 /* As digest_children. */
 void store_children(const struct herd_store *store, struct digest_prefix prefix,
                     uint64_t out[DIGEST_FANOUT]);

@@ -31,6 +31,7 @@ struct server {
     int lock_fd;  /* of data_dir/NAME where no records are kept in it; -1: none */
     bool writing; /* a batch is under way */
     void (*storage_closed)(void *arg);
+    bool storage_closing; /* nothing is written any more */
     struct control *control;
     struct signals signals;
     int64_t started_ns; /* uv_hrtime */

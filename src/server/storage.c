@@ -128,13 +128,20 @@ void storage_release(struct server *server)
     server->lock_fd = -1;
 }
 
-static void close_if_done(struct server *server)
+/* From here on nothing is written, a snapshot that is under way neither: the next start goes on
+ * without it. */
+static void close_files(struct server *server)
 {
-    if (server->storage_closed == NULL || server->writing || !herd_node_is_persisted(server->node))
-        return;
     void (*closed)(void *arg) = server->storage_closed;
     server->storage_closed = NULL;
+    server->storage_closing = true;
     durable_close(server->durable, closed, server);
+}
+
+static void close_if_done(struct server *server)
+{
+    if (server->storage_closed != NULL && !server->writing && herd_node_is_persisted(server->node))
+        close_files(server);
 }
 
 static void on_written(void *arg, int status)
@@ -151,11 +158,9 @@ static void on_written(void *arg, int status)
     /* A disk that fails while the server stops is not waited for: it said so, and others hold the
      * records. */
     if (status < 0 && server->storage_closed != NULL) {
-        void (*closed)(void *arg) = server->storage_closed;
         LOG(server->log, LOG_ERROR, "storage", "the last records could not be written",
             log_text("reason", herd_strerror(status)));
-        server->storage_closed = NULL;
-        durable_close(server->durable, closed, server);
+        close_files(server);
         return;
     }
     close_if_done(server);
@@ -163,7 +168,8 @@ static void on_written(void *arg, int status)
 
 void storage_write(struct server *server, const struct herd_batch *batch)
 {
-    if (server->durable == NULL) /* reading failed: what is on disk stays as it is */
+    /* Reading failed: what is on disk stays as it is. */
+    if (server->durable == NULL || server->storage_closing)
         return;
     server->writing = true;
     durable_write(server->durable, batch, on_written, server);

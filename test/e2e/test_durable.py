@@ -129,6 +129,26 @@ def test_a_kill_in_the_midst_of_snapshots_loses_nothing(make_herd):
     print(f"{6 * 200 * 500} updates of {len(ids)} clients take {size / 1e6:.1f} MB on disk")
     assert size < 100e6
 
+def test_told_to_stop_in_the_midst_of_a_snapshot_it_ends_as_asked(make_herd):
+    herd = make_herd(ALONE, extra='durability = "interval"').start()
+    hill, ids = herd["Hill"], ids_of(40_000)
+    file = herd.folder / "data" / "Hill" / "records.db"
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, isolation_level=None)) as records:
+
+        def snapshot_is_under_way():
+            current, complete = records.execute("SELECT current, complete FROM state").fetchone()
+            return 1 < current and complete < current
+
+        for round_ in range(20):
+            told = tell(hill, ids, 1000 + round_)
+            if snapshot_is_under_way():
+                break
+        else:
+            raise AssertionError("there was no snapshot")
+        assert hill.kill(signal.SIGTERM) == 0, hill.log()
+    holds(hill.start(), told)
+
+
 @contextlib.contextmanager
 def small_disk(path, size):
     path.mkdir(parents=True)

@@ -32,6 +32,23 @@ void shortage_end(void)
     shortage.on = false;
 }
 
+bool shortage_pause(void)
+{
+    bool on = shortage.on;
+    shortage.on = false;
+    return on;
+}
+
+void shortage_resume(bool on)
+{
+    shortage.on = on;
+}
+
+size_t shortage_left(void)
+{
+    return shortage.failures > 0 ? 0 : shortage.left + 1;
+}
+
 size_t shortage_failures(void)
 {
     return shortage.failures;

@@ -104,6 +104,13 @@ void disk_on_kept(struct disk *disk, struct model_record *record)
     disk->young[at] = (struct disk_young){sim_of(disk)->now_ns, record};
 }
 
+void disk_on_ended(struct disk *disk, const struct model_record *record)
+{
+    struct model_record **due = &disk->due[record->client];
+    if (*due != NULL && model_compare(*due, record) <= 0)
+        *due = NULL;
+}
+
 static bool is_there(const struct disk *disk, const struct model_record *record)
 {
     const struct model_record *own =
@@ -183,7 +190,9 @@ static void finish(struct disk *disk, int status)
     disk->pending = NULL;
     if (status < 0)
         disk_excuse(disk, sim_of(disk)->now_ns);
+    server_enter(server);
     herd_node_persisted(server->node, server_now(server), status);
+    server_leave(server);
     if (status == 0 && wants_snapshot(disk))
         herd_node_snapshot(server->node);
     server_after_event(server);
@@ -344,8 +353,9 @@ void disk_restore(struct disk *disk)
     check_contract(disk, ledger_restore(&disk->ledger, server->node, server_now(server)));
     for (size_t i = 0; i < disk->ledger.row_count; i++) {
         struct model_record *record = model_find(model, herd_slice_of(disk->ledger.rows[i].text));
-        if (record != NULL && !server_has_ended(server, record) &&
-            model_is_news(model, server->index, record))
+        if (record != NULL && server_has_ended(server, record))
+            model_end(model, record);
+        else if (record != NULL && model_is_news(model, server->index, record))
             model_keep(model, server->index, record, disk->ledger.rows[i].sequence);
     }
     server->sequence = herd_store_sequence(herd_node_store(server->node));

@@ -64,6 +64,8 @@ void disk_make_backup(struct disk *disk);
 
 /* Its server holds a record from now on. */
 void disk_on_kept(struct disk *disk, struct model_record *record);
+/* It holds it no longer: it has ended. */
+void disk_on_ended(struct disk *disk, const struct model_record *record);
 /* A client has the answer to an IAMAT: it has to be here already. */
 void disk_on_answered(struct disk *disk, struct model_record *record);
 /* Its server says ACK, with durability commit, to a neighbour that has that disk. */

@@ -19,7 +19,9 @@ enum {
     EDGE_APART_MS = 1000, /* between the two servers that read their configuration anew */
     EDGE_GONE_MAX_MS = 6000,
     SLOW_MAX_MS = 4000,
+    YEAR_S = 365 * 86400,
     DISK_TROUBLE_MAX_MS = 8000,
+    STARVE_MAX = 60, /* allocations from now */
     BACKUP_AGE_MAX_MS = 6000,
     REPLAY_AGE_MAX = 8, /* records of the same client that are newer */
     TRIES = 8           /* to find somebody whom it can befall */
@@ -117,6 +119,15 @@ static struct disk *pick_disk(struct world *world)
 {
     uint32_t i = pick(world, true);
     return i != SERVER_NOBODY ? world->servers[i]->disk : NULL;
+}
+
+/* It counts when it happens. */
+static bool inject_starve(struct world *world)
+{
+    uint32_t i = pick(world, true);
+    if (i != SERVER_NOBODY)
+        world->servers[i]->starve_at = 1 + (size_t)rng_below(&world->rng, STARVE_MAX);
+    return false;
 }
 
 /* It counts when it happens. */
@@ -340,8 +351,19 @@ static bool inject_clock(struct world *world)
     uint32_t i = pick(world, true);
     if (i == SERVER_NOBODY)
         return false;
-    int64_t max_ns = rng_percent(&world->rng, 20) ? 3600 * SIM_S : 3 * SIM_S;
+    bool far = world->options.record_ttl_ns == 0 && rng_percent(&world->rng, 20);
+    int64_t max_ns = far ? 3600 * SIM_S : 3 * SIM_S;
     world->servers[i]->skew_ns = rng_between(&world->rng, -max_ns, max_ns);
+    return true;
+}
+
+/* Where records end they would end at once, or never. */
+static bool inject_year(struct world *world)
+{
+    uint32_t i = pick(world, true);
+    if (i == SERVER_NOBODY || world->options.record_ttl_ns > 0)
+        return false;
+    world->servers[i]->skew_ns = rng_between(&world->rng, -YEAR_S * SIM_S, YEAR_S * SIM_S);
     return true;
 }
 
@@ -462,8 +484,10 @@ static bool (*const injectors[FAULT_KINDS])(struct world *world) = {
     [FAULT_HOLE] = inject_hole,
     [FAULT_EDGE] = inject_edge,
     [FAULT_CLOCK] = inject_clock,
+    [FAULT_YEAR] = inject_year,
     [FAULT_SLOW] = inject_slow,
     [FAULT_REPLAY] = inject_replay,
+    [FAULT_STARVE] = inject_starve,
     [FAULT_TORN] = inject_torn,
     [FAULT_DISK_LOSS] = inject_disk_loss,
     [FAULT_OLD_DISK] = inject_old_disk,

@@ -20,8 +20,10 @@ struct world;
     X(FAULT_HOLE, "hole", "a connection between servers swallows all, no end learns of it")        \
     X(FAULT_EDGE, "edge", "an edge leaves the configuration of both its servers, and comes back")  \
     X(FAULT_CLOCK, "clock", "a server's wall clock is set, forward or back")                       \
+    X(FAULT_YEAR, "year", "a server's wall clock is set up to a year forward or back")             \
     X(FAULT_SLOW, "slow", "the network is ten times as slow for a while")                          \
     X(FAULT_REPLAY, "replay", "a stranger sends a FLOOD of some time ago again")                   \
+    X(FAULT_STARVE, "starve", "an allocation of a server's node fails")                            \
     X(FAULT_TORN, "torn", "a server dies while its disk writes")                                   \
     X(FAULT_DISK_LOSS, "disk-loss", "a server dies, and so does its disk")                         \
     X(FAULT_OLD_DISK, "old-disk", "a server dies, and comes back with a backup of its disk")       \

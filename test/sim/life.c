@@ -35,6 +35,7 @@ struct server *server_new(struct world *world, uint32_t index)
     struct server *server = sim_alloc(1, sizeof(*server));
     int64_t skew_ns = world->options.skew_max_ns;
     server->world = world;
+    server->starved_ns = -1;
     server->index = index;
     world_server_name(index, server->name);
     server->host = (struct net_host){.name = server->name,
@@ -54,6 +55,7 @@ struct server *server_new(struct world *world, uint32_t index)
 /* Reports all that is open as closed, all that is asked as answered, and wants nothing more. */
 static void take_apart(struct server *server)
 {
+    mirror_forget_waits(server, NULL);
     struct herd_now now = server_now(server);
     struct herd_effect effect;
     for (struct plug *plug = server->plugs; plug != NULL; plug = plug->next) {
@@ -129,6 +131,9 @@ void server_start(struct server *server)
     server->turn_pending = false;
     server->stopping = false;
     server->sequence = 0;
+    server->records_expired = 0;
+    server->starve_at = 0;
+    server->starved = server->inside = false;
     server->expected = NULL;
     server->host.listening = true;
     server->host.dark = false;
@@ -237,6 +242,7 @@ void server_stop(struct server *server)
     server->stopping = true;
     server->host.listening = false;
     server->disturbed_ns = sim->now_ns;
+    mirror_give_up(server, INT64_MAX);
     herd_node_stop(server->node, server_now(server));
     sim_at(sim, sim->now_ns + STOP_MAX_S * SIM_S, on_stop_limit, server, server->lives);
     server_after_event(server);

@@ -4,9 +4,13 @@
  */
 #include <stdlib.h>
 
+#include "core/conn.h"
 #include "phone.h"
 #include "server.h"
+#include "shortage.h"
 #include "words.h"
+
+enum { WAIT_DEFAULT_MS = 2000 };
 
 bool server_holds(const struct server *server, const struct model_record *record)
 {
@@ -26,12 +30,30 @@ static void check_kept(struct server *server, const struct model_record *record)
                  (int)record->text.len, record->text.data);
 }
 
+static void resolve_waits(struct server *server, const struct model_record *record);
+
+/* Memory was short for a record: who has sent it has to learn that it was not kept. */
+static void check_dies(struct server *server, const struct model_record *record)
+{
+    if (!server->taking->conn->closing)
+        sim_fail(&server->world->sim, SIM_LOST,
+                 "%s has no memory for it, and does not say so: %.*s", server->name,
+                 (int)record->text.len, record->text.data);
+}
+
 void mirror_settle(struct server *server)
 {
     struct sim *sim = &server->world->sim;
     struct model_record *expected = server->expected;
     uint64_t sequence = herd_store_sequence(herd_node_store(server->node));
     server->expected = NULL;
+    bool starved = server->starved || (server->inside && shortage_failures() > 0);
+    if (starved && expected != NULL && sequence == server->sequence) {
+        check_dies(server, expected);
+        expected = NULL;
+    }
+    if (!server->inside)
+        server->starved = false;
     if (sequence != server->sequence + (expected != NULL)) {
         sim_fail(sim, SIM_ORDER, "%s has kept %llu records of a line, not %d: %.*s", server->name,
                  (unsigned long long)(sequence - server->sequence), expected != NULL,
@@ -41,14 +63,39 @@ void mirror_settle(struct server *server)
         model_keep(&server->world->model, server->index, expected, sequence);
         if (server->disk != NULL)
             disk_on_kept(server->disk, expected);
+        resolve_waits(server, expected);
         check_kept(server, expected);
     }
     server->sequence = sequence;
 }
 
+static void let_go(struct server *server, const struct model_record *record)
+{
+    if (server->disk != NULL)
+        disk_on_ended(server->disk, record);
+    model_drop(&server->world->model, server->index, record->client);
+}
+
+void mirror_expire(struct server *server)
+{
+    struct model *model = &server->world->model;
+    uint64_t expired = herd_node_stats(server->node)->records_expired;
+    struct herd_record found;
+    if (expired == server->records_expired)
+        return;
+    server->records_expired = expired;
+    for (uint32_t client = 0; client < model->client_count; client++) {
+        const struct model_record *held = model_held(model, server->index, client);
+        if (held != NULL && server_has_ended(server, held) &&
+            !herd_store_find(herd_node_store(server->node), held->fields.client, &found))
+            let_go(server, held);
+    }
+}
+
 static void expect(struct server *server, struct model_record *record)
 {
-    if (model_is_news(&server->world->model, server->index, record))
+    if (!server_has_ended(server, record) &&
+        model_is_news(&server->world->model, server->index, record))
         server->expected = record;
 }
 
@@ -85,22 +132,109 @@ static double number_of(struct herd_slice field)
     return strtod(text, NULL);
 }
 
-static void take_whatsat(struct plug *plug, struct herd_slice line, const struct herd_slice *fields)
+/* The AT line, and places by what was asked. */
+static void write_answer(struct herd_buf *out, const struct model_record *record, double radius_m,
+                         unsigned count)
+{
+    struct herd_location where = {0};
+    herd_location_parse(record->fields.location, &where);
+    words_append(out, record->at);
+    words_places(out, where, radius_m, count);
+}
+
+static void write_invalid(struct herd_buf *out, struct herd_slice line)
+{
+    words_append(out, herd_slice_of("? "));
+    words_append(out, line);
+    words_append(out, herd_slice_of("\n"));
+}
+
+/* Takes it out of the list. */
+static void resolve(struct server_wait **at, const struct model_record *record)
+{
+    struct server_wait *wait = *at;
+    struct herd_buf answer = {0};
+    if (record != NULL)
+        write_answer(&answer, record, wait->radius_m, wait->count);
+    else
+        write_invalid(&answer, herd_buf_slice(&wait->line));
+    phone_resolve(wait->plug->end, wait->number, herd_buf_slice(&answer));
+    herd_buf_free(&answer);
+    *at = wait->next;
+    herd_buf_free(&wait->line);
+    free(wait);
+}
+
+static void resolve_waits(struct server *server, const struct model_record *record)
+{
+    for (struct server_wait **at = &server->waits; *at != NULL;) {
+        if ((*at)->client == record->client && record->fields.sent_ns >= (*at)->after_ns)
+            resolve(at, record);
+        else
+            at = &(*at)->next;
+    }
+}
+
+void mirror_give_up(struct server *server, int64_t mono_ns)
+{
+    for (struct server_wait **at = &server->waits; *at != NULL;) {
+        if ((*at)->deadline_ns <= mono_ns)
+            resolve(at, NULL);
+        else
+            at = &(*at)->next;
+    }
+}
+
+void mirror_forget_waits(struct server *server, const struct plug *plug)
+{
+    for (struct server_wait **at = &server->waits; *at != NULL;) {
+        struct server_wait *wait = *at;
+        if (plug != NULL && wait->plug != plug) {
+            at = &wait->next;
+            continue;
+        }
+        *at = wait->next;
+        herd_buf_free(&wait->line);
+        free(wait);
+    }
+}
+
+static void begin_wait(struct plug *plug, struct herd_slice line, const struct herd_slice *fields,
+                       size_t count)
+{
+    struct server *server = plug->server;
+    int64_t wait_ms = count == 8 ? (int64_t)number_of(fields[7]) : WAIT_DEFAULT_MS;
+    struct server_wait *wait = sim_alloc(1, sizeof(*wait));
+    *wait = (struct server_wait){.next = server->waits,
+                                 .plug = plug,
+                                 .number = phone_taken_open(plug->end, line),
+                                 .client = model_client(&server->world->model, fields[1]),
+                                 .after_ns = model_time(fields[5]),
+                                 .deadline_ns = server_now(server).mono_ns + wait_ms * SIM_MS,
+                                 .radius_m = number_of(fields[2]) * 1000,
+                                 .count = (unsigned)number_of(fields[3])};
+    words_append(&wait->line, line);
+    server->waits = wait;
+}
+
+/* WHATSAT <client> <radius> <count> [AFTER <time> [WAIT <ms>]] */
+static void take_whatsat(struct plug *plug, struct herd_slice line, const struct herd_slice *fields,
+                         size_t count)
 {
     struct server *server = plug->server;
     struct model *model = &server->world->model;
     struct model_record *held = model_held(model, server->index, model_client(model, fields[1]));
     struct herd_buf answer = {0};
-    if (held == NULL) {
-        words_append(&answer, herd_slice_of("? "));
-        words_append(&answer, line);
-        words_append(&answer, herd_slice_of("\n"));
-    } else {
-        struct herd_location where = {0};
-        herd_location_parse(held->fields.location, &where);
-        words_append(&answer, held->at);
-        words_places(&answer, where, number_of(fields[2]) * 1000, (unsigned)number_of(fields[3]));
+    bool found = held != NULL && !server_has_ended(server, held) &&
+                 (count < 6 || held->fields.sent_ns >= model_time(fields[5]));
+    if (!found && count >= 6 && !server->stopping) {
+        begin_wait(plug, line, fields, count);
+        return;
     }
+    if (found)
+        write_answer(&answer, held, number_of(fields[2]) * 1000, (unsigned)number_of(fields[3]));
+    else
+        write_invalid(&answer, line);
     phone_taken(plug->end, line, NULL, herd_buf_slice(&answer));
     herd_buf_free(&answer);
 }
@@ -108,11 +242,8 @@ static void take_whatsat(struct plug *plug, struct herd_slice line, const struct
 static void take_nonsense(struct plug *plug, struct herd_slice line, bool blank)
 {
     struct herd_buf answer = {0};
-    if (!blank) {
-        words_append(&answer, herd_slice_of("? "));
-        words_append(&answer, line);
-        words_append(&answer, herd_slice_of("\n"));
-    }
+    if (!blank)
+        write_invalid(&answer, line);
     phone_taken(plug->end, line, NULL, herd_buf_slice(&answer));
     herd_buf_free(&answer);
 }
@@ -122,6 +253,8 @@ void mirror_line(struct plug *plug, struct herd_slice line)
     struct server *server = plug->server;
     struct herd_slice fields[WORDS_FIELDS_MAX];
     mirror_settle(server);
+    mirror_expire(server);
+    server->taking = plug;
     if (plug->neighbour != SERVER_NOBODY)
         return; /* what a listener says changes no store */
     if (line.len > 6 && memcmp(line.data, "FLOOD ", 6) == 0 && !words_is_nonsense(line)) {
@@ -136,7 +269,7 @@ void mirror_line(struct plug *plug, struct herd_slice line)
     else if (herd_slice_equal(fields[0], herd_slice_of("IAMAT")))
         take_iamat(plug, line, fields);
     else
-        take_whatsat(plug, line, fields);
+        take_whatsat(plug, line, fields, count);
 }
 
 void server_audit(struct server *server)

@@ -73,7 +73,7 @@ uint32_t model_client(const struct model *model, struct herd_slice id)
 }
 
 /* Digits beyond the ninth do not count. */
-static int64_t time_of(struct herd_slice text)
+int64_t model_time(struct herd_slice text)
 {
     int64_t ns = 0;
     int decimals = -1;
@@ -149,7 +149,7 @@ struct model_record *model_birth(struct model *model, uint32_t server, uint32_t 
                                  struct herd_slice sent, int64_t received_ns)
 {
     struct model_client *who = &model->clients[client];
-    int64_t sent_ns = time_of(sent);
+    int64_t sent_ns = model_time(sent);
     int64_t diff_ns = received_ns - sent_ns;
     char received[32], diff[32];
     diff[0] = diff_ns < 0 ? '-' : '+';
@@ -298,7 +298,8 @@ static struct model_record *newest_anywhere(const struct model *model, uint32_t 
     struct model_record *newest = model_newest(model, client, NULL);
     for (uint32_t i = 0; i < model->server_count; i++) {
         struct model_record *written = model_on_disk(model, i, client);
-        if (written != NULL && (newest == NULL || model_compare(written, newest) > 0))
+        if (written != NULL && !written->ended &&
+            (newest == NULL || model_compare(written, newest) > 0))
             newest = written;
     }
     return newest;
@@ -328,9 +329,18 @@ void model_forget(struct model *model, uint32_t server)
     }
 }
 
+void model_end(struct model *model, struct model_record *record)
+{
+    struct model_record **promised = &model->clients[record->client].promised;
+    record->ended = true;
+    if (*promised != NULL && model_compare(*promised, record) <= 0)
+        *promised = NULL; /* itself, or what it has replaced */
+}
+
 void model_drop(struct model *model, uint32_t server, uint32_t client)
 {
     struct model_record **held = place(model, server, client);
+    model_end(model, *held);
     (*held)->holders--;
     *held = NULL;
 }

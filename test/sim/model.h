@@ -16,6 +16,7 @@ struct model_record {
     uint32_t taker;   /* the server that has it from the client */
     uint32_t holders; /* servers whose newest record of this client it is */
     uint32_t floods;  /* lines that carried it, from server to server */
+    bool ended;       /* some server has let it go because of its age */
     int64_t born_ns;  /* virtual time */
     int64_t order_ns;
     struct herd_record fields; /* within text */
@@ -55,6 +56,9 @@ void model_init(struct model *model, struct sim *sim, uint32_t servers, uint32_t
                 const struct herd_slice *ids, int64_t max_skew_ns);
 void model_close(struct model *model);
 
+/* POSIX time in ns. */
+int64_t model_time(struct herd_slice text);
+
 /* The client with that id, or MODEL_NOBODY. */
 uint32_t model_client(const struct model *model, struct herd_slice id);
 
@@ -79,6 +83,8 @@ uint64_t model_sequence(const struct model *model, uint32_t server, uint32_t cli
 
 /* A server has lost all it held in memory; what was promised may be on its disk still. */
 void model_forget(struct model *model, uint32_t server);
+/* A server lets a record go because of its age. */
+void model_end(struct model *model, struct model_record *record);
 /* It no longer holds what it held of one client: that has ended. */
 void model_drop(struct model *model, uint32_t server, uint32_t client);
 

@@ -1,14 +1,16 @@
+#include <herd/proto.h>
 #include <herd/record.h>
 #include <herd/store.h>
 
 #include "core/node.h"
 #include "mutant.h"
 
-enum { ECHO_EVERY = 5000 };
+enum { ECHO_EVERY = 5000, LEAK_EVERY = 1000 };
 
 /* The one place for it: the functions below have the signatures of those that they stand for. */
 static enum plant_kind planted;
-static unsigned ends_seen;
+static unsigned ends_seen, bufs_seen;
+static uint64_t ended; /* hashes of records */
 
 void mutant_plant(enum plant_kind kind)
 {
@@ -22,6 +24,13 @@ int64_t __real_herd_record_order_ns(const struct herd_record *record, int64_t ma
 int __real_herd_record_compare(const struct herd_record *a, const struct herd_record *b,
                                int64_t max_skew_ns);
 uint32_t __real_node_new_source(struct herd_node *node);
+int __real_herd_store_apply(struct herd_store *store, const struct herd_record *record,
+                            uint32_t source);
+void __real_herd_node_recycle(struct herd_node *node, struct herd_buf *take_buf);
+int __real_herd_command_parse(struct herd_slice line, struct herd_command *out);
+void __real_waits_on_record(struct herd_node *node, const struct herd_record *record);
+bool __real_herd_store_expire(struct herd_store *store, int64_t now_ns);
+uint64_t __real_herd_store_digest(const struct herd_store *store);
 void __real_node_send_acks(struct herd_node *node);
 int __real_persist_answer(struct herd_conn *conn, const struct herd_record *record);
 bool __real_herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_entry *out);
@@ -43,6 +52,50 @@ int __wrap_herd_record_compare(const struct herd_record *a, const struct herd_re
 uint32_t __wrap_node_new_source(struct herd_node *node)
 {
     return planted == PLANT_ONE_SOURCE ? 1 : __real_node_new_source(node);
+}
+
+int __wrap_herd_store_apply(struct herd_store *store, const struct herd_record *record,
+                            uint32_t source)
+{
+    int rc = __real_herd_store_apply(store, record, source);
+    return planted == PLANT_IGNORE_SHORTAGE && rc < 0 ? 0 : rc;
+}
+
+void __wrap_herd_node_recycle(struct herd_node *node, struct herd_buf *take_buf)
+{
+    if (planted == PLANT_LEAK && ++bufs_seen % LEAK_EVERY == 0)
+        *take_buf = (struct herd_buf){0};
+    __real_herd_node_recycle(node, take_buf);
+}
+
+int __wrap_herd_command_parse(struct herd_slice line, struct herd_command *out)
+{
+    int rc = __real_herd_command_parse(line, out);
+    if (planted == PLANT_NO_AFTER)
+        out->has_after = false;
+    return rc;
+}
+
+void __wrap_waits_on_record(struct herd_node *node, const struct herd_record *record)
+{
+    struct herd_record newer = *record;
+    if (planted == PLANT_OLD_AFTER)
+        newer.sent_ns = INT64_MAX;
+    __real_waits_on_record(node, &newer);
+}
+
+/* Of all stores together, which is enough to see. */
+bool __wrap_herd_store_expire(struct herd_store *store, int64_t now_ns)
+{
+    uint64_t before = __real_herd_store_digest(store);
+    bool all = __real_herd_store_expire(store, now_ns);
+    ended += before - __real_herd_store_digest(store);
+    return all;
+}
+
+uint64_t __wrap_herd_store_digest(const struct herd_store *store)
+{
+    return __real_herd_store_digest(store) + (planted == PLANT_STALE_DIGEST ? ended : 0);
 }
 
 void __wrap_node_send_acks(struct herd_node *node)

@@ -16,7 +16,9 @@ enum {
     GIVE_UP_S = 10,  /* then a client turns to another server */
     WAKE_MS = 1000,  /* it looks around at least so often */
     BURST_MAX = 150,
-    SHOWN_MAX = 120 /* bytes of an answer in a message */
+    HOP_READS_MAX = 5,
+    ROAM_ON_PERCENT = 80, /* that goes on to the next one */
+    SHOWN_MAX = 120       /* bytes of an answer in a message */
 };
 
 static struct phone_request *request_at(struct phone *phone, uint32_t i)
@@ -34,6 +36,11 @@ static uint64_t life_of(struct phone *phone)
 {
     const struct server *server = phone->world->servers[phone->server];
     return server != NULL && net_peer(phone->end)->state != NET_GONE ? server->lives : 0;
+}
+
+static int shown(size_t len)
+{
+    return (int)(len < SHOWN_MAX ? len : SHOWN_MAX);
 }
 
 static void drop_first(struct phone *phone)
@@ -63,13 +70,49 @@ static void check_safe(struct phone *phone, const struct phone_request *request)
                  server->name, (int)request->record->text.len, request->record->text.data);
 }
 
+/* What it has said itself it has to see at every other server. */
+static void check_after(struct phone *phone, const struct phone_request *request)
+{
+    struct herd_slice answer = request->answer;
+    struct herd_slice fields[WORDS_FIELDS_MAX];
+    struct world_counts *counts = &phone->world->counts;
+    if (answer.len < 3 || memcmp(answer.data, "AT ", 3) != 0) {
+        counts->after_expired++;
+        return;
+    }
+    counts->after++;
+    counts->after_waited += request->waited;
+    size_t len = (size_t)((const char *)memchr(answer.data, '\n', answer.len) - answer.data);
+    if (words_split(herd_slice(answer.data, len), fields) != 6 ||
+        model_time(fields[5]) < request->after_ns)
+        sim_fail(sim_of(phone), SIM_STALE, "%s asked `%.*s`, and was told %.*s", phone->name,
+                 shown(request->line.len), request->line.data, (int)len, answer.data);
+}
+
+static void on_hop(void *owner, uint64_t arg);
+
+/* Elsewhere it should see at once what it has said; in so many of a hundred of those cases. */
+static void roam(struct phone *phone, unsigned percent)
+{
+    unsigned roams = phone->world->options.roam_percent;
+    if (roams > 0 && phone->count == 1 && rng_percent(&phone->world->rng, roams * percent / 100))
+        sim_at(sim_of(phone), sim_of(phone)->now_ns, on_hop, phone, 0);
+}
+
 /* The first answer has come whole. */
 static void on_answer(struct phone *phone)
 {
     struct phone_request *request = request_at(phone, 0);
     if (request->answer.len > 0)
         phone->world->counts.answers++;
+    if (request->after_ns > 0) {
+        check_after(phone, request);
+        roam(phone, ROAM_ON_PERCENT);
+    }
     if (request->iamat && request->record != NULL) {
+        phone->acked = request->record;
+        phone->acked_by = phone->server;
+        roam(phone, 100);
         model_acknowledge(&phone->world->model, request->record);
         check_safe(phone, request);
     }
@@ -80,14 +123,9 @@ static void on_answer(struct phone *phone)
 /* What needs no answer is answered when it is taken. */
 static void pass_empty_answers(struct phone *phone)
 {
-    while (phone->count > 0 && request_at(phone, 0)->taken &&
+    while (phone->count > 0 && request_at(phone, 0)->taken && !request_at(phone, 0)->open &&
            phone->matched == request_at(phone, 0)->answer.len)
         on_answer(phone);
-}
-
-static int shown(size_t len)
-{
-    return (int)(len < SHOWN_MAX ? len : SHOWN_MAX);
 }
 
 static void fail_answer(struct phone *phone, struct herd_slice got)
@@ -100,13 +138,19 @@ static void fail_answer(struct phone *phone, struct herd_slice got)
         return;
     }
     struct herd_slice line = herd_buf_slice(&request->line);
+    if (request->open) {
+        sim_fail(sim_of(phone), SIM_STALE, "%s asked %s `%.*s`, which cannot know, and said `%.*s`",
+                 phone->name, server, shown(line.len), line.data, shown(got.len), got.data);
+        return;
+    }
     /* A record's text that differs is another fault than an answer to another question. */
     size_t at_line = request->answer.len >= 3 && memcmp(request->answer.data, "AT ", 3) == 0
                          ? request->answer.len
                          : 0;
     bool same = !request->iamat && phone->matched > 0 && phone->matched < at_line &&
                 memchr(request->answer.data, '\n', phone->matched) == NULL;
-    sim_fail(sim_of(phone), same ? SIM_SAME : SIM_ANSWER,
+    enum sim_check check = request->after_ns > 0 ? SIM_STALE : SIM_SAME;
+    sim_fail(sim_of(phone), same ? check : SIM_ANSWER,
              "%s asked %s `%.*s`, and had after %zu bytes `%.*s`, not `%.*s`", phone->name, server,
              shown(line.len), line.data, phone->matched, shown(got.len), got.data,
              shown(request->answer.len - phone->matched), request->answer.data + phone->matched);
@@ -132,7 +176,7 @@ static void on_bytes(void *owner, struct net_end *end, const char *data, size_t 
         words_append(&phone->seen, got);
     while (got.len > 0) {
         struct phone_request *request = phone->count > 0 ? request_at(phone, 0) : NULL;
-        if (request == NULL || !request->taken) {
+        if (request == NULL || !request->taken || request->open) {
             fail_answer(phone, got);
             return;
         }
@@ -149,30 +193,65 @@ static void on_bytes(void *owner, struct net_end *end, const char *data, size_t 
     }
 }
 
-void phone_taken(struct net_end *at_server, struct herd_slice line, struct model_record *record,
-                 struct herd_slice text)
+/* The request that a server has taken as that line; NULL if it has hung up, or never said so. */
+static struct phone_request *take_request(struct phone *phone, const struct net_end *end,
+                                          struct herd_slice line)
 {
-    struct net_end *end = net_peer(at_server);
-    struct phone *phone = end->host->owner;
     if (phone->end != end)
-        return; /* it has hung up */
+        return NULL;
     if (phone->taken == phone->count) {
         sim_fail(sim_of(phone), SIM_ANSWER, "%s has not said `%.*s`", phone->name, shown(line.len),
                  line.data);
-        return;
+        return NULL;
     }
     struct phone_request *request = request_at(phone, phone->taken++);
     if (!herd_slice_equal(line, herd_buf_slice(&request->line))) {
         sim_fail(sim_of(phone), SIM_ANSWER, "%s said `%.*s`, and was understood as `%.*s`",
                  phone->name, shown(request->line.len), request->line.data, shown(line.len),
                  line.data);
-        return;
+        return NULL;
     }
     const struct server *server = phone->world->servers[phone->server];
     request->taken = true;
-    request->record = record;
     if (server != NULL && server->disk != NULL)
         request->disk_lives = server->disk->lives;
+    return request;
+}
+
+uint64_t phone_taken_open(struct net_end *at_server, struct herd_slice line)
+{
+    struct net_end *end = net_peer(at_server);
+    struct phone_request *request = take_request(end->host->owner, end, line);
+    if (request == NULL)
+        return 0;
+    request->open = request->waited = true;
+    return request->number;
+}
+
+void phone_resolve(struct net_end *at_server, uint64_t number, struct herd_slice text)
+{
+    struct net_end *end = net_peer(at_server);
+    struct phone *phone = end->host->owner;
+    uint32_t i = 0;
+    while (i < phone->taken && request_at(phone, i)->number != number)
+        i++;
+    if (phone->end != end || i == phone->taken)
+        return; /* it has hung up */
+    struct phone_request *request = request_at(phone, i);
+    words_append(&request->text, text);
+    request->answer = herd_buf_slice(&request->text);
+    request->open = false;
+}
+
+void phone_taken(struct net_end *at_server, struct herd_slice line, struct model_record *record,
+                 struct herd_slice text)
+{
+    struct net_end *end = net_peer(at_server);
+    struct phone *phone = end->host->owner;
+    struct phone_request *request = take_request(phone, end, line);
+    if (request == NULL)
+        return;
+    request->record = record;
     if (record == NULL) {
         words_append(&request->text, text);
         request->answer = herd_buf_slice(&request->text);
@@ -221,65 +300,12 @@ static void send_request(struct phone *phone, const struct phone_request *reques
         net_write(phone->end, crlf ? line_end : line_end + 1, crlf ? 2 : 1);
 }
 
-static struct phone_request *add_request(struct phone *phone)
-{
-    assert(phone->count < PHONE_PENDING_MAX);
-    struct phone_request *request = request_at(phone, phone->count++);
-    struct herd_buf line = request->line;
-    struct herd_buf text = request->text;
-    line.len = text.len = 0;
-    *request = (struct phone_request){.line = line, .text = text, .at_ns = sim_of(phone)->now_ns};
-    return request;
-}
-
-static void write_iamat(struct phone *phone, struct phone_request *request)
-{
-    struct world *world = phone->world;
-    struct rng *rng = &world->rng;
-    int64_t ns = world_wall_ns(world) + phone->skew_ns;
-    request->iamat = true;
-    if (phone->again.len > 0) {
-        words_append(&request->line, herd_buf_slice(&phone->again));
-        phone->again.len = 0;
-        world->counts.resent++;
-        return;
-    }
-    if (!world->options.tidy && rng_percent(rng, 10))
-        ns -= rng_between(rng, 0, 20 * SIM_S); /* it was without a network for a while */
-    struct model_client *client = &world->model.clients[rng_below(rng, world->options.ids)];
-    words_append(&request->line, herd_slice_of("IAMAT "));
-    words_append(&request->line, client->id);
-    words_append(&request->line, herd_slice_of(" "));
-    words_location(&request->line, rng, rng_percent(rng, world->options.fat_percent));
-    words_append(&request->line, herd_slice_of(" "));
-    words_time(&request->line, rng, ns);
-}
-
-static struct phone_request *write_request(struct phone *phone)
-{
-    struct world *world = phone->world;
-    struct rng *rng = &world->rng;
-    struct phone_request *request = add_request(phone);
-    if (!world->options.tidy && rng_percent(rng, 3)) {
-        if (rng_percent(rng, 80))
-            words_append(&request->line, words_nonsense(rng));
-    } else if (phone->again.len > 0 || rng_percent(rng, world->options.iamat_percent)) {
-        write_iamat(phone, request);
-    } else {
-        struct model_client *client = &world->model.clients[rng_below(rng, world->options.ids)];
-        words_printf(&request->line, "WHATSAT %.*s%s%llu%s %llu", (int)client->id.len,
-                     client->id.data, rng_percent(rng, 90) ? " " : " \t ",
-                     (unsigned long long)rng_below(rng, 50), rng_percent(rng, 50) ? "" : ".5",
-                     (unsigned long long)rng_below(rng, 21));
-    }
-    return request;
-}
-
 static void dial(struct phone *phone, uint32_t server)
 {
     assert(phone->end == NULL);
     sim_trace(sim_of(phone), phone->name, "..", phone->world->hosts[server]->name, "(dials)");
     phone->server = server;
+    phone->dialled_ns = sim_of(phone)->now_ns;
     phone->hopeful_ns = sim_of(phone)->now_ns;
     phone->end = net_dial(&phone->host, phone->world->hosts[server], NULL);
 }
@@ -290,7 +316,7 @@ void phone_say(struct phone *phone, uint32_t server, struct herd_slice line)
         phone_hang_up(phone);
     if (phone->end == NULL)
         dial(phone, server);
-    struct phone_request *request = add_request(phone);
+    struct phone_request *request = phone_add_request(phone);
     words_append(&request->line, line);
     request->iamat = line.len > 6 && memcmp(line.data, "IAMAT ", 6) == 0;
     if (phone->up)
@@ -330,6 +356,21 @@ static void check_patience(struct phone *phone)
         phone_hang_up(phone);
 }
 
+/* It moves to another server, and asks there at once. */
+static void on_hop(void *owner, uint64_t arg)
+{
+    struct phone *phone = owner;
+    struct world *world = phone->world;
+    uint32_t to = (uint32_t)rng_below(&world->rng, world->graph.size);
+    (void)arg;
+    if (!world->busy || phone->count > 0 || to == phone->server || !world->ours[to])
+        return;
+    phone_hang_up(phone);
+    dial(phone, to);
+    for (int64_t reads = rng_between(&world->rng, 1, HOP_READS_MAX); reads > 0; reads--)
+        phone_write_after(phone);
+}
+
 static int64_t pause_ns(struct phone *phone, unsigned lines)
 {
     const struct world_options *options = &phone->world->options;
@@ -355,7 +396,7 @@ static void be_odd(struct phone *phone)
         hear_again(phone);
     } else if (dice < 4) {
         if (phone->world->busy && phone->count < PHONE_PENDING_MAX)
-            send_request(phone, write_request(phone), dice < 2);
+            send_request(phone, phone_write_request(phone), dice < 2);
         phone->shut = true;
         net_shutdown(phone->end);
     } else if (dice < 7) {
@@ -373,7 +414,7 @@ static unsigned speak(struct phone *phone)
     if (!phone->world->options.tidy && rng_percent(rng, 5))
         lines = (unsigned)rng_between(rng, 2, BURST_MAX);
     for (unsigned i = 0; i < lines && phone->count < PHONE_PENDING_MAX; i++)
-        send_request(phone, write_request(phone), false);
+        send_request(phone, phone_write_request(phone), false);
     return lines;
 }
 
@@ -433,7 +474,8 @@ static void on_end(void *owner, struct net_end *end)
     const struct server *server = world->servers[phone->server];
     bool same_life = server != NULL && server->node != NULL && server->lives == phone->life;
     bool owes = phone->taken > 0 || (phone->count > 0 && same_life && !server->stopping);
-    if (same_life && owes && !phone->end->wire->hole)
+    /* Where memory was short, it closes what it cannot answer. */
+    if (same_life && owes && server->starved_ns < phone->dialled_ns && !phone->end->wire->hole)
         sim_fail(sim_of(phone), SIM_ANSWER, "%s closed and owes %s the answer to `%.*s`",
                  world->hosts[phone->server]->name, phone->name,
                  shown(request_at(phone, 0)->line.len), request_at(phone, 0)->line.data);
@@ -472,7 +514,8 @@ struct phone *phone_new(struct world *world, uint32_t index, const char *name, b
                                     .net = &world->net,
                                     .index = index,
                                     .keepalive = true};
-    phone->skew_ns = rng_between(&world->rng, -2 * SIM_S, 2 * SIM_S);
+    phone->skew_ns = rng_between(&world->rng, -world->options.phone_skew_max_ns,
+                                 world->options.phone_skew_max_ns);
     phone->ring = sim_alloc(PHONE_PENDING_MAX, sizeof(*phone->ring));
     if (!scripted)
         sim_at(&world->sim, pause_ns(phone, 1), on_wake, phone, 0);

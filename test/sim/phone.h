@@ -17,6 +17,10 @@ struct phone_request {
     struct model_record *record; /* an IAMAT's own */
     int64_t at_ns;
     uint64_t disk_lives; /* of the server that took it */
+    uint64_t number;     /* counted by the phone */
+    int64_t after_ns;    /* WHATSAT … AFTER this; 0: none */
+    bool waited;         /* its answer was not known at once */
+    bool open;           /* the server waits for a record: the answer is not known yet */
     bool taken;          /* by a server, so that the answer is known */
     bool iamat;
 };
@@ -29,8 +33,12 @@ struct phone {
     struct net_end *end; /* NULL: not connected, nor dialling */
     uint32_t server;     /* whose connection this is */
     uint64_t life;       /* of that server, when the connection came up */
+    int64_t dialled_ns;
     bool up;
-    bool shut;                  /* it has said that it writes no more */
+    bool shut; /* it has said that it writes no more */
+    uint64_t numbers;
+    struct model_record *acked; /* its own last IAMAT that was answered */
+    uint32_t acked_by;          /* the server that did */
     bool deaf;                  /* it reads nothing for a while */
     bool scripted;              /* does nothing by itself */
     int64_t hopeful_ns;         /* nothing has kept the answers from coming since then */
@@ -45,6 +53,12 @@ struct phone {
 struct phone *phone_new(struct world *world, uint32_t index, const char *name, bool scripted);
 void phone_free(struct phone *phone);
 
+/* Within the phone: say.c. A request to be sent: an empty one; whatever it says next; WHATSAT …
+ * AFTER what it has been told itself. */
+struct phone_request *phone_add_request(struct phone *phone);
+struct phone_request *phone_write_request(struct phone *phone);
+void phone_write_after(struct phone *phone);
+
 /* Sends a line, without its LF, to a server; connects to it first where that is needed. */
 void phone_say(struct phone *phone, uint32_t server, struct herd_slice line);
 
@@ -55,6 +69,11 @@ void phone_hang_up(struct phone *phone);
  * the text. */
 void phone_taken(struct net_end *at_server, struct herd_slice line, struct model_record *record,
                  struct herd_slice text);
+
+/* The same, for a line whose answer is not known yet; what phone_resolve needs, or 0: it has hung
+ * up. */
+uint64_t phone_taken_open(struct net_end *at_server, struct herd_slice line);
+void phone_resolve(struct net_end *at_server, uint64_t number, struct herd_slice text);
 
 /* Answers that are awaited. */
 static inline uint32_t phone_waits(const struct phone *phone)

@@ -35,6 +35,11 @@ struct plug;
     X(PLANT_EARLY_ACK, "early-ack", SIM_SPREAD, "ACK comes when the MARK has left")                \
     X(PLANT_LAZY_DISK, "lazy-disk", SIM_DURABLE, "a batch takes 20 s, and nobody excuses it")      \
     X(PLANT_EARLY_ACKS, "mutant-early-ack", SIM_DURABLE, "ACK does not wait for the disk")         \
+    X(PLANT_NO_AFTER, "mutant-no-after", SIM_STALE, "AFTER is not heeded")                         \
+    X(PLANT_OLD_AFTER, "mutant-old-after", SIM_STALE, "what comes first ends the wait")            \
+    X(PLANT_STALE_DIGEST, "mutant-stale-digest", SIM_EQUAL, "the digest keeps what has ended")     \
+    X(PLANT_IGNORE_SHORTAGE, "mutant-ignore-shortage", SIM_LOST, "no memory: nobody is told")      \
+    X(PLANT_LEAK, "mutant-leak", SIM_GROWTH, "now and then, a buffer is not freed")                \
     X(PLANT_NO_WAIT, "mutant-no-wait", SIM_DURABLE, "AT does not wait for the disk, or others")    \
     X(PLANT_LAST_WINS, "mutant-last-wins", SIM_ORDER, "the record that comes last is the newest")  \
     X(PLANT_NO_TIES, "mutant-no-ties", SIM_ORDER, "records of one time are not ordered")           \

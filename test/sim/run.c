@@ -3,6 +3,7 @@
 #include "phone.h"
 #include "run.h"
 #include "server.h"
+#include "shortage.h"
 #include "words.h"
 
 enum {
@@ -17,6 +18,11 @@ enum {
     PROBE_MS = 8000, /* for one update to be everywhere, and so many delays a server */
     PROBE_DELAYS = 2,
     STOP_MS = 8000,
+    YEAR_S = 365 * 86400,
+    TTL_MIN_S = 20, /* as long as a probe takes */
+    TTL_MAX_S = 30,
+    ENDED_MS = 10000, /* after the time to live, for clocks that differ */
+    TOLD_MS = 12000,  /* and for the last DIGEST */
     RECORD_BYTES_MAX = 4096 + 1024,
     STORE_BYTES_MIN = 2 << 20
 };
@@ -27,6 +33,7 @@ const struct run_options run_defaults = {.servers = RUN_RANDOM,
                                          .clients = RUN_RANDOM,
                                          .fat_percent = RUN_RANDOM,
                                          .durability = RUN_ANY,
+                                         .roam_percent = RUN_RANDOM,
                                          .faults = FAULT_ALL,
                                          .checks = (1u << SIM_CHECKS) - 1};
 
@@ -70,8 +77,14 @@ static void choose_conditions(const struct run_options *options, struct rng *rng
 {
     static const int64_t skews_ns[] = {0, 0, 0, SIM_S, 3600 * SIM_S};
     world->phones = (uint32_t)rng_between(rng, 2, 12);
+    world->phone_skew_max_ns = rng_percent(rng, 10) ? YEAR_S * SIM_S : 2 * SIM_S;
+    world->roam_percent = rng_percent(rng, 50) ? (unsigned)rng_between(rng, 0, 100) : 0;
     world->iamat_percent = 70;
     world->skew_max_ns = rng_percent(rng, 50) ? 5 * SIM_S : 0;
+    if (world->plain == 0 && rng_percent(rng, 12))
+        world->record_ttl_ns = rng_between(rng, TTL_MIN_S, TTL_MAX_S) * SIM_S;
+    else if (rng_percent(rng, 10))
+        world->skew_max_ns = YEAR_S * SIM_S;
     world->max_skew_ns = skews_ns[rng_below(rng, 5)];
     world->turn_max_ns = rng_percent(rng, 50) ? rng_between(rng, 0, 3 * SIM_MS) : 0;
     world->net = networks[rng_below(rng, sizeof(networks) / sizeof(networks[0]))];
@@ -112,6 +125,8 @@ static void be_tidy(struct world_options *world)
     world->tidy = true;
     world->iamat_percent = 90;
     world->fat_percent = 0;
+    world->roam_percent = 0;
+    world->record_ttl_ns = 0;
     world->turn_max_ns = 0;
     world->max_skew_ns = 0;
     world->net = networks[0];
@@ -124,11 +139,12 @@ static void describe(const struct world *world, struct run_result *out)
 {
     static const char *const durabilities[] = {"none", "interval", "commit", "herd"};
     snprintf(out->herd, sizeof(out->herd),
-             "%s of %u, %u plain, %u clients, %.0f updates/s, durability %s%s",
+             "%s of %u, %u plain, %u clients, %.0f updates/s, durability %s%s%s",
              graph_kind_name(world->options.graph), (unsigned)world->graph.size,
              (unsigned)world->options.plain, (unsigned)world->model.client_count,
              world->options.updates, durabilities[world->options.durability],
-             world->options.disks ? ", disks" : "");
+             world->options.disks ? ", disks" : "",
+             world->options.record_ttl_ns > 0 ? ", records end" : "");
 }
 
 static void advance(struct world *world, int64_t ns)
@@ -210,6 +226,22 @@ static void become_even(struct world *world, struct run_result *out)
                  goals[goal].else_text);
     else if (goal < GOALS)
         world_fail_uneven(world);
+}
+
+/* Records end at all servers, and of none a trace is left in the digest. */
+static void outlive(struct world *world)
+{
+    advance(world, world->options.record_ttl_ns + ENDED_MS * SIM_MS);
+    for (uint32_t i = 0; i < world->graph.size; i++) {
+        const struct server *server = world->servers[i];
+        const struct herd_store *store = herd_node_store(server->node);
+        if (herd_store_count(store) > 0 || herd_store_digest(store) != 0)
+            sim_fail(&world->sim, SIM_EQUAL,
+                     "%s holds %zu records that have ended, and its digest is %016llx",
+                     server->name, herd_store_count(store),
+                     (unsigned long long)herd_store_digest(store));
+    }
+    advance(world, TOLD_MS * SIM_MS);
 }
 
 static void be_quiet(struct world *world)
@@ -314,8 +346,11 @@ static void run_phases(struct world *world, const struct run_options *options, d
         forget_all(world);
     become_even(world, out);
     world_audit(world);
-    world_check_digests(world);
+    if (world->options.record_ttl_ns == 0)
+        world_check_digests(world);
     world_check_promises(world);
+    if (world->options.record_ttl_ns > 0 && !world->sim.failed)
+        outlive(world);
     be_quiet(world);
     if (world->count_floods)
         check_all_floods(world);
@@ -329,7 +364,7 @@ static void run_phases(struct world *world, const struct run_options *options, d
     out->lost = world->model.lost;
 }
 
-void run_seed(const struct run_options *options, uint64_t seed, struct run_result *out)
+static void run_world(const struct run_options *options, uint64_t seed, struct run_result *out)
 {
     struct rng rng = {seed * UINT64_C(0x9e3779b97f4a7c15)};
     struct world_options chosen = {.seed = rng_next(&rng),
@@ -340,10 +375,14 @@ void run_seed(const struct run_options *options, uint64_t seed, struct run_resul
     choose_conditions(options, &rng, &chosen);
     choose_disks(options, &rng, &chosen);
     double seconds = (double)rng_between(&rng, 5, 15);
+    if (chosen.record_ttl_ns > 0)
+        seconds *= 4; /* so that records end while faults last */
     if (options->seconds > 0)
         seconds = options->seconds;
     if (options->tidy)
         be_tidy(&chosen);
+    if (options->roam_percent != RUN_RANDOM)
+        chosen.roam_percent = options->roam_percent;
 
     struct world world;
     *out = (struct run_result){0};
@@ -362,4 +401,16 @@ void run_seed(const struct run_options *options, uint64_t seed, struct run_resul
     out->counts = world.counts;
     out->net = world.net.counts;
     world_close(&world);
+}
+
+void run_seed(const struct run_options *options, uint64_t seed, struct run_result *out)
+{
+    long before = shortage_live();
+    run_world(options, seed, out);
+    long leaked = shortage_live() - before;
+    if (leaked == 0 || out->failed)
+        return;
+    out->failed = true;
+    out->check = SIM_GROWTH;
+    snprintf(out->failure, sizeof(out->failure), "%ld allocations were not freed", leaked);
 }

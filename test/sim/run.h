@@ -24,6 +24,7 @@ struct run_options {
     unsigned faults;       /* those that may be chosen */
     bool all_faults;       /* all of them, not a choice */
     int durability;        /* enum herd_durability; RUN_ANY: any */
+    unsigned roam_percent; /* RUN_RANDOM: in some runs */
     bool lose_digests;
     bool tidy; /* well-behaved phones, a fast network, no odd settings */
     unsigned checks;
@@ -36,7 +37,7 @@ struct run_result {
     enum sim_check check;
     int64_t failed_at_ns;
     char failure[600];
-    char herd[96]; /* what the seed chose */
+    char herd[128]; /* what the seed chose */
     uint64_t hash;
     int64_t virtual_ns;
     int64_t even_ns; /* from the end of the faults until all stores were equal */

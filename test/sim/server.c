@@ -11,6 +11,7 @@
 #include "core/link.h"
 #include "phone.h"
 #include "server.h"
+#include "shortage.h"
 #include "words.h"
 
 enum { PLACES_MAX_MS = 300 /* what the provider takes */ };
@@ -26,6 +27,31 @@ bool server_has_ended(const struct server *server, const struct model_record *re
 {
     int64_t ttl_ns = server->world->options.record_ttl_ns;
     return ttl_ns > 0 && record->fields.received_ns <= server_now(server).wall_ns - ttl_ns;
+}
+
+void server_enter(struct server *server)
+{
+    server->inside = server->starve_at > 0;
+    if (server->inside)
+        shortage_begin(server->starve_at, false);
+}
+
+void server_leave(struct server *server)
+{
+    struct world *world = server->world;
+    if (!server->inside)
+        return;
+    shortage_end();
+    server->inside = false;
+    server->starve_at = shortage_left();
+    if (server->starve_at > 0)
+        return;
+    server->starved = true;
+    server->starved_ns = world->sim.now_ns;
+    if (server->disk != NULL)
+        disk_excuse(server->disk, world->sim.now_ns);
+    sim_trace(&world->sim, server->name, "..", "-", "(an allocation fails)");
+    world->counts.faults[FAULT_STARVE]++;
 }
 
 static bool is_stalled(const struct server *server)
@@ -54,11 +80,9 @@ static void check_ack(struct server *server, const struct plug *plug, struct her
     disk_check_acknowledged(server->disk, dialler->disk, strtoull(fields[2].data, NULL, 10));
 }
 
-void server_on_line(void *arg, const struct herd_conn *conn, enum herd_direction direction,
-                    struct herd_slice line)
+static void see_line(struct server *server, struct plug *plug, enum herd_direction direction,
+                     struct herd_slice line)
 {
-    struct server *server = arg;
-    struct plug *plug = herd_conn_data(conn);
     if (direction == HERD_RECEIVED) {
         mirror_line(plug, line);
         return;
@@ -71,6 +95,14 @@ void server_on_line(void *arg, const struct herd_conn *conn, enum herd_direction
         return;
     check_ack(server, plug, line);
     world_line_sent(server->world, to, line);
+}
+
+void server_on_line(void *arg, const struct herd_conn *conn, enum herd_direction direction,
+                    struct herd_slice line)
+{
+    bool on = shortage_pause();
+    see_line(arg, herd_conn_data(conn), direction, line);
+    shortage_resume(on);
 }
 
 static void schedule_tick(struct server *server);
@@ -94,7 +126,10 @@ static void on_tick(void *owner, uint64_t arg)
     }
     if (plant_is(&server->world->plant, PLANT_NO_TICK, server->index))
         return;
+    mirror_give_up(server, now.mono_ns);
+    server_enter(server);
     herd_node_tick(server->node, now);
+    server_leave(server);
     server_after_event(server);
 }
 
@@ -141,7 +176,9 @@ static void on_places(void *owner, uint64_t arg)
         struct herd_buf json = {0};
         words_places(&json, ask->where, ask->radius_m,
                      plant_places_count(&server->world->plant, ask->count));
+        server_enter(server);
         herd_ask_answer(ask->ask, server_now(server), herd_buf_slice(&json));
+        server_leave(server);
         herd_buf_free(&json);
         server_after_event(server);
     }
@@ -253,11 +290,19 @@ static void run_effect(struct server *server, struct herd_effect *effect)
     }
 }
 
+static bool next_effect(struct server *server, struct herd_now now, struct herd_effect *out)
+{
+    server_enter(server);
+    bool more = herd_node_effect(server->node, now, out);
+    server_leave(server);
+    return more;
+}
+
 static void run_effects(struct server *server)
 {
     struct herd_now now = server_now(server);
     struct herd_effect effect;
-    while (herd_node_effect(server->node, now, &effect))
+    while (next_effect(server, now, &effect))
         run_effect(server, &effect);
     schedule_tick(server);
     if (server->stopping)
@@ -281,6 +326,7 @@ void server_after_event(struct server *server)
 {
     struct world *world = server->world;
     mirror_settle(server);
+    mirror_expire(server);
     if (world->options.turn_max_ns == 0) {
         run_effects(server);
     } else if (!server->turn_pending) {
@@ -295,8 +341,15 @@ static void on_accept(void *owner, struct net_end *end)
     struct server *server = owner;
     struct plug *plug = sim_alloc(1, sizeof(*plug));
     *plug = (struct plug){.server = server, .end = end, .neighbour = SERVER_NOBODY};
-    if (herd_node_accept(server->node, plug, &plug->conn) < 0)
-        abort();
+    server_enter(server);
+    int rc = herd_node_accept(server->node, plug, &plug->conn);
+    server_leave(server);
+    if (rc < 0) {
+        free(plug);
+        end->data = NULL;
+        net_abort(end);
+        return;
+    }
     server_list_plug(plug);
     end->data = plug;
 }
@@ -310,7 +363,9 @@ static void on_dialled(void *owner, struct net_end *end, const char *failure)
                   failure);
         plug->end = NULL;
     }
+    server_enter(server);
     herd_link_dialled(plug->conn, server_now(server), failure);
+    server_leave(server);
     if (failure != NULL && plug->removed)
         server_free_plug(plug);
     server_after_event(server);
@@ -321,7 +376,9 @@ static void on_bytes(void *owner, struct net_end *end, const char *data, size_t 
     struct server *server = owner;
     struct plug *plug = end->data;
     struct herd_slice bytes = plant_input(&server->world->plant, plug, herd_slice(data, len));
+    server_enter(server);
     herd_conn_receive(plug->conn, server_now(server), bytes.data, bytes.len);
+    server_leave(server);
     server_after_event(server);
 }
 
@@ -329,7 +386,9 @@ static void on_end(void *owner, struct net_end *end)
 {
     struct server *server = owner;
     struct plug *plug = end->data;
+    server_enter(server);
     herd_conn_end(plug->conn, server_now(server));
+    server_leave(server);
     server_after_event(server);
 }
 
@@ -349,7 +408,12 @@ static void on_closed(void *owner, struct net_end *end, const char *reason)
 {
     struct server *server = owner;
     struct plug *plug = end->data;
+    if (plug == NULL)
+        return; /* it was refused */
+    mirror_forget_waits(server, plug);
+    server_enter(server);
     herd_conn_closed(plug->conn, server_now(server), reason);
+    server_leave(server);
     plug->end = NULL;
     if (plug->neighbour == SERVER_NOBODY || plug->removed)
         server_free_plug(plug);

@@ -31,6 +31,19 @@ struct server_ask {
     unsigned count;
 };
 
+/* A WHATSAT … AFTER that waits for a record. */
+struct server_wait {
+    struct server_wait *next;
+    struct plug *plug;
+    uint64_t number; /* the phone's */
+    uint32_t client;
+    int64_t after_ns;
+    int64_t deadline_ns; /* mono */
+    double radius_m;
+    unsigned count;
+    struct herd_buf line;
+};
+
 struct server {
     struct world *world;
     struct net_host host;
@@ -42,15 +55,22 @@ struct server {
     int64_t mono_base_ns;
     int64_t disturbed_ns; /* the last time something befell it */
     int64_t tick_at_ns;
-    bool turn_pending; /* effects will be taken at the end of the turn */
+    size_t starve_at;   /* the allocation of its node that fails, counted from now; 0: none */
+    int64_t starved_ns; /* the last time one did */
+    bool starved;       /* in the event that is being handled */
+    bool inside;        /* a call of its node is under way */
+    bool turn_pending;  /* effects will be taken at the end of the turn */
     bool stopping;
     bool *edges;         /* of its configuration, by neighbour */
     struct plug **links; /* by neighbour; NULL: none */
     struct plug *plugs;  /* all: links, those removed, what was accepted */
     struct server_ask *asks;
+    struct server_wait *waits;
     struct disk *disk; /* NULL: it has none */
     /* Of the line that is being handled. */
     uint64_t sequence;
+    uint64_t records_expired;
+    struct plug *taking;           /* whose line it is */
     struct model_record *expected; /* what has to be kept; NULL: nothing */
 };
 
@@ -77,6 +97,10 @@ bool server_has_ended(const struct server *server, const struct model_record *re
 /* The whole store against what the model says it holds. */
 void server_audit(struct server *server);
 
+/* Around each call of its node in which an allocation may fail. */
+void server_enter(struct server *server);
+void server_leave(struct server *server);
+
 /* Within the server: server.c, life.c, mirror.c. */
 extern const struct net_actor server_actor;
 void server_on_line(void *arg, const struct herd_conn *conn, enum herd_direction direction,
@@ -88,5 +112,11 @@ void server_free_plug(struct plug *plug);
 void server_free_ask(struct server_ask *ask);
 void mirror_line(struct plug *plug, struct herd_slice line);
 void mirror_settle(struct server *server);
+/* Records that have ended are gone from the store: so they have to be from the model. */
+void mirror_expire(struct server *server);
+/* The node is about to give up the waits whose time is up by then. */
+void mirror_give_up(struct server *server, int64_t mono_ns);
+/* Of one connection that is gone; NULL: of all. */
+void mirror_forget_waits(struct server *server, const struct plug *plug);
 
 #endif

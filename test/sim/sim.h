@@ -23,6 +23,7 @@
     X(SIM_QUIET, "quiet",                                                                          \
       "floods end: then nothing is said but PING, PONG, and HELLO to a plain one")                 \
     X(SIM_COUNT, "count", "an update causes 2E-(V-1) FLOODs in a quiet herd")                      \
+    X(SIM_STALE, "stale", "WHATSAT … AFTER is answered from nothing older")                        \
     X(SIM_DURABLE, "durable", "what has to be on a disk is there after each crash")                \
     X(SIM_SPREAD, "spread", "with durability herd, what was answered another server has held")     \
     X(SIM_LIVE, "live", "without faults links come up, requests are answered, servers stop")

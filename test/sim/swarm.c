@@ -20,6 +20,7 @@ struct swarm {
     bool each;       /* a line for each seed */
     bool twice;      /* each seed is run twice, and must do the same */
     bool fired;      /* each fault has to happen */
+    uint64_t reads;  /* WHATSAT … AFTER that have to be answered */
     bool expect;     /* a seed has to fail by the planted bug's check */
     char again[512]; /* the options of all seeds */
 };
@@ -45,6 +46,8 @@ static const char usage[] =
     "  --minutes M          of faults and updates; --seconds S; else 5..15 s\n"
     "  --faults LIST        all | none | some of those below, with commas; else a choice of all\n"
     "  --durability MODE    none | interval | commit | herd; else any\n"
+    "  --roam PERCENT       of answered phones that ask elsewhere at once; else any\n"
+    "  --reads N            fails unless so many WHATSAT … AFTER were answered\n"
     "  --lose-digests       sequences alone have to do\n"
     "  --tidy               well-behaved phones and a fast network, to measure speed\n"
     "  --checks LIST        only these\n"
@@ -148,6 +151,8 @@ enum option_id {
     OPT_SECONDS,
     OPT_FAULTS,
     OPT_DURABILITY,
+    OPT_ROAM,
+    OPT_READS,
     OPT_LOSE_DIGESTS,
     OPT_TIDY,
     OPT_CHECKS,
@@ -172,6 +177,8 @@ static const struct option options[] = {
     {"seconds", required_argument, NULL, OPT_SECONDS},
     {"faults", required_argument, NULL, OPT_FAULTS},
     {"durability", required_argument, NULL, OPT_DURABILITY},
+    {"roam", required_argument, NULL, OPT_ROAM},
+    {"reads", required_argument, NULL, OPT_READS},
     {"lose-digests", no_argument, NULL, OPT_LOSE_DIGESTS},
     {"tidy", no_argument, NULL, OPT_TIDY},
     {"checks", required_argument, NULL, OPT_CHECKS},
@@ -234,6 +241,12 @@ static void parse_option(struct swarm *swarm, int id, const char *name, const ch
         break;
     case OPT_DURABILITY:
         run->durability = durability_of(name, value);
+        break;
+    case OPT_ROAM:
+        run->roam_percent = (unsigned)number(name, value);
+        break;
+    case OPT_READS:
+        swarm->reads = (uint64_t)number(name, value);
         break;
     case OPT_CHECKS:
         run->checks = parse_list(name, value, check_bit);
@@ -327,6 +340,9 @@ static void add(struct totals *totals, const struct run_result *result)
     totals->counts.controls += result->counts.controls;
     totals->counts.answers += result->counts.answers;
     totals->counts.resent += result->counts.resent;
+    totals->counts.after += result->counts.after;
+    totals->counts.after_waited += result->counts.after_waited;
+    totals->counts.after_expired += result->counts.after_expired;
     totals->counts.batches += result->counts.batches;
     totals->counts.plain_dropped += result->counts.plain_dropped;
     for (enum fault_kind i = 0; i < FAULT_KINDS; i++)
@@ -366,6 +382,9 @@ static void print_totals(const struct totals *totals, double real_s)
            " timeouts, %" PRIu64 " writes cut\n",
            totals->net.dials, totals->net.refused, totals->net.resets, totals->net.timeouts,
            totals->net.pieces);
+    printf("reads     %" PRIu64 " WHATSAT … AFTER answered with what was asked for, %" PRIu64
+           " of them not at once; %" PRIu64 " with `? `\n",
+           counts->after, counts->after_waited, counts->after_expired);
     printf("disks     %" PRIu64 " batches written\n", counts->batches);
     printf("even      at most %.1f s after the last fault\n",
            (double)totals->even_max_ns / (double)SIM_S);
@@ -448,5 +467,9 @@ int main(int argc, char **argv)
     }
     print_totals(&totals, seconds_of(CLOCK_MONOTONIC) - begin_s);
     bool fired = !swarm.fired || all_fired(&swarm, &totals);
+    if (totals.counts.after < swarm.reads) {
+        printf("not %" PRIu64 " reads\n", swarm.reads);
+        fired = false;
+    }
     return swarm.expect || totals.failures > 0 || !fired;
 }

@@ -10,12 +10,15 @@ function(herd_sim_plant bug)
     set_tests_properties(sim.plant.${bug} PROPERTIES LABELS sim TIMEOUT 600)
 endfunction()
 
-foreach(bug lose-flood spoil-time forget-close no-tick amnesia answer-twice answer-swap
-        other-places other-at mutant-last-wins mutant-no-ties mutant-no-catch-up mutant-no-source)
+foreach(bug lose-flood spoil-time forget-close amnesia answer-twice answer-swap
+        other-places mutant-last-wins mutant-no-ties mutant-no-source)
     herd_sim_plant(${bug})
 endforeach()
 # Others that it would find first, or loads that it takes to show.
 herd_sim_plant(all-amnesia --checks lost)
+herd_sim_plant(no-tick --checks live)
+herd_sim_plant(other-at --checks same)
+herd_sim_plant(mutant-no-catch-up --checks equal)
 herd_sim_plant(mutant-one-source --checks equal)
 herd_sim_plant(mutant-echo --checks quiet)
 herd_sim_plant(early-wrote --checks window --fat 100 --clients 500 --updates 200 --plain 0)
@@ -27,6 +30,18 @@ herd_sim_plant(lazy-disk --durability interval)
 herd_sim_plant(mutant-early-ack --durability commit)
 herd_sim_plant(mutant-no-wait --durability commit)
 herd_sim_plant(early-ack)
+
+# Read your writes, and records that end. A million reads: --seeds 1..210 --reads 1000000.
+add_test(NAME sim.reads COMMAND sim-swarm --seeds 1..28 --tidy --servers 5 --plain 0 --updates 100 --minutes 2
+    --roam 100 --faults cut,cut-one-way,island,stall,break --reads 100000)
+set_tests_properties(sim.reads PROPERTIES LABELS sim TIMEOUT 600)
+herd_sim_plant(mutant-no-after --checks stale)
+herd_sim_plant(mutant-old-after --checks stale)
+herd_sim_plant(mutant-stale-digest)
+
+# Memory.
+herd_sim_plant(mutant-ignore-shortage --faults starve)
+herd_sim_plant(mutant-leak)
 
 # Without digests sequences have to do, where no old disk makes them go back. Bugs that digests would mend show here.
 set(in_sequence --lose-digests --plain 0 --faults

@@ -190,6 +190,8 @@ void world_heal(struct world *world)
         struct server *server = world->servers[i];
         for (uint32_t near = 0; server != NULL && near < size; near++)
             server_configure(server, near, graph_joined(&world->graph, i, near));
+        if (server != NULL)
+            server->starve_at = 0;
         if (server != NULL && server->disk != NULL)
             disk_heal(server->disk);
         if (server != NULL && server->node == NULL)
@@ -199,7 +201,7 @@ void world_heal(struct world *world)
 
 bool world_has_ended(const struct world *world, const struct model_record *record)
 {
-    bool ended = false;
+    bool ended = record->ended;
     for (uint32_t i = 0; i < world->graph.size && world->options.record_ttl_ns > 0; i++)
         ended = ended || (world->ours[i] && server_has_ended(world->servers[i], record));
     return ended;
@@ -230,9 +232,23 @@ static bool is_plain_even(const struct world *world, uint32_t i, uint32_t client
         return true;
     if (held == NULL || (newest != NULL && model_compare(held, newest) < 0))
         return false;
-    const struct world_counts *counts = &world->counts;
-    return counts->plain_dropped > 0 || counts->faults[FAULT_CRASH] > 0 ||
-           counts->faults[FAULT_DARK] > 0 || counts->faults[FAULT_STOP] > 0;
+    static const enum fault_kind deaths[] = {FAULT_CRASH, FAULT_DARK,      FAULT_STOP,
+                                             FAULT_TORN,  FAULT_DISK_LOSS, FAULT_OLD_DISK};
+    bool died = world->counts.plain_dropped > 0;
+    for (size_t k = 0; k < sizeof(deaths) / sizeof(deaths[0]); k++)
+        died = died || world->counts.faults[deaths[k]] > 0;
+    return died;
+}
+
+/* Servers whose clocks differ let a record go at different times: till then they differ. */
+static bool is_ending(const struct world *world, uint32_t client)
+{
+    bool ending = false;
+    for (uint32_t i = 0; i < world->graph.size && world->options.record_ttl_ns > 0; i++) {
+        const struct model_record *held = model_held(&world->model, i, client);
+        ending = ending || (held != NULL && world_has_ended(world, held));
+    }
+    return ending;
 }
 
 /* The first server that does not hold what it should, and of which client. */
@@ -240,6 +256,8 @@ static bool find_difference(const struct world *world, uint32_t *server, uint32_
 {
     for (uint32_t client = 0; client < world->model.client_count; client++) {
         const struct model_record *newest = model_newest(&world->model, client, world->ours);
+        if (is_ending(world, client))
+            continue;
         for (uint32_t i = 0; i < world->graph.size; i++) {
             *server = i;
             *of = client;

@@ -30,12 +30,14 @@ struct world_options {
     uint32_t phones;          /* connections that speak for them */
     double updates;           /* IAMAT a second, of all phones together */
     unsigned iamat_percent;
-    unsigned fat_percent; /* of locations */
-    bool tidy;            /* phones send one line at a time, and nothing odd */
-    int64_t turn_max_ns;  /* a server's loop collects events so long; 0: each event is a turn */
-    int64_t skew_max_ns;  /* of a server's wall clock, either way */
-    int64_t max_skew_ns;  /* the herd's own setting */
-    int64_t wall_ns;      /* POSIX time at virtual time 0 */
+    unsigned fat_percent;  /* of locations */
+    bool tidy;             /* phones send one line at a time, and nothing odd */
+    int64_t turn_max_ns;   /* a server's loop collects events so long; 0: each event is a turn */
+    unsigned roam_percent; /* of answers to IAMAT that make a phone go elsewhere and ask */
+    int64_t phone_skew_max_ns; /* of a phone's clock, either way */
+    int64_t skew_max_ns;       /* of a server's wall clock, either way */
+    int64_t max_skew_ns;       /* the herd's own setting */
+    int64_t wall_ns;           /* POSIX time at virtual time 0 */
     struct net_options net;
     size_t output_max;
     unsigned pipeline_max;
@@ -50,12 +52,14 @@ struct world_options {
 };
 
 struct world_counts {
-    uint64_t floods, flood_bytes; /* lines from server to server */
-    uint64_t controls;            /* other lines between servers */
-    uint64_t answers;             /* whole ones that phones got */
-    uint64_t resent;              /* IAMAT that phones said again elsewhere */
-    uint64_t batches;             /* written to disks */
-    uint64_t plain_dropped;       /* FLOODs of plain servers that did not reach their neighbour */
+    uint64_t floods, flood_bytes;                /* lines from server to server */
+    uint64_t controls;                           /* other lines between servers */
+    uint64_t answers;                            /* whole ones that phones got */
+    uint64_t resent;                             /* IAMAT that phones said again elsewhere */
+    uint64_t after, after_waited, after_expired; /* WHATSAT … AFTER: answered with a record, of them
+                                                    not at once; answered with `? ` */
+    uint64_t batches;                            /* written to disks */
+    uint64_t plain_dropped; /* FLOODs of plain servers that did not reach their neighbour */
     uint64_t faults[FAULT_KINDS];
 };
 
