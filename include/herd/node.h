@@ -166,7 +166,8 @@ enum herd_effect_kind {
                           with reading on. */
     HERD_EFFECT_CLOSE, /* conn, abort: close after what was written (abort: at once), then
                           herd_conn_closed */
-    HERD_EFFECT_PLACES,  /* ask, where, radius_m, count: ask the provider, then herd_ask_answer */
+    HERD_EFFECT_PLACES,  /* ask, where, radius_m, count: ask the provider, then herd_ask_answer;
+                            conn: who asks, or NULL once it is gone */
     HERD_EFFECT_PERSIST, /* batch: write it, then herd_node_persisted; borrowed until then */
     HERD_EFFECT_NOTICE   /* notice: something for the log */
 };

@@ -78,34 +78,6 @@ void server_node_options(const struct server *server, struct herd_node_options *
     };
 }
 
-int server_open_broker(struct server *server, const struct config_values *values,
-                       struct broker **out, struct herd_buf *error)
-{
-    const struct broker_options options = {
-        .type = provider_find(values->places_provider),
-        .places =
-            {
-                .loop = &server->loop,
-                .log = server->log,
-                .metrics = &server->metrics,
-                .base_url = values->places_base_url,
-                .key_file = values->places_key_file,
-                .data_file = values->places_data_file,
-                .language = values->places_language,
-                .connect_timeout_ms = values->places_connect_timeout_ms,
-                .total_timeout_ms = values->places_total_timeout_ms,
-                .calls_max = values->places_calls_max,
-            },
-        .calls_max = values->places_calls_max,
-        .waiting_max = values->places_waiting_max,
-    };
-    assert(options.type != NULL); /* config_load knows the names */
-    int rc = broker_new(&options, out, error);
-    if (rc < 0 && error->len == 0)
-        herd_buf_printf(error, "places: %s", herd_strerror(rc));
-    return rc;
-}
-
 /* As many descriptors as the system lets this process have. */
 static void raise_file_limit(void)
 {
@@ -201,9 +173,9 @@ static void on_net_stopped(void *arg)
         server->closing++;
         storage_close(server, on_part_closed);
     }
-    if (server->broker != NULL) {
+    if (server->places != NULL) {
         server->closing++;
-        broker_close(server->broker, on_part_closed, server);
+        places_close(server->places, on_part_closed, server);
     }
     on_part_closed(server);
 }
@@ -249,7 +221,7 @@ static int start(struct server *server, struct herd_buf *error)
     if (rc == 0)
         rc = make_node(server, error);
     if (rc == 0)
-        rc = server_open_broker(server, &server->config->values, &server->broker, error);
+        rc = server_open_places(server, error);
     if (rc == 0)
         rc = add_peers(server);
     if (rc == 0)
