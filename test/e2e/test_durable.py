@@ -223,6 +223,29 @@ def test_a_damaged_file_is_said_at_the_start(make_herd, how):
     start_fails(herd, "Hill", "records.db")
     assert path.read_bytes() == before, "what is there was touched"
 
+@pytest.mark.parametrize("durability", ["interval", "commit"])
+def test_a_file_removed_under_a_server_is_said_and_missed_by_nobody(make_herd, durability):
+    herd = make_herd(PAIR, extra=f'durability = "{durability}"').start()
+    hill, folder = herd["Hill"], herd.folder / "data" / "Hill"
+    told = tell(hill, ids_of(100))
+    for path in folder.glob("records.db*"):
+        path.unlink()
+    with hill.client() as client:
+        client.send(b"IAMAT late +1+1 5\n")
+        wait_until(lambda: metric(hill, "disk_failing") == 1, "it has noticed")
+        wait_until(lambda: "it was moved or removed" in hill.log(), "it has said so")
+        if durability == "interval":
+            told[b"late"] = client.line()
+        else:  # nothing is promised that does not hold
+            client.socket.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                client.socket.recv(1)
+    herd.wait_agrees()
+    hill.stop()
+    hill.start()
+    wait_until(lambda: hill.status()["clients"] == 101, "its neighbour has given it everything")
+    holds(hill, told)
+
 @pytest.mark.parametrize("durability", ["none", "interval"])
 def test_a_second_process_on_a_folder_is_refused(make_herd, durability):
     herd = make_herd(ALONE, extra=f'durability = "{durability}"').start()
