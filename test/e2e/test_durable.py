@@ -185,8 +185,22 @@ def test_stopped_with_a_full_disk_it_ends_all_the_same(make_herd):
         assert time.monotonic() - began < 5 * SLOW
         assert "the last records could not be written" in hill.log()
 
-def test_a_folder_that_cannot_be_written_is_said_at_the_start(make_herd):
+def test_a_disk_that_is_full_is_said_at_the_start(make_herd):
     herd = make_herd(ALONE)
+    with small_disk(herd.folder / "data", "1m"):
+        with open(herd.folder / "data" / "ballast", "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(b"x" * 4096) == 4096:
+                pass
+        start_fails(herd, "Hill", "records.db cannot be written", "make room")
+        (herd.folder / "data" / "ballast").unlink()
+        told = tell(herd.start()["Hill"], ids_of(10))
+        herd.stop()
+        holds(herd.start()["Hill"], told)
+        herd.stop()
+
+@pytest.mark.parametrize("durability", ["none", "interval"])
+def test_a_folder_that_cannot_be_written_is_said_at_the_start(make_herd, durability):
+    herd = make_herd(ALONE, extra=f'durability = "{durability}"')
     folder = herd.folder / "data" / "Hill"
     folder.mkdir(parents=True)
     if os.geteuid() == 0:  # may write everywhere, but not on a read-only file system
@@ -195,7 +209,13 @@ def test_a_folder_that_cannot_be_written_is_said_at_the_start(make_herd):
     else:
         folder.chmod(0o500)
     try:
-        start_fails(herd, "Hill", str(folder))
+        if durability == "none":  # which needs no disk
+            hill = herd.start(links=False)["Hill"]
+            tell(hill, ids_of(10))
+            hill.stop()
+            assert "no control socket" in hill.log() and str(folder) in hill.log()
+        else:
+            start_fails(herd, "Hill", str(folder))
     finally:
         if os.geteuid() == 0:
             subprocess.run(["umount", "-l", folder], check=True)
