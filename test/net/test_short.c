@@ -1,5 +1,5 @@
-/* Connections that come while there is no memory for them, and names that cannot be looked up (calloc and uv_getaddrinfo are
- * linked with --wrap). */
+/* Connections that come while there is no memory for them, and names that cannot be looked up
+ * (calloc and uv_getaddrinfo are linked with --wrap). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -114,7 +114,8 @@ static bool holds(void *arg)
     return herd_store_count(herd_node_store(((struct rig_server *)arg)->node)) > 0;
 }
 
-/* "127.1" is no address in the usual form, so it is looked up as a name; no name server is asked. */
+/* "127.1" is no address in the usual form, so it is looked up as a name; no name server is asked.
+ */
 static void test_a_name_is_looked_up_until_that_works(void **state)
 {
     struct rig rig;

@@ -1,4 +1,4 @@
-/* uv_try_write takes only half of what it is given, always, so that uv_write has something to do. */
+/* uv_try_write takes only half of what it is given, always, so that uv_write has work to do. */
 #include "faults.h"
 
 #include <errno.h>

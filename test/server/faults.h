@@ -1,13 +1,13 @@
-/* faults.h: makes calls of libuv and of the system fail, and allocations. Linked with --wrap of all of
- * them; see CMakeLists.txt. */
+/* faults.h: makes calls of libuv and of the system fail, and allocations. Linked with --wrap of all
+ * of them; see CMakeLists.txt. */
 #ifndef TEST_FAULTS_H
 #define TEST_FAULTS_H
 
 #include <stdbool.h>
 
 /*
- * What can be made to fail. Not uv_timer_start, uv_queue_work and their like, which fail for wrong arguments
- * alone; nor what libuv allocates itself, which ends the process.
+ * What can be made to fail. Not uv_timer_start, uv_queue_work and their like, which fail for wrong
+ * arguments alone; nor what libuv allocates itself, which ends the process.
  */
 #define FAULT_TABLE(X)                                                                             \
     X(ALLOCATION, "allocation")                                                                    \

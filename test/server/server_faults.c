@@ -1,8 +1,8 @@
 /*
- * A short life of a server, over and over: each time another call fails, the first, the second, the
- * third … of its kind, until a life goes by without a failure. The server may end at its start, with
- * status 1 and a sentence. Else it does all that it is asked for, if asked again, ends with status 0,
- * and has lost nothing that it had acknowledged. ASan sees to it that nothing leaks.
+ * A short life of a server, over and over: each time another call fails, the first, the second,
+ * the third … of its kind, until a life goes by without a failure. The server may end at its start,
+ * with status 1 and a sentence. Else it does all that it is asked for, if asked again, ends with
+ * status 0, and has lost nothing that it had acknowledged. ASan sees to it that nothing leaks.
  *
  * Each life is a process of its own; a neighbour, without failures, lives through all of them.
  */
@@ -29,6 +29,7 @@
 #include "testing.h"
 
 enum { PATIENCE_S = 60, ANSWER_S = 10, STATUS_SANITIZER = 99 };
+enum { PORT_FIRST = 10000, PORTS = 9000, PORT_LAST = 19999 };
 
 /* Else a sanitizer ends a process with 1, as a server does that cannot start. */
 const char *__asan_default_options(void);
@@ -48,21 +49,28 @@ struct play {
     bool *fired; /* shared with the server */
     enum fault fault;
     unsigned nth;
-    unsigned number,
-        told; /* of the client of this life; of the last that was acknowledged; 0: none */
+    unsigned number; /* of this life, and its client */
+    unsigned told;   /* the last client whose update was acknowledged; 0: none */
     struct life neighbour;
 };
 
-static uint16_t free_port(void)
+/* Below those that the system gives to who dials: it has to be free again after each life. */
+static uint16_t free_port(uint16_t from)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t len = sizeof(address);
+    const int on = 1;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    close(fd);
-    return ntohs(address.sin_port);
+    for (uint16_t port = from; port < PORT_LAST; port++) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        address.sin_port = htons(port);
+        int rc = bind(fd, (struct sockaddr *)&address, sizeof(address));
+        close(fd);
+        if (rc == 0)
+            return port;
+    }
+    fail_msg("no port is free");
+    return 0;
 }
 
 static void write_config(struct play *play)
@@ -334,8 +342,8 @@ static int setup(void **state)
     assert_non_null(play);
     json_set_alloc_funcs(malloc, free); /* these fail; jansson's own would not */
     play->folder = testing_make_folder();
-    play->hill = free_port();
-    play->jaquez = free_port();
+    play->hill = free_port((uint16_t)(PORT_FIRST + getpid() % PORTS));
+    play->jaquez = free_port(play->hill + 1);
     play->fired =
         mmap(NULL, sizeof(bool), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(play->fired != MAP_FAILED);
