@@ -28,6 +28,10 @@ def tell(server, ids, sent=1000):
         assert all(AT.match(line) for line in lines)
         return dict(zip(ids, lines))
 
+def rounds(count):
+    """Under valgrind or a sanitizer, where each takes its time, fewer are enough."""
+    return count if SLOW == 1 else (count + 2) // 3
+
 def ids_of(count, prefix=b"c"):
     return [prefix + b"%d" % number for number in range(count)]
 
@@ -75,7 +79,7 @@ def test_without_durability_nothing_is_on_disk(make_herd):
 def test_commit_outlives_a_kill_at_once(make_herd):
     herd = make_herd(ALONE, extra='durability = "commit"').start()
     told = {}
-    for round_ in range(10):
+    for round_ in range(rounds(10)):
         told.update(tell(herd["Hill"], ids_of(50, b"r%d." % round_)))
         herd["Hill"].kill()
         herd["Hill"].start()
@@ -83,7 +87,7 @@ def test_commit_outlives_a_kill_at_once(make_herd):
 
 def test_interval_loses_at_most_the_last_second(make_herd):
     herd = make_herd(ALONE, extra='durability = "interval"').start()
-    for round_ in range(3):
+    for round_ in range(rounds(3)):
         told, when = {}, {}
         end = time.monotonic() + 2 * SLOW
         while time.monotonic() < end:
@@ -119,14 +123,15 @@ def test_a_kill_in_the_midst_of_snapshots_loses_nothing(make_herd):
     """Many updates of few clients: the journal grows long against what is held, and is begun anew."""
     herd = make_herd(ALONE, extra='durability = "commit"').start()
     ids = ids_of(500)
-    for round_ in range(6):
-        for sent in range(200):
+    count = rounds(4)
+    for round_ in range(count):
+        for sent in range(150):
             told = tell(herd["Hill"], ids, 1000 + round_ * 1000 + sent)
         herd["Hill"].kill()
         herd["Hill"].start()
         holds(herd["Hill"], told)
     size = sum(path.stat().st_size for path in (herd.folder / "data" / "Hill").iterdir() if path.is_file())
-    print(f"{6 * 200 * 500} updates of {len(ids)} clients take {size / 1e6:.1f} MB on disk")
+    print(f"{count * 150 * 500} updates of {len(ids)} clients take {size / 1e6:.1f} MB on disk")
     assert size < 100e6
 
 @contextlib.contextmanager
@@ -409,16 +414,17 @@ def test_one_slow_to_say_what_it_holds_is_not_sent_it_again(make_herd):
     holds(herd["Hill"], told)
 
 
-def test_100_000_records_are_read_quickly(make_herd):
+def test_many_records_are_read_quickly(make_herd):
+    count = 100_000 if SLOW == 1 else 20_000
     herd = make_herd(ALONE).start()
     hill = herd["Hill"]
-    told = tell(hill, ids_of(100_000))
+    told = tell(hill, ids_of(count))
     began = time.monotonic()
     hill.stop()
     stopped = time.monotonic()
     hill.start()
     started = time.monotonic()
-    assert hill.status()["clients"] == 100_000
-    print(f"100,000 records: stopped in {(stopped - began) * 1e3:.0f} ms, started in {(started - stopped) * 1e3:.0f} ms")
+    assert hill.status()["clients"] == count
+    print(f"{count:,} records: stopped in {(stopped - began) * 1e3:.0f} ms, started in {(started - stopped) * 1e3:.0f} ms")
     holds(hill, {id_: told[id_] for id_ in list(told)[::1000]})
     assert started - began < 10 * SLOW
