@@ -251,6 +251,24 @@ static void report(struct server *server, struct herd_buf *error)
             log_bytes("reason", error->data, error->len));
 }
 
+static void serve(struct server *server, struct herd_buf *error)
+{
+    int rc = uv_loop_init(&server->loop);
+    if (rc < 0) {
+        herd_buf_printf(error, "no event loop: %s", uv_strerror(rc));
+        report(server, error);
+        return;
+    }
+    rc = start(server, error);
+    if (rc < 0 && rc != HERD_ECANCELED)
+        report(server, error);
+    if (rc < 0)
+        stop(server, server->failed ? "it could not start" : "a signal, before it had started");
+    uv_run(&server->loop, UV_RUN_DEFAULT);
+    rc = uv_loop_close(&server->loop);
+    assert(rc == 0);
+}
+
 int server_run(struct config *take_config, const char *config_path, const char *name,
                struct log *take_log)
 {
@@ -264,16 +282,7 @@ int server_run(struct config *take_config, const char *config_path, const char *
     assert(server.self != NULL);
     server.started_ns = (int64_t)uv_hrtime();
     raise_file_limit();
-    int rc = uv_loop_init(&server.loop);
-    assert(rc == 0);
-    rc = start(&server, &error);
-    if (rc < 0 && rc != HERD_ECANCELED)
-        report(&server, &error);
-    if (rc < 0)
-        stop(&server, server.failed ? "it could not start" : "a signal, before it had started");
-    uv_run(&server.loop, UV_RUN_DEFAULT);
-    rc = uv_loop_close(&server.loop);
-    assert(rc == 0);
+    serve(&server, &error);
     herd_node_free(server.node);
     storage_release(&server);
     if (!server.failed)
