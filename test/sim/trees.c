@@ -196,7 +196,8 @@ static void be_busy(struct life *life, struct outcome *out)
     double updates = out->busy_updates > 0 ? (double)out->busy_updates : 1;
     out->busy_lines = (double)(life->world.counts.floods - before.floods) / updates;
     out->controls = life->world.counts.controls - before.controls;
-    out->bytes = life->world.counts.line_bytes - before.line_bytes;
+    out->bytes = life->world.counts.flood_bytes - before.flood_bytes +
+                 life->world.counts.control_bytes - before.control_bytes;
 }
 
 static bool is_origin(const struct life *life, uint32_t server)

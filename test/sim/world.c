@@ -154,11 +154,11 @@ static bool begins(struct herd_slice line, const char *word)
 
 void world_line_sent(struct world *world, uint32_t to, struct herd_slice line)
 {
-    world->counts.line_bytes += line.len + 1;
     if (!begins(line, "FLOOD ")) {
         bool asks = !world->ours[to] && begins(line, "HELLO "); /* whether it is plain indeed */
         world->asked = world->asked || (asks && world->quiet);
         world->counts.controls++;
+        world->counts.control_bytes += line.len + 1;
         if (world->quiet && !asks && !begins(line, "PING") && !begins(line, "PONG"))
             sim_fail(&world->sim, SIM_QUIET, "said when all was said: %.*s", (int)line.len,
                      line.data);
