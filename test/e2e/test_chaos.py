@@ -157,7 +157,7 @@ def test_short_trials(durability, tmp_path):
 
 def test_trials_find_a_loss(tmp_path):
     """Without durability and all killed at once, what was acknowledged is gone."""
-    done = run_trials(tmp_path, 20, "--durability", "none", "--promise", "commit")
+    done = run_trials(tmp_path, 20, "--first", "4", "--durability", "none", "--promise", "commit")  # 4 kills all five
     assert done.returncode == 1 and "LOST at " in done.stdout, done.stdout + done.stderr
 
 
