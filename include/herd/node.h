@@ -44,6 +44,7 @@ struct herd_node_options {
     int64_t record_ttl_ns; /* whole seconds; 0: records do not end */
     enum herd_durability durability;
     bool has_disk;     /* effects PERSIST are wanted */
+    bool prune;        /* one tree an origin, between those that have it on */
     size_t output_max; /* bytes of answers that wait for one client; above it no more of its lines
                           are taken */
     unsigned pipeline_max; /* WHATSAT of one connection that wait for places */
@@ -68,8 +69,8 @@ int herd_node_add_neighbour(struct herd_node *node, struct herd_now now, const c
  * if there is none. */
 int herd_node_remove_neighbour(struct herd_node *node, struct herd_now now, const char *name);
 
-/* output_max, pipeline_max and on_line may change while it runs; the other options are left alone.
- */
+/* output_max, pipeline_max, prune (from the next connection of each link on) and on_line may change
+ * while it runs; the other options are left alone. */
 void herd_node_configure(struct herd_node *node, const struct herd_node_options *options);
 
 /* A connection was accepted. `data` is the caller's. 0 or HERD_ENOMEM. It lives until
@@ -165,7 +166,8 @@ enum herd_effect_kind {
                           with reading on. */
     HERD_EFFECT_CLOSE, /* conn, abort: close after what was written (abort: at once), then
                           herd_conn_closed */
-    HERD_EFFECT_PLACES,  /* ask, where, radius_m, count: ask the provider, then herd_ask_answer */
+    HERD_EFFECT_PLACES,  /* ask, where, radius_m, count: ask the provider, then herd_ask_answer;
+                            conn: who asks, or NULL once it is gone */
     HERD_EFFECT_PERSIST, /* batch: write it, then herd_node_persisted; borrowed until then */
     HERD_EFFECT_NOTICE   /* notice: something for the log */
 };
@@ -197,6 +199,7 @@ struct herd_node_stats {
     uint64_t link_failures, clients_paused;
     uint64_t walks, records_mended, waits, waits_expired, waits_refused, records_expired;
     uint64_t waits_open, answers_waiting; /* now: for a record; for the disk or a neighbour */
+    uint64_t floods_held_back, prunes_sent, grafts_sent, haves_missing;
 };
 
 const struct herd_node_stats *herd_node_stats(const struct herd_node *node);

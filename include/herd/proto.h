@@ -22,6 +22,11 @@ enum herd_verb {
     HERD_VERB_WANT,
     HERD_VERB_PING,
     HERD_VERB_PONG,
+    HERD_VERB_PRUNE,
+    HERD_VERB_GRAFT,
+    HERD_VERB_LOST,
+    HERD_VERB_HAVE,
+    HERD_VERB_HELD,
     HERD_VERB_COUNT
 };
 
@@ -34,6 +39,9 @@ enum {
     HERD_TREE_FANOUT = 16,
     HERD_PREFIX_MAX = 16 /* hexadecimal digits of a prefix */
 };
+
+/* A word behind HELLO: this server knows PRUNE, GRAFT, LOST, HAVE and HELD. */
+#define HERD_CAPABILITY_PRUNE "prune"
 
 /* A command, whose slices point into the line it was parsed from. Which fields are set follows from
  * verb. */
@@ -49,14 +57,17 @@ struct herd_command {
     int64_t after_ns;                /* only a record of this time or later will do */
     int64_t wait_ms;                 /* how long it may be waited for */
     unsigned version;                /* HELLO */
-    uint64_t epoch, sequence;        /* HELLO RESUME MARK ACK */
+    uint64_t epoch, sequence;        /* HELLO RESUME MARK ACK; HAVE HELD: the end of the range */
+    uint64_t after;                  /* HAVE HELD: the range begins behind this */
+    uint64_t passed;                 /* MARK ACK; as sequence where the line does not say it */
     uint64_t clients, digest;        /* DIGEST */
     uint64_t prefix;                 /* TREE KEYS: hexadecimal digits, the last in the low bits */
     unsigned prefix_len;             /* TREE KEYS: how many */
     uint64_t sums[HERD_TREE_FANOUT]; /* TREE */
     int64_t max_skew_ns;             /* HELLO; 0 for `-`, off */
     struct herd_slice
-        rest; /* HELLO, RESUME: further words. REFUSE: the reason. KEYS, WANT: the list. */
+        rest; /* HELLO, RESUME: further words. REFUSE: the reason. KEYS, WANT, HAVE, PRUNE,
+                 GRAFT, LOST: the list. */
 };
 
 /*
@@ -76,13 +87,19 @@ const char *herd_verb_name(enum herd_verb verb);
  * ClientHello. */
 bool herd_line_is_foreign(struct herd_slice line);
 
-/* Appends a line of the link, with its LF. 0 or HERD_ENOMEM. */
+/* Appends a line of the link, with its LF. 0 or HERD_ENOMEM. `capabilities`: words, or empty. */
 int herd_append_hello(struct herd_buf *out, struct herd_slice server, uint64_t epoch,
-                      uint64_t sequence, int64_t max_skew_ns);
+                      uint64_t sequence, int64_t max_skew_ns, const char *capabilities);
 int herd_append_resume(struct herd_buf *out, uint64_t epoch, uint64_t sequence, bool recovered);
 int herd_append_position(struct herd_buf *out, enum herd_verb verb, uint64_t epoch,
                          uint64_t sequence);
-
+/* MARK, ACK. */
+int herd_append_mark(struct herd_buf *out, enum herd_verb verb, uint64_t epoch, uint64_t sequence,
+                     uint64_t passed);
+/* HAVE, HELD; the names of a HAVE are ` <8 hex>:<id>:<time>` each. */
+int herd_append_range(struct herd_buf *out, enum herd_verb verb, uint64_t after, uint64_t sequence);
+int herd_append_have(struct herd_buf *out, uint64_t after, uint64_t sequence,
+                     struct herd_slice names);
 int herd_append_digest(struct herd_buf *out, uint64_t clients, uint64_t digest);
 int herd_append_tree(struct herd_buf *out, uint64_t prefix, unsigned prefix_len,
                      const uint64_t sums[HERD_TREE_FANOUT]);
@@ -94,6 +111,10 @@ int herd_append_want(struct herd_buf *out, struct herd_slice client);
 bool herd_next_word(struct herd_slice *rest, struct herd_slice *word);
 /* Takes the next `<id>:<time>` of a KEYS line off *rest: 1, 0 at the end, or HERD_ESYNTAX. */
 int herd_next_key(struct herd_slice *rest, struct herd_slice *client, int64_t *sent_ns);
+
+/* Takes the next `<8 hex>:<id>:<time>` of a HAVE line off *rest: 1, 0 at the end, or HERD_ESYNTAX. */
+int herd_next_have(struct herd_slice *rest, uint32_t *hash, struct herd_slice *client,
+                   int64_t *order_ns);
 
 /* Appends `? ` + line + LF. */
 int herd_append_invalid(struct herd_buf *out, struct herd_slice line);

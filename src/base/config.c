@@ -189,6 +189,19 @@ const struct config_server *config_find(const struct config *config, const char 
     return NULL;
 }
 
+/* A flood takes 2E - (V - 1) lines, a tree V - 1: small herds and sparse ones have little to gain. */
+bool config_wants_pruning(const struct config *config)
+{
+    const char *prune = config->values.prune;
+    size_t links = 0;
+    if (strcmp(prune, "auto") != 0)
+        return strcmp(prune, "on") == 0;
+    for (size_t i = 0; i < config->server_count; i++)
+        links += config->servers[i].peer_count;
+    size_t tree = config->server_count - 1;
+    return config->server_count >= CONFIG_PRUNE_SERVERS_MIN && 4 * (links - tree) >= 5 * tree;
+}
+
 const char *config_default_path(void)
 {
     static const char *const paths[] = {"./herd.conf", "/etc/herd/herd.conf"};

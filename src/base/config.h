@@ -11,9 +11,10 @@
 
 enum {
     CONFIG_SERVERS_MAX = 1024,
-    CONFIG_PEERS_MAX = 64,    /* edges of one server */
-    CONFIG_NAME_MAX = 64,     /* bytes of a server's name: letters, digits, '-', '_', '.' */
-    CONFIG_FILE_MAX = 1 << 20 /* bytes of herd.conf */
+    CONFIG_PEERS_MAX = 64,         /* edges of one server */
+    CONFIG_PRUNE_SERVERS_MIN = 16, /* of a herd that prunes without being told to */
+    CONFIG_NAME_MAX = 64,          /* bytes of a server's name: letters, digits, '-', '_', '.' */
+    CONFIG_FILE_MAX = 1 << 20      /* bytes of herd.conf */
 };
 
 /* host:port, [v6]:port or name:port, taken apart; host without brackets. */
@@ -80,6 +81,9 @@ void config_free(struct config *config);
 
 /* The server of that name, or NULL. */
 const struct config_server *config_find(const struct config *config, const char *name);
+
+/* Whether the herd prunes: as `prune` says, or its size and edges. */
+bool config_wants_pruning(const struct config *config);
 
 /* The herd.conf to use when none was named: ./herd.conf, then /etc/herd/herd.conf; NULL when
  * neither is there. Static. */

@@ -87,6 +87,7 @@ bool node_next_places(struct herd_node *node, struct herd_effect *out)
     if (ask == NULL)
         return false;
     *out = (struct herd_effect){.kind = HERD_EFFECT_PLACES,
+                                .conn = ask->conn,
                                 .ask = ask,
                                 .where = ask->where,
                                 .radius_m = ask->radius_m,

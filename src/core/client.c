@@ -96,6 +96,8 @@ static int on_flood(struct herd_conn *conn, struct herd_now now, struct herd_com
         neighbour->reconcile.mended++;
         node->stats.records_mended++;
     }
+    if (rc >= 0 && conn->neighbour != NULL)
+        rc = prune_on_flood(conn->neighbour, now, &command->record, rc > 0);
     return rc < 0 ? rc : 0;
 }
 
@@ -123,9 +125,12 @@ static void begin_anew(struct herd_node *node, struct neighbour *neighbour, uint
  * be. */
 static void take_inbound(struct herd_conn *conn, struct neighbour *neighbour)
 {
-    if (conn->neighbour != NULL)
+    if (conn->neighbour != NULL) {
+        prune_on_inbound_lost(conn->neighbour);
         conn->neighbour->inbound = NULL;
+    }
     if (neighbour->inbound != NULL) {
+        prune_on_inbound_lost(neighbour);
         neighbour->inbound->neighbour = NULL;
         conn_abort(neighbour->inbound);
     }
@@ -150,6 +155,7 @@ static int on_hello(struct herd_conn *conn, struct herd_now now, struct herd_com
         return herd_append_position(out, HERD_VERB_RESUME, command->epoch, 0);
     }
     take_inbound(conn, neighbour);
+    neighbour->prunes = node->options.prune && link_has_word(command->rest, HERD_CAPABILITY_PRUNE);
     neighbour->inbound_heard_ns = now.mono_ns;
     neighbour->inbound_pinged_ns = INT64_MAX;
     if (neighbour->epoch != command->epoch || neighbour->sequence > command->sequence)
@@ -173,7 +179,8 @@ static int on_mark(struct herd_conn *conn, struct herd_now now, struct herd_comm
     node->persist.marks_changed |= neighbour->sequence != command->sequence;
     neighbour->sequence = command->sequence;
     neighbour->recovered = false;
-    neighbour->next_ack = command->sequence;
+    neighbour->next_ack = command->passed;
+    neighbour->next_ack_all = command->sequence;
     neighbour->next_ack_own = herd_store_sequence(node->store);
     node_send_acks(node);
     return 0;
@@ -195,6 +202,20 @@ static int on_want(struct herd_conn *conn, struct herd_now now, struct herd_comm
     (void)now;
     if (conn->neighbour != NULL)
         link_on_want(&conn->neighbour->link, command->rest);
+    return 0;
+}
+
+static int on_have(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
+{
+    (void)now;
+    return conn->neighbour != NULL ? prune_on_have(conn->neighbour, command) : 0;
+}
+
+static int on_lost(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
+{
+    (void)now;
+    if (conn->neighbour != NULL)
+        prune_on_lost(conn->neighbour, command->rest);
     return 0;
 }
 
@@ -220,7 +241,8 @@ static int (*const handlers[HERD_VERB_COUNT])(struct herd_conn *conn, struct her
     [HERD_VERB_NONE] = on_nothing,  [HERD_VERB_IAMAT] = on_iamat, [HERD_VERB_WHATSAT] = on_whatsat,
     [HERD_VERB_FLOOD] = on_flood,   [HERD_VERB_HELLO] = on_hello, [HERD_VERB_MARK] = on_mark,
     [HERD_VERB_DIGEST] = on_digest, [HERD_VERB_TREE] = on_tree,   [HERD_VERB_WANT] = on_want,
-    [HERD_VERB_PING] = on_ping,     [HERD_VERB_PONG] = on_pong,
+    [HERD_VERB_PING] = on_ping,     [HERD_VERB_PONG] = on_pong,   [HERD_VERB_HAVE] = on_have,
+    [HERD_VERB_LOST] = on_lost,
 };
 
 static int reject(struct herd_conn *conn, struct herd_slice line)

@@ -16,6 +16,7 @@
 #include <herd/proto.h>
 
 #include "core/node.h"
+#include "core/store.h"
 
 void conn_init(struct herd_conn *conn, struct herd_node *node, void *data)
 {
@@ -186,6 +187,43 @@ static int pause_lines(struct herd_conn *conn, struct herd_slice input)
     return herd_frame_keep(&conn->frame, input);
 }
 
+/* The client of the line that begins *text, which is advanced to the next line; empty when it has
+ * none, or is no whole line. */
+static struct herd_slice peek_client(struct herd_slice *text)
+{
+    const char *lf = memchr(text->data, '\n', text->len);
+    struct herd_slice none = {text->data, 0}, line = none;
+    if (lf == NULL) {
+        text->len = 0;
+        return none;
+    }
+    line.len = (size_t)(lf - text->data);
+    *text = herd_slice(lf + 1, text->len - line.len - 1);
+    bool iamat = line.len > 6 && memcmp(line.data, "IAMAT ", 6) == 0;
+    if (!iamat && !(line.len > 6 && memcmp(line.data, "FLOOD ", 6) == 0))
+        return none;
+    line = herd_slice(line.data + 6, line.len - 6);
+    const char *space = memchr(line.data, ' ', line.len);
+    if (space != NULL && !iamat) {
+        line = herd_slice(space + 1, line.len - (size_t)(space - line.data) - 1);
+        space = memchr(line.data, ' ', line.len);
+    }
+    return space != NULL ? herd_slice(line.data, (size_t)(space - line.data)) : none;
+}
+
+/* Looks ahead: whose records the next lines will take. A guess, that nothing depends on. */
+static void expect_lines(const struct herd_conn *conn, struct herd_slice input)
+{
+    struct herd_slice clients[STORE_EXPECT_MAX];
+    size_t count = 0;
+    for (unsigned i = 0; i < STORE_EXPECT_MAX && input.len > 0; i++) {
+        clients[count] = peek_client(&input);
+        count += clients[count].len > 0 && clients[count].len <= HERD_CLIENT_ID_MAX;
+    }
+    if (count > 0)
+        store_expect(conn->node->store, clients, count);
+}
+
 /* How many lines it may have handled now: of its own budget, and what others have left of that of
  * the turn. */
 static unsigned lines_allowed(const struct herd_conn *conn)
@@ -206,6 +244,8 @@ void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice
             rc = pause_lines(conn, input);
             break;
         }
+        if (lines % STORE_EXPECT_MAX == 0)
+            expect_lines(conn, input);
         rc = step(conn, now, &input);
         lines += rc > 0;
     }

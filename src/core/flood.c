@@ -16,18 +16,19 @@ bool link_has_room(const struct link *link)
 static int mark(struct link *link)
 {
     struct herd_node *node = link->conn.node;
-    link->marked = herd_cursor_sequence(node->store, link->cursor);
-    if (herd_cursor_at_end(node->store, link->cursor)) {
+    link->passed = herd_cursor_sequence(node->store, link->cursor);
+    link->marked = held_claim(link, link->passed);
+    if (herd_cursor_at_end(node->store, link->cursor) && !link->held.walking) {
         /* When the array is full the newest takes the last one's place: it says all that that one
          * did. */
         if (link->clean_mark_count < LINK_CLEAN_MARKS_MAX)
             link->clean_mark_count++;
-        link->clean_marks[link->clean_mark_count - 1] = link->marked;
+        link->clean_marks[link->clean_mark_count - 1] = link->passed;
     }
     link->unmarked = 0;
     link->mark_at_ns = INT64_MAX;
-    return herd_append_position(conn_output(&link->conn), HERD_VERB_MARK, node->epoch,
-                                link->marked);
+    return herd_append_mark(conn_output(&link->conn), HERD_VERB_MARK, node->epoch, link->marked,
+                            link->passed);
 }
 
 static int append_flood(struct link *link, struct herd_slice text)
@@ -46,6 +47,15 @@ static int append_flood(struct link *link, struct herd_slice text)
 static bool window_is_open(const struct link *link)
 {
     return link_has_room(link) && !(link->one_line && link->lines > 0);
+}
+
+int link_send_entry(struct link *link, const struct herd_entry *entry)
+{
+    link->lines++;
+    link->sent++;
+    link->unmarked++;
+    link->conn.node->stats.floods_sent++;
+    return append_flood(link, entry->text);
 }
 
 void link_send_record(struct link *link, const struct herd_record *record)
@@ -75,12 +85,13 @@ void link_on_want(struct link *link, struct herd_slice clients)
     }
 }
 
-/* The records behind the cursor, but for those that came from there. */
+/* The records behind the cursor, but for those that came from there or are held back. */
 static int fill_records(struct link *link)
 {
-    struct herd_node *node = link->conn.node;
+    const struct herd_node *node = link->conn.node;
     struct herd_entry entry;
     int rc = 0;
+    held_follow(link);
     while (rc == 0 && window_is_open(link)) {
         link->more = link->steps >= LINK_STEPS_PER_TURN;
         if (link->more || !herd_cursor_next(node->store, link->cursor, &entry))
@@ -91,11 +102,10 @@ static int fill_records(struct link *link)
                 link->skipped = entry.sequence;
             continue;
         }
-        rc = append_flood(link, entry.text);
-        link->lines++;
-        link->sent++;
-        node->stats.floods_sent++;
-        if (rc == 0 && ++link->unmarked >= LINK_LINES_PER_MARK && link->state == LINK_UP)
+        if (held_take(link, &entry))
+            continue;
+        rc = link_send_entry(link, &entry);
+        if (rc == 0 && link->unmarked >= LINK_LINES_PER_MARK && link->state == LINK_UP)
             rc = mark(link);
     }
     return rc;
@@ -148,10 +158,15 @@ static bool has_to_ask_again(const struct link *link)
 
 static int fill_up(struct link *link, struct herd_now now)
 {
-    int rc = fill_records(link);
-    bool behind = link->marked < herd_cursor_sequence(link->conn.node->store, link->cursor);
-    bool due = now.mono_ns >= link->mark_at_ns || persist_wants_ack(link->conn.node);
-    if (rc == 0 && ((behind && due) || has_to_ask_again(link)))
+    int rc = held_fill(link, now);
+    if (rc == 0)
+        rc = fill_records(link);
+    held_plan(link, now);
+    uint64_t passed = herd_cursor_sequence(link->conn.node->store, link->cursor);
+    bool behind = link->marked < held_claim(link, passed);
+    bool asks = persist_wants_ack(link->conn.node);
+    bool due = now.mono_ns >= link->mark_at_ns || asks;
+    if (rc == 0 && ((behind && due) || (asks && link->passed < passed) || has_to_ask_again(link)))
         return mark(link);
     if (behind && link->mark_at_ns == INT64_MAX)
         link->mark_at_ns = now.mono_ns + MARK_MS * HERD_NS_PER_MS;

@@ -100,6 +100,7 @@ static void dial(struct link *link, struct herd_now now)
     link->lines = 0;
     link->said_hello = false;
     link->clean_mark_count = 0;
+    held_reset(link);
     link->digest_due = true;
     link->digest_at_ns = now.mono_ns;
     link->unanswered = false;
@@ -107,14 +108,12 @@ static void dial(struct link *link, struct herd_now now)
     conn_touch(&link->conn);
 }
 
-void link_init(struct neighbour *neighbour, struct herd_node *node, herd_cursor cursor, void *data,
-               struct herd_now now)
+void link_init(struct neighbour *neighbour, struct herd_node *node, void *data, struct herd_now now)
 {
     struct link *link = &neighbour->link;
     conn_init(&link->conn, node, data);
     link->conn.link = link;
     link->conn.neighbour = neighbour;
-    link->cursor = cursor;
     link->was_up = true;
     link->began_anew = true;
     dial(link, now);
@@ -231,7 +230,8 @@ static void say_hello(struct link *link)
 {
     struct herd_node *node = node_of(link);
     int rc = herd_append_hello(conn_output(&link->conn), herd_slice_of(node->name), node->epoch,
-                               herd_store_sequence(node->store), node->options.max_skew_ns);
+                               herd_store_sequence(node->store), node->options.max_skew_ns,
+                               node->options.prune ? HERD_CAPABILITY_PRUNE : "");
     if (rc < 0)
         conn_abort(&link->conn);
     link->said_hello = true;
@@ -318,16 +318,6 @@ static bool is_on_its_way(const struct link *link)
            sent >= link->resume;
 }
 
-static bool has_word(struct herd_slice words, const char *wanted)
-{
-    struct herd_slice word;
-    while (herd_next_word(&words, &word)) {
-        if (herd_slice_equal(word, herd_slice_of(wanted)))
-            return true;
-    }
-    return false;
-}
-
 static void on_resume(struct link *link, struct herd_now now, const struct herd_command *command)
 {
     struct herd_node *node = node_of(link);
@@ -344,10 +334,10 @@ static void on_resume(struct link *link, struct herd_now now, const struct herd_
         herd_cursor_to_end(node->store, link->cursor);
     else
         send_all(link);
-    if (has_word(command->rest, "recovered"))
+    if (link_has_word(command->rest, "recovered"))
         link->conn.neighbour->source =
             node_new_source(node); /* its own latest words may be lost to it */
-    link->marked = link->resume;
+    link->marked = link->passed = link->resume;
     come_up(link);
     notice(link, HERD_NOTICE_LINK_UP, link->resume, "");
 }
@@ -367,11 +357,12 @@ static void on_question_mark(struct link *link, struct herd_slice line)
 static void on_ack(struct link *link, struct herd_now now, const struct herd_command *command)
 {
     struct herd_node *node = node_of(link);
-    if (command->epoch != node->epoch || command->sequence > link->marked)
+    if (command->epoch != node->epoch || command->sequence > link->marked ||
+        command->passed > link->passed)
         return;
     uint64_t held = 0;
     unsigned passed = 0;
-    while (passed < link->clean_mark_count && link->clean_marks[passed] <= command->sequence)
+    while (passed < link->clean_mark_count && link->clean_marks[passed] <= command->passed)
         held = link->clean_marks[passed++];
     link->clean_mark_count -= passed;
     memmove(link->clean_marks, link->clean_marks + passed,
@@ -424,6 +415,15 @@ int link_line(struct link *link, struct herd_now now, struct herd_slice line)
         return reconcile_on_keys(link, &command);
     case HERD_VERB_WANT:
         link_on_want(link, command.rest);
+        return 0;
+    case HERD_VERB_PRUNE:
+        held_on_prune(link, command.rest);
+        return 0;
+    case HERD_VERB_GRAFT:
+        held_on_graft(link, command.rest);
+        return 0;
+    case HERD_VERB_HELD:
+        held_on_held(link, now, &command);
         return 0;
     default:
         return 0; /* nothing a listener has to say here */
@@ -533,7 +533,7 @@ void link_tick(struct link *link, struct herd_now now)
         heartbeat(link, now);
     bool tell =
         link->state == LINK_UP && now.mono_ns >= link->digest_at_ns && link_digest_changed(link);
-    if (now.mono_ns >= link->mark_at_ns || link->more || tell)
+    if (now.mono_ns >= link->mark_at_ns || link->more || tell || held_is_due(link, now))
         conn_touch(&link->conn);
 }
 
@@ -550,6 +550,7 @@ int64_t link_wakeup(const struct link *link)
     int64_t beat = link->pinged_ns != NEVER ? link->pinged_ns + DEAD_MS * HERD_NS_PER_MS
                                             : link->heard_ns + HEARTBEAT_MS * HERD_NS_PER_MS;
     at = at < beat ? at : beat;
+    at = at < held_wakeup(link) ? at : held_wakeup(link);
     bool tell = link->state == LINK_UP && !link->conn.closing && link->digest_at_ns < at &&
                 link_digest_changed(link) && herd_cursor_at_end(node_of(link)->store, link->cursor);
     return tell ? link->digest_at_ns : at;

@@ -4,6 +4,7 @@
 #define CORE_LINK_H
 
 #include "core/conn.h"
+#include "core/prune.h"
 #include "core/reconcile.h"
 
 enum link_state {
@@ -31,13 +32,15 @@ struct link {
     herd_cursor cursor;
     int64_t
         deadline_ns; /* of WAITING, DIALLING, GREETING, and of one line in PLAIN; INT64_MAX: none */
-    int64_t mark_at_ns;  /* INT64_MAX: nothing to mark */
-    int64_t heard_ns;    /* last bytes from the neighbour */
-    int64_t pinged_ns;   /* PING not yet answered, INT64_MAX: none */
-    uint64_t resume;     /* SEEKING: where to */
-    uint64_t skipped;    /* first record passed over as theirs since all were sent; 0: none */
-    uint64_t owed_to;    /* RESUME up to here may claim what a former life held; 0: no */
-    uint64_t marked;     /* last MARK */
+    int64_t mark_at_ns; /* INT64_MAX: nothing to mark */
+    int64_t heard_ns;   /* last bytes from the neighbour */
+    int64_t pinged_ns;  /* PING not yet answered, INT64_MAX: none */
+    uint64_t resume;    /* SEEKING: where to */
+    uint64_t skipped;   /* first record passed over as theirs since all were sent; 0: none */
+    uint64_t owed_to;   /* RESUME up to here may claim what a former life held; 0: no */
+    uint64_t marked;    /* last MARK: the neighbour holds all up to this */
+    uint64_t passed;    /* last MARK: and what was not held back, up to this */
+    struct held held;
     int64_t one_line_ns; /* what a neighbour that takes one line has for closing; 0: it never did */
     uint32_t unmarked;   /* lines since the last MARK */
     uint32_t lines;      /* lines sent on this connection */
@@ -85,12 +88,17 @@ struct neighbour {
     bool recovered;    /* this server was read from disk and has had no MARK since */
     uint64_t to_ack,
         to_ack_own; /* a MARK to be ACKed once the disk has all up to this sequence of ours */
-    uint64_t next_ack, next_ack_own;
+    uint64_t next_ack, next_ack_own;   /* as far as it passed; 0: none */
+    uint64_t to_ack_all, next_ack_all; /* as far as nothing was held back */
     struct reconcile reconcile;
-    uint32_t source; /* records with this source came from it, in its present epoch */
+    bool prunes;              /* its present connection to this server knows PRUNE */
+    struct origin_set pruned; /* PRUNE was said there of these */
+    int64_t refresh_at_ns;    /* GRAFT all of them then; INT64_MAX: none */
+    uint32_t source;          /* records with this source came from it, in its present epoch */
 };
 
-void link_init(struct neighbour *neighbour, struct herd_node *node, herd_cursor cursor, void *data,
+/* Its cursors have been made. */
+void link_init(struct neighbour *neighbour, struct herd_node *node, void *data,
                struct herd_now now);
 
 /* Events. */
@@ -104,6 +112,8 @@ void link_neighbour_reborn(struct link *link);
 /* It has said HELLO or RESUME; it has shown that it does not know them (manner.c). */
 void link_neighbour_speaks(struct link *link);
 void link_neighbour_is_plain(struct link *link);
+/* Whether a word is among these. */
+bool link_has_word(struct herd_slice words, const char *wanted);
 /* The neighbour has said HELLO, so it knows more than FLOOD. */
 void link_neighbour_greeted(struct link *link, struct herd_now now);
 /* Sends what it can and closes. False when there is no connection to be closed. */
@@ -122,6 +132,8 @@ bool link_digest_changed(const struct link *link);
 /* How the next connection begins, from how this one ended; true: dial it at once (manner.c). */
 bool link_learn_from_close(struct link *link);
 int64_t link_wakeup(const struct link *link);
+/* Sends a record that was held back. 0 or HERD_ENOMEM. */
+int link_send_entry(struct link *link, const struct herd_entry *entry);
 /* Sends one record at once, whatever the cursor says, if the window is open. */
 void link_send_record(struct link *link, const struct herd_record *record);
 /* The neighbour wants the records of these clients. */

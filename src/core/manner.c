@@ -1,5 +1,6 @@
 /* What sort a neighbour is. The end of a connection is all that a plain one says of that. */
 #include <herd/posix_time.h>
+#include <herd/proto.h>
 
 #include "core/node.h"
 
@@ -12,6 +13,16 @@ enum {
     HELLO_CLOSES_MAX = 6,   /* in a row, of one that has spoken; then it may have been replaced */
     IN_VAIN_MAX = 2,        /* connections that broke off after HELLO was said again */
 };
+
+bool link_has_word(struct herd_slice words, const char *wanted)
+{
+    struct herd_slice word;
+    while (herd_next_word(&words, &word)) {
+        if (herd_slice_equal(word, herd_slice_of(wanted)))
+            return true;
+    }
+    return false;
+}
 
 void link_neighbour_speaks(struct link *link)
 {

@@ -103,6 +103,8 @@ static void free_neighbour(struct herd_node *node, struct neighbour *neighbour)
     remove_ready(node, conn);
     conn_reset(conn);
     herd_cursor_free(node->store, neighbour->link.cursor);
+    herd_cursor_free(node->store, neighbour->link.held.cursor);
+    prune_forget_neighbour(node, neighbour);
     free(neighbour);
 }
 
@@ -124,6 +126,7 @@ void herd_node_free(struct herd_node *node)
     waits_close(&node->waits);
     persist_close(node);
     walk_leaf_close(&node->leaf);
+    prune_close(&node->prune);
     herd_store_free(node->store);
     free((char *)(uintptr_t)node->flood_prefix.data);
     free(node);
@@ -133,6 +136,7 @@ void herd_node_configure(struct herd_node *node, const struct herd_node_options 
 {
     node->options.output_max = options->output_max;
     node->options.pipeline_max = options->pipeline_max;
+    node->options.prune = options->prune;
     node->options.on_line = options->on_line;
     node->options.on_line_arg = options->on_line_arg;
 }
@@ -162,6 +166,17 @@ static void send_strangers_away(struct herd_node *node)
     }
 }
 
+static int make_cursors(struct herd_node *node, struct link *link)
+{
+    int rc = herd_cursor_new(node->store, &link->cursor);
+    if (rc < 0)
+        return rc;
+    rc = herd_cursor_new(node->store, &link->held.cursor);
+    if (rc < 0)
+        herd_cursor_free(node->store, link->cursor);
+    return rc;
+}
+
 int herd_node_add_neighbour(struct herd_node *node, struct herd_now now, const char *name,
                             void *data)
 {
@@ -175,22 +190,23 @@ int herd_node_add_neighbour(struct herd_node *node, struct herd_now now, const c
         return HERD_ENOMEM;
     node->neighbours = grown;
     struct neighbour *neighbour = calloc(1, sizeof(*neighbour));
-    herd_cursor cursor;
-    if (neighbour == NULL || herd_cursor_new(node->store, &cursor) < 0) {
+    if (neighbour == NULL || make_cursors(node, &neighbour->link) < 0) {
         free(neighbour);
         return HERD_ENOMEM;
     }
     memcpy(neighbour->name, name, len + 1);
     neighbour->source = node_new_source(node);
+    neighbour->refresh_at_ns = INT64_MAX;
     reconcile_init(&neighbour->reconcile);
     node->neighbours[node->neighbour_count++] = neighbour;
-    link_init(neighbour, node, cursor, data, now);
+    link_init(neighbour, node, data, now);
     send_strangers_away(node);
     return 0;
 }
 
 static void forget_inbound(struct neighbour *neighbour)
 {
+    prune_on_inbound_lost(neighbour);
     if (neighbour->inbound != NULL)
         neighbour->inbound->neighbour = NULL;
     neighbour->inbound = NULL;
@@ -238,8 +254,10 @@ int herd_node_accept(struct herd_node *node, void *data, struct herd_conn **out)
 static void accepted_closed(struct herd_conn *conn)
 {
     struct herd_node *node = conn->node;
-    if (conn->neighbour != NULL)
+    if (conn->neighbour != NULL) {
+        prune_on_inbound_lost(conn->neighbour);
         conn->neighbour->inbound = NULL;
+    }
     conn->neighbour = NULL;
     conn_reset(conn);
     if (conn->prev != NULL)
@@ -304,8 +322,8 @@ static void send_ack(struct neighbour *neighbour)
     struct herd_conn *conn = neighbour->inbound;
     if (conn == NULL || conn->closing)
         return;
-    if (herd_append_position(conn_front(conn), HERD_VERB_ACK, neighbour->epoch, neighbour->to_ack) <
-        0)
+    if (herd_append_mark(conn_front(conn), HERD_VERB_ACK, neighbour->epoch, neighbour->to_ack_all,
+                         neighbour->to_ack) < 0)
         conn_abort(conn);
     conn_touch(conn);
 }
@@ -320,6 +338,7 @@ void node_send_acks(struct herd_node *node)
         for (int round = 0; round < 2; round++) {
             if (neighbour->to_ack == 0) {
                 neighbour->to_ack = neighbour->next_ack;
+                neighbour->to_ack_all = neighbour->next_ack_all;
                 neighbour->to_ack_own = neighbour->next_ack_own;
                 neighbour->next_ack = 0;
             }
@@ -412,6 +431,7 @@ int64_t herd_node_wakeup(const struct herd_node *node)
         at = earlier(at, link_wakeup(&node->neighbours[i]->link));
         at = earlier(at, inbound_wakeup(node->neighbours[i]));
         at = earlier(at, reconcile_wakeup(node->neighbours[i]));
+        at = earlier(at, prune_wakeup(node->neighbours[i]));
     }
     return at;
 }
@@ -431,6 +451,7 @@ void herd_node_tick(struct herd_node *node, struct herd_now now)
     for (size_t i = 0; i < node->neighbour_count; i++) {
         link_tick(&node->neighbours[i]->link, now);
         inbound_heartbeat(node->neighbours[i], now);
+        prune_tick(node->neighbours[i], now);
         if (reconcile_tick(node->neighbours[i], now) < 0)
             conn_abort(node->neighbours[i]->inbound);
     }

@@ -8,6 +8,7 @@
 
 #include "core/link.h"
 #include "core/persist.h"
+#include "core/prune.h"
 #include "core/reconcile.h"
 #include "core/rng.h"
 #include "core/wait.h"
@@ -45,6 +46,7 @@ struct herd_node {
     struct waits waits;
     struct persist persist;
     struct walk_leaf leaf;
+    struct prune prune;
     int64_t expire_at_ns;
     uint64_t turn;       /* rounds of effects so far */
     unsigned lines_left; /* of clients, in this turn */
@@ -61,6 +63,8 @@ struct herd_node {
 struct neighbour *node_neighbour(const struct herd_node *node, struct herd_slice name);
 /* A removed neighbour's link has closed. */
 void node_forget_neighbour(struct herd_node *node, struct neighbour *neighbour);
+/* The neighbour that records with this source came from, if it prunes and its connection stands. */
+bool node_source_stands(const struct herd_node *node, uint32_t source, struct neighbour **out);
 /* A source that no record has yet. */
 uint32_t node_new_source(struct herd_node *node);
 void node_notice(struct herd_node *node, enum herd_notice_kind kind, const char *peer,

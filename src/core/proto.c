@@ -1,5 +1,3 @@
-#include <ctype.h>
-
 #include <herd/err.h>
 #include <herd/posix_time.h>
 #include <herd/proto.h>
@@ -15,12 +13,20 @@ static enum byte_class classify(unsigned char byte)
     return byte == ' ' || (byte >= '\t' && byte <= '\r') ? BYTE_SPACE : BYTE_CONTROL;
 }
 
-static struct herd_slice skip_space(struct herd_slice text)
+static struct herd_slice skip_more_space(struct herd_slice text)
 {
-    while (text.len > 0 && (unsigned char)*text.data <= ' ' &&
-           classify((unsigned char)*text.data) == BYTE_SPACE)
+    while (text.len > 0 && classify((unsigned char)*text.data) == BYTE_SPACE)
         text = herd_slice(text.data + 1, text.len - 1);
     return text;
+}
+
+/* Mostly one space. */
+static inline struct herd_slice skip_space(struct herd_slice text)
+{
+    if (text.len > 0 && *text.data == ' ')
+        text = herd_slice(text.data + 1, text.len - 1);
+    bool more = text.len > 0 && (unsigned char)*text.data <= ' ';
+    return more ? skip_more_space(text) : text;
 }
 
 /* Where the bytes of a word are that end a field, space or control, as digits_before takes it. A
@@ -276,6 +282,30 @@ static int parse_position(struct herd_slice *text, struct herd_command *out)
     return rc < 0 ? rc : take_number(text, UINT64_MAX, &out->sequence);
 }
 
+static int parse_mark(struct herd_slice *text, struct herd_command *out)
+{
+    int rc = parse_position(text, out);
+    out->passed = out->sequence;
+    if (rc < 0 || skip_space(*text).len == 0)
+        return rc;
+    rc = take_number(text, UINT64_MAX, &out->passed);
+    return rc == 0 && out->passed < out->sequence ? HERD_ERANGE : rc;
+}
+
+static int parse_range(struct herd_slice *text, struct herd_command *out)
+{
+    int rc = take_number(text, UINT64_MAX, &out->after);
+    if (rc == 0)
+        rc = take_number(text, UINT64_MAX, &out->sequence);
+    return rc == 0 && out->sequence < out->after ? HERD_ERANGE : rc;
+}
+
+static int parse_have(struct herd_slice *text, struct herd_command *out)
+{
+    int rc = parse_range(text, out);
+    return rc < 0 ? rc : take_rest(text, &out->rest);
+}
+
 static int parse_resume(struct herd_slice *text, struct herd_command *out)
 {
     int rc = parse_position(text, out);
@@ -368,15 +398,43 @@ static const struct verb {
     const char *name;
     int (*parse)(struct herd_slice *text, struct herd_command *out);
 } verbs[HERD_VERB_COUNT] = {
-    [HERD_VERB_NONE] = {"", parse_nothing},           [HERD_VERB_IAMAT] = {"IAMAT", parse_iamat},
-    [HERD_VERB_WHATSAT] = {"WHATSAT", parse_whatsat}, [HERD_VERB_FLOOD] = {"FLOOD", parse_flood},
-    [HERD_VERB_HELLO] = {"HELLO", parse_hello},       [HERD_VERB_RESUME] = {"RESUME", parse_resume},
-    [HERD_VERB_REFUSE] = {"REFUSE", parse_refuse},    [HERD_VERB_MARK] = {"MARK", parse_position},
-    [HERD_VERB_ACK] = {"ACK", parse_position},        [HERD_VERB_DIGEST] = {"DIGEST", parse_digest},
-    [HERD_VERB_TREE] = {"TREE", parse_tree},          [HERD_VERB_KEYS] = {"KEYS", parse_keys},
-    [HERD_VERB_WANT] = {"WANT", parse_want},          [HERD_VERB_PING] = {"PING", parse_nothing},
+    [HERD_VERB_NONE] = {"", parse_nothing},
+    [HERD_VERB_IAMAT] = {"IAMAT", parse_iamat},
+    [HERD_VERB_WHATSAT] = {"WHATSAT", parse_whatsat},
+    [HERD_VERB_FLOOD] = {"FLOOD", parse_flood},
+    [HERD_VERB_HELLO] = {"HELLO", parse_hello},
+    [HERD_VERB_RESUME] = {"RESUME", parse_resume},
+    [HERD_VERB_REFUSE] = {"REFUSE", parse_refuse},
+    [HERD_VERB_MARK] = {"MARK", parse_mark},
+    [HERD_VERB_ACK] = {"ACK", parse_mark},
+    [HERD_VERB_DIGEST] = {"DIGEST", parse_digest},
+    [HERD_VERB_TREE] = {"TREE", parse_tree},
+    [HERD_VERB_KEYS] = {"KEYS", parse_keys},
+    [HERD_VERB_WANT] = {"WANT", parse_want},
+    [HERD_VERB_PING] = {"PING", parse_nothing},
     [HERD_VERB_PONG] = {"PONG", parse_nothing},
+    [HERD_VERB_PRUNE] = {"PRUNE", parse_want},
+    [HERD_VERB_GRAFT] = {"GRAFT", parse_want},
+    [HERD_VERB_LOST] = {"LOST", parse_want},
+    [HERD_VERB_HAVE] = {"HAVE", parse_have},
+    [HERD_VERB_HELD] = {"HELD", parse_range},
 };
+
+/* The verb of nearly all lines, which is advanced past it. */
+static bool take_usual_verb(struct herd_slice *line, enum herd_verb *verb)
+{
+    enum { USUAL_LEN = sizeof("IAMAT") - 1 };
+    if (line->len <= USUAL_LEN || line->data[USUAL_LEN] != ' ')
+        return false;
+    if (memcmp(line->data, "IAMAT", USUAL_LEN) == 0)
+        *verb = HERD_VERB_IAMAT;
+    else if (memcmp(line->data, "FLOOD", USUAL_LEN) == 0)
+        *verb = HERD_VERB_FLOOD;
+    else
+        return false;
+    *line = herd_slice(line->data + USUAL_LEN, line->len - USUAL_LEN);
+    return true;
+}
 
 static enum herd_verb find_verb(struct herd_slice word)
 {
@@ -390,16 +448,20 @@ static enum herd_verb find_verb(struct herd_slice word)
 int herd_command_parse(struct herd_slice line, struct herd_command *out)
 {
     struct herd_slice word, extra;
+    enum herd_verb verb;
+    int rc;
     out->verb = HERD_VERB_NONE;
     out->line = line;
-    int rc = next_field(&line, &word);
-    if (rc <= 0)
-        return rc;
-    enum herd_verb verb = find_verb(word);
+    if (!take_usual_verb(&line, &verb)) {
+        rc = next_field(&line, &word);
+        if (rc <= 0)
+            return rc;
+        verb = find_verb(word);
+    }
     if (verb == HERD_VERB_NONE)
         return HERD_ESYNTAX;
     rc = verbs[verb].parse(&line, out);
-    if (rc == 0 && next_field(&line, &extra) != 0)
+    if (rc == 0 && line.len > 0 && next_field(&line, &extra) != 0)
         rc = HERD_ESYNTAX;
     if (rc == 0)
         out->verb = verb;
@@ -411,40 +473,19 @@ const char *herd_verb_name(enum herd_verb verb)
     return verbs[verb].name;
 }
 
-/* `Name: value` of HTTP (RFC 9110, 5.1), whose names are letters, digits and hyphens here. */
-static bool is_header(struct herd_slice line)
-{
-    size_t len = 0;
-    while (len < line.len && (isalnum((unsigned char)line.data[len]) || line.data[len] == '-'))
-        len++;
-    return len > 0 && len < line.len && line.data[len] == ':' &&
-           isalpha((unsigned char)line.data[0]);
-}
-
-bool herd_line_is_foreign(struct herd_slice line)
-{
-    static const char *const beginnings[] = {"GET ",       "POST ",   "PUT ",     "HEAD ",
-                                             "DELETE ",    "PATCH ",  "OPTIONS ", "CONNECT ",
-                                             "PRI * HTTP", "\x16\x03"};
-    for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++) {
-        size_t len = strlen(beginnings[i]);
-        if (line.len >= len && memcmp(line.data, beginnings[i], len) == 0)
-            return true;
-    }
-    return is_header(line) || herd_slice_equal(line, herd_slice_of("SM")); /* HTTP/2's preface */
-}
-
 int herd_append_hello(struct herd_buf *out, struct herd_slice server, uint64_t epoch,
-                      uint64_t sequence, int64_t max_skew_ns)
+                      uint64_t sequence, int64_t max_skew_ns, const char *capabilities)
 {
     int rc = herd_buf_printf(out, "HELLO %.*s %d %016llx %llu ", (int)server.len, server.data,
                              HERD_PROTOCOL_VERSION, (unsigned long long)epoch,
                              (unsigned long long)sequence);
+    if (rc == 0 && max_skew_ns == 0)
+        rc = herd_buf_append_text(out, "-");
+    else if (rc == 0)
+        rc = herd_buf_printf(out, "%lld", (long long)(max_skew_ns / HERD_NS_PER_S));
     if (rc < 0)
         return rc;
-    if (max_skew_ns == 0)
-        return herd_buf_append_text(out, "-\n");
-    return herd_buf_printf(out, "%lld\n", (long long)(max_skew_ns / HERD_NS_PER_S));
+    return herd_buf_printf(out, "%s%s\n", capabilities[0] != '\0' ? " " : "", capabilities);
 }
 
 int herd_append_resume(struct herd_buf *out, uint64_t epoch, uint64_t sequence, bool recovered)
@@ -459,6 +500,16 @@ int herd_append_position(struct herd_buf *out, enum herd_verb verb, uint64_t epo
 {
     return herd_buf_printf(out, "%s %016llx %llu\n", herd_verb_name(verb),
                            (unsigned long long)epoch, (unsigned long long)sequence);
+}
+
+int herd_append_mark(struct herd_buf *out, enum herd_verb verb, uint64_t epoch, uint64_t sequence,
+                     uint64_t passed)
+{
+    if (passed == sequence)
+        return herd_append_position(out, verb, epoch, sequence);
+    return herd_buf_printf(out, "%s %016llx %llu %llu\n", herd_verb_name(verb),
+                           (unsigned long long)epoch, (unsigned long long)sequence,
+                           (unsigned long long)passed);
 }
 
 int herd_append_digest(struct herd_buf *out, uint64_t clients, uint64_t digest)

@@ -25,7 +25,8 @@
 enum {
     SLAB_BITS = 13,
     SLAB_SLOTS = 1 << SLAB_BITS,
-    LIST_HEAD = 0,           /* the slot the circular list begins and ends at */
+    SLAB_UNUSED = 2, /* at its end: so that a slab fits whole pages together with malloc's own */
+    LIST_HEAD = 0,   /* the slot the circular list begins and ends at */
     EXPIRE_STEPS_MAX = 10000 /* records looked at in one call */
 };
 
@@ -79,7 +80,7 @@ static int add_slab(struct herd_store *store)
         store->slabs = slabs;
         store->slab_cap = cap;
     }
-    struct slot *slab = calloc(SLAB_SLOTS, sizeof(*slab));
+    struct slot *slab = calloc(SLAB_SLOTS - SLAB_UNUSED, sizeof(*slab));
     if (slab == NULL ||
         expiry_reserve(&store->expiry, (store->slab_count + 1) * (size_t)SLAB_SLOTS) < 0) {
         free(slab);
@@ -102,6 +103,8 @@ static int take_slot(struct herd_store *store, uint32_t *out)
             return HERD_ENOMEM;
     }
     *out = store->used++;
+    if (store->used % SLAB_SLOTS == SLAB_SLOTS - SLAB_UNUSED)
+        store->used += SLAB_UNUSED;
     return 0;
 }
 
@@ -193,6 +196,36 @@ static uint32_t find(const struct herd_store *store, struct herd_slice client, u
             return index;
     }
     return TABLE_NONE;
+}
+
+static void prefetch_record(const struct herd_store *store, const struct slot *slot)
+{
+    const char *text = arena_text(&store->arena, slot->text);
+    __builtin_prefetch(text);
+    __builtin_prefetch(text + 64);
+    __builtin_prefetch(&store->digest.sums[slot->leaf], 1);
+    __builtin_prefetch(slot_at(store, slot->prev), 1);
+    __builtin_prefetch(slot_at(store, slot->next), 1);
+}
+
+void store_expect(const struct herd_store *store, const struct herd_slice *clients, size_t count)
+{
+    uint32_t tags[STORE_EXPECT_MAX], found[STORE_EXPECT_MAX];
+    assert(count <= STORE_EXPECT_MAX);
+    for (size_t i = 0; i < count; i++) {
+        tags[i] = tag_of(store, clients[i]);
+        table_prefetch(&store->table, tags[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct table_walk walk = table_walk(&store->table, tags[i]);
+        found[i] = table_walk_next(&walk);
+        if (found[i] != TABLE_NONE)
+            __builtin_prefetch(slot_at(store, found[i]), 1);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (found[i] != TABLE_NONE)
+            prefetch_record(store, slot_at(store, found[i]));
+    }
 }
 
 /* The next field of a canonical text, which is advanced past it. */
@@ -456,7 +489,7 @@ size_t herd_store_bytes(const struct herd_store *store)
            store->slab_cap * sizeof(*store->slabs) +
            DIGEST_LEAVES * (sizeof(uint64_t) + sizeof(uint32_t)) +
            (store->expiry.bucket_count + store->expiry.next_count) * sizeof(uint32_t) +
-           store->slab_count * (size_t)SLAB_SLOTS * sizeof(struct slot);
+           store->slab_count * (SLAB_SLOTS - SLAB_UNUSED) * sizeof(struct slot);
 }
 
 int herd_cursor_new(struct herd_store *store, herd_cursor *out)
@@ -539,4 +572,30 @@ bool herd_cursor_seek_back(struct herd_store *store, herd_cursor cursor, uint64_
     }
     place(store, cursor, before, slot_at(store, cursor)->sequence);
     return false;
+}
+
+bool store_find_source(const struct herd_store *store, struct herd_slice client,
+                       struct herd_record *out, uint32_t *source)
+{
+    uint32_t index = find(store, client, tag_of(store, client));
+    if (index == TABLE_NONE)
+        return false;
+    view(store, slot_at(store, index), out);
+    *source = slot_at(store, index)->source;
+    return true;
+}
+
+bool store_cursor_peek(const struct herd_store *store, herd_cursor cursor, uint64_t *sequence)
+{
+    const struct slot *slot = slot_at(store, slot_at(store, cursor)->next);
+    while (slot->kind == SLOT_CURSOR)
+        slot = slot_at(store, slot->next);
+    *sequence = slot->sequence;
+    return slot->kind == SLOT_RECORD;
+}
+
+void store_cursor_to(struct herd_store *store, herd_cursor cursor, herd_cursor other)
+{
+    const struct slot *at = slot_at(store, other);
+    place(store, cursor, at->prev, at->sequence);
 }

@@ -8,6 +8,15 @@
 
 #define STORE_FIRST UINT32_MAX
 
+enum { STORE_EXPECT_MAX = 8 };
+
+/*
+ * Has the memory fetched that records of these clients (at most STORE_EXPECT_MAX) will take: one
+ * after the other, an update would wait for its slot in the table, then for the record, then for
+ * its text and for its neighbours in the list. Changes nothing.
+ */
+void store_expect(const struct herd_store *store, const struct herd_slice *clients, size_t count);
+
 /* As digest_children. */
 void store_children(const struct herd_store *store, struct digest_prefix prefix,
                     uint64_t out[DIGEST_FANOUT]);
@@ -18,5 +27,14 @@ void store_children(const struct herd_store *store, struct digest_prefix prefix,
  */
 bool store_next_in_prefix(const struct herd_store *store, struct digest_prefix prefix, uint32_t *at,
                           struct herd_record *out);
+
+/* As herd_store_find, and where the record came from. */
+bool store_find_source(const struct herd_store *store, struct herd_slice client,
+                       struct herd_record *out, uint32_t *source);
+
+/* The sequence of the record that herd_cursor_next reads next; false at the end. */
+bool store_cursor_peek(const struct herd_store *store, herd_cursor cursor, uint64_t *sequence);
+/* Puts a cursor where another one stands. */
+void store_cursor_to(struct herd_store *store, herd_cursor cursor, herd_cursor other);
 
 #endif

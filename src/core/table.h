@@ -51,6 +51,12 @@ struct table_walk {
 int table_init(struct table *table); /* 0 or HERD_ENOMEM */
 void table_close(struct table *table);
 
+/* Has the memory that a walk begins with fetched. */
+static inline void table_prefetch(const struct table *table, uint32_t tag)
+{
+    __builtin_prefetch(&table->now.slots[tag & table->now.mask]);
+}
+
 struct table_walk table_walk(const struct table *table, uint32_t tag);
 /* The next index with that tag, or TABLE_NONE. The caller compares the records. */
 uint32_t table_walk_next(struct table_walk *walk);

@@ -116,11 +116,25 @@ static int write_snapshot(struct records *records, const struct herd_batch *batc
     return rc;
 }
 
+/* Who removes the file takes what is written to it afterwards, too, and SQLite writes on. */
+static int check_place(struct records *records)
+{
+    int has_moved = 0;
+    sqlite3_file_control(records->sqlite, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved);
+    if (!has_moved)
+        return 0;
+    records_damaged(records, "it was moved or removed: put it back, or start the server again");
+    return HERD_EIO;
+}
+
 int records_write(struct records *records, const struct herd_batch *batch)
 {
     assert(batch->is_snapshot ? !batch->begins : !batch->ends);
     assert(batch->upto <= INT64_MAX - SEQUENCES_RESERVED);
-    int rc = records_begin(records);
+    int rc = check_place(records);
+    if (rc < 0)
+        return rc;
+    rc = records_begin(records);
     if (rc == 0) {
         rc = batch->is_snapshot ? write_snapshot(records, batch) : write_journal(records, batch);
         if (rc == 0)

@@ -84,24 +84,35 @@ static uint16_t port_of(const struct listener *listener)
                                                : ((struct sockaddr_in *)&address)->sin_port);
 }
 
+/* Once it is in the list it closes with the others, whether it listens or not. */
+static int add_listener(struct net *net, struct listener **out)
+{
+    struct listener *listener = calloc(1, sizeof(*listener));
+    int rc = listener != NULL ? uv_tcp_init(net->options.loop, &listener->tcp) : UV_ENOMEM;
+    if (rc < 0) {
+        free(listener);
+        return rc;
+    }
+    listener->net = net;
+    listener->tcp.data = listener;
+    refuser_init(&listener->refuser, (uv_stream_t *)&listener->tcp, on_connection, on_gone);
+    net->listeners[net->listener_count++] = listener;
+    *out = listener;
+    return 0;
+}
+
 int net_listen(struct net *net, const char *host, uint16_t port, uint16_t *out_port,
                struct herd_buf *error)
 {
     struct sockaddr_storage address = {0};
     if (net->listener_count == NET_LISTENERS_MAX)
         return HERD_EFULL;
+    struct listener *listener;
     int rc = resolve(net, host, port, &address);
-    struct listener *listener = rc == 0 ? calloc(1, sizeof(*listener)) : NULL;
-    if (rc == 0 && listener == NULL)
-        return HERD_ENOMEM;
-    if (rc == 0) {
-        listener->net = net;
-        listener->tcp.data = listener;
-        uv_tcp_init(net->options.loop, &listener->tcp);
-        refuser_init(&listener->refuser, (uv_stream_t *)&listener->tcp, on_connection, on_gone);
-        net->listeners[net->listener_count++] = listener;
+    if (rc == 0)
+        rc = add_listener(net, &listener);
+    if (rc == 0)
         rc = bind_and_listen(listener, &address);
-    }
     if (rc < 0) {
         herd_buf_printf(error, "listen on %s:%u: %s", host, (unsigned)port, uv_strerror(rc));
         if (rc == UV_EADDRINUSE)

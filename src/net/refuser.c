@@ -1,3 +1,5 @@
+#include <assert.h>
+
 #include "net/refuser.h"
 
 void refuser_init(struct refuser *refuser, uv_stream_t *listener, uv_connection_cb again,
@@ -26,10 +28,9 @@ bool refuser_refuse(struct refuser *refuser)
         refuser->waiting = true;
         return false;
     }
-    if (listener->type == UV_TCP)
-        uv_tcp_init(listener->loop, &refuser->handle.tcp);
-    else
-        uv_pipe_init(listener->loop, &refuser->handle.pipe, 0);
+    int rc = listener->type == UV_TCP ? uv_tcp_init(listener->loop, &refuser->handle.tcp)
+                                      : uv_pipe_init(listener->loop, &refuser->handle.pipe, 0);
+    assert(rc == 0); /* it makes no socket and allocates nothing */
     handle->data = refuser;
     refuser->busy = true;
     uv_accept(listener, handle); /* it is closed either way */

@@ -17,6 +17,7 @@ struct places_answer {
     size_t references;
     enum places_status status;
     bool without_memory;
+    struct places_failure failure;
     struct herd_buf error;        /* a JSON string, or empty */
     struct herd_buf attributions; /* the elements of html_attributions, as they are rendered */
     struct herd_buf results;      /* those of results */
@@ -24,7 +25,8 @@ struct places_answer {
     size_t ends[PLACES_RESULTS_MAX]; /* where in results the first 1, 2, … of them end */
 };
 
-static const struct places_answer answer_without_memory = {.without_memory = true};
+static const struct places_answer answer_without_memory = {
+    .without_memory = true, .failure = {.retry_after_ms = -1, .is_final = true}};
 
 const char *places_status_name(enum places_status status)
 {
@@ -46,6 +48,7 @@ struct places_answer *places_answer_new(enum places_status status)
         return (struct places_answer *)(uintptr_t)&answer_without_memory; /* never written to */
     answer->references = 1;
     answer->status = status;
+    answer->failure.retry_after_ms = -1;
     return answer;
 }
 
@@ -77,6 +80,22 @@ enum places_status places_answer_status(const struct places_answer *answer)
 size_t places_answer_count(const struct places_answer *answer)
 {
     return answer->without_memory ? 0 : answer->count;
+}
+
+size_t places_answer_bytes(const struct places_answer *answer)
+{
+    return sizeof *answer + answer->error.cap + answer->attributions.cap + answer->results.cap;
+}
+
+void places_answer_set_failure(struct places_answer *answer, struct places_failure failure)
+{
+    if (answer != &answer_without_memory)
+        answer->failure = failure;
+}
+
+struct places_failure places_answer_failure(const struct places_answer *answer)
+{
+    return answer->failure;
 }
 
 static int lose_memory(struct places_answer *answer)
@@ -212,6 +231,19 @@ int places_answer_add_rendered(struct places_answer *answer, struct herd_slice o
     int rc = begin_element(&answer->results);
     if (rc == 0)
         rc = herd_buf_append_slice(&answer->results, object);
+    return end_result(answer, before, rc);
+}
+
+int places_answer_append_result(struct places_answer *answer, places_append_cb *append, void *arg)
+{
+    if (answer->without_memory)
+        return HERD_ENOMEM;
+    if (answer->count == PLACES_RESULTS_MAX)
+        return HERD_EFULL;
+    size_t before = answer->results.len;
+    int rc = begin_element(&answer->results);
+    if (rc == 0)
+        rc = append(arg, &answer->results);
     return end_result(answer, before, rc);
 }
 

@@ -1,263 +1,596 @@
-/*
- * ask -> (a call is free) provider ask -> done
- *     -> (none is free) waiting -> a call ends -> provider ask -> done
- *     -> (waiting is full, or the provider will not) refused: on the next turn of the loop -> done
- * A question whose time is up is refused while it waits, or its call is cancelled. All have the
- * same time, so they are in a list by age and one timer is set for the oldest.
- */
+#include "places/broker.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
-#include <uv.h>
-
 #include <herd/err.h>
 
-#include "base/metrics.h"
-#include "places/broker.h"
+#include "places/broker_room.h"
 
-struct question {
-    struct broker *broker;
-    struct question *next;            /* of those that wait, or were refused */
-    struct question *younger, *older; /* of all that are not answered */
-    int64_t deadline_ms;              /* uv_now */
-    struct places_query query;
-    places_done_cb *done;
-    void *arg;
-    struct places_answer *answer; /* of one that was refused */
-    struct places_call *call;     /* under way */
-    bool cancelled;
-};
-
-struct queue {
-    struct question *first, **end;
-    int64_t count;
-};
-
-struct broker {
-    const struct provider_type *type;
-    struct provider *provider;
-    struct metrics *metrics;
-    int64_t calls_max, waiting_max;
-    int64_t calls; /* under way */
-    int64_t total_timeout_ms;
-    struct queue waiting, refused;
-    struct question *oldest, *youngest;
-    uv_idle_t refusing;  /* runs while `refused` has any */
-    uv_timer_t deadline; /* of the oldest */
-    int handles;         /* still open */
-    bool closing;
-    void (*closed)(void *arg);
-    void *closed_arg;
-};
-
-static void start(struct question *question);
-
-static void push(struct queue *queue, struct question *question)
+void broker_call_set_data(struct broker_call *call, void *data)
 {
-    question->next = NULL;
-    *queue->end = question;
-    queue->end = &question->next;
-    queue->count++;
+    call->data = data;
 }
 
-static struct question *pop(struct queue *queue)
+void *broker_call_data(const struct broker_call *call)
 {
-    struct question *question = queue->first;
+    return call->data;
+}
+
+static void wait(struct broker *broker, struct broker_call *call)
+{
+    call->state = WAITING;
+    TAILQ_INSERT_TAIL(&broker->waiting, call, link);
+    broker->waiting_count++;
+}
+
+/* Takes a call out of the list of its state. */
+static void leave(struct broker *broker, struct broker_call *call)
+{
+    switch (call->state) {
+    case WAITING:
+        TAILQ_REMOVE(&broker->waiting, call, link);
+        broker->waiting_count--;
+        break;
+    case RESTING:
+        TAILQ_REMOVE(&broker->resting, call, link);
+        break;
+    case CALLING:
+    case ABANDONED:
+        TAILQ_REMOVE(&broker->calling, call, link);
+        broker->calling_count--;
+        break;
+    }
+}
+
+static void free_call(struct broker *broker, struct broker_call *call)
+{
+    assert(TAILQ_EMPTY(&call->questions));
+    leave(broker, call);
+    if (call->state != ABANDONED)
+        query_map_remove(&broker->map, &call->node);
+    free(call);
+}
+
+/* A probe that came to nothing, not even a failure: another one may try. */
+static void end_call(struct broker *broker, struct broker_call *call)
+{
+    if (call->is_probe && broker->circuit.state == CIRCUIT_PROBING)
+        broker->circuit.state = CIRCUIT_OPEN;
+    free_call(broker, call);
+}
+
+static void fail_call(struct broker *broker, int64_t now_ms, struct broker_call *call,
+                      struct places_answer *answer)
+{
+    struct question *question;
+    while ((question = TAILQ_FIRST(&call->questions)) != NULL)
+        broker_fail(broker, now_ms, question, answer);
+    end_call(broker, call);
+}
+
+/* What is not under way would fare no better. */
+static void fail_pending(struct broker *broker, int64_t now_ms, struct places_answer *answer)
+{
+    struct broker_call *call;
+    while ((call = TAILQ_FIRST(&broker->waiting)) != NULL)
+        fail_call(broker, now_ms, call, answer);
+    while ((call = TAILQ_FIRST(&broker->resting)) != NULL)
+        fail_call(broker, now_ms, call, answer);
+}
+
+static void begin(struct broker *broker, int64_t now_ms, struct broker_call *call)
+{
+    leave(broker, call);
+    call->state = CALLING;
+    TAILQ_INSERT_TAIL(&broker->calling, call, link);
+    broker->calling_count++;
+    if (call->attempts++ == 0)
+        retry_budget_call(&broker->budget, now_ms);
+    metrics_add(broker->metrics, METRIC_places_calls_total, 1);
+    TAILQ_INSERT_TAIL(&broker->to_call, call, order);
+    call->is_ordered = true;
+}
+
+/* As many of those that wait as are free and granted. */
+static void start_waiting(struct broker *broker, struct broker_now now)
+{
+    struct broker_call *call;
+    while (broker->calling_count < broker->limits.calls_max &&
+           (call = TAILQ_FIRST(&broker->waiting)) != NULL) {
+        enum allowance_verdict verdict = allowance_take(&broker->allowance, now.day);
+        if (verdict == ALLOWANCE_WAIT)
+            return;
+        if (verdict == ALLOWANCE_GRANTED) {
+            begin(broker, now.ms, call);
+            continue;
+        }
+        struct places_answer *answer =
+            broker_error(PLACES_OVER_QUERY_LIMIT, "the calls for today are used up");
+        broker_note(broker, BROKER_NOTICE_USED_UP, broker->allowance.cap);
+        fail_pending(broker, now.ms, answer);
+        places_answer_unref(answer);
+    }
+}
+
+static struct question *new_question(struct broker *broker, struct broker_now now,
+                                     const struct places_query *query, void *asker)
+{
+    struct question *question = calloc(1, sizeof *question);
     if (question == NULL)
         return NULL;
-    queue->first = question->next;
-    if (queue->first == NULL)
-        queue->end = &queue->first;
-    queue->count--;
+    question->query = *query;
+    question->asker = asker;
+    question->deadline_ms = now.ms + broker->limits.answer_within_ms;
+    /* After a change to a shorter time nobody overtakes who asked before. */
+    const struct question *youngest = TAILQ_LAST(&broker->questions, question_list);
+    if (youngest != NULL && youngest->deadline_ms > question->deadline_ms)
+        question->deadline_ms = youngest->deadline_ms;
+    TAILQ_INSERT_TAIL(&broker->questions, question, by_age);
+    broker->question_count++;
     return question;
 }
 
-static void leave_all(struct question *question)
+static void join(struct broker_call *call, struct question *question)
 {
-    struct broker *broker = question->broker;
-    if (question->older != NULL)
-        question->older->younger = question->younger;
-    else
-        broker->oldest = question->younger;
-    if (question->younger != NULL)
-        question->younger->older = question->older;
-    else
-        broker->youngest = question->older;
+    question->call = call;
+    TAILQ_INSERT_TAIL(&call->questions, question, of_call);
 }
 
-static void join_all(struct question *question)
+static void refuse(struct broker *broker, int64_t now_ms, struct question *question,
+                   struct places_answer *take_answer)
 {
-    struct broker *broker = question->broker;
-    question->older = broker->youngest;
-    if (question->older != NULL)
-        question->older->younger = question;
-    else
-        broker->oldest = question;
-    broker->youngest = question;
+    broker_fail(broker, now_ms, question, take_answer);
+    places_answer_unref(take_answer);
 }
 
-static void finish(struct question *question, struct places_answer *take_answer)
+/* Makes a call of a question that nobody else has asked. 0 or HERD_ENOMEM. */
+static int call_for(struct broker *broker, struct broker_now now, uint64_t client,
+                    struct question *question)
 {
-    leave_all(question);
-    question->done(question->arg, take_answer);
+    bool is_probe = false;
+    struct places_answer *refusal = broker_refusal(broker, now, client, &is_probe);
+    if (refusal != NULL) {
+        refuse(broker, now.ms, question, refusal);
+        return 0;
+    }
+    struct broker_call *call = calloc(1, sizeof *call);
+    if (call == NULL) {
+        if (is_probe)
+            broker->circuit.state = CIRCUIT_OPEN;
+        return HERD_ENOMEM;
+    }
+    call->node.query = question->query;
+    call->is_probe = is_probe;
+    TAILQ_INIT(&call->questions);
+    query_map_add(&broker->map, &call->node);
+    join(call, question);
+    wait(broker, call);
+    start_waiting(broker, now);
+    return 0;
+}
+
+static void forget(struct broker *broker, struct question *question)
+{
+    TAILQ_REMOVE(&broker->questions, question, by_age);
+    broker->question_count--;
     free(question);
 }
 
-static void on_refusing(uv_idle_t *idle)
+int broker_ask(struct broker *broker, struct broker_now now, const struct places_query *query,
+               uint64_t client, void *asker)
 {
-    struct broker *broker = idle->data;
+    struct question *question = new_question(broker, now, query, asker);
+    if (question == NULL)
+        return HERD_ENOMEM;
+    struct places_answer *fresh =
+        answer_cache_find(broker->cache, now.ms, query, broker->limits.cache_fresh_ms);
+    if (fresh != NULL) {
+        metrics_add(broker->metrics, METRIC_places_cached_total, 1);
+        broker_answer(broker, question, fresh);
+        return 0;
+    }
+    if (broker->question_count > BROKER_QUESTIONS_MAX) {
+        metrics_add(broker->metrics, METRIC_places_refused_total, 1);
+        refuse(broker, now.ms, question,
+               broker_error(PLACES_OVER_QUERY_LIMIT, "too many questions are waiting for places"));
+        return 0;
+    }
+    struct broker_call *call = (struct broker_call *)query_map_find(&broker->map, query);
+    if (call != NULL) {
+        metrics_add(broker->metrics, METRIC_places_coalesced_total, 1);
+        join(call, question);
+        return 0;
+    }
+    int rc = call_for(broker, now, client, question);
+    if (rc < 0)
+        forget(broker, question);
+    return rc;
+}
+
+/* ---- What became of a call ------------------------------------------------------------------ */
+
+static void succeed(struct broker *broker, int64_t now_ms, struct broker_call *call,
+                    struct places_answer *answer)
+{
     struct question *question;
-    uv_idle_stop(idle);
-    while ((question = pop(&broker->refused)) != NULL)
-        finish(question, question->answer);
+    answer_cache_put(broker->cache, now_ms, &call->node.query, answer);
+    while ((question = TAILQ_FIRST(&call->questions)) != NULL)
+        broker_answer(broker, question, answer);
+    end_call(broker, call);
 }
 
-/* A callback never runs inside the call that asked for it, so a refusal waits for the next turn. */
-static void refuse(struct question *question, enum places_status status, const char *message)
+static void answered(struct broker *broker)
 {
-    struct broker *broker = question->broker;
-    metrics_add(broker->metrics, METRIC_places_refused_total, 1);
-    question->answer = places_answer_new(status);
-    places_answer_set_error(question->answer, message);
-    push(&broker->refused, question);
-    uv_idle_start(&broker->refusing, on_refusing);
+    if (circuit_answered(&broker->circuit))
+        broker_note(broker, BROKER_NOTICE_MENDED, 0);
 }
 
-static void take_out(struct queue *queue, struct question *question)
+/* True: it opened, and what was pending has failed. */
+static bool failed(struct broker *broker, int64_t now_ms, bool is_probe,
+                   struct places_answer *answer)
 {
-    struct question **at = &queue->first;
-    while (*at != question)
-        at = &(*at)->next;
-    *at = question->next;
-    if (queue->end == &question->next)
-        queue->end = at;
-    queue->count--;
+    metrics_add(broker->metrics, METRIC_places_failures_total, 1);
+    if (!circuit_failed(&broker->circuit, now_ms, is_probe, broker->limits.breaker_failures,
+                        broker->limits.breaker_open_ms, &broker->rng))
+        return false;
+    metrics_add(broker->metrics, METRIC_places_circuit_opened_total, 1);
+    broker_note(broker, BROKER_NOTICE_OPENED, broker->circuit.open_until - now_ms);
+    fail_pending(broker, now_ms, answer);
+    return true;
 }
 
-/* Everything that is older than its time; then the timer is set for the oldest of the rest. */
-static void on_deadline(uv_timer_t *timer)
+/* The provider wants no calls: for a while, or with this key. */
+static void stop_calling(struct broker *broker, int64_t now_ms, struct broker_call *call,
+                         struct places_answer *answer)
 {
-    struct broker *broker = timer->data;
-    int64_t now_ms = (int64_t)uv_now(timer->loop);
-    struct question *question = broker->oldest;
-    for (; question != NULL && question->deadline_ms <= now_ms; question = question->younger) {
-        if (question->call != NULL) {
-            broker->type->cancel(question->call);
-            question->call = NULL;
-            question->cancelled = true; /* its end may take the provider a while */
-        } else if (question->answer == NULL && !question->cancelled) {
-            take_out(&broker->waiting, question);
-            refuse(question, PLACES_UNKNOWN_ERROR, "no call was free in time");
-        }
+    bool is_quota = places_answer_status(answer) == PLACES_OVER_QUERY_LIMIT;
+    struct places_answer **kept = is_quota ? &broker->paused : &broker->refused;
+    answered(broker);
+    metrics_add(broker->metrics, METRIC_places_failures_total, 1);
+    places_answer_unref(*kept);
+    *kept = places_answer_ref(answer);
+    if (is_quota) {
+        int64_t pause_ms = places_answer_failure(answer).retry_after_ms;
+        if (pause_ms < 0)
+            pause_ms = broker->limits.quota_pause_ms;
+        if (pause_ms > BROKER_PAUSE_MAX_MS)
+            pause_ms = BROKER_PAUSE_MAX_MS;
+        broker->paused_until_ms = now_ms + pause_ms;
+        broker_note(broker, BROKER_NOTICE_PAUSED, pause_ms);
+    } else {
+        broker_note(broker, BROKER_NOTICE_REFUSED, 0);
     }
-    if (question != NULL)
-        uv_timer_start(timer, on_deadline, (uint64_t)(question->deadline_ms - now_ms), 0);
+    fail_call(broker, now_ms, call, answer);
+    fail_pending(broker, now_ms, answer);
 }
 
-static void on_done(void *arg, struct places_answer *take_answer)
+/* Half of the time that the last one of its askers has left is for the second call itself. */
+static int64_t retry_delay_ms(struct broker *broker, int64_t now_ms, const struct broker_call *call)
 {
-    struct question *question = arg;
-    struct broker *broker = question->broker;
-    broker->calls--;
-    enum places_status status = places_answer_status(take_answer);
-    if (status != PLACES_OK && status != PLACES_ZERO_RESULTS)
-        metrics_add(broker->metrics, METRIC_places_failures_total, 1);
-    finish(question, take_answer);
-    if (!broker->closing && broker->calls < broker->calls_max) {
-        struct question *next = pop(&broker->waiting);
-        if (next != NULL)
-            start(next);
-    }
+    const struct broker_limits *limits = &broker->limits;
+    const struct question *last = TAILQ_LAST(&call->questions, question_list);
+    int64_t max_ms = (last->deadline_ms - now_ms) / 2;
+    if (max_ms > limits->retry_max_ms)
+        max_ms = limits->retry_max_ms;
+    if (max_ms < limits->retry_min_ms)
+        return -1;
+    return limits->retry_min_ms +
+           (int64_t)rng_below(&broker->rng, (uint64_t)(max_ms - limits->retry_min_ms) + 1);
 }
 
-static void start(struct question *question)
+static bool may_retry(struct broker *broker, int64_t now_ms, const struct broker_call *call,
+                      const struct places_answer *answer)
 {
-    struct broker *broker = question->broker;
-    int rc =
-        broker->type->ask(broker->provider, &question->query, on_done, question, &question->call);
-    if (rc < 0) {
-        question->call = NULL;
-        refuse(question, PLACES_UNKNOWN_ERROR, herd_strerror(rc));
+    const struct broker_limits *limits = &broker->limits;
+    if (call->is_probe || call->attempts >= limits->attempts_max ||
+        places_answer_failure(answer).is_final)
+        return false;
+    if (retry_budget_take(&broker->budget, now_ms, limits->retry_percent, limits->retry_min))
+        return true;
+    metrics_add(broker->metrics, METRIC_places_retries_refused_total, 1);
+    return false;
+}
+
+static void fail_or_retry(struct broker *broker, int64_t now_ms, struct broker_call *call,
+                          struct places_answer *answer)
+{
+    bool has_opened = failed(broker, now_ms, call->is_probe, answer);
+    int64_t delay_ms = has_opened ? -1 : retry_delay_ms(broker, now_ms, call);
+    if (delay_ms < 0 || broker->circuit.state != CIRCUIT_CLOSED ||
+        !may_retry(broker, now_ms, call, answer)) {
+        fail_call(broker, now_ms, call, answer);
         return;
     }
-    broker->calls++;
-    metrics_add(broker->metrics, METRIC_places_calls_total, 1);
+    metrics_add(broker->metrics, METRIC_places_retries_total, 1);
+    leave(broker, call);
+    call->state = RESTING;
+    call->retry_at_ms = now_ms + delay_ms;
+    TAILQ_INSERT_TAIL(&broker->resting, call, link);
 }
 
-int broker_new(const struct broker_options *options, struct broker **out, struct herd_buf *error)
+void broker_called(struct broker *broker, struct broker_now now, struct broker_call *call,
+                   struct places_answer *take_answer)
 {
-    struct broker *broker = calloc(1, sizeof(*broker));
+    assert((call->state == CALLING && !call->is_ordered) || call->state == ABANDONED);
+    if (call->state == ABANDONED) { /* its failure was counted then */
+        if (call->is_ordered)
+            TAILQ_REMOVE(&broker->to_cancel, call, order);
+        free_call(broker, call);
+    } else {
+        switch (places_answer_status(take_answer)) {
+        case PLACES_OK:
+        case PLACES_ZERO_RESULTS:
+            answered(broker);
+            succeed(broker, now.ms, call, take_answer);
+            break;
+        case PLACES_INVALID_REQUEST:
+            answered(broker);
+            metrics_add(broker->metrics, METRIC_places_failures_total, 1);
+            fail_call(broker, now.ms, call, take_answer);
+            break;
+        case PLACES_OVER_QUERY_LIMIT:
+        case PLACES_REQUEST_DENIED:
+            stop_calling(broker, now.ms, call, take_answer);
+            break;
+        case PLACES_UNKNOWN_ERROR:
+            fail_or_retry(broker, now.ms, call, take_answer);
+            break;
+        }
+    }
+    places_answer_unref(take_answer);
+    start_waiting(broker, now);
+}
+
+void broker_reserved(struct broker *broker, struct broker_now now, struct allowance_record record,
+                     bool is_written)
+{
+    allowance_reserved(&broker->allowance, record, is_written);
+    if (!is_written) {
+        struct places_answer *answer =
+            broker_error(PLACES_OVER_QUERY_LIMIT, "the calls of the day cannot be counted");
+        broker_note(broker, BROKER_NOTICE_UNWRITTEN, 0);
+        fail_pending(broker, now.ms, answer);
+        places_answer_unref(answer);
+    }
+    start_waiting(broker, now);
+}
+
+/* ---- Time ----------------------------------------------------------------------------------- */
+
+/* Nobody waits for the call any more. */
+static void abandon(struct broker *broker, struct broker_call *call)
+{
+    if (call->state != CALLING) {
+        end_call(broker, call);
+        return;
+    }
+    if (call->is_ordered) { /* nobody was told of it */
+        TAILQ_REMOVE(&broker->to_call, call, order);
+        end_call(broker, call);
+        return;
+    }
+    query_map_remove(&broker->map, &call->node);
+    call->state = ABANDONED;
+    call->is_ordered = true;
+    TAILQ_INSERT_TAIL(&broker->to_cancel, call, order);
+}
+
+static void expire(struct broker *broker, int64_t now_ms, struct question *question)
+{
+    struct broker_call *call = question->call;
+    bool was_calling = call->state == CALLING && !call->is_ordered;
+    struct places_answer *answer = broker_error(
+        PLACES_UNKNOWN_ERROR, was_calling ? "The places provider failed: no answer in time"
+                                          : "no call to the places provider was free in time");
+    metrics_add(broker->metrics, METRIC_places_timeouts_total, 1);
+    broker_fail(broker, now_ms, question, answer);
+    if (TAILQ_EMPTY(&call->questions)) {
+        bool is_probe = call->is_probe;
+        if (was_calling)
+            failed(broker, now_ms, is_probe, answer);
+        abandon(broker, call);
+    }
+    places_answer_unref(answer);
+}
+
+static void wake(struct broker *broker, int64_t now_ms)
+{
+    struct broker_call *next, *call = TAILQ_FIRST(&broker->resting);
+    for (; call != NULL; call = next) {
+        next = TAILQ_NEXT(call, link);
+        if (call->retry_at_ms > now_ms)
+            continue;
+        TAILQ_REMOVE(&broker->resting, call, link);
+        wait(broker, call);
+    }
+}
+
+void broker_tick(struct broker *broker, struct broker_now now)
+{
+    struct question *question;
+    while ((question = TAILQ_FIRST(&broker->questions)) != NULL && question->deadline_ms <= now.ms)
+        expire(broker, now.ms, question);
+    wake(broker, now.ms);
+    start_waiting(broker, now);
+}
+
+int64_t broker_wakeup(const struct broker *broker)
+{
+    const struct question *oldest = TAILQ_FIRST(&broker->questions);
+    int64_t at_ms = oldest != NULL ? oldest->deadline_ms : INT64_MAX;
+    const struct broker_call *call;
+    TAILQ_FOREACH(call, &broker->resting, link)
+    {
+        if (call->retry_at_ms < at_ms)
+            at_ms = call->retry_at_ms;
+    }
+    return at_ms;
+}
+
+/* ---- From the beginning to the end ---------------------------------------------------------- */
+
+int broker_new(const struct broker_limits *limits, uint64_t seed, struct metrics *metrics,
+               struct broker **out)
+{
+    struct broker *broker = calloc(1, sizeof *broker);
     if (broker == NULL)
         return HERD_ENOMEM;
-    int rc = options->type->open(&options->places, &broker->provider, error);
-    if (rc < 0) {
+    broker->metrics = metrics;
+    broker->rng.state = seed;
+    broker->map.seed = rng_next(&broker->rng);
+    broker->clients.seed = rng_next(&broker->rng);
+    TAILQ_INIT(&broker->waiting);
+    TAILQ_INIT(&broker->resting);
+    TAILQ_INIT(&broker->calling);
+    TAILQ_INIT(&broker->questions);
+    TAILQ_INIT(&broker->to_call);
+    TAILQ_INIT(&broker->to_cancel);
+    STAILQ_INIT(&broker->answered);
+    if (answer_cache_new(rng_next(&broker->rng), 0, &broker->cache) < 0) {
         free(broker);
-        return rc;
+        return HERD_ENOMEM;
     }
-    broker->type = options->type;
-    broker->metrics = options->places.metrics;
-    broker->calls_max = options->calls_max;
-    broker->waiting_max = options->waiting_max;
-    broker->total_timeout_ms = options->places.total_timeout_ms;
-    broker->waiting.end = &broker->waiting.first;
-    broker->refused.end = &broker->refused.first;
-    uv_idle_init(options->places.loop, &broker->refusing);
-    uv_timer_init(options->places.loop, &broker->deadline);
-    broker->refusing.data = broker->deadline.data = broker;
+    broker_configure(broker, limits, false);
     *out = broker;
     return 0;
 }
 
-int broker_ask(struct broker *broker, const struct places_query *query, places_done_cb *done,
-               void *arg)
+static void forget_said(struct broker *broker)
 {
-    struct question *question = malloc(sizeof(*question));
-    assert(!broker->closing);
-    if (question == NULL)
-        return HERD_ENOMEM;
-    *question = (struct question){.broker = broker, .query = *query, .done = done, .arg = arg};
-    question->deadline_ms = (int64_t)uv_now(broker->deadline.loop) + broker->total_timeout_ms;
-    join_all(question);
-    if (!uv_is_active((uv_handle_t *)&broker->deadline))
-        uv_timer_start(&broker->deadline, on_deadline, (uint64_t)broker->total_timeout_ms, 0);
-    if (broker->calls < broker->calls_max)
-        start(question);
-    else if (broker->waiting.count < broker->waiting_max)
-        push(&broker->waiting, question);
-    else
-        refuse(question, PLACES_OVER_QUERY_LIMIT, "too many questions are waiting for places");
-    return 0;
+    places_answer_unref(broker->paused);
+    places_answer_unref(broker->refused);
+    broker->paused = broker->refused = NULL;
 }
 
-static void on_handle_closed(uv_handle_t *handle)
+void broker_free(struct broker *broker)
 {
-    struct broker *broker = handle->data;
-    if (--broker->handles > 0)
-        return;
-    void (*closed)(void *arg) = broker->closed;
-    void *arg = broker->closed_arg;
+    assert(broker->question_count == 0 && broker->calling_count == 0);
+    forget_said(broker);
+    answer_cache_free(broker->cache);
     free(broker);
-    if (closed != NULL)
-        closed(arg);
 }
 
-static void on_provider_closed(void *arg)
+void broker_configure(struct broker *broker, const struct broker_limits *limits,
+                      bool is_other_provider)
 {
-    struct broker *broker = arg;
-    assert(broker->calls == 0);
-    on_refusing(&broker->refusing);
-    broker->handles = 2;
-    uv_close((uv_handle_t *)&broker->refusing, on_handle_closed);
-    uv_close((uv_handle_t *)&broker->deadline, on_handle_closed);
+    broker->limits = *limits;
+    broker->allowance.cap = limits->calls_per_day;
+    forget_said(broker);
+    broker->circuit.open_until = 0; /* who reloads has repaired something: it is tried at once */
+    if (is_other_provider) {
+        broker->circuit = (struct circuit){0};
+        answer_cache_limit(broker->cache, 0);
+    }
+    answer_cache_limit(broker->cache, limits->cache_max_bytes);
 }
 
-void broker_close(struct broker *broker, void (*closed)(void *arg), void *arg)
+void broker_load(struct broker *broker, struct allowance_record record)
 {
+    allowance_load(&broker->allowance, record);
+}
+
+void broker_stop(struct broker *broker)
+{
+    struct places_answer *answer = broker_error(PLACES_UNKNOWN_ERROR, "the server stops");
     struct question *question;
-    broker->closing = true;
-    broker->closed = closed;
-    broker->closed_arg = arg;
-    while ((question = pop(&broker->waiting)) != NULL)
-        refuse(question, PLACES_UNKNOWN_ERROR, "the server stops");
-    broker->type->close(broker->provider, on_provider_closed, broker);
+    broker->is_stopped = true;
+    while ((question = TAILQ_FIRST(&broker->questions)) != NULL) {
+        struct broker_call *call = question->call;
+        broker_answer(broker, question, answer);
+        if (TAILQ_EMPTY(&call->questions))
+            abandon(broker, call);
+    }
+    places_answer_unref(answer);
+}
+
+bool broker_final(const struct broker *broker, struct allowance_record *out)
+{
+    return allowance_final(&broker->allowance, out);
+}
+
+enum circuit_state broker_circuit(const struct broker *broker)
+{
+    return broker->circuit.state;
+}
+
+void broker_measure(const struct broker *broker)
+{
+    const struct {
+        enum metric metric;
+        int64_t value;
+    } gauges[] = {
+        {METRIC_places_calls_open, broker->calling_count},
+        {METRIC_places_calls_waiting, broker->waiting_count},
+        {METRIC_places_calls_today, broker->allowance.used},
+        {METRIC_places_cache_bytes, answer_cache_bytes(broker->cache)},
+        {METRIC_places_circuit, (int64_t)broker->circuit.state},
+    };
+    for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)
+        metrics_set(broker->metrics, gauges[i].metric, gauges[i].value);
+}
+
+/* ---- Effects -------------------------------------------------------------------------------- */
+
+static bool next_note(struct broker *broker, struct broker_effect *out)
+{
+    for (enum broker_notice i = 0; i < BROKER_NOTICE_COUNT; i++) {
+        if (!broker->notes[i])
+            continue;
+        broker->notes[i] = false;
+        *out =
+            (struct broker_effect){.kind = BROKER_NOTE, .notice = i, .number = broker->numbers[i]};
+        return true;
+    }
+    return false;
+}
+
+static bool next_reservation(struct broker *broker, struct broker_effect *out)
+{
+    struct allowance_record record;
+    if (broker->is_stopped || !allowance_wants(&broker->allowance, &record))
+        return false;
+    *out = (struct broker_effect){.kind = BROKER_RESERVE, .record = record};
+    return true;
+}
+
+static bool next_order(struct broker *broker, struct broker_effect *out)
+{
+    struct broker_call *call = TAILQ_FIRST(&broker->to_call);
+    if (call != NULL) {
+        TAILQ_REMOVE(&broker->to_call, call, order);
+        call->is_ordered = false;
+        *out = (struct broker_effect){.kind = BROKER_CALL, .call = call, .query = call->node.query};
+        return true;
+    }
+    call = TAILQ_FIRST(&broker->to_cancel);
+    if (call == NULL)
+        return false;
+    TAILQ_REMOVE(&broker->to_cancel, call, order);
+    call->is_ordered = false;
+    *out = (struct broker_effect){.kind = BROKER_CANCEL, .call = call};
+    return true;
+}
+
+static bool next_answer(struct broker *broker, struct broker_effect *out)
+{
+    struct question *question = STAILQ_FIRST(&broker->answered);
+    if (question == NULL)
+        return false;
+    STAILQ_REMOVE_HEAD(&broker->answered, answered);
+    broker->question_count--;
+    *out = (struct broker_effect){
+        .kind = question->is_for_fallback ? BROKER_FALLBACK : BROKER_ANSWER,
+        .asker = question->asker,
+        .query = question->query,
+        .answer = question->answer,
+    };
+    free(question);
+    return true;
+}
+
+bool broker_effect(struct broker *broker, struct broker_effect *out)
+{
+    return next_note(broker, out) || next_reservation(broker, out) || next_order(broker, out) ||
+           next_answer(broker, out);
 }

@@ -10,6 +10,7 @@
  * so each of them may start, cancel and close.
  */
 #include <assert.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 #include <unistd.h>
@@ -20,6 +21,10 @@
 #include <herd/err.h>
 
 #include "places/fetch.h"
+#include "places/secret.h"
+#include "places/secret_http2.h"
+
+enum { FETCH_STREAMS_MAX = 8, BODY_FIRST_BYTES = 16 << 10 };
 
 enum { RETRY_AFTER_MAX_S = 24 * 60 * 60 };
 
@@ -32,6 +37,7 @@ struct fetch {
     TAILQ_HEAD(, fetch_call) started;
     STAILQ_HEAD(ended_list, fetch_call) ended_early;
     size_t calls;
+    bool is_suspect; /* the last call had no answer: the next ones take new connections */
     struct fetch_options options;
     char *ca_file;
     bool closing;
@@ -45,7 +51,8 @@ struct fetch_call {
     struct fetch *fetch;
     CURL *easy; /* NULL once the call is over for libcurl */
     struct curl_slist *headers;
-    struct herd_buf body;
+    char *body; /* secret: the provider may echo the key */
+    size_t body_len, body_cap;
     size_t header_bytes;
     enum fetch_outcome outcome; /* why we ended it, else FETCH_ANSWERED */
     fetch_done_cb *done;
@@ -127,19 +134,11 @@ static void on_watch_closed(uv_handle_t *handle)
     on_handle_closed(fetch);
 }
 
-/* The headers hold the key. */
-static void wipe_headers(struct curl_slist *headers)
-{
-    for (struct curl_slist *header = headers; header != NULL; header = header->next)
-        explicit_bzero(header->data, strlen(header->data));
-    curl_slist_free_all(headers);
-}
-
 static void free_call(struct fetch_call *call)
 {
     curl_easy_cleanup(call->easy);
-    wipe_headers(call->headers);
-    herd_buf_free(&call->body);
+    curl_slist_free_all(call->headers);
+    secret_free(call->body);
     free(call);
 }
 
@@ -155,6 +154,7 @@ static void release_easy(struct fetch_call *call)
 static void finish(struct fetch_call *call, const struct fetch_result *result)
 {
     call->fetch->calls--;
+    call->fetch->is_suspect = result->error == HERD_ETIMEDOUT || result->error == HERD_ECANCELED;
     call->done(call->arg, result);
     free_call(call);
 }
@@ -175,7 +175,7 @@ static struct fetch_result result_of(struct fetch_call *call, CURLcode code)
         .outcome = outcome,
         .http_status = (int)http_status,
         .retry_after_ms = retry_after_s > 0 ? retry_after_s * 1000 : -1,
-        .body = outcome == FETCH_ANSWERED ? herd_buf_slice(&call->body) : (struct herd_slice){0},
+        .body = herd_slice(call->body, outcome == FETCH_ANSWERED ? call->body_len : 0),
     };
 }
 
@@ -242,6 +242,7 @@ static void act(struct fetch *fetch, curl_socket_t fd, int flags)
 {
     int running = 0;
     CURLMcode code = curl_multi_socket_action(fetch->multi, fd, flags, &running);
+    secret_burn();
     take_completed(fetch);
     while (code != CURLM_OK && !TAILQ_EMPTY(&fetch->started))
         end_early(TAILQ_FIRST(&fetch->started), FETCH_WITHOUT_MEMORY);
@@ -338,13 +339,30 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
     return 0;
 }
 
+static int append_body(struct fetch_call *call, const char *data, size_t len)
+{
+    size_t cap = call->body_cap > 0 ? call->body_cap : BODY_FIRST_BYTES;
+    while (cap - call->body_len < len)
+        cap *= 2;
+    if (cap != call->body_cap) {
+        char *body = secret_realloc(call->body, cap);
+        if (body == NULL)
+            return HERD_ENOMEM;
+        call->body = body;
+        call->body_cap = cap;
+    }
+    memcpy(call->body + call->body_len, data, len);
+    call->body_len += len;
+    return 0;
+}
+
 static size_t on_body(char *data, size_t size, size_t count, void *arg)
 {
     struct fetch_call *call = arg;
     size_t len = size * count;
-    if (len > FETCH_BODY_MAX_BYTES - call->body.len)
+    if (len > FETCH_BODY_MAX_BYTES - call->body_len)
         call->outcome = FETCH_TOO_LONG;
-    else if (herd_buf_append(&call->body, data, len) < 0)
+    else if (append_body(call, data, len) < 0)
         call->outcome = FETCH_WITHOUT_MEMORY;
     return call->outcome == FETCH_ANSWERED ? len : 0;
 }
@@ -363,18 +381,29 @@ static int set_numbers(CURL *easy, const struct number_option *numbers, size_t c
     return failed;
 }
 
+/* The system gives a connection up whose other end has not acknowledged for as long as a call may
+ * take: HTTP/2 would go on putting calls on it. */
+static int on_socket_made(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+    const struct fetch *fetch = arg;
+    unsigned timeout_ms = (unsigned)fetch->options.total_timeout_ms;
+    (void)purpose;
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+    return CURL_SOCKOPT_OK;
+}
+
 /*
- * HTTP/1.1 and a connection a call: with HTTP/2 all calls would share one connection, and one that
- * hangs would take every call with it until its timeout. No redirects: they would carry the key to
- * whoever is named there. CURLOPT_QUICK_EXIT: a resolver that does not answer must not hold up the
- * loop when its call is over.
+ * HTTP/2 over TLS where the host speaks it (and the key stays secret with it), else HTTP/1.1. No
+ * redirects: they would carry the key to whoever is named there. CURLOPT_QUICK_EXIT: a resolver
+ * that does not answer must not hold up the loop when its call is over.
  */
 static int set_limits(CURL *easy, const struct fetch_options *options)
 {
     const struct number_option numbers[] = {
         {CURLOPT_NOSIGNAL, 1},
         {CURLOPT_QUICK_EXIT, 1},
-        {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1},
+        {CURLOPT_HTTP_VERSION,
+         secret_http2_works() ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1},
         {CURLOPT_FOLLOWLOCATION, 0},
         {CURLOPT_DISALLOW_USERNAME_IN_URL, 1},
         {CURLOPT_CONNECTTIMEOUT_MS, (long)options->connect_timeout_ms},
@@ -445,6 +474,9 @@ static int set_up(struct fetch_call *call, const struct fetch_request *request)
     if (call->easy == NULL)
         return HERD_ENOMEM;
     int rc = set_limits(call->easy, options);
+    curl_easy_setopt(call->easy, CURLOPT_SOCKOPTFUNCTION, on_socket_made);
+    curl_easy_setopt(call->easy, CURLOPT_SOCKOPTDATA, call->fetch);
+    curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, call->fetch->is_suspect ? 1L : 0L);
     if (rc == 0)
         rc = set_trust(call->easy, options->ca_file);
     return rc < 0 ? rc : set_request(call, request);
@@ -479,7 +511,8 @@ size_t fetch_calls(const struct fetch *fetch)
     return fetch->calls;
 }
 
-/* Connections are kept for the next calls, so as many of them as calls may be under way. */
+/* Connections are kept for the next calls, so as many of them as calls may be under way. Few calls
+ * share one of HTTP/2, so that one that hangs takes few with it. */
 static int set_multi(struct fetch *fetch)
 {
     CURLM *multi = fetch->multi;
@@ -487,7 +520,9 @@ static int set_multi(struct fetch *fetch)
     failed |= (int)curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, fetch);
     failed |= (int)curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer_wanted);
     failed |= (int)curl_multi_setopt(multi, CURLMOPT_TIMERDATA, fetch);
-    failed |= (int)curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+    failed |= (int)curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
+    failed |=
+        (int)curl_multi_setopt(multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)FETCH_STREAMS_MAX);
     failed |= (int)curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)fetch->options.calls_max);
     return failed ? HERD_EIO : 0;
 }
@@ -523,7 +558,8 @@ static int fill_in(struct fetch *fetch, const struct fetch_options *options)
 
 int fetch_new(const struct fetch_options *options, struct fetch **out)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, secret_malloc, secret_free, secret_realloc,
+                             secret_strdup, secret_calloc) != CURLE_OK)
         return HERD_EIO;
     struct fetch *fetch = calloc(1, sizeof *fetch);
     int rc = fetch != NULL ? fill_in(fetch, options) : HERD_ENOMEM;

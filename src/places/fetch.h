@@ -75,8 +75,8 @@ int fetch_new(const struct fetch_options *options, struct fetch **out);
  * Starts a request. 0 with *out, which is valid until `done` has returned: `done` runs exactly
  * once, in a later turn of the loop. HERD_EBUSY when calls_max are under way, HERD_ECLOSED after
  * fetch_close, HERD_ENOMEM, HERD_EINVAL (libcurl refuses a part of the request): `done` does not
- * run. What the request points at is copied; its headers are wiped from memory afterwards, the URL
- * and the body are libcurl's and are not.
+ * run. What the request points at is copied, by libcurl into secret memory (secret.h), if it was
+ * not in use in this process before.
  */
 int fetch_start(struct fetch *fetch, const struct fetch_request *request, fetch_done_cb *done,
                 void *arg, struct fetch_call **out);

@@ -2,12 +2,12 @@
 #ifndef PLACES_GOOGLE_H
 #define PLACES_GOOGLE_H
 
-#include "places/google_client.h"
+#include "places/web_client.h"
 
 extern const struct provider_type provider_google;
 extern const struct provider_type provider_google_legacy;
 
-extern const struct google_dialect google_dialect_new;
-extern const struct google_dialect google_dialect_legacy;
+extern const struct web_dialect google_dialect_new;
+extern const struct web_dialect google_dialect_legacy;
 
 #endif

@@ -6,25 +6,25 @@
 #include <herd/err.h>
 
 #include "places/google.h"
-#include "places/google_json.h"
-#include "places/google_url.h"
+#include "places/web_json.h"
+#include "places/web_url.h"
 
-static int append_query(struct herd_buf *url, const struct google_settings *settings,
+static int append_query(struct herd_buf *url, const struct web_settings *settings,
                         const struct places_query *query)
 {
-    int rc = google_append_number(url, query->latitude);
+    int rc = web_append_number(url, query->latitude);
     if (rc == 0)
         rc = herd_buf_append_text(url, ",");
     if (rc == 0)
-        rc = google_append_number(url, query->longitude);
+        rc = web_append_number(url, query->longitude);
     if (rc == 0)
         rc = herd_buf_printf(url, "&radius=%ld&language=%s&key=", lround(query->radius_m),
                              settings->language);
-    return rc < 0 ? rc : google_append_escaped(url, settings->key.text);
+    return rc < 0 ? rc : web_append_escaped(url, settings->key.text);
 }
 
-static int write_request(const struct google_settings *settings, const struct places_query *query,
-                         struct google_request *out)
+static int write_request(const struct web_settings *settings, const struct places_query *query,
+                         struct web_request *out)
 {
     int rc = herd_buf_printf(
         &out->url, "%s/maps/api/place/nearbysearch/json?location=", settings->origin.data);
@@ -45,11 +45,10 @@ static enum places_status status_named(const char *name)
 static bool is_result(const json_t *result)
 {
     const json_t *location = json_object_get(json_object_get(result, "geometry"), "location");
-    return google_json_string(result, "name") != NULL &&
-           google_json_is_point(location, "lat", "lng");
+    return web_json_string(result, "name") != NULL && web_json_is_point(location, "lat", "lng");
 }
 
-static void read_results(const json_t *root, struct google_reply *out)
+static void read_results(const json_t *root, struct web_reply *out)
 {
     const json_t *from = json_object_get(root, "results");
     const json_t *attributions = json_object_get(root, "html_attributions");
@@ -59,7 +58,7 @@ static void read_results(const json_t *root, struct google_reply *out)
         if (is_result(result))
             json_array_append(results, result);
     }
-    google_reply_places(out, results);
+    web_reply_places(out, results);
     json_decref(results);
     for (size_t i = 0; out->answer != NULL && i < json_array_size(attributions); i++) {
         const char *html = json_string_value(json_array_get(attributions, i));
@@ -69,32 +68,35 @@ static void read_results(const json_t *root, struct google_reply *out)
 }
 
 /* Errors come with HTTP 200 and a status; what stands before the API answers with HTTP's. */
-static void read_answer(const struct fetch_result *result, struct google_reply *out)
+static void read_answer(const struct web_settings *settings, const struct places_query *query,
+                        const struct fetch_result *result, struct web_reply *out)
 {
+    (void)settings;
+    (void)query;
     const char *why = NULL;
-    json_t *root = google_json_read(result->body, &why);
+    json_t *root = web_json_read(result->body, &why);
     const char *name = json_string_value(json_object_get(root, "status"));
-    const char *message = json_string_value(google_json_string(root, "error_message"));
+    const char *message = json_string_value(web_json_string(root, "error_message"));
     enum places_status status = status_named(name);
     if (result->http_status != 200)
-        google_reply_fail_http(out, result->http_status);
+        web_reply_fail_http(out, result->http_status);
     else if (root == NULL)
-        google_reply_fail_because(out, PLACES_UNKNOWN_ERROR, why);
+        web_reply_fail_malformed(out, why);
     else if (name == NULL)
-        google_reply_fail_because(out, PLACES_UNKNOWN_ERROR,
-                                  "the answer was not of the expected form");
+        web_reply_fail_malformed(out, "the answer was not of the expected form");
     else if (status == PLACES_OK || status == PLACES_ZERO_RESULTS)
         read_results(root, out);
     else
-        google_reply_fail_because(out, status, name);
+        web_reply_fail_because(out, status, name);
     if (out->answer == NULL && message != NULL)
-        google_reply_fail(out, out->status, message);
+        web_reply_fail(out, out->status, message);
     json_decref(root);
 }
 
-const struct google_dialect google_dialect_legacy = {
+const struct web_dialect google_dialect_legacy = {
     .type = &provider_google_legacy,
     .origin = "https://maps.googleapis.com",
+    .needs_key = true,
     .write = write_request,
     .read = read_answer,
 };
@@ -102,13 +104,15 @@ const struct google_dialect google_dialect_legacy = {
 static int open_legacy(const struct places_options *options, struct provider **out,
                        struct herd_buf *error)
 {
-    return google_client_open(&google_dialect_legacy, options, out, error);
+    return web_client_open(&google_dialect_legacy, options, out, error);
 }
 
 const struct provider_type provider_google_legacy = {
     .name = "google-legacy",
+    .is_remote = true,
+    .is_billed = true,
     .open = open_legacy,
-    .ask = google_client_ask,
-    .cancel = google_client_cancel,
-    .close = google_client_close,
+    .ask = web_client_ask,
+    .cancel = web_client_cancel,
+    .close = web_client_close,
 };

@@ -3,8 +3,8 @@
 
 #include <herd/err.h>
 
-#include "places/google_json.h"
 #include "places/google_place.h"
+#include "places/web_json.h"
 
 /* Each takes a place and gives a new value, or NULL: the place has none. Without memory a part is
  * left out likewise. */
@@ -26,18 +26,18 @@ static json_t *unless_empty(json_t *take_array)
 
 static json_t *make_business_status(const json_t *place)
 {
-    return json_incref(google_json_string(place, "businessStatus"));
+    return json_incref(web_json_string(place, "businessStatus"));
 }
 
 static json_t *make_permanently_closed(const json_t *place)
 {
-    const char *status = json_string_value(google_json_string(place, "businessStatus"));
+    const char *status = json_string_value(web_json_string(place, "businessStatus"));
     return status != NULL && strcmp(status, "CLOSED_PERMANENTLY") == 0 ? json_true() : NULL;
 }
 
 static json_t *make_point(const json_t *point)
 {
-    if (!google_json_is_point(point, "latitude", "longitude"))
+    if (!web_json_is_point(point, "latitude", "longitude"))
         return NULL;
     return json_pack("{s:O,s:O}", "lat", json_object_get(point, "latitude"), "lng",
                      json_object_get(point, "longitude"));
@@ -61,23 +61,23 @@ static json_t *make_geometry(const json_t *place)
 
 static json_t *make_icon(const json_t *place)
 {
-    const char *base = json_string_value(google_json_string(place, "iconMaskBaseUri"));
+    const char *base = json_string_value(web_json_string(place, "iconMaskBaseUri"));
     return base != NULL ? json_sprintf("%s.png", base) : NULL;
 }
 
 static json_t *make_icon_background_color(const json_t *place)
 {
-    return json_incref(google_json_string(place, "iconBackgroundColor"));
+    return json_incref(web_json_string(place, "iconBackgroundColor"));
 }
 
 static json_t *make_icon_mask_base_uri(const json_t *place)
 {
-    return json_incref(google_json_string(place, "iconMaskBaseUri"));
+    return json_incref(web_json_string(place, "iconMaskBaseUri"));
 }
 
 static json_t *make_name(const json_t *place)
 {
-    return json_incref(google_json_string(json_object_get(place, "displayName"), "text"));
+    return json_incref(web_json_string(json_object_get(place, "displayName"), "text"));
 }
 
 static json_t *make_opening_hours(const json_t *place)
@@ -128,10 +128,10 @@ static int append_link(struct herd_buf *out, const char *name, const char *uri)
 
 static int append_credit(struct herd_buf *out, const json_t *who, const char *name, const char *uri)
 {
-    const char *text = json_string_value(google_json_string(who, name));
+    const char *text = json_string_value(web_json_string(who, name));
     if (text == NULL)
         return HERD_EINVAL;
-    return append_link(out, text, json_string_value(google_json_string(who, uri)));
+    return append_link(out, text, json_string_value(web_json_string(who, uri)));
 }
 
 int google_place_attribution(const json_t *attribution, struct herd_buf *out)
@@ -157,7 +157,7 @@ static json_t *make_photo_attributions(const json_t *photo)
 static json_t *make_photo(const json_t *photo)
 {
     static const char before[] = "/photos/";
-    const char *name = json_string_value(google_json_string(photo, "name"));
+    const char *name = json_string_value(web_json_string(photo, "name"));
     const char *reference = name != NULL ? strstr(name, before) : NULL;
     if (reference == NULL)
         return NULL;
@@ -177,16 +177,16 @@ static json_t *make_photos(const json_t *place)
 
 static json_t *make_place_id(const json_t *place)
 {
-    return json_incref(google_json_string(place, "id"));
+    return json_incref(web_json_string(place, "id"));
 }
 
 static json_t *make_plus_code(const json_t *place)
 {
     const json_t *code = json_object_get(place, "plusCode");
-    json_t *global = google_json_string(code, "globalCode");
+    json_t *global = web_json_string(code, "globalCode");
     if (global == NULL)
         return NULL;
-    return json_pack("{s:O*,s:O}", "compound_code", google_json_string(code, "compoundCode"),
+    return json_pack("{s:O*,s:O}", "compound_code", web_json_string(code, "compoundCode"),
                      "global_code", global);
 }
 
@@ -206,7 +206,7 @@ static json_t *make_price_level(const json_t *place)
 
 static json_t *make_rating(const json_t *place)
 {
-    return json_incref(google_json_number(place, "rating", 0, 5));
+    return json_incref(web_json_number(place, "rating", 0, 5));
 }
 
 static json_t *make_scope(const json_t *place)
@@ -218,7 +218,7 @@ static json_t *make_scope(const json_t *place)
 static json_t *make_types(const json_t *place)
 {
     const json_t *from = json_object_get(place, "types");
-    json_t *primary = google_json_string(place, "primaryType");
+    json_t *primary = web_json_string(place, "primaryType");
     json_t *types = json_array();
     if (primary != NULL)
         json_array_append(types, primary);
@@ -237,8 +237,8 @@ static json_t *make_user_ratings_total(const json_t *place)
 
 static json_t *make_vicinity(const json_t *place)
 {
-    json_t *address = google_json_string(place, "shortFormattedAddress");
-    return json_incref(address != NULL ? address : google_json_string(place, "formattedAddress"));
+    json_t *address = web_json_string(place, "shortFormattedAddress");
+    return json_incref(address != NULL ? address : web_json_string(place, "formattedAddress"));
 }
 
 /* In the order of the legacy answers, which is the alphabet's. */

@@ -1,18 +1,24 @@
 /*
- * The provider `local`. A call waits until a connection is idle, is asked with it in libuv's thread
- * pool, and comes back to the loop with its answer:
+ * The provider `local`. The first question lets the file be read. Once it is in memory the loop
+ * itself answers, for at most TURN_NS of a turn:
  *
- *     ask -> WAITING -> start -> RUNNING -> on_work (a thread) -> on_worked -> done
+ *     ask -> waiting -> on_turn -> done
  *
- * A call that is cancelled while it waits is finished by on_wake, in a later turn of the loop; one
- * that runs is interrupted and comes back through on_worked. Once closed, the provider ends its
- * calls in these ways, and its memory goes with the wake handle, after the last of them.
+ * Before that, and with a file that is too large for it, a call waits until a connection is idle,
+ * and is asked with it in libuv's thread pool:
+ *
+ *     ask -> waiting -> start_waiting -> on_work (a thread) -> on_worked -> done
+ *
+ * A call whose time is over is answered without places. One that runs then, on a disk that hangs,
+ * goes on without its asker. local_loader.h brings a new file; calls that run with the old one end
+ * with it.
  */
 #include "places/local.h"
 
 #include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 
 #include <uv.h>
 
@@ -20,49 +26,62 @@
 
 #include "base/log.h"
 #include "places/local_answer.h"
-#include "places/local_db.h"
+#include "places/local_loader.h"
 
-/* libuv has four threads unless told otherwise; one stays free for names and files. */
-enum { CONNECTIONS = 3 };
+enum { TURN_NS = 500000 };
 
 struct local_call {
     struct places_call base;
+    TAILQ_ENTRY(local_call) link; /* of waiting or running */
     uv_work_t work;
     struct places_query query;
-    places_done_cb *done;
+    int64_t deadline_ms;
+    places_done_cb *done; /* NULL once it ran */
     void *arg;
-    struct local_db *db;          /* while it runs; NULL: it waits */
+    struct local_file *file; /* while it runs */
+    struct local_db *db;
     struct places_answer *answer; /* once it ran */
-    bool cancelled;
-    struct local_call *previous, *next;
+    bool is_cancelled;
 };
+
+TAILQ_HEAD(call_list, local_call);
 
 struct local {
     struct provider base;
     uv_loop_t *loop;
     struct log *log; /* or NULL */
     char *path;
-    bool is_failing; /* the last answer said that the file cannot be read */
-    uv_async_t wake;
-    struct local_db *idle[CONNECTIONS];
-    size_t idle_count;
-    struct local_call *first, *last; /* in the order they were asked */
+    struct local_file *file;
+    struct local_loader *loader;       /* NULL once it is closed */
+    bool is_failing;                   /* the last answer said that the file cannot be read */
+    uv_idle_t turn;                    /* runs while there is something to answer */
+    uv_timer_t timer;                  /* the oldest deadline */
+    int handles;                       /* that are not closed yet */
+    struct call_list waiting, running; /* in the order they were asked */
+    bool is_turning;                   /* within on_turn: nothing is closed there */
     int64_t calls, calls_max;
+    int64_t timeout_ms;        /* 0: none */
     void (*closed)(void *arg); /* not NULL: no more calls */
     void *closed_arg;
 };
 
+static void on_turn(uv_idle_t *idle);
+static void set_timer(struct local *local);
+
+/* ---- Closing -------------------------------------------------------------------------------- */
+
 static void free_local(struct local *local)
 {
-    while (local->idle_count > 0)
-        local_db_close(local->idle[--local->idle_count]);
+    local_file_free(local->file);
     free(local->path);
     free(local);
 }
 
-static void on_wake_closed(uv_handle_t *handle)
+static void on_handle_closed(uv_handle_t *handle)
 {
     struct local *local = handle->data;
+    if (--local->handles > 0)
+        return;
     void (*closed)(void *arg) = local->closed;
     void *arg = local->closed_arg;
     free_local(local);
@@ -71,56 +90,71 @@ static void on_wake_closed(uv_handle_t *handle)
 
 static void close_when_done(struct local *local)
 {
-    uv_handle_t *wake = (uv_handle_t *)&local->wake;
-    if (local->closed != NULL && local->calls == 0 && !uv_is_closing(wake))
-        uv_close(wake, on_wake_closed);
+    uv_handle_t *turn = (uv_handle_t *)&local->turn;
+    if (local->closed == NULL || local->loader != NULL || local->calls > 0 || local->is_turning ||
+        uv_is_closing(turn))
+        return;
+    uv_close(turn, on_handle_closed);
+    uv_close((uv_handle_t *)&local->timer, on_handle_closed);
 }
 
-static void link_call(struct local *local, struct local_call *call)
+static void on_loader_closed(void *arg)
 {
-    call->previous = local->last;
-    *(local->last != NULL ? &local->last->next : &local->first) = call;
-    local->last = call;
-    local->calls++;
-}
-
-static void unlink_call(struct local *local, struct local_call *call)
-{
-    *(call->previous != NULL ? &call->previous->next : &local->first) = call->next;
-    *(call->next != NULL ? &call->next->previous : &local->last) = call->previous;
-    local->calls--;
-}
-
-static struct places_answer *cancelled_answer(void)
-{
-    struct places_answer *answer = places_answer_new(PLACES_UNKNOWN_ERROR);
-    places_answer_set_error(answer, herd_strerror(HERD_ECANCELED));
-    return answer;
-}
-
-/* The last that is done with a call; `done` may ask, cancel and close. */
-static void finish(struct local *local, struct local_call *call)
-{
-    struct places_answer *answer = call->answer;
-    if (call->cancelled) {
-        places_answer_unref(answer);
-        answer = cancelled_answer();
-    }
-    places_done_cb *done = call->done;
-    void *arg = call->arg;
-    unlink_call(local, call);
-    free(call);
-    done(arg, answer);
+    struct local *local = arg;
+    local->loader = NULL;
     close_when_done(local);
 }
 
-static struct local_call *find_waiting(const struct local *local, bool cancelled)
+/* ---- Answers -------------------------------------------------------------------------------- */
+
+static struct places_answer *failure(const char *message)
 {
-    struct local_call *call = local->first;
-    while (call != NULL && (call->db != NULL || call->cancelled != cancelled))
-        call = call->next;
-    return call;
+    struct places_answer *answer = places_answer_new(PLACES_UNKNOWN_ERROR);
+    places_answer_set_error(answer, message);
+    return answer;
 }
+
+/* The asker has his answer, and the call goes on without him; he may ask, cancel and close. */
+static void give(struct local_call *call, struct places_answer *take_answer)
+{
+    places_done_cb *done = call->done;
+    call->done = NULL;
+    done(call->arg, take_answer);
+}
+
+/* The call is in no list any more. Its place is free for one that its asker makes. */
+static void end(struct local *local, struct local_call *call, struct places_answer *take_answer)
+{
+    places_done_cb *done = call->done;
+    void *arg = call->arg;
+    free(call);
+    local->calls--;
+    if (done != NULL)
+        done(arg, take_answer);
+    else
+        places_answer_unref(take_answer);
+    close_when_done(local);
+}
+
+static void turn_soon(struct local *local)
+{
+    uv_idle_start(&local->turn, on_turn);
+}
+
+/* A broken file is said once, not with every answer. */
+static void log_failure(struct local *local, const struct local_call *call)
+{
+    bool is_failing = places_answer_status(call->answer) == PLACES_UNKNOWN_ERROR;
+    if (is_failing && !local->is_failing)
+        LOG(local->log, LOG_ERROR, "places", "the places file cannot be read",
+            log_text("file", local->path), log_text("reason", local_db_reason(call->db)));
+    if (!is_failing && local->is_failing)
+        LOG(local->log, LOG_INFO, "places", "the places file can be read again",
+            log_text("file", local->path));
+    local->is_failing = is_failing;
+}
+
+/* ---- In threads ----------------------------------------------------------------------------- */
 
 static void on_work(uv_work_t *work)
 {
@@ -128,68 +162,150 @@ static void on_work(uv_work_t *work)
     call->answer = local_answer(call->db, &call->query);
 }
 
-static void on_worked(uv_work_t *work, int status);
-
-static void start_waiting(struct local *local)
+static void retire(struct local_file *file)
 {
-    struct local_call *call;
-    while (local->idle_count > 0 && (call = find_waiting(local, false)) != NULL) {
-        call->db = local->idle[--local->idle_count];
-        call->work.data = call;
-        int rc = uv_queue_work(local->loop, &call->work, on_work, on_worked);
-        assert(rc == 0);
-    }
-}
-
-/* A broken file is said once, not with every answer. */
-static void log_failure(struct local *local, const struct local_call *call)
-{
-    bool is_failing = places_answer_status(call->answer) == PLACES_UNKNOWN_ERROR;
-    if (local->log != NULL && is_failing && !local->is_failing)
-        LOG(local->log, LOG_ERROR, "places", "the places file cannot be read",
-            log_text("file", local->path), log_text("reason", local_db_reason(call->db)));
-    if (local->log != NULL && !is_failing && local->is_failing)
-        LOG(local->log, LOG_INFO, "places", "the places file can be read again",
-            log_text("file", local->path));
-    local->is_failing = is_failing;
+    if (file->is_retired && file->running == 0)
+        local_file_free(file);
 }
 
 static void on_worked(uv_work_t *work, int status)
 {
     struct local_call *call = work->data;
     struct local *local = (struct local *)call->base.provider;
-    assert(status == 0 || call->cancelled);
-    if (!call->cancelled)
+    assert(status == 0 || call->is_cancelled || call->done == NULL);
+    if (call->answer != NULL && !call->is_cancelled && call->done != NULL)
         log_failure(local, call);
-    local->idle[local->idle_count++] = call->db;
-    start_waiting(local);
-    finish(local, call);
+    call->file->idle[call->file->idle_count++] = call->db;
+    call->file->running--;
+    retire(call->file);
+    TAILQ_REMOVE(&local->running, call, link);
+    if (!TAILQ_EMPTY(&local->waiting))
+        turn_soon(local);
+    struct places_answer *answer = call->answer;
+    if (call->is_cancelled) {
+        places_answer_unref(answer);
+        answer = failure(herd_strerror(HERD_ECANCELED));
+    }
+    end(local, call, answer);
 }
 
-static void on_wake(uv_async_t *wake)
+static void run(struct local *local, struct local_call *call)
 {
-    struct local *local = wake->data;
-    struct local_call *call;
-    while ((call = find_waiting(local, true)) != NULL)
-        finish(local, call);
+    struct local_file *file = local->file;
+    call->file = file;
+    call->db = file->idle[--file->idle_count];
+    call->work.data = call;
+    file->running++;
+    TAILQ_INSERT_TAIL(&local->running, call, link);
+    int rc = uv_queue_work(local->loop, &call->work, on_work, on_worked);
+    assert(rc == 0);
 }
+
+/* ---- The turn of the loop ------------------------------------------------------------------- */
+
+/* What needs no place: true. The call is in no list. */
+static bool is_over(struct local *local, struct local_call *call)
+{
+    if (call->is_cancelled)
+        end(local, call, failure(herd_strerror(HERD_ECANCELED)));
+    else if (call->deadline_ms <= (int64_t)uv_now(local->loop))
+        end(local, call, failure("the places were not found in time"));
+    else
+        return false;
+    return true;
+}
+
+static void take_turn(struct local *local)
+{
+    struct local_call *call;
+    uint64_t end_ns = uv_hrtime() + TURN_NS;
+    while ((call = TAILQ_FIRST(&local->waiting)) != NULL) {
+        const struct local_file *file = local->file;
+        bool is_stuck = file->memory == NULL && file->idle_count == 0;
+        if (is_stuck && !call->is_cancelled && call->deadline_ms > (int64_t)uv_now(local->loop)) {
+            uv_idle_stop(&local->turn); /* until a connection is idle */
+            return;
+        }
+        TAILQ_REMOVE(&local->waiting, call, link);
+        if (is_over(local, call))
+            continue;
+        if (file->memory != NULL)
+            end(local, call, local_memory_answer(file->memory, &call->query));
+        else
+            run(local, call);
+        if (uv_hrtime() >= end_ns)
+            return;
+    }
+    uv_idle_stop(&local->turn);
+}
+
+static void on_turn(uv_idle_t *idle)
+{
+    struct local *local = idle->data;
+    local->is_turning = true;
+    take_turn(local);
+    local->is_turning = false;
+    set_timer(local);
+    close_when_done(local);
+}
+
+/* ---- Time ----------------------------------------------------------------------------------- */
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct local *local = timer->data;
+    struct local_call *call, *next;
+    int64_t now_ms = (int64_t)uv_now(local->loop);
+    for (call = TAILQ_FIRST(&local->running); call != NULL; call = next) {
+        next = TAILQ_NEXT(call, link);
+        if (call->done == NULL || call->deadline_ms > now_ms)
+            continue;
+        local_db_interrupt(call->db);
+        give(call, failure("the places were not found in time"));
+    }
+    turn_soon(local); /* for those that wait */
+}
+
+/* All have the same time, so the first of each list is the oldest. */
+static void set_timer(struct local *local)
+{
+    const struct local_call *call = TAILQ_FIRST(&local->running);
+    while (call != NULL && call->done == NULL)
+        call = TAILQ_NEXT(call, link);
+    const struct local_call *waiting = TAILQ_FIRST(&local->waiting);
+    if (call == NULL || (waiting != NULL && waiting->deadline_ms < call->deadline_ms))
+        call = waiting;
+    if (call == NULL || call->deadline_ms == INT64_MAX) {
+        uv_timer_stop(&local->timer);
+        return;
+    }
+    int64_t left_ms = call->deadline_ms - (int64_t)uv_now(local->loop);
+    uv_timer_start(&local->timer, on_timer, left_ms > 0 ? (uint64_t)left_ms : 0, 0);
+}
+
+/* ---- Asking --------------------------------------------------------------------------------- */
 
 static int ask(struct provider *provider, const struct places_query *query, places_done_cb *done,
                void *arg, struct places_call **out)
 {
     struct local *local = (struct local *)provider;
     assert(local->closed == NULL);
-    if (local->calls == local->calls_max)
+    if (local->calls >= local->calls_max)
         return HERD_EBUSY;
     struct local_call *call = calloc(1, sizeof *call);
     if (call == NULL)
         return HERD_ENOMEM;
     call->base.provider = provider;
     call->query = *query;
+    call->deadline_ms = INT64_MAX;
+    if (local->timeout_ms > 0)
+        call->deadline_ms = (int64_t)uv_now(local->loop) + local->timeout_ms;
     call->done = done;
     call->arg = arg;
-    link_call(local, call);
-    start_waiting(local);
+    TAILQ_INSERT_TAIL(&local->waiting, call, link);
+    local->calls++;
+    local_loader_want(local->loader);
+    turn_soon(local);
     *out = &call->base;
     return 0;
 }
@@ -198,11 +314,11 @@ static void cancel(struct places_call *base)
 {
     struct local_call *call = (struct local_call *)base;
     struct local *local = (struct local *)base->provider;
-    if (call->cancelled)
+    if (call->is_cancelled)
         return;
-    call->cancelled = true;
+    call->is_cancelled = true;
     if (call->db == NULL)
-        uv_async_send(&local->wake);
+        turn_soon(local);
     else if (uv_cancel((uv_req_t *)&call->work) != 0)
         local_db_interrupt(call->db);
 }
@@ -210,23 +326,49 @@ static void cancel(struct places_call *base)
 static void close_provider(struct provider *provider, void (*closed)(void *arg), void *arg)
 {
     struct local *local = (struct local *)provider;
+    struct local_call *call;
     assert(local->closed == NULL && closed != NULL);
     local->closed = closed;
     local->closed_arg = arg;
-    for (struct local_call *call = local->first; call != NULL; call = call->next)
+    TAILQ_FOREACH(call, &local->waiting, link)
+    {
         cancel(&call->base);
-    close_when_done(local);
+    }
+    TAILQ_FOREACH(call, &local->running, link)
+    {
+        cancel(&call->base);
+    }
+    local_loader_close(local->loader, on_loader_closed, local);
 }
 
-static int open_connections(struct local *local, struct herd_buf *error)
+/* ---- The file ------------------------------------------------------------------------------- */
+
+static void on_loaded(void *arg, struct local_file *take_file, const char *error)
 {
-    while (local->idle_count < CONNECTIONS) {
-        int rc = local_db_open(local->path, &local->idle[local->idle_count], error);
-        if (rc < 0)
-            return rc;
-        local->idle_count++;
+    struct local *local = arg;
+    if (take_file == NULL) {
+        LOG(local->log, LOG_ERROR, "places", "the new places file is no good; the old one stays",
+            log_text("reason", error));
+        return;
     }
-    return 0;
+    struct local_file *old = local->file;
+    local->file = take_file;
+    old->is_retired = true;
+    retire(old);
+    if (take_file->memory != NULL)
+        LOG(local->log, LOG_INFO, "places", "in memory", log_text("file", local->path),
+            log_int("places", take_file->places),
+            log_int("bytes", local_memory_bytes(take_file->memory)));
+    else
+        LOG(local->log, LOG_INFO, "places", "opened, asked on disk", log_text("file", local->path),
+            log_int("places", take_file->places));
+    if (!TAILQ_EMPTY(&local->waiting))
+        turn_soon(local);
+}
+
+static void refresh(struct provider *provider)
+{
+    local_loader_look(((struct local *)provider)->loader);
 }
 
 /* The path to open, for free(). 0 or HERD_ENOMEM. */
@@ -243,29 +385,22 @@ static int find_file(const char *data_file, char **out)
     return rc;
 }
 
-static int open_file(struct local *local, const char *data_file, struct herd_buf *error)
+static int open_file(struct local *local, const struct places_options *options,
+                     struct herd_buf *error)
 {
-    int rc = find_file(data_file, &local->path);
+    int rc = find_file(options->data_file, &local->path);
     if (rc == 0)
-        rc = open_connections(local, error);
+        rc = local_file_open(local->path, &local->file, error);
     if (rc == HERD_ENOTFOUND)
-        herd_buf_append_text(error, data_file[0] != '\0'
-                                        ? ": make it with `herd-places build`, or leave data_file "
+        herd_buf_append_text(error, options->data_file[0] != '\0'
+                                        ? ": make it with `herd-places import`, or leave data_file "
                                           "empty for the data set installed with herd"
                                         : ": install herd's data set, or name another places file "
                                           "with data_file in herd.conf");
+    if (rc == 0)
+        rc = local_loader_new(options->loop, local->path, options->memory_max_bytes, local->file,
+                              on_loaded, local, &local->loader);
     return rc;
-}
-
-static void log_opened(struct local *local)
-{
-    int64_t places = 0;
-    const struct local_source *source;
-    for (size_t i = 0; (source = local_db_source(local->idle[0], i)) != NULL; i++)
-        places += source->places;
-    if (local->log != NULL)
-        LOG(local->log, LOG_INFO, "places", "opened", log_text("file", local->path),
-            log_int("places", places));
 }
 
 static int open_provider(const struct places_options *options, struct provider **out,
@@ -278,18 +413,20 @@ static int open_provider(const struct places_options *options, struct provider *
     local->loop = options->loop;
     local->log = options->log;
     local->calls_max = options->calls_max;
-    int rc = open_file(local, options->data_file, error);
-    if (rc == 0 && uv_async_init(local->loop, &local->wake, on_wake) != 0) {
-        herd_buf_append_text(error, "no file descriptor is left");
-        rc = HERD_EIO;
-    }
+    local->timeout_ms = options->total_timeout_ms - options->total_timeout_ms / 20;
+    TAILQ_INIT(&local->waiting);
+    TAILQ_INIT(&local->running);
+    int rc = open_file(local, options, error);
     if (rc < 0) {
         free_local(local);
         return rc;
     }
-    local->wake.data = local;
-    uv_unref((uv_handle_t *)&local->wake); /* an idle provider keeps no loop running */
-    log_opened(local);
+    uv_idle_init(local->loop, &local->turn);
+    uv_timer_init(local->loop, &local->timer);
+    local->turn.data = local->timer.data = local;
+    local->handles = 2;
+    LOG(local->log, LOG_INFO, "places", "opened", log_text("file", local->path),
+        log_int("places", local->file->places));
     *out = &local->base;
     return 0;
 }
@@ -299,5 +436,6 @@ const struct provider_type provider_local = {
     .open = open_provider,
     .ask = ask,
     .cancel = cancel,
+    .refresh = refresh,
     .close = close_provider,
 };

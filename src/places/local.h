@@ -6,7 +6,8 @@
 
 #include "places/provider.h"
 
-/* Asks in libuv's thread pool, of a few connections of its own. */
+/* From memory, in the loop; what is too large for that, in libuv's thread pool, over a few
+ * connections of its own. */
 extern const struct provider_type provider_local;
 
 /*

@@ -11,4 +11,10 @@
  */
 struct places_answer *local_answer(struct local_db *db, const struct places_query *query);
 
+/* The answer to a query that local_is_on_earth refuses. */
+struct places_answer *local_answer_off_earth(void);
+
+/* Degrees in their range, and a radius that is one. */
+bool local_is_on_earth(const struct places_query *query);
+
 #endif

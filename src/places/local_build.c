@@ -1,295 +1,39 @@
 #include "places/local_build.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <sqlite3.h>
-
 #include <herd/err.h>
 
-#include "places/local_area.h"
-#include "places/local_db.h"
 #include "places/local_table.h"
+#include "places/local_writer.h"
 
-enum { FILE_MODE = 0644 };
-
-static const char schema[] =
-    "PRAGMA journal_mode = OFF;"
-    "PRAGMA synchronous = OFF;"
-    "PRAGMA cache_size = -65536;"
-    "BEGIN;"
-    "CREATE TABLE source (\n"
-    "    id INTEGER PRIMARY KEY,\n"
-    "    places INTEGER NOT NULL, -- how many rows of place are from it\n"
-    "    name TEXT NOT NULL,\n"
-    "    attribution TEXT NOT NULL, -- HTML, to be shown with its places\n"
-    "    licence TEXT NOT NULL, -- SPDX identifier\n"
-    "    version TEXT NOT NULL\n"
-    ");"
-    "CREATE TABLE type_list (\n"
-    "    id INTEGER PRIMARY KEY,\n"
-    "    types TEXT NOT NULL UNIQUE -- Google's, comma-separated\n"
-    ");"
-    "CREATE TABLE area (\n"
-    "    id INTEGER PRIMARY KEY,\n"
-    "    vicinity TEXT NOT NULL -- where its places are, for people\n"
-    ");"
-    "CREATE TABLE place (\n"
-    "    id INTEGER PRIMARY KEY,\n"
-    "    source INTEGER NOT NULL REFERENCES source,\n"
-    "    type_list INTEGER NOT NULL REFERENCES type_list,\n"
-    "    area INTEGER NOT NULL REFERENCES area,\n"
-    "    extent_m INTEGER NOT NULL, -- half the side of the square that shows it\n"
-    "    population INTEGER, -- NULL: not known\n"
-    "    country TEXT NOT NULL, -- ISO 3166-1 alpha-2, or ''\n"
-    "    kind TEXT NOT NULL, -- the source's own word, or ''\n"
-    "    place_id TEXT NOT NULL,\n"
-    "    name TEXT NOT NULL\n"
-    ");"
-    /* A place is the point lat_min = lat_max, lon_min = lon_max, in whole 1e-7 degrees. */
-    "CREATE VIRTUAL TABLE place_at USING rtree_i32(id, lat_min, lat_max, lon_min, lon_max);";
-
-enum statement { SOURCE, SOURCE_PLACES, TYPE_LIST, AREA, PLACE, PLACE_AT, STATEMENT_COUNT };
-
-static const char *const statement_texts[STATEMENT_COUNT] = {
-    [SOURCE] = "INSERT INTO source (id, places, name, attribution, licence, version)"
-               " VALUES (?1, 0, ?2, ?3, ?4, ?5)",
-    [SOURCE_PLACES] = "UPDATE source SET places = ?2 WHERE id = ?1",
-    /* The no-op update makes RETURNING give the row that is there already. */
-    [TYPE_LIST] = "INSERT INTO type_list (types) VALUES (?1)"
-                  " ON CONFLICT DO UPDATE SET types = types RETURNING id",
-    [AREA] = "INSERT INTO area (vicinity) VALUES (?1) RETURNING id",
-    [PLACE] = "INSERT INTO place (id, source, type_list, area, extent_m, population, country, kind,"
-              " place_id, name) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-    [PLACE_AT] = "INSERT INTO place_at VALUES (?1, ?2, ?2, ?3, ?3)",
-};
-
-struct writer {
-    char *temporary;
-    sqlite3 *sqlite;
-    sqlite3_stmt *statements[STATEMENT_COUNT];
-    int64_t source, places;
-    /* The last row's: tables are sorted by area, so most rows need no look-up. */
-    int64_t type_list, area;
-    struct herd_buf types, vicinity;
-    struct herd_buf *error;
-};
-
-static int fail(struct writer *writer)
-{
-    herd_buf_printf(writer->error, "%s cannot be written: %s", writer->temporary,
-                    sqlite3_errmsg(writer->sqlite));
-    return HERD_EIO;
-}
-
-static int fail_errno(struct writer *writer, const char *path)
-{
-    herd_buf_printf(writer->error, "%s cannot be written: %s", path, strerror(errno));
-    return HERD_EIO;
-}
-
-/* Runs a statement whose parameters are bound. 0 with the id that it returns, if any; `id` may be
- * NULL. */
-static int run(struct writer *writer, enum statement which, int64_t *id)
-{
-    sqlite3_stmt *statement = writer->statements[which];
-    int step = sqlite3_step(statement);
-    if (step == SQLITE_ROW) {
-        if (id != NULL)
-            *id = sqlite3_column_int64(statement, 0);
-        step = sqlite3_step(statement);
-    }
-    int rc = step == SQLITE_DONE ? 0 : fail(writer);
-    sqlite3_reset(statement);
-    return rc;
-}
-
-static int bind_text(struct writer *writer, enum statement which, int parameter, const char *text)
-{
-    int rc = sqlite3_bind_text(writer->statements[which], parameter, text, -1, SQLITE_STATIC);
-    return rc == SQLITE_OK ? 0 : fail(writer);
-}
-
-/* The row of a table of texts for `text`; *id and `last` are those of the row before. */
-static int find_text(struct writer *writer, enum statement which, const char *text,
-                     struct herd_buf *last, int64_t *id)
-{
-    if (last->len > 0 && strcmp(last->data, text) == 0)
-        return 0;
-    last->len = 0;
-    int rc = herd_buf_append(last, text, strlen(text) + 1);
-    if (rc == 0)
-        rc = bind_text(writer, which, 1, last->data);
-    return rc == 0 ? run(writer, which, id) : rc;
-}
-
-static int add_place(struct writer *writer, const struct local_row *row)
-{
-    int rc = find_text(writer, TYPE_LIST, row->types, &writer->types, &writer->type_list);
-    if (rc == 0)
-        rc = find_text(writer, AREA, row->vicinity, &writer->vicinity, &writer->area);
-    if (rc < 0)
-        return rc;
-    int64_t id = ++writer->places;
-    sqlite3_stmt *place = writer->statements[PLACE];
-    sqlite3_bind_int64(place, 1, id);
-    sqlite3_bind_int64(place, 2, writer->source);
-    sqlite3_bind_int64(place, 3, writer->type_list);
-    sqlite3_bind_int64(place, 4, writer->area);
-    sqlite3_bind_int64(place, 5, row->extent_m);
-    if (row->population < 0)
-        sqlite3_bind_null(place, 6);
-    else
-        sqlite3_bind_int64(place, 6, row->population);
-    const char *const texts[] = {row->country, row->kind, row->place_id, row->name};
-    for (int i = 0; i < 4 && rc == 0; i++)
-        rc = bind_text(writer, PLACE, 7 + i, texts[i]);
-    if (rc == 0)
-        rc = run(writer, PLACE, NULL);
-    if (rc < 0)
-        return rc;
-    sqlite3_stmt *place_at = writer->statements[PLACE_AT];
-    sqlite3_bind_int64(place_at, 1, id);
-    sqlite3_bind_int(place_at, 2, local_units(row->location.latitude));
-    sqlite3_bind_int(place_at, 3, local_units(row->location.longitude));
-    return run(writer, PLACE_AT, NULL);
-}
-
-static int add_source(struct writer *writer, const struct local_table_head *head)
-{
-    const char *const texts[] = {head->name, head->attribution, head->licence, head->version};
-    int rc = 0;
-    sqlite3_bind_int64(writer->statements[SOURCE], 1, ++writer->source);
-    for (int i = 0; i < 4 && rc == 0; i++)
-        rc = bind_text(writer, SOURCE, 2 + i, texts[i]);
-    return rc == 0 ? run(writer, SOURCE, NULL) : rc;
-}
-
-static int add_table(struct writer *writer, const char *path)
+static int add_table(struct local_writer *writer, const char *path, struct herd_buf *error)
 {
     struct local_table *table;
-    int rc = local_table_open(path, &table, writer->error);
+    int rc = local_table_open(path, &table, error);
     if (rc < 0)
         return rc;
-    int64_t before = writer->places;
-    rc = add_source(writer, local_table_head(table));
+    rc = local_writer_begin_source(writer);
     struct local_row row;
-    while (rc == 0 && (rc = local_table_next(table, &row, writer->error)) > 0)
-        rc = add_place(writer, &row);
-    if (rc == 0) {
-        sqlite3_bind_int64(writer->statements[SOURCE_PLACES], 1, writer->source);
-        sqlite3_bind_int64(writer->statements[SOURCE_PLACES], 2, writer->places - before);
-        rc = run(writer, SOURCE_PLACES, NULL);
-    }
-    local_table_close(table);
-    return rc;
-}
-
-static int execute(struct writer *writer, const char *sql)
-{
-    return sqlite3_exec(writer->sqlite, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(writer);
-}
-
-static int open_writer(struct writer *writer)
-{
-    int fd = mkstemp(writer->temporary);
-    if (fd < 0)
-        return fail_errno(writer, writer->temporary);
-    close(fd);
-    if (sqlite3_open_v2(writer->temporary, &writer->sqlite, SQLITE_OPEN_READWRITE, NULL) !=
-        SQLITE_OK)
-        return fail(writer);
-    int rc = execute(writer, schema);
-    if (rc < 0)
-        return rc;
-    char header[96];
-    snprintf(header, sizeof header, "PRAGMA application_id = %d; PRAGMA user_version = %d;",
-             LOCAL_DB_APPLICATION_ID, LOCAL_DB_VERSION);
-    rc = execute(writer, header);
-    for (size_t i = 0; i < STATEMENT_COUNT && rc == 0; i++) {
-        if (sqlite3_prepare_v2(writer->sqlite, statement_texts[i], -1, &writer->statements[i],
-                               NULL) != SQLITE_OK)
-            rc = fail(writer);
-    }
-    return rc;
-}
-
-static void close_writer(struct writer *writer)
-{
-    for (size_t i = 0; i < STATEMENT_COUNT; i++)
-        sqlite3_finalize(writer->statements[i]);
-    sqlite3_close(writer->sqlite);
-    writer->sqlite = NULL;
-    herd_buf_free(&writer->types);
-    herd_buf_free(&writer->vicinity);
-}
-
-/* Brings what was written to `path` onto the disk. */
-static int sync_path(struct writer *writer, const char *path, int flags)
-{
-    int fd = open(path, flags | O_CLOEXEC);
-    if (fd < 0)
-        return fail_errno(writer, path);
-    int rc = fsync(fd) == 0 ? 0 : fail_errno(writer, path);
-    close(fd);
-    return rc;
-}
-
-static int publish(struct writer *writer, const char *path)
-{
-    if (chmod(writer->temporary, FILE_MODE) < 0)
-        return fail_errno(writer, writer->temporary);
-    int rc = sync_path(writer, writer->temporary, O_RDONLY);
-    if (rc < 0)
-        return rc;
-    if (rename(writer->temporary, path) < 0)
-        return fail_errno(writer, path);
-    char *copy = strdup(path);
-    if (copy == NULL)
-        return HERD_ENOMEM;
-    rc = sync_path(writer, dirname(copy), O_RDONLY | O_DIRECTORY);
-    free(copy);
-    return rc;
-}
-
-static int write_tables(struct writer *writer, const char *const *tables, size_t count)
-{
-    int rc = open_writer(writer);
-    for (size_t i = 0; i < count && rc == 0; i++)
-        rc = add_table(writer, tables[i]);
+    while (rc == 0 && (rc = local_table_next(table, &row, error)) > 0)
+        rc = local_writer_add(writer, &row);
     if (rc == 0)
-        rc = execute(writer, "COMMIT");
-    close_writer(writer);
+        rc = local_writer_end_source(writer, local_table_head(table));
+    local_table_close(table);
     return rc;
 }
 
 int local_build(const char *path, const char *const *tables, size_t count, int64_t *places,
                 struct herd_buf *error)
 {
+    struct local_writer *writer;
     *places = 0;
-    if (count > LOCAL_SOURCES_MAX) {
-        herd_buf_printf(error, "a places file has at most %d sources", LOCAL_SOURCES_MAX);
-        return HERD_ERANGE;
-    }
-    struct herd_buf temporary = {0};
-    if (herd_buf_printf(&temporary, "%s.XXXXXX", path) < 0 ||
-        herd_buf_append(&temporary, "", 1) < 0) {
-        herd_buf_free(&temporary);
-        return HERD_ENOMEM;
-    }
-    struct writer writer = {.temporary = temporary.data, .error = error};
-    int rc = write_tables(&writer, tables, count);
-    if (rc == 0)
-        rc = publish(&writer, path);
+    int rc = local_writer_open(path, &writer, error);
     if (rc < 0)
-        unlink(writer.temporary); /* gone already when only the folder could not be synced */
-    herd_buf_free(&temporary);
-    *places = writer.places;
+        return rc;
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = add_table(writer, tables[i], error);
+    *places = local_writer_places(writer);
+    if (rc == 0)
+        return local_writer_publish(writer);
+    local_writer_drop(writer);
     return rc;
 }

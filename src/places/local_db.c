@@ -314,3 +314,87 @@ int local_db_near(struct local_db *db, const struct places_query *query, local_p
     int ended = run(db, COMMIT);
     return rc != 0 ? rc : ended;
 }
+
+/* ---- All of it ------------------------------------------------------------------------------ */
+
+/* 0 with *out, which sqlite3_finalize ends, or HERD_EIO. */
+static int begin_all(struct local_db *db, const char *sql, sqlite3_stmt **out)
+{
+    return sqlite3_prepare_v2(db->sqlite, sql, -1, out, NULL) == SQLITE_OK ? 0 : fail(db, NULL);
+}
+
+static int end_all(struct local_db *db, sqlite3_stmt *rows, int step, int rc)
+{
+    if (rc == 0 && step != SQLITE_DONE)
+        rc = fail(db, NULL);
+    sqlite3_finalize(rows);
+    return rc;
+}
+
+static int find_source(struct local_db *db, int64_t id, size_t *out)
+{
+    for (*out = 0; *out < db->source_count; ++*out) {
+        if (db->sources[*out].id == id)
+            return 0;
+    }
+    return fail(db, "a place has no source");
+}
+
+static int read_record(struct local_db *db, sqlite3_stmt *row, struct local_record *out)
+{
+    *out = (struct local_record){
+        .id = sqlite3_column_int64(row, 0),
+        .lat = sqlite3_column_int(row, 1),
+        .lon = sqlite3_column_int(row, 2),
+        .extent_m = sqlite3_column_int64(row, 3),
+        .types = sqlite3_column_int64(row, 4),
+        .area = sqlite3_column_int64(row, 5),
+        .place_id = text_of(row, 7),
+        .name = text_of(row, 8),
+    };
+    if (out->place_id == NULL || out->name == NULL)
+        return fail(db, "a place has no text");
+    if (out->extent_m < 0)
+        return fail(db, "a place has a negative extent");
+    return find_source(db, sqlite3_column_int64(row, 6), &out->source);
+}
+
+int local_db_each(struct local_db *db, local_record_cb *on_record, void *arg)
+{
+    sqlite3_stmt *rows;
+    int step = SQLITE_DONE;
+    int rc = begin_all(db,
+                       "SELECT place.id, lat_min, lon_min, extent_m, type_list, area, source,"
+                       " place_id, name FROM place_at JOIN place ON place.id = place_at.id",
+                       &rows);
+    while (rc == 0 && (step = sqlite3_step(rows)) == SQLITE_ROW) {
+        struct local_record record;
+        rc = read_record(db, rows, &record);
+        if (rc == 0)
+            rc = on_record(arg, &record);
+    }
+    return end_all(db, rows, step, rc);
+}
+
+static int each_text(struct local_db *db, const char *sql, local_text_cb *on_text, void *arg)
+{
+    sqlite3_stmt *rows;
+    int step = SQLITE_DONE;
+    int rc = begin_all(db, sql, &rows);
+    while (rc == 0 && (step = sqlite3_step(rows)) == SQLITE_ROW) {
+        const char *text = text_of(rows, 1);
+        rc = text != NULL ? on_text(arg, sqlite3_column_int64(rows, 0), text)
+                          : fail(db, "a place has no text");
+    }
+    return end_all(db, rows, step, rc);
+}
+
+int local_db_each_types(struct local_db *db, local_text_cb *on_text, void *arg)
+{
+    return each_text(db, "SELECT id, types FROM type_list ORDER BY id", on_text, arg);
+}
+
+int local_db_each_area(struct local_db *db, local_text_cb *on_text, void *arg)
+{
+    return each_text(db, "SELECT id, vicinity FROM area ORDER BY id", on_text, arg);
+}

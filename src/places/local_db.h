@@ -63,6 +63,26 @@ void local_db_close(struct local_db *db); /* NULL is allowed */
 int local_db_near(struct local_db *db, const struct places_query *query, local_place_cb *on_place,
                   void *arg, size_t *within);
 
+/* A place as it is in the file; the strings are the connection's, until the callback returns. */
+struct local_record {
+    int64_t id;
+    int32_t lat, lon; /* LOCAL_UNITS_PER_DEGREE */
+    int64_t extent_m;
+    int64_t types, area; /* their ids */
+    size_t source;
+    const char *place_id, *name;
+};
+
+/* 0, or negative to stop. */
+typedef int local_record_cb(void *arg, const struct local_record *record);
+typedef int local_text_cb(void *arg, int64_t id, const char *text);
+
+/* All places, all lists of types, all vicinities, by id. 0, what the callback returned, or HERD_EIO
+ * with the reason in local_db_reason. */
+int local_db_each(struct local_db *db, local_record_cb *on_record, void *arg);
+int local_db_each_types(struct local_db *db, local_text_cb *on_text, void *arg);
+int local_db_each_area(struct local_db *db, local_text_cb *on_text, void *arg);
+
 /* Sources i = 0, 1, … until NULL; the connection's. */
 const struct local_source *local_db_source(const struct local_db *db, size_t i);
 

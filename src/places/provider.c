@@ -2,12 +2,14 @@
 
 #include "places/google.h"
 #include "places/local.h"
+#include "places/overpass.h"
 
 /* The providers that herd.conf may name. */
 static const struct provider_type *const providers[] = {
     &provider_local,
     &provider_google,
     &provider_google_legacy,
+    &provider_overpass,
 };
 
 enum { PROVIDER_COUNT = sizeof providers / sizeof providers[0] };

@@ -3,6 +3,7 @@
 #ifndef PLACES_PROVIDER_H
 #define PLACES_PROVIDER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -57,14 +58,34 @@ int places_answer_add_attribution(struct places_answer *answer, const char *html
 struct json_t;
 int places_answer_add_result(struct places_answer *answer, const struct json_t *object);
 
-/* The same for an object that is rendered already, as it is to stand in the answer: indented by 3
- * spaces a level, its own level being the second, the first line not indented. */
+/* The same for an object that is appended by a function, as it is to stand in the answer: indented
+ * by 3 spaces a level, its own level being the second, the first line not indented. The function's
+ * failure is given back, and nothing is added. */
+typedef int places_append_cb(void *arg, struct herd_buf *out);
+int places_answer_append_result(struct places_answer *answer, places_append_cb *append, void *arg);
+
+/* The same for an object that is rendered already. */
 int places_answer_add_rendered(struct places_answer *answer, struct herd_slice object);
 
 struct places_answer *places_answer_ref(struct places_answer *answer);
 void places_answer_unref(struct places_answer *answer); /* NULL is allowed */
 enum places_status places_answer_status(const struct places_answer *answer);
 size_t places_answer_count(const struct places_answer *answer);
+/* What it takes in memory, roughly. */
+size_t places_answer_bytes(const struct places_answer *answer);
+
+/*
+ * What a provider knows of a failure besides its status: how long it wants to be left alone (-1: it
+ * did not say), and whether asking once more would only cost another call.
+ */
+struct places_failure {
+    int64_t retry_after_ms;
+    bool is_final;
+};
+
+/* Only for a new answer. */
+void places_answer_set_failure(struct places_answer *answer, struct places_failure failure);
+struct places_failure places_answer_failure(const struct places_answer *answer);
 
 /*
  * Appends the JSON object of protocol.md section 2 (html_attributions, results cut to `count`,
@@ -80,8 +101,12 @@ struct places_options {
     struct metrics *metrics;
     const char *base_url;  /* "" = the provider's own */
     const char *key_file;  /* "" = none */
+    const char *ca_file;   /* certificates to trust; "" = the system's */
     const char *data_file; /* "" = the installed one */
     const char *language;
+    const char *price_class;  /* "pro", "enterprise" */
+    const char *field_mask;   /* "" = that of the price class */
+    int64_t memory_max_bytes; /* of places held in memory */
     int64_t connect_timeout_ms, total_timeout_ms;
     int64_t calls_max;
 };
@@ -102,21 +127,26 @@ typedef void places_done_cb(void *arg, struct places_answer *take_answer);
 
 struct provider_type {
     const char *name; /* as in herd.conf */
+    bool is_remote;   /* a call costs something, so the broker decides on it */
+    bool is_billed;   /* and that is money */
+    bool may_keep;    /* its terms allow to keep answers */
     /* Opens. 0, or a negative HERD_E… with a sentence appended to `error` that says what is wrong
      * and what would be right. */
     int (*open)(const struct places_options *options, struct provider **out,
                 struct herd_buf *error);
-    /* Starts a call. 0 with *out, which is valid until `done` ran, or HERD_ENOMEM / HERD_EBUSY and
-     * `done` is not called. */
+    /* Starts a call. 0 with *out, which is valid until `done` ran, or HERD_ENOMEM, HERD_EBUSY (too
+     * many are under way) or HERD_EINVAL (not on the earth), and `done` is not called. */
     int (*ask)(struct provider *provider, const struct places_query *query, places_done_cb *done,
                void *arg, struct places_call **out);
     /* Ends a call early: `done` still runs, once, later, with UNKNOWN_ERROR. */
     void (*cancel)(struct places_call *call);
+    /* Looks whether what it reads from has changed, as at a reload; NULL: it is opened anew. */
+    void (*refresh)(struct provider *provider);
     /* Cancels all calls, then closes handles; `closed` runs once nothing is left on the loop. */
     void (*close)(struct provider *provider, void (*closed)(void *arg), void *arg);
 };
 
-/* The provider of that name in the table (local, google, google-legacy, …), or NULL. */
+/* The provider of that name in the table (local, google, google-legacy, overpass), or NULL. */
 const struct provider_type *provider_find(const char *name);
 /* Names in the table: i = 0, 1, … until NULL. */
 const char *provider_name(size_t i);

@@ -133,12 +133,12 @@ static void on_connection(uv_stream_t *listener, int status)
     if (status < 0)
         return;
     struct caller *caller = calloc(1, sizeof(*caller));
-    if (caller == NULL) {
+    if (caller == NULL || uv_pipe_init(listener->loop, &caller->pipe, 0) < 0) {
+        free(caller);
         refuser_refuse(&control->refuser);
         return;
     }
     caller->control = control;
-    uv_pipe_init(listener->loop, &caller->pipe, 0);
     caller->pipe.data = caller;
     caller->next = control->callers;
     if (caller->next != NULL)
@@ -194,12 +194,12 @@ int control_open(struct server *server, struct control **out, struct herd_buf *e
     *out = NULL;
     int rc = make_path(server, &path, error);
     struct control *control = rc == 0 ? calloc(1, sizeof(*control)) : NULL;
-    if (control == NULL) {
+    if (control == NULL || uv_pipe_init(&server->loop, &control->listener, 0) < 0) {
+        free(control);
         herd_buf_free(&path);
         return rc < 0 ? rc : HERD_ENOMEM;
     }
     control->server = server;
-    uv_pipe_init(&server->loop, &control->listener, 0);
     control->listener.data = control;
     refuser_init(&control->refuser, (uv_stream_t *)&control->listener, on_connection,
                  on_listener_gone);

@@ -35,18 +35,32 @@ static void on_places(void *arg, struct places_answer *take_answer)
     free(request);
 }
 
+static void answer_failure(struct server *server, struct herd_ask *ask, int rc)
+{
+    bool is_busy = rc == HERD_EBUSY;
+    struct places_answer *failure =
+        places_answer_new(is_busy ? PLACES_OVER_QUERY_LIMIT : PLACES_UNKNOWN_ERROR);
+    places_answer_set_error(failure, is_busy ? "too many questions are waiting for places"
+                                             : herd_strerror(rc));
+    answer(server, ask, 0, failure);
+    places_answer_unref(failure);
+}
+
 static void ask_places(struct server *server, const struct herd_effect *effect)
 {
     const struct places_query query = {effect->where.latitude, effect->where.longitude,
                                        effect->radius_m};
     struct request *request = malloc(sizeof(*request));
+    int rc = HERD_ENOMEM;
     if (request != NULL) {
         *request = (struct request){server, effect->ask, effect->count};
-        if (broker_ask(server->broker, &query, on_places, request) == 0)
+        rc = places_ask(server->places, &query, (uint64_t)(uintptr_t)effect->conn, on_places,
+                        request);
+        if (rc == 0)
             return;
         free(request);
     }
-    answer(server, effect->ask, 0, NULL);
+    answer_failure(server, effect->ask, rc);
 }
 
 /* Nobody can tell the answers to a question for no places apart, so it costs no call. */

@@ -63,20 +63,16 @@ static int reopen_log(struct server *server, const struct config_values *values,
     return rc;
 }
 
-/* A key may have changed in its file, so the provider is opened anew each time; the old one ends
- * its calls first. */
+/* A key may have changed in its file, so the provider is opened anew each time. */
 static int change_places(struct server *server, const struct config_values *values)
 {
     struct herd_buf error = {0};
-    struct broker *broker;
-    int rc = server_open_broker(server, values, &broker, &error);
-    if (rc < 0) {
+    int rc = places_reload(server->places, values, &error);
+    if (rc < 0 && error.len == 0)
+        herd_buf_append_text(&error, herd_strerror(rc));
+    if (rc < 0)
         LOG(server->log, LOG_ERROR, "reload", "places: the old configuration stays",
             log_bytes("reason", error.data, error.len));
-    } else {
-        broker_close(server->broker, NULL, NULL);
-        server->broker = broker;
-    }
     herd_buf_free(&error);
     return rc;
 }

@@ -7,7 +7,7 @@
 #include "base/metrics.h"
 #include "durable/durable.h"
 #include "net/net.h"
-#include "places/broker.h"
+#include "places/places.h"
 #include "server/server.h"
 #include "server/signals.h"
 
@@ -23,7 +23,7 @@ struct server {
     struct metrics metrics;
     struct herd_node *node;
     struct net *net;
-    struct broker *broker;
+    struct places *places;
     struct durable *durable; /* NULL: nothing on disk */
     uint64_t sequence_free;  /* while it is read, as the next two */
     uint64_t records_read;
@@ -70,9 +70,8 @@ void storage_close(struct server *server, void (*closed)(void *arg));
 /* Lets go of a folder without records. */
 void storage_release(struct server *server);
 
-/* The provider the configuration names. 0, or negative with a sentence in `error`. */
-int server_open_broker(struct server *server, const struct config_values *values,
-                       struct broker **out, struct herd_buf *error);
+/* What the configuration says of places. 0, or negative with a sentence in `error`. */
+int server_open_places(struct server *server, struct herd_buf *error);
 
 /* SIGHUP: reads the file again; what changed takes effect, a mistake keeps the old configuration.
  */

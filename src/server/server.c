@@ -70,39 +70,12 @@ void server_node_options(const struct server *server, struct herd_node_options *
         .record_ttl_ns = values->record_ttl_s * HERD_NS_PER_S,
         .durability = storage_durability(values),
         .has_disk = storage_is_wanted(values),
+        .prune = config_wants_pruning(server->config),
         .output_max = (size_t)values->output_max_kib * 1024,
         .pipeline_max = (unsigned)values->pipeline_max,
         .on_line = log_enabled(server->log, LOG_LINES) ? on_line : NULL,
         .on_line_arg = (void *)(uintptr_t)server,
     };
-}
-
-int server_open_broker(struct server *server, const struct config_values *values,
-                       struct broker **out, struct herd_buf *error)
-{
-    const struct broker_options options = {
-        .type = provider_find(values->places_provider),
-        .places =
-            {
-                .loop = &server->loop,
-                .log = server->log,
-                .metrics = &server->metrics,
-                .base_url = values->places_base_url,
-                .key_file = values->places_key_file,
-                .data_file = values->places_data_file,
-                .language = values->places_language,
-                .connect_timeout_ms = values->places_connect_timeout_ms,
-                .total_timeout_ms = values->places_total_timeout_ms,
-                .calls_max = values->places_calls_max,
-            },
-        .calls_max = values->places_calls_max,
-        .waiting_max = values->places_waiting_max,
-    };
-    assert(options.type != NULL); /* config_load knows the names */
-    int rc = broker_new(&options, out, error);
-    if (rc < 0 && error->len == 0)
-        herd_buf_printf(error, "places: %s", herd_strerror(rc));
-    return rc;
 }
 
 /* As many descriptors as the system lets this process have. */
@@ -200,9 +173,9 @@ static void on_net_stopped(void *arg)
         server->closing++;
         storage_close(server, on_part_closed);
     }
-    if (server->broker != NULL) {
+    if (server->places != NULL) {
         server->closing++;
-        broker_close(server->broker, on_part_closed, server);
+        places_close(server->places, on_part_closed, server);
     }
     on_part_closed(server);
 }
@@ -248,7 +221,7 @@ static int start(struct server *server, struct herd_buf *error)
     if (rc == 0)
         rc = make_node(server, error);
     if (rc == 0)
-        rc = server_open_broker(server, &server->config->values, &server->broker, error);
+        rc = server_open_places(server, error);
     if (rc == 0)
         rc = add_peers(server);
     if (rc == 0)
@@ -278,6 +251,24 @@ static void report(struct server *server, struct herd_buf *error)
             log_bytes("reason", error->data, error->len));
 }
 
+static void serve(struct server *server, struct herd_buf *error)
+{
+    int rc = uv_loop_init(&server->loop);
+    if (rc < 0) {
+        herd_buf_printf(error, "no event loop: %s", uv_strerror(rc));
+        report(server, error);
+        return;
+    }
+    rc = start(server, error);
+    if (rc < 0 && rc != HERD_ECANCELED)
+        report(server, error);
+    if (rc < 0)
+        stop(server, server->failed ? "it could not start" : "a signal, before it had started");
+    uv_run(&server->loop, UV_RUN_DEFAULT);
+    rc = uv_loop_close(&server->loop);
+    assert(rc == 0);
+}
+
 int server_run(struct config *take_config, const char *config_path, const char *name,
                struct log *take_log)
 {
@@ -291,16 +282,7 @@ int server_run(struct config *take_config, const char *config_path, const char *
     assert(server.self != NULL);
     server.started_ns = (int64_t)uv_hrtime();
     raise_file_limit();
-    int rc = uv_loop_init(&server.loop);
-    assert(rc == 0);
-    rc = start(&server, &error);
-    if (rc < 0 && rc != HERD_ECANCELED)
-        report(&server, &error);
-    if (rc < 0)
-        stop(&server, server.failed ? "it could not start" : "a signal, before it had started");
-    uv_run(&server.loop, UV_RUN_DEFAULT);
-    rc = uv_loop_close(&server.loop);
-    assert(rc == 0);
+    serve(&server, &error);
     herd_node_free(server.node);
     storage_release(&server);
     if (!server.failed)

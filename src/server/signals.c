@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <errno.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -44,15 +45,18 @@ int signals_open(struct signals *signals, uv_loop_t *loop, void (*on_signal)(voi
         .fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), .on_signal = on_signal, .arg = arg};
     if (signals->fd < 0)
         return HERD_EIO;
-    if (uv_poll_init(loop, &signals->poll, signals->fd) < 0) {
+    int rc = uv_poll_init(loop, &signals->poll, signals->fd);
+    if (rc < 0) {
         close(signals->fd);
         signals->fd = -1;
+        errno = -rc;
         return HERD_EIO;
     }
     signals->poll.data = signals;
-    uv_poll_start(&signals->poll, UV_READABLE, on_readable);
+    rc = uv_poll_start(&signals->poll, UV_READABLE, on_readable);
     uv_unref((uv_handle_t *)&signals->poll);
-    return 0;
+    errno = -rc;
+    return rc < 0 ? HERD_EIO : 0;
 }
 
 static void on_closed(uv_handle_t *poll)

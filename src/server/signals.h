@@ -21,7 +21,7 @@ struct signals {
 void signals_block(void);
 
 /* Watches them on `loop`, without keeping it alive. 0 or HERD_EIO with errno. Callers own the
- * storage, until the loop has run after signals_close. */
+ * storage, until the loop has run after signals_close, which has to be called in either case. */
 int signals_open(struct signals *signals, uv_loop_t *loop, void (*on_signal)(void *arg, int number),
                  void *arg);
 void signals_close(struct signals *signals);

@@ -20,6 +20,11 @@ static const struct command {
     const char *help;
     int (*run)(const struct arguments *arguments);
 } commands[] = {
+    {"import",
+     "[--out FILE] [--format geojson|geojsonseq|geonames] [--name TEXT] [--attribution HTML]\n"
+     "      [--licence SPDX] FROM",
+     "makes a places file (places.db) of GeoJSON, GeoJSONSeq or GeoNames; - is standard input",
+     command_import},
     {"build", "--out FILE TABLE…", "makes a places file of tables (share/places-*.tsv.gz)",
      command_build},
     {"near", "[--file FILE] [--json] [--repeat N] LAT,LON RADIUS_KM [COUNT]",
@@ -136,13 +141,20 @@ static bool parse_option(int argc, char **argv, int *at, struct arguments *out)
     const char *value = argv[*at];
     if (strcmp(name, "repeat") == 0)
         return parse_count(value, &out->repeat);
-    if (strcmp(name, "out") == 0)
-        out->out = value;
-    else if (strcmp(name, "file") == 0)
-        out->file = value;
-    else
-        return false;
-    return true;
+    const struct {
+        const char *name;
+        const char **value;
+    } options[] = {
+        {"out", &out->out},   {"file", &out->file},       {"format", &out->format},
+        {"name", &out->name}, {"licence", &out->licence}, {"attribution", &out->attribution},
+    };
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+        if (strcmp(options[i].name, name) != 0)
+            continue;
+        *options[i].value = value;
+        return true;
+    }
+    return false;
 }
 
 static bool parse_arguments(int argc, char **argv, struct arguments *out)

@@ -1,6 +1,7 @@
 # herd-places, and with it the data set that herd comes with: places.db.
 add_executable(herd-places
     herd_places.c
+    herd_places_import.c
     herd_places_near.c)
 target_link_libraries(herd-places PRIVATE herd_flags herd_places)
 target_compile_definitions(herd-places PRIVATE HERD_VERSION="${PROJECT_VERSION}")

@@ -2,6 +2,7 @@
 #ifndef TOOLS_HERD_PLACES_H
 #define TOOLS_HERD_PLACES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,16 +13,19 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 /* The words behind a command: `--name value` or `--name` in any order, and the others. A location
  * may begin with a minus, so only two of them begin an option. */
 struct arguments {
-    const char *out;  /* --out FILE */
-    const char *file; /* --file FILE */
-    int64_t repeat;   /* --repeat N; 0: not given */
-    int json;         /* --json */
+    const char *out;                          /* --out FILE */
+    const char *file;                         /* --file FILE */
+    const char *format;                       /* --format NAME */
+    const char *name, *attribution, *licence; /* of a source: --name TEXT, … */
+    int64_t repeat;                           /* --repeat N; 0: not given */
+    int json;                                 /* --json */
     size_t count;
     const char **words;
 };
 
 /* Each prints what it does or why it cannot; the program's exit code. EXIT_USAGE: the words are
  * wrong, and nothing was printed. */
+int command_import(const struct arguments *arguments);
 int command_build(const struct arguments *arguments);
 int command_near(const struct arguments *arguments);
 int command_info(const struct arguments *arguments);

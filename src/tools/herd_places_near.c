@@ -77,8 +77,8 @@ static int on_place(void *arg, const struct local_place *place)
     if (printer->left == 0)
         return 0;
     printer->left--;
-    printf("%8.2f km  %s, %s  (%s)\n", place->distance_m / 1000, place->name, place->vicinity,
-           place->types);
+    printf("%8.2f km  %s%s%s  (%s)\n", place->distance_m / 1000, place->name,
+           place->vicinity[0] != '\0' ? ", " : "", place->vicinity, place->types);
     return 0;
 }
 

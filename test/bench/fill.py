@@ -6,6 +6,7 @@
 
 import argparse
 import json
+import os
 import pathlib
 import re
 import sys
@@ -57,6 +58,15 @@ def memory_mib(server, key="VmRSS"):
     return int(re.search(rf"{key}:\s+(\d+) kB", text).group(1)) / 1024
 
 
+def cpu_s(*servers):
+    """Seconds of a processor that they have taken: what a busy machine makes longer least."""
+    ticks = 0
+    for server in servers:
+        fields = pathlib.Path(f"/proc/{server.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def disk_mb(server):
     return sum(path.stat().st_size for path in (server.herd.folder / "data" / server.name).iterdir() if path.is_file()) / 1e6
 
@@ -80,9 +90,10 @@ def measure(herd, records, on_disk):
     figures["fill_per_s"] = records / figures["fill_s"]
     figures["memory_mib"] = memory_mib(hill)
     jaquez.start()
-    began = time.monotonic()
+    began, before_s = time.monotonic(), cpu_s(hill, jaquez)
     wait(herd.agrees, "the empty neighbour has all")
     figures["neighbour_equal_s"] = time.monotonic() - began
+    figures["neighbour_cpu_s"] = cpu_s(hill, jaquez) - before_s
     figures["neighbour_peak_mib"] = memory_mib(jaquez, "VmHWM")
     figures["longest_turn_ms"] = {server.name: server.status()["metrics"]["loop_turn_max_ns"] / 1e6 for server in (hill, jaquez)}
     for way, end in [("stop", hill.stop), ("kill", hill.kill)] if on_disk else []:
@@ -91,6 +102,7 @@ def measure(herd, records, on_disk):
         figures[f"{way}_s"] = time.monotonic() - began
         figures["disk_mb"] = disk_mb(hill)
         figures[f"start_after_{way}_s"], figures[f"listening_after_{way}_s"] = first_answer(hill)
+        figures[f"start_after_{way}_cpu_s"] = cpu_s(hill)
         began = time.monotonic()
         wait(lambda: hill.links_up() and jaquez.links_up() and herd.agrees(), "both are equal again")
         figures[f"equal_after_{way}_s"] = time.monotonic() - began

@@ -179,6 +179,17 @@ def urgent(realtime):
     os.setpriority(os.PRIO_PROCESS, 0, 0)
 
 
+@contextlib.contextmanager
+def before_all_others(server, urgent_too):
+    """A running server gets real-time priority for a while, if this run is urgent."""
+    if urgent_too:
+        os.sched_setscheduler(server.pid, os.SCHED_RR, os.sched_param(1))
+    yield
+    if urgent_too:
+        os.sched_setscheduler(server.pid, os.SCHED_OTHER, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, server.pid, URGENT_NICE)
+
+
 class Rig:
     """Starts what a scenario needs and stops all of it."""
 

@@ -380,6 +380,8 @@ def main():
         herd.kill()
     if broken:
         print(f"logs: {folder}")
+    elif not options.folder:
+        shutil.rmtree(folder)
     return 1 if broken else 0
 
 

@@ -1,69 +1,13 @@
 """A whole server that asks Google, or rather its stand-in, for places."""
 
 import json
-import pathlib
 import select
-import subprocess
-import sys
 import time
-import urllib.request
 
 import pytest
 
 from herdlib import DEADLINE_S, wait_until
-
-STANDIN = pathlib.Path(__file__).parent.parent / "lib" / "places_standin.py"
-KEY = "AIzaSyStandIn-0123456789_abcdefghijklmno"
-IAMAT = b"IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503"
-WHATSAT = b"WHATSAT kiwi.cs.ucla.edu 10 5"
-# Where an answer must come, the timeout is one that only a defect can reach; where none may come, a short one.
-LONG_TIMEOUT_MS, SHORT_TIMEOUT_MS = 60000, 1000
-
-
-class StandIn:
-    def __init__(self):
-        self.process = subprocess.Popen(
-            [sys.executable, STANDIN, "--key", KEY, "--until-stdin-closes"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.port, self.control_port = map(int, self.process.stdout.readline().split())
-
-    def control(self, path, orders=None):
-        data = None if orders is None else json.dumps(orders).encode()
-        url = f"http://127.0.0.1:{self.control_port}{path}"
-        with urllib.request.urlopen(url, data, timeout=DEADLINE_S) as answer:
-            return json.load(answer)
-
-    def behave(self, behaviour):
-        self.control("/_control", {"behaviour": behaviour})
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.stdout.close()
-        assert self.process.wait(DEADLINE_S) == 0
-
-
-@pytest.fixture
-def standin():
-    standin = StandIn()
-    yield standin
-    standin.stop()
-
-
-@pytest.fixture
-def make_server(make_herd, standin, tmp_path):
-    """A server of its own that asks the stand-in by the API of that name."""
-    key_file = tmp_path / "places.key"
-    key_file.write_text(KEY + "\n")
-    key_file.chmod(0o600)
-
-    def make(provider, timeout_ms=LONG_TIMEOUT_MS):
-        places = "\n".join([f'provider = "{provider}"', f'key_file = "{key_file}"',
-                            f'base_url = "http://127.0.0.1:{standin.port}"',
-                            f"connect_timeout_ms = {timeout_ms}",
-                            f"total_timeout_ms = {timeout_ms}"])
-        return make_herd({"Hill": []}, places=places).start()["Hill"]
-
-    return make
+from placeslib import IAMAT, KEY, SHORT_TIMEOUT_MS, WHATSAT, reload
 
 
 @pytest.mark.parametrize("provider", ["google", "google-legacy"])
@@ -82,7 +26,7 @@ def test_whatsat_has_the_places_of_google(provider, make_server, standin):
 
 @pytest.mark.parametrize("provider", ["google", "google-legacy"])
 def test_a_failing_google_does_not_fail_the_answer(provider, make_server, standin):
-    server = make_server(provider)
+    server = make_server(provider, "breaker_failures = 1000")
     cases = [("reset_mid_body", "UNKNOWN_ERROR"), ("nested", "UNKNOWN_ERROR"), ("http:429", "OVER_QUERY_LIMIT"), ("key_refused", "REQUEST_DENIED"),
              ("echo_key", "REQUEST_DENIED"), ("nothing", "ZERO_RESULTS"), ("odd_names", "OK")]
     with server.client() as client:
@@ -94,7 +38,10 @@ def test_a_failing_google_does_not_fail_the_answer(provider, make_server, standi
             assert (first, answer["status"]) == (at, status), behaviour
             assert ("error_message" in answer) == (status not in ("OK", "ZERO_RESULTS"))
             assert KEY.encode() not in body
-        standin.behave("normal")
+            reload(server)  # forgets that it was asked too much, and that the key was refused
+        for behaviour in ("html:502", "normal"):
+            standin.behave(behaviour)
+            client.whatsat(WHATSAT)
         assert json.loads(client.whatsat(WHATSAT)[1])["status"] == "OK"
     wait_until(lambda: "answers again" in server.log(), "the log says that it answers again")
     log = server.log()
@@ -105,7 +52,7 @@ def test_a_failing_google_does_not_fail_the_answer(provider, make_server, standi
 @pytest.mark.parametrize("provider", ["google", "google-legacy"])
 @pytest.mark.parametrize("behaviour", ["hang", "drip"])
 def test_a_google_that_takes_too_long_does_not_fail_the_answer(provider, behaviour, make_server, standin):
-    server = make_server(provider, SHORT_TIMEOUT_MS)
+    server = make_server(provider, timeout_ms=SHORT_TIMEOUT_MS)
     standin.behave(behaviour)
     with server.client() as client:
         at = client.ask(IAMAT)

@@ -97,11 +97,29 @@ static void append_command(struct herd_buf *out, const struct herd_command *comm
         append(out, command->rest, "");
         break;
     case HERD_VERB_WANT:
+    case HERD_VERB_PRUNE:
+    case HERD_VERB_GRAFT:
+    case HERD_VERB_LOST:
         append(out, command->rest, "");
         break;
-    case HERD_VERB_RESUME:
+    case HERD_VERB_HAVE:
+        FUZZ_CHECK(herd_buf_printf(out, "%llu %llu ", (unsigned long long)command->after,
+                                   (unsigned long long)command->sequence) == 0);
+        append(out, command->rest, "");
+        break;
+    case HERD_VERB_HELD:
+        out->len = 0;
+        FUZZ_CHECK(herd_append_range(out, command->verb, command->after, command->sequence) == 0);
+        out->len--; /* its LF */
+        break;
     case HERD_VERB_ACK:
     case HERD_VERB_MARK:
+        out->len = 0;
+        FUZZ_CHECK(herd_append_mark(out, command->verb, command->epoch, command->sequence,
+                                    command->passed) == 0);
+        out->len--; /* its LF */
+        break;
+    case HERD_VERB_RESUME:
         out->len = 0;
         FUZZ_CHECK(herd_append_position(out, command->verb, command->epoch, command->sequence) ==
                    0);

@@ -1,5 +1,5 @@
 /*
- * The input plays the neighbour of a node: it takes connections or does not, says anything, reads
+ * The input plays the neighbour of a node that prunes: it takes connections or does not, says anything, reads
  * or does not, dials as well, and goes away; clients send updates meanwhile, and time passes. All
  * that the node says on its link is checked; in the end the neighbour behaves, and has to learn
  * all.
@@ -21,6 +21,7 @@ struct game {
     struct driver *driver;
     struct wire *link;    /* NULL while the edge is removed */
     struct wire *inbound; /* the neighbour's own connection, or NULL */
+    struct wire *other;   /* of another neighbour, which brings records of the server Far */
     struct wire *client;
     uint64_t marked; /* by MARK, on this connection of the link */
     unsigned dials;  /* at the last look */
@@ -45,6 +46,12 @@ static void check_flood(struct game *game, const struct herd_command *command)
         FUZZ_CHECK(herd_store_apply(game->learnt, &command->record, 0) >= 0);
 }
 
+static bool is_taken_for_plain(const struct game *game)
+{
+    const char *state = driver_link_state(game->driver, "Peer");
+    return strcmp(state, "plain") == 0 || strcmp(state, "silent") == 0;
+}
+
 static void check_line(struct game *game, struct herd_slice line)
 {
     struct herd_command command;
@@ -52,7 +59,7 @@ static void check_line(struct game *game, struct herd_slice line)
     FUZZ_CHECK(herd_command_parse(line, &command) == 0);
     switch (command.verb) {
     case HERD_VERB_HELLO:
-        FUZZ_CHECK(game->link->got.len == 0); /* the first line of a connection */
+        FUZZ_CHECK(game->link->got.len == 0 || is_taken_for_plain(game)); /* where it comes again */
         FUZZ_CHECK(command.epoch == epoch_of(game));
         break;
     case HERD_VERB_FLOOD:
@@ -61,12 +68,14 @@ static void check_line(struct game *game, struct herd_slice line)
     case HERD_VERB_MARK:
         FUZZ_CHECK(command.epoch == epoch_of(game));
         FUZZ_CHECK(command.sequence >= game->marked);
-        FUZZ_CHECK(command.sequence <= herd_store_sequence(herd_node_store(game->driver->node)));
+        FUZZ_CHECK(command.passed <= herd_store_sequence(herd_node_store(game->driver->node)));
         game->marked = command.sequence;
         break;
     case HERD_VERB_DIGEST:
     case HERD_VERB_TREE:
     case HERD_VERB_KEYS:
+    case HERD_VERB_HAVE:
+    case HERD_VERB_LOST:
         break; /* of the store as it is now; the unit tests look at them */
     default:
         FUZZ_CHECK(command.verb == HERD_VERB_PING || command.verb == HERD_VERB_PONG);
@@ -76,7 +85,7 @@ static void check_line(struct game *game, struct herd_slice line)
 static void on_write(void *arg, struct wire *wire, struct herd_slice bytes)
 {
     struct game *game = arg;
-    if (wire->peer[0] == '\0')
+    if (strcmp(wire->peer, "Peer") != 0)
         return;
     if (wire->dials != game->dials) {
         game->dials = wire->dials;
@@ -170,13 +179,32 @@ static void play_inbound_hello(struct game *game, struct fuzz_input *input)
     unsigned epoch = fuzz_byte(input);
     unsigned sequence = fuzz_byte(input);
     open_inbound(game);
-    wire_sayf(game->inbound, "HELLO Peer 2 %016x %u -\n", epoch % 4, sequence);
+    wire_sayf(game->inbound, "HELLO Peer 2 %016x %u -%s\n", epoch % 4, sequence,
+              epoch >= 128 ? " prune" : "");
+}
+
+/* It brings a record, or goes away. */
+static void play_other(struct game *game, unsigned client, unsigned second)
+{
+    if (game->other == NULL || !game->other->open) {
+        game->other = driver_accept(game->driver);
+        wire_say(game->other, "HELLO Other 2 00000000000000ee 0 - prune\n");
+    }
+    if (client == 255)
+        wire_close(game->other, "reset");
+    else
+        wire_sayf(game->other, "FLOOD Other c%u +2+%u %u 1.0 Far +0.0\n", client % CLIENTS,
+                  client / CLIENTS, second);
 }
 
 static void play_inbound_flood(struct game *game, struct fuzz_input *input)
 {
     unsigned client = fuzz_byte(input);
     unsigned second = fuzz_byte(input);
+    if (second >= 128) {
+        play_other(game, client, second - 128);
+        return;
+    }
     open_inbound(game);
     wire_sayf(game->inbound, "FLOOD Peer c%u +2+%u %u 1.0 Peer +0.0\n", client % CLIENTS,
               client / CLIENTS, second);
@@ -265,10 +293,13 @@ static void learn_all(struct game *game)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_input input = {data, data + size};
-    struct game game = {.driver = driver_new("Hill", 0)};
+    struct herd_node_options options = driver_options("Hill");
+    options.prune = true;
+    struct game game = {.driver = driver_new_with(&options)};
     game.driver->on_write = on_write;
     game.driver->on_write_arg = &game;
     game.client = driver_accept(game.driver);
+    driver_add_neighbour(game.driver, "Other"); /* its link never comes up */
     game.link = driver_add_neighbour(game.driver, "Peer");
     while (input.at < input.end)
         moves[fuzz_byte(&input) % (sizeof(moves) / sizeof(moves[0]))](&game, &input);

@@ -4,6 +4,7 @@ import gzip
 import json
 import socket
 import struct
+import zlib
 
 CODES = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED",
          404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 503: "UNAVAILABLE"}
@@ -70,12 +71,17 @@ def too_many():
 
 def shaped(request, places):
     """An answer of the asked API with these results, whatever they are."""
+    if request.is_overpass:
+        return Answer(200, {"version": 0.6, "generator": "stand-in", "elements": places})
     if request.is_new:
         return Answer(200, {"places": places})
     return Answer(200, {"html_attributions": [], "results": places, "status": "OK"})
 
 
 def place_named(request, name, at=(34.0689, -118.4451)):
+    if request.is_overpass:
+        return {"type": "node", "id": zlib.crc32(str(name).encode()), "lat": at[0], "lon": at[1],
+                "tags": {"name": name, "amenity": "cafe"}}
     if request.is_new:
         return {"id": "ChIJx", "displayName": {"text": name},
                 "location": {"latitude": at[0], "longitude": at[1]}}
@@ -86,6 +92,8 @@ def place_named(request, name, at=(34.0689, -118.4451)):
 def spoiled_places(request):
     """One good place among ones without name or location, of wrong types, and no places at all."""
     name, point = ("displayName", "location") if request.is_new else ("name", "geometry")
+    if request.is_overpass:
+        name, point = "tags", "lat"
     good = place_named(request, "The good one")
     places = [good, None, 7, "place", [], {}, place_named(request, "Nowhere", ("34", "-118")),
               place_named(request, "Beyond", (91, 0)), place_named(request, "Half", (34, None)),
@@ -277,6 +285,8 @@ def raw(body):
 
 
 def nothing(request, arg):
+    if request.is_overpass:
+        return shaped(request, [])
     return Answer(200, {}) if request.is_new else error_legacy("ZERO_RESULTS")
 
 
@@ -298,7 +308,10 @@ def status(request, arg):
 
 
 def http_error(request, arg):
-    code = int(arg)
+    """`429:` without a delay, `429` with Google's."""
+    code = int(arg.rstrip(":"))
+    if arg == "429:":
+        return error_new(429, "Quota exceeded.")
     return too_many() if code == 429 else error_new(code, f"The stand-in was told to say {code}.")
 
 
@@ -343,6 +356,8 @@ BEHAVIOURS = {
     "nul": raw(b'{"status": "\\u0000"}'), "huge_number": raw(b'{"status": 1e999}'),
     "nested": raw(b"[" * 100000), "nested_objects": raw(b'{"a":' * 100000),
     "depth_32": deep(32), "depth_33": deep(33),
+    "remark": replaced(lambda request, arg: Answer(200, {
+        "elements": [], "remark": 'runtime error: Query timed out in "query" at line 1'})),
     "twice": raw(b'{"places": [], "places": [], "status": "OK", "status": "OK"}'),
     "wrong_shape": raw(b'{"places": 3, "status": 3, "results": {}}'),
     # odd answers

@@ -80,6 +80,26 @@ def around(latitude, longitude, radius_m):
     return sorted((p for p in places if p["distance"] <= radius_m), key=lambda p: p["distance"])
 
 
+OSM_TAGS = {"university": ("amenity", "university"), "book_store": ("shop", "books"),
+            "park": ("leisure", "park"), "church": ("amenity", "place_of_worship"),
+            "museum": ("tourism", "museum"), "lodging": ("tourism", "hotel")}
+
+
+def to_osm(place):
+    """As Overpass has it: every other one a way with a centre."""
+    key, value = OSM_TAGS.get(place["types"][0], ("amenity", place["types"][0]))
+    number, at = int(place["id"][4:8]), {"lat": place["latitude"], "lon": place["longitude"]}
+    tags = {"name": place["name"], key: value}
+    if value == "place_of_worship":
+        tags["religion"] = "christian"
+    if place["address"]:
+        house, _, street = place["address"].partition(" ")
+        tags.update({"addr:housenumber": house, "addr:street": street, "addr:city": "Mirador"})
+    if number % 2:
+        return {"type": "way", "id": number, "center": at, "tags": tags}
+    return {"type": "node", "id": number, **at, "tags": tags}
+
+
 def to_new(place):
     """As Places API (New) has it, every field that the field mask may ask for."""
     new = {

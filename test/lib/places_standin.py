@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A stand-in for Google's two places APIs that answers well, or misbehaves in a way it is told.
+"""A stand-in for Google's two places APIs and for Overpass that answers well, or misbehaves in a way it is told.
 
     places_standin.py [--key KEY] [--tls DIR [--san DNS:name]] [--until-stdin-closes]
 
@@ -32,9 +32,12 @@ import places_fixture  # noqa: E402
 from places_behaviours import BEHAVIOURS, Answer, error_legacy, error_new  # noqa: E402
 from places_behaviours import key_refused, send  # noqa: E402
 
+OVERPASS_PATH = "/api/interpreter"
 NEW_PATH = "/v1/places:searchNearby"
 LEGACY_PATH = "/maps/api/place/nearbysearch/json"
 HEAD_MAX = 64 << 10
+RING = re.compile(r"nwr\(around:([\d.]+),(-?[\d.]+),(-?[\d.]+)\)"
+                  r"\[~\"\^\([a-z|]+\)\$\"~\"\.\"\]\[name\];out tags center (\d+);")
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]+)*\Z")
 FIELDS = set(
     """name id displayName types primaryType location viewport formattedAddress
@@ -49,14 +52,21 @@ class Request:
         self.path = urlsplit(target).path
         self.query = parse_qs(urlsplit(target).query, keep_blank_values=True, strict_parsing=False)
         self.is_new = self.path.startswith("/v1/")
+        self.is_overpass = self.path == OVERPASS_PATH
+        self.rings = []
+        if self.is_overpass:
+            self.script = parse_qs(body.decode("utf-8", "replace")).get("data", [""])[0]
+            self.rings = [tuple(map(float, ring.groups())) for ring in RING.finditer(self.script)]
         self.radius = self._radius()
 
     def _radius(self):
         try:
+            if self.is_overpass:
+                return self.rings[-1][0]
             if self.is_new:
                 return float(json.loads(self.body)["locationRestriction"]["circle"]["radius"])
             return float(self.query["radius"][0])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, IndexError):
             return None
 
 
@@ -83,7 +93,8 @@ class Google:
     def _check_all(self, request):
         if not request.headers.get("user-agent", "").startswith("herd/"):
             self._refuse(request, "User-Agent is not herd/<version>")
-        if request.headers.get("host", "").split(":")[0] not in ("127.0.0.1", "localhost"):
+        if request.headers.get("host", "").split(":")[0] not in (
+                "127.0.0.1", "localhost", "places.example"):
             self._refuse(request, "Host is not this one")
         for name in ("cookie", "authorization", "referer", "expect", "upgrade"):
             if name in request.headers:
@@ -165,9 +176,25 @@ class Google:
             body["next_page_token"] = "AeJbb3fMoreOfThem"
         return Answer(200, body)
 
+    def _answer_overpass(self, request):
+        if request.method != "POST" or request.target != OVERPASS_PATH:
+            self._refuse(request, f"{request.method} {request.path}: no such method")
+        if not re.fullmatch(r"\[out:json\]\[timeout:\d+\];", RING.sub("", request.script)):
+            self._refuse(request, f"not a script that Overpass is known to take: {request.script}")
+        if any(name in request.headers for name in ("x-goog-api-key", "x-goog-fieldmask")):
+            self._refuse(request, "a header of Google's")
+        elements = []
+        for radius, latitude, longitude, count in request.rings:
+            self._check_center(request, latitude, longitude, radius)
+            places = places_fixture.around(latitude, longitude, radius)[:int(count)]
+            elements += map(places_fixture.to_osm, sorted(places, key=lambda place: place["id"]))
+        return Answer(200, {"version": 0.6, "elements": elements})
+
     def answer(self, request):
         try:
             self._check_all(request)
+            if request.is_overpass:
+                return self._answer_overpass(request)
             return self._answer_new(request) if request.is_new else self._answer_legacy(request)
         except Refused as refused:
             return refused.answer

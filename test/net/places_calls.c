@@ -1,7 +1,7 @@
 /*
- * The providers google and google-legacy against a stand-in that misbehaves in every way we know:
- * each question is answered exactly once, in the right shape, within the total timeout, and nothing
- * is left behind.
+ * The providers google, google-legacy and overpass against a stand-in that misbehaves in every way
+ * we know: each question is answered exactly once, in the right shape, within the total timeout,
+ * and nothing is left behind.
  */
 #include <stdlib.h>
 
@@ -75,6 +75,13 @@ static const struct row both[] = {
     {"long_message", "REQUEST_DENIED", "\u20ac**", 0, PLENTY_MS},
 };
 
+/* The last three tell of keys, which Overpass has none of. */
+enum { KEY_ROWS = 3 };
+
+static const struct row overpass[] = {
+    {"remark", "UNKNOWN_ERROR", "runtime error", 0, PLENTY_MS},
+};
+
 /* Only the legacy API tells its errors with HTTP 200. */
 static const struct row legacy[] = {
     {"status:INVALID_REQUEST", "INVALID_REQUEST", "told to say", 0, PLENTY_MS},
@@ -110,6 +117,12 @@ static void test_behaviours_google_legacy(void **state)
 {
     check_rows(*state, &provider_google_legacy, both, sizeof both / sizeof both[0]);
     check_rows(*state, &provider_google_legacy, legacy, sizeof legacy / sizeof legacy[0]);
+}
+
+static void test_behaviours_overpass(void **state)
+{
+    check_rows(*state, &provider_overpass, both, sizeof both / sizeof both[0] - KEY_ROWS);
+    check_rows(*state, &provider_overpass, overpass, sizeof overpass / sizeof overpass[0]);
 }
 
 /* Both APIs have the same places here: what they say of them has to come out the same. */
@@ -162,9 +175,8 @@ static void test_names_come_through(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_behaviours_google),
-        cmocka_unit_test(test_behaviours_google_legacy),
-        cmocka_unit_test(test_one_shape),
+        cmocka_unit_test(test_behaviours_google),   cmocka_unit_test(test_behaviours_google_legacy),
+        cmocka_unit_test(test_behaviours_overpass), cmocka_unit_test(test_one_shape),
         cmocka_unit_test(test_names_come_through),
     };
     return cmocka_run_group_tests(tests, places_rig_setup, places_rig_teardown);

@@ -8,6 +8,7 @@
 #include <herd/err.h>
 
 #include "places/google.h"
+#include "places/overpass.h"
 #include "standin.h"
 #include "testing.h"
 

@@ -1,4 +1,5 @@
-/* Connections that come while there is no memory for them (calloc is linked with --wrap). */
+/* Connections that come while there is no memory for them, and names that cannot be looked up
+ * (calloc and uv_getaddrinfo are linked with --wrap). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,11 +10,14 @@
 
 #include <cmocka.h>
 
+#include <herd/err.h>
+
 #include "rig.h"
 
-enum { REFUSED = 5 };
+enum { REFUSED = 5, LOOKUPS = 3 };
 
 static bool is_short;
+static int lookups_failing; /* the next ones */
 
 void *__real_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
@@ -21,6 +25,20 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size)
 {
     return is_short ? NULL : __real_calloc(count, size);
+}
+
+int __real_uv_getaddrinfo(uv_loop_t *loop, uv_getaddrinfo_t *req, uv_getaddrinfo_cb run,
+                          const char *node, const char *service, const struct addrinfo *hints);
+int __wrap_uv_getaddrinfo(uv_loop_t *loop, uv_getaddrinfo_t *req, uv_getaddrinfo_cb run,
+                          const char *node, const char *service, const struct addrinfo *hints);
+
+int __wrap_uv_getaddrinfo(uv_loop_t *loop, uv_getaddrinfo_t *req, uv_getaddrinfo_cb run,
+                          const char *node, const char *service, const struct addrinfo *hints)
+{
+    if (lookups_failing == 0)
+        return __real_uv_getaddrinfo(loop, req, run, node, service, hints);
+    lookups_failing--;
+    return UV_ENOMEM;
 }
 
 /* What a test waits for: that each of the connections has been closed. */
@@ -91,11 +109,59 @@ static void test_stop_while_refusing(void **state)
         close(fds[i]);
 }
 
+static bool holds(void *arg)
+{
+    return herd_store_count(herd_node_store(((struct rig_server *)arg)->node)) > 0;
+}
+
+/* "127.1" is no address in the usual form, so it is looked up as a name; no name server is asked.
+ */
+static void test_a_name_is_looked_up_until_that_works(void **state)
+{
+    struct rig rig;
+    (void)state;
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A"), *b = rig_add(&rig, "B");
+    lookups_failing = LOOKUPS;
+    assert_int_equal(net_add_peer(a->net, "B", "127.1", b->port), 0);
+    assert_int_equal(net_add_peer(b->net, "A", "127.0.0.1", a->port), 0);
+    int fd = rig_connect(a->port);
+    assert_int_equal(send(fd, "IAMAT x +1+1 5\n", 15, 0), 15);
+    rig_run_until(&rig, has_answer, &fd);
+    rig_run_until(&rig, holds, b);
+    assert_true(lookups_failing < LOOKUPS);
+    lookups_failing = 0;
+    close(fd);
+    rig_close(&rig);
+}
+
+static void test_to_listen_at_a_name_that_cannot_be_looked_up(void **state)
+{
+    struct rig rig;
+    struct herd_buf error = {0};
+    uint16_t port = 0;
+    (void)state;
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A");
+    lookups_failing = 1;
+    assert_int_equal(net_listen(a->net, "127.1", 0, &port, &error), HERD_EIO);
+    assert_non_null(strstr(error.data, "listen on 127.1:0: not enough memory"));
+    assert_int_equal(net_listen(a->net, "127.1", 0, &port, &error), 0);
+    int fd = rig_connect(port);
+    assert_int_equal(send(fd, "IAMAT x +1+1 5\n", 15, 0), 15);
+    rig_run_until(&rig, has_answer, &fd);
+    close(fd);
+    herd_buf_free(&error);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_connections_are_refused_and_later_ones_served),
         cmocka_unit_test(test_stop_while_refusing),
+        cmocka_unit_test(test_a_name_is_looked_up_until_that_works),
+        cmocka_unit_test(test_to_listen_at_a_name_that_cannot_be_looked_up),
     };
     return cmocka_run_group_tests_name("short", tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@ enum { SEED_SIZE = 5, RANDOM_MORE_PERCENT = 60 };
 
 static const char *const names[GRAPH_KINDS] = {
     [GRAPH_RING] = "ring", [GRAPH_SEED] = "seed",         [GRAPH_RANDOM] = "random",
-    [GRAPH_LINE] = "line", [GRAPH_COMPLETE] = "complete",
+    [GRAPH_LINE] = "line", [GRAPH_COMPLETE] = "complete", [GRAPH_CHORDS] = "chords",
 };
 
 const char *graph_kind_name(enum graph_kind kind)
@@ -63,6 +63,14 @@ static void join_random(struct graph *graph, struct rng *rng)
     }
 }
 
+static void join_chords(struct graph *graph, struct rng *rng)
+{
+    join_line(graph);
+    join(graph, 0, graph->size - 1);
+    for (uint32_t i = 0; i < graph->size; i++)
+        join(graph, i, (uint32_t)rng_below(rng, graph->size));
+}
+
 static void join_all(struct graph *graph)
 {
     for (uint32_t a = 0; a < graph->size; a++) {
@@ -84,6 +92,9 @@ void graph_init(struct graph *graph, enum graph_kind kind, uint32_t size, struct
         break;
     case GRAPH_COMPLETE:
         join_all(graph);
+        break;
+    case GRAPH_CHORDS:
+        join_chords(graph, rng);
         break;
     default:
         join_line(graph);

@@ -7,7 +7,15 @@
 
 #include "core/rng.h"
 
-enum graph_kind { GRAPH_RING, GRAPH_SEED, GRAPH_RANDOM, GRAPH_LINE, GRAPH_COMPLETE, GRAPH_KINDS };
+enum graph_kind {
+    GRAPH_RING,
+    GRAPH_SEED,
+    GRAPH_RANDOM,
+    GRAPH_LINE,
+    GRAPH_COMPLETE,
+    GRAPH_CHORDS, /* a ring, and for each server an edge to some other one */
+    GRAPH_KINDS
+};
 
 struct graph {
     uint32_t size;

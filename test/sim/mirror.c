@@ -261,8 +261,11 @@ void mirror_line(struct plug *plug, struct herd_slice line)
         take_flood(server, line);
         return;
     }
-    if (net_peer(plug->end)->host->index < server->world->graph.size)
+    uint32_t peer = net_peer(plug->end)->host->index;
+    if (peer < server->world->graph.size) {
+        mark_check(server, peer, line);
         return;
+    }
     size_t count = words_split(line, fields);
     if (count == 0 || words_is_nonsense(line))
         take_nonsense(plug, line, count == 0);

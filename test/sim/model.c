@@ -266,6 +266,7 @@ void model_keep(struct model *model, uint32_t server, struct model_record *recor
     *held = record;
     model->sequences[place_of(model, server, record->client)] = sequence;
     record->holders++;
+    record->kept_ns = model->sim->now_ns;
     struct model_record **ever = &model->ever[place_of(model, server, record->client)];
     if (*ever == NULL || model_compare(record, *ever) > 0)
         *ever = record;

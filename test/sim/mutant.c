@@ -35,6 +35,24 @@ void __real_node_send_acks(struct herd_node *node);
 int __real_persist_answer(struct herd_conn *conn, const struct herd_record *record);
 bool __real_herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_entry *out);
 void __real_herd_cursor_to_begin(struct herd_store *store, herd_cursor cursor);
+uint64_t __real_held_claim(const struct link *link, uint64_t passed);
+int __real_prune_on_have(struct neighbour *from, const struct herd_command *command);
+int __real_prune_graft(struct neighbour *to, const struct origin_set *wanted);
+
+uint64_t __wrap_held_claim(const struct link *link, uint64_t passed)
+{
+    return planted == PLANT_FULL_MARK ? passed : __real_held_claim(link, passed);
+}
+
+int __wrap_prune_on_have(struct neighbour *from, const struct herd_command *command)
+{
+    return planted == PLANT_NO_HAVE ? 0 : __real_prune_on_have(from, command);
+}
+
+int __wrap_prune_graft(struct neighbour *to, const struct origin_set *wanted)
+{
+    return planted == PLANT_NO_GRAFT ? 0 : __real_prune_graft(to, wanted);
+}
 
 int64_t __wrap_herd_record_order_ns(const struct herd_record *record, int64_t max_skew_ns)
 {

@@ -346,6 +346,16 @@ static void on_knock(void *owner, uint64_t tag)
     sim_at(sim, back_ns, on_answered, owner, tag);
 }
 
+static int64_t distance_ns(const struct net *net, uint32_t a, uint32_t b)
+{
+    const struct net_options *options = &net->options;
+    if (options->distance_max_ns == 0 || a >= net->cut_hosts || b >= net->cut_hosts)
+        return 0;
+    uint64_t edge = a < b ? (uint64_t)a << 32 | b : (uint64_t)b << 32 | a;
+    struct rng rng = {options->distance_seed ^ edge * UINT64_C(0x9e3779b97f4a7c15)};
+    return rng_between(&rng, options->distance_min_ns, options->distance_max_ns);
+}
+
 struct net_end *net_dial(struct net_host *from, struct net_host *to, void *data)
 {
     struct net *net = from->net;
@@ -355,6 +365,7 @@ struct net_end *net_dial(struct net_host *from, struct net_host *to, void *data)
     clear_end(wire, &wire->ends[1], to);
     wire->number = ++net->numbers;
     wire->tries = 0;
+    wire->distance_ns = distance_ns(net, from->index, to->index);
     wire->hole = wire->mute = false;
     wire->ends[0].data = data;
     join_host(&wire->ends[0], NET_DIALLING);

@@ -91,6 +91,7 @@ struct net_wire {
     struct net_end ends[2]; /* 0 has dialled 1 */
     uint64_t generation;    /* events of an older one mean nothing */
     uint64_t number;
+    int64_t distance_ns;
     unsigned tries; /* to reach the other host */
     bool hole;      /* nothing gets through any more */
     bool mute;      /* and nobody says so to who tries */
@@ -102,6 +103,9 @@ struct net_options {
     unsigned cut_percent;               /* writes that arrive in pieces */
     unsigned join_percent;              /* writes that arrive together with the one before */
     int64_t keepalive_ns;
+    /* What a segment takes besides, always the same between two servers. */
+    int64_t distance_min_ns, distance_max_ns;
+    uint64_t distance_seed;
 };
 
 struct net_counts {

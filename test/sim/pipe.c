@@ -48,9 +48,11 @@ static void grow_segments(struct net_pipe *pipe)
     pipe->first = 0;
 }
 
-static void add_segment(struct net *net, struct net_pipe *pipe, size_t len)
+static void add_segment(struct net_end *end, size_t len)
 {
-    int64_t at_ns = net->sim->now_ns + net_delay(net);
+    struct net *net = end->wire->net;
+    struct net_pipe *pipe = &end->out;
+    int64_t at_ns = net->sim->now_ns + end->wire->distance_ns + net_delay(net);
     if (at_ns < pipe->last_at_ns || (pipe->count > 0 && net->options.join_percent > 0 &&
                                      rng_percent(&net->rng, net->options.join_percent)))
         at_ns = pipe->last_at_ns;
@@ -61,17 +63,18 @@ static void add_segment(struct net *net, struct net_pipe *pipe, size_t len)
 }
 
 /* Most writes arrive whole; some in pieces, cut anywhere. */
-static void add_pieces(struct net *net, struct net_pipe *pipe, size_t len)
+static void add_pieces(struct net_end *end, size_t len)
 {
+    struct net *net = end->wire->net;
     if (net->options.cut_percent > 0 && rng_percent(&net->rng, net->options.cut_percent)) {
         for (uint64_t more = rng_below(&net->rng, PIECES_MAX); more > 0 && len > 1; more--) {
             size_t piece = 1 + (size_t)rng_below(&net->rng, len - 1);
-            add_segment(net, pipe, piece);
+            add_segment(end, piece);
             net->counts.pieces++;
             len -= piece;
         }
     }
-    add_segment(net, pipe, len);
+    add_segment(end, len);
 }
 
 /* What is under way has at most half of the buffer as slack before it. */
@@ -95,7 +98,7 @@ void net_write(struct net_end *end, const char *data, size_t len)
     if (herd_buf_append(&end->out.bytes, data, len) < 0)
         abort();
     net->counts.bytes += len;
-    add_pieces(net, &end->out, len);
+    add_pieces(end, len);
     net_schedule(end);
 }
 

@@ -46,7 +46,10 @@ struct plug;
     X(PLANT_NO_CATCH_UP, "mutant-no-catch-up", SIM_EQUAL, "who comes back gets only what is new")  \
     X(PLANT_ONE_SOURCE, "mutant-one-source", SIM_EQUAL, "what was heard from one goes to none")    \
     X(PLANT_NO_SOURCE, "mutant-no-source", SIM_COUNT, "what was heard is said back, too")          \
-    X(PLANT_ECHO, "mutant-echo", SIM_QUIET, "now and then, a link begins anew without a reason")
+    X(PLANT_ECHO, "mutant-echo", SIM_QUIET, "now and then, a link begins anew without a reason")   \
+    X(PLANT_FULL_MARK, "mutant-full-mark", SIM_MARK, "MARK claims what is held back, too")         \
+    X(PLANT_NO_HAVE, "mutant-no-have", SIM_QUIET, "HAVE is passed over")                           \
+    X(PLANT_NO_GRAFT, "mutant-no-graft", SIM_CHECKS, "a way that is lost is not replaced")
 
 enum plant_kind {
 #define PLANT_ENUM(id, name, check, text) id,

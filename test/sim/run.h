@@ -14,17 +14,19 @@
 
 /* What the seed does not decide. */
 struct run_options {
-    uint32_t servers;      /* RUN_RANDOM: 2..8 */
-    enum graph_kind graph; /* GRAPH_KINDS: any */
-    uint32_t plain;        /* RUN_RANDOM: in some runs */
-    uint32_t clients;      /* RUN_RANDOM: 1..60, or 1,000, most of them heard of once */
-    unsigned fat_percent;  /* RUN_RANDOM: in some runs */
-    double seconds;        /* virtual, of faults and updates; 0: 5..15 */
-    double updates;        /* a virtual second; 0: 5..60 */
-    unsigned faults;       /* those that may be chosen */
-    bool all_faults;       /* all of them, not a choice */
-    int durability;        /* enum herd_durability; RUN_ANY: any */
-    unsigned roam_percent; /* RUN_RANDOM: in some runs */
+    uint32_t servers;       /* RUN_RANDOM: 2..8 */
+    enum graph_kind graph;  /* GRAPH_KINDS: any */
+    uint32_t plain;         /* RUN_RANDOM: in some runs */
+    uint32_t clients;       /* RUN_RANDOM: 1..60, or 1,000, most of them heard of once */
+    unsigned fat_percent;   /* RUN_RANDOM: in some runs */
+    double seconds;         /* virtual, of faults and updates; 0: 5..15 */
+    double updates;         /* a virtual second; 0: 5..60 */
+    unsigned faults;        /* those that may be chosen */
+    bool all_faults;        /* all of them, not a choice */
+    bool prune;             /* as in a large herd */
+    int64_t fault_every_ns; /* 0: any */
+    int durability;         /* enum herd_durability; RUN_ANY: any */
+    unsigned roam_percent;  /* RUN_RANDOM: in some runs */
     bool lose_digests;
     bool tidy; /* well-behaved phones, a fast network, no odd settings */
     unsigned checks;
@@ -40,7 +42,9 @@ struct run_result {
     char herd[128]; /* what the seed chose */
     uint64_t hash;
     int64_t virtual_ns;
-    int64_t even_ns; /* from the end of the faults until all stores were equal */
+    uint32_t edges;
+    int64_t reach_ns; /* what one update took to be everywhere, at most */
+    int64_t even_ns;  /* from the end of the faults until all stores were equal */
     uint64_t updates, acknowledged, lost;
     size_t store_bytes; /* of the largest store */
     struct world_counts counts;

@@ -71,7 +71,7 @@ static void check_ack(struct server *server, const struct plug *plug, struct her
     struct herd_slice fields[WORDS_FIELDS_MAX];
     if (world->options.durability != HERD_DURABILITY_COMMIT || server->disk == NULL ||
         plug->neighbour != SERVER_NOBODY || line.len < 4 || memcmp(line.data, "ACK ", 4) != 0 ||
-        words_split(line, fields) != 3)
+        words_split(line, fields) < 3)
         return;
     const struct server *dialler = world->servers[net_peer(plug->end)->host->index];
     if (dialler == NULL || dialler->node == NULL ||

@@ -112,6 +112,8 @@ void server_free_plug(struct plug *plug);
 void server_free_ask(struct server_ask *ask);
 void mirror_line(struct plug *plug, struct herd_slice line);
 void mirror_settle(struct server *server);
+/* A MARK has come: what it claims is there. */
+void mark_check(struct server *server, uint32_t dialler, struct herd_slice line);
 /* Records that have ended are gone from the store: so they have to be from the model. */
 void mirror_expire(struct server *server);
 /* The node is about to give up the waits whose time is up by then. */

@@ -20,6 +20,7 @@
     X(SIM_SAME, "same", "a record's text, and its AT line, is the same at all servers")            \
     X(SIM_WINDOW, "window", "no more than the window is on its way to a neighbour")                \
     X(SIM_GROWTH, "growth", "nothing grows without a bound")                                       \
+    X(SIM_MARK, "mark", "what a MARK claims, its listener holds")                                  \
     X(SIM_QUIET, "quiet",                                                                          \
       "floods end: then nothing is said but PING, PONG, and HELLO to a plain one")                 \
     X(SIM_COUNT, "count", "an update causes 2E-(V-1) FLOODs in a quiet herd")                      \

@@ -45,6 +45,7 @@ static const char usage[] =
     "  --fat PERCENT        of locations, of some thousand digits\n"
     "  --minutes M          of faults and updates; --seconds S; else 5..15 s\n"
     "  --faults LIST        all | none | some of those below, with commas; else a choice of all\n"
+    "  --prune              one tree an origin, as in large herds\n"
     "  --durability MODE    none | interval | commit | herd; else any\n"
     "  --roam PERCENT       of answered phones that ask elsewhere at once; else any\n"
     "  --reads N            fails unless so many WHATSAT … AFTER were answered\n"
@@ -150,6 +151,7 @@ enum option_id {
     OPT_MINUTES,
     OPT_SECONDS,
     OPT_FAULTS,
+    OPT_PRUNE,
     OPT_DURABILITY,
     OPT_ROAM,
     OPT_READS,
@@ -176,6 +178,7 @@ static const struct option options[] = {
     {"minutes", required_argument, NULL, OPT_MINUTES},
     {"seconds", required_argument, NULL, OPT_SECONDS},
     {"faults", required_argument, NULL, OPT_FAULTS},
+    {"prune", no_argument, NULL, OPT_PRUNE},
     {"durability", required_argument, NULL, OPT_DURABILITY},
     {"roam", required_argument, NULL, OPT_ROAM},
     {"reads", required_argument, NULL, OPT_READS},
@@ -265,6 +268,9 @@ static void parse_option(struct swarm *swarm, int id, const char *name, const ch
 static bool parse_switch(struct swarm *swarm, int id)
 {
     switch (id) {
+    case OPT_PRUNE:
+        swarm->run.prune = true;
+        return true;
     case OPT_TIDY:
         swarm->run.tidy = true;
         return true;

@@ -5,17 +5,25 @@ foreach(seeds 1..250 251..500 501..750 751..1000)
 endforeach()
 add_test(NAME sim.replay_is_identical COMMAND sim-swarm --seeds 1..60 --twice)
 
+# The same faults with pruning, which is meant for larger herds.
+foreach(seeds 1..250 251..500)
+    add_test(NAME sim.swarm.prune.${seeds} COMMAND sim-swarm --seeds ${seeds} --prune)
+    set_tests_properties(sim.swarm.prune.${seeds} PROPERTIES LABELS sim TIMEOUT 600)
+endforeach()
+add_test(NAME sim.replay_is_identical_with_pruning COMMAND sim-swarm --seeds 1..60 --twice --prune)
+
 function(herd_sim_plant bug)
     add_test(NAME sim.plant.${bug} COMMAND sim-mutants --seeds 1..300 --plant ${bug} --expect ${ARGN})
     set_tests_properties(sim.plant.${bug} PROPERTIES LABELS sim TIMEOUT 600)
 endfunction()
 
-foreach(bug lose-flood spoil-time forget-close amnesia answer-twice answer-swap
+foreach(bug spoil-time forget-close amnesia answer-twice answer-swap
         other-places mutant-last-wins mutant-no-ties mutant-no-source)
     herd_sim_plant(${bug})
 endforeach()
 # Others that it would find first, or loads that it takes to show.
 herd_sim_plant(all-amnesia --checks lost)
+herd_sim_plant(lose-flood --checks equal)
 herd_sim_plant(no-tick --checks live)
 herd_sim_plant(other-at --checks same)
 herd_sim_plant(mutant-no-catch-up --checks equal)
@@ -23,6 +31,9 @@ herd_sim_plant(mutant-one-source --checks equal)
 herd_sim_plant(mutant-echo --checks quiet)
 herd_sim_plant(early-wrote --checks window --fat 100 --clients 500 --updates 200 --plain 0)
 herd_sim_plant(no-limit --checks growth --fat 100 --updates 300)
+
+herd_sim_plant(mutant-full-mark --prune)
+herd_sim_plant(mutant-no-have --prune)
 
 # Disks.
 herd_sim_plant(disk-lies)
@@ -54,4 +65,5 @@ herd_sim_plant(torn-batch --lose-digests --plain 0 --faults torn --clients 2000 
 
 # What sequences hide, digests mend: a RESUME that claims too much does no harm.
 add_test(NAME sim.mended COMMAND sim-swarm --seeds 1..300 --plant high-resume --durability interval)
-set_tests_properties(sim.mended sim.replay_is_identical sim.sequences_alone PROPERTIES LABELS sim TIMEOUT 600)
+set_tests_properties(sim.mended sim.replay_is_identical sim.replay_is_identical_with_pruning sim.sequences_alone
+    PROPERTIES LABELS sim TIMEOUT 600)

@@ -22,6 +22,28 @@ void words_printf(struct herd_buf *out, const char *format, ...)
     words_append(out, herd_slice(text, (size_t)len));
 }
 
+/* A sign or mark, and so many digits; printf is slow where a run says hundreds of thousands. */
+static char *put_digits(char *at, char before, uint64_t value, int digits)
+{
+    *at++ = before;
+    for (int i = digits; i > 0; i--, value /= 10)
+        at[i - 1] = (char)('0' + value % 10);
+    return at + digits;
+}
+
+/* Degrees with 6 decimals: ±DD.DDDDDD±DDD.DDDDDD */
+static void put_degrees(struct herd_buf *out, const char signs[2], const uint64_t whole[2],
+                        const uint64_t millionths[2])
+{
+    char text[32];
+    char *at = text;
+    for (int i = 0; i < 2; i++) {
+        at = put_digits(at, signs[i], whole[i], i == 0 ? 2 : 3);
+        at = put_digits(at, '.', millionths[i], 6);
+    }
+    words_append(out, herd_slice(text, (size_t)(at - text)));
+}
+
 void words_id(struct herd_buf *out, uint32_t i)
 {
     static const char *const before[] = {"kiwi-", "", "téléphone-",
@@ -40,6 +62,7 @@ void words_location(struct herd_buf *out, struct rng *rng, bool fat)
     char east = signs[rng_below(rng, 2)];
     uint64_t lat = rng_below(rng, 90);
     uint64_t lon = rng_below(rng, 180);
+    uint64_t millionths[2];
     switch (rng_below(rng, 8)) {
     case 0:
         words_printf(out, "%c%02llu%02llu.%llu%c%03llu%02llu.%llu", north, (unsigned long long)lat,
@@ -52,18 +75,27 @@ void words_location(struct herd_buf *out, struct rng *rng, bool fat)
                      (unsigned long long)lon);
         break;
     default:
-        words_printf(out, "%c%02llu.%06llu%c%03llu.%06llu", north, (unsigned long long)lat,
-                     (unsigned long long)rng_below(rng, 1000000), east, (unsigned long long)lon,
-                     (unsigned long long)rng_below(rng, 1000000));
+        millionths[1] = rng_below(rng, 1000000);
+        millionths[0] = rng_below(rng, 1000000);
+        put_degrees(out, (const char[2]){north, east}, (const uint64_t[2]){lat, lon}, millionths);
         for (uint64_t more = fat ? 20 + rng_below(rng, 30) : 0; more > 0; more--)
             words_append(out, herd_slice_of("00000000000000000000000000000000000000000000000000"));
     }
 }
 
+/* The seconds of this century have 10 digits. */
+static char *put_time(char *at, uint64_t whole, uint64_t fraction)
+{
+    at = put_digits(at, (char)('0' + whole / 1000000000 % 10), whole % 1000000000, 9);
+    return put_digits(at, '.', fraction, 9);
+}
+
+/* Seconds as they are told, from 1,000,000,000 on. */
 void words_time(struct herd_buf *out, struct rng *rng, int64_t ns)
 {
     unsigned long long whole = (unsigned long long)(ns / SIM_S);
     unsigned long long fraction = (unsigned long long)(ns % SIM_S);
+    char text[32];
     switch (rng_below(rng, 8)) {
     case 0:
         words_printf(out, "%llu", whole);
@@ -79,7 +111,7 @@ void words_time(struct herd_buf *out, struct rng *rng, int64_t ns)
                      (unsigned long long)rng_below(rng, 1000));
         break;
     default:
-        words_printf(out, "%llu.%09llu", whole, fraction);
+        words_append(out, herd_slice(text, (size_t)(put_time(text, whole, fraction) - text)));
     }
 }
 

@@ -158,6 +158,7 @@ void world_line_sent(struct world *world, uint32_t to, struct herd_slice line)
         bool asks = !world->ours[to] && begins(line, "HELLO "); /* whether it is plain indeed */
         world->asked = world->asked || (asks && world->quiet);
         world->counts.controls++;
+        world->counts.control_bytes += line.len + 1;
         if (world->quiet && !asks && !begins(line, "PING") && !begins(line, "PONG"))
             sim_fail(&world->sim, SIM_QUIET, "said when all was said: %.*s", (int)line.len,
                      line.data);

@@ -41,6 +41,7 @@ struct world_options {
     struct net_options net;
     size_t output_max;
     unsigned pipeline_max;
+    bool prune;
     enum herd_durability durability;
     bool disks;            /* each server of ours has one */
     bool lose_digests;     /* no DIGEST arrives: sequences alone have to do */
@@ -53,7 +54,7 @@ struct world_options {
 
 struct world_counts {
     uint64_t floods, flood_bytes;                /* lines from server to server */
-    uint64_t controls;                           /* other lines between servers */
+    uint64_t controls, control_bytes;            /* other lines between servers */
     uint64_t answers;                            /* whole ones that phones got */
     uint64_t resent;                             /* IAMAT that phones said again elsewhere */
     uint64_t after, after_waited, after_expired; /* WHATSAT … AFTER: answered with a record, of them

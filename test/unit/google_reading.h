@@ -11,16 +11,18 @@
 #include "testing.h"
 
 /* What an HTTP answer with that body comes to, rendered and read again. Free with json_decref. */
-static inline json_t *read_body(const struct google_dialect *dialect, int http_status,
+static inline json_t *read_body(const struct web_dialect *dialect, int http_status,
                                 struct herd_slice body)
 {
-    static const struct google_key key = {.len = 8, .text = "the-key!"};
+    static const struct web_key key = {.len = 8, .text = "the-key!"};
     const struct fetch_result result = {
         .http_status = http_status, .retry_after_ms = -1, .body = body};
-    struct google_reply reply = {0};
+    struct web_reply reply = {0};
     struct herd_buf out = {0};
-    dialect->read(&result, &reply);
-    struct places_answer *answer = google_reply_finish(&reply, &key);
+    const struct web_settings settings = {.language = "en"};
+    const struct places_query query = {34.06893, -118.445127, 10000};
+    dialect->read(&settings, &query, &result, &reply);
+    struct places_answer *answer = web_reply_finish(&reply, &key);
     assert_int_equal(places_answer_render(answer, PLACES_RESULTS_MAX, &out), 0);
     assert_string_equal(places_status_name(places_answer_status(answer)),
                         places_status_name(reply.status));
@@ -33,7 +35,7 @@ static inline json_t *read_body(const struct google_dialect *dialect, int http_s
     return root;
 }
 
-static inline json_t *read_text(const struct google_dialect *dialect, int http_status,
+static inline json_t *read_text(const struct web_dialect *dialect, int http_status,
                                 const char *body)
 {
     return read_body(dialect, http_status, herd_slice_of(body));

@@ -1,219 +1,339 @@
-/* The broker in front of a provider that answers when the test says so. */
-#include "testing.h"
+/* The broker under virtual time: calls shared, limited, repeated and kept back. */
+#include "broker_world.h"
 
 #include <stdlib.h>
 
-#include <uv.h>
-
-#include "base/metrics.h"
-#include "places/broker.h"
-
-enum { CALLS_MAX = 2, WAITING_MAX = 3, TIMEOUT_MS = 50 };
-
-/* The provider's calls under way, oldest first. */
-struct call {
-    struct places_call base;
-    places_done_cb *done;
-    void *arg;
-    bool cancelled;
-};
-
-static struct call *calls[16];
-static size_t call_count;
-static uv_idle_t cancelling;
-
-static int fake_open(const struct places_options *options, struct provider **out,
-                     struct herd_buf *error)
+static void test_a_thousand_askers_of_one_place_are_one_call(void **state)
 {
-    (void)error;
-    call_count = 0;
-    uv_idle_init(options->loop, &cancelling);
-    *out = NULL;
-    return 0;
-}
-
-static void answer_call(size_t i, enum places_status status)
-{
-    struct call *call = calls[i];
-    memmove(calls + i, calls + i + 1, (--call_count - i) * sizeof(*calls));
-    call->done(call->arg, places_answer_new(status));
-    free(call);
-}
-
-static void on_cancelling(uv_idle_t *idle)
-{
-    uv_idle_stop(idle);
-    for (size_t i = call_count; i > 0; i--) {
-        if (calls[i - 1]->cancelled)
-            answer_call(i - 1, PLACES_UNKNOWN_ERROR);
-    }
-}
-
-static int fake_ask(struct provider *provider, const struct places_query *query,
-                    places_done_cb *done, void *arg, struct places_call **out)
-{
-    (void)provider;
-    (void)query;
-    struct call *call = calloc(1, sizeof(*call));
-    call->done = done;
-    call->arg = arg;
-    calls[call_count++] = call;
-    *out = &call->base;
-    return 0;
-}
-
-static void fake_cancel(struct places_call *call)
-{
-    ((struct call *)call)->cancelled = true;
-    uv_idle_start(&cancelling, on_cancelling);
-}
-
-static void (*provider_closed)(void *arg);
-static void *provider_closed_arg;
-
-static void on_idle_closed(uv_handle_t *handle)
-{
-    (void)handle;
-    provider_closed(provider_closed_arg);
-}
-
-static void fake_close(struct provider *provider, void (*closed)(void *arg), void *arg)
-{
-    (void)provider;
-    while (call_count > 0)
-        answer_call(0, PLACES_UNKNOWN_ERROR);
-    provider_closed = closed;
-    provider_closed_arg = arg;
-    uv_close((uv_handle_t *)&cancelling, on_idle_closed);
-}
-
-static const struct provider_type fake = {
-    .name = "fake", .open = fake_open, .ask = fake_ask, .cancel = fake_cancel, .close = fake_close};
-
-struct fixture {
-    uv_loop_t loop;
-    struct metrics metrics;
-    struct broker *broker;
-    int answered[PLACES_UNKNOWN_ERROR + 1];
-    int order[16], count;
-};
-
-/* One question: who asked, and what for the order is checked by. */
-struct asker {
-    struct fixture *fixture;
-    int number;
-};
-
-static void on_answer(void *arg, struct places_answer *take_answer)
-{
-    struct asker *asker = arg;
-    struct fixture *fixture = asker->fixture;
-    fixture->answered[places_answer_status(take_answer)]++;
-    fixture->order[fixture->count++] = asker->number;
-    places_answer_unref(take_answer);
-    free(asker);
-}
-
-static void ask(struct fixture *fixture, int number)
-{
-    const struct places_query query = {1, 1, 1};
-    struct asker *asker = malloc(sizeof(*asker));
-    *asker = (struct asker){fixture, number};
-    int before = fixture->count;
-    assert_int_equal(broker_ask(fixture->broker, &query, on_answer, asker), 0);
-    assert_int_equal(fixture->count, before); /* never inside the call */
-}
-
-static int set_up(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
-    struct herd_buf error = {0};
-    assert_int_equal(uv_loop_init(&fixture->loop), 0);
-    const struct broker_options options = {.type = &fake,
-                                           .places = {.loop = &fixture->loop,
-                                                      .metrics = &fixture->metrics,
-                                                      .total_timeout_ms = TIMEOUT_MS},
-                                           .calls_max = CALLS_MAX,
-                                           .waiting_max = WAITING_MAX};
-    assert_int_equal(broker_new(&options, &fixture->broker, &error), 0);
-    *state = fixture;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *fixture = *state;
-    if (fixture->broker != NULL)
-        broker_close(fixture->broker, NULL, NULL);
-    uv_run(&fixture->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&fixture->loop), 0);
-    free(fixture);
-    return 0;
+    struct world *world = *state;
+    for (int i = 0; i < 1000; i++)
+        world_ask(world, 7);
+    world_run(world, 1000);
+    assert_int_equal(world->calls_total, 1);
+    assert_int_equal(world_count(world, 0, PLACES_OK), 1000);
+    assert_metric(world, coalesced_total, 999);
+    assert_metric(world, calls_total, 1);
+    world_ask(world, 7); /* the answer is Google's: not kept */
+    assert_int_equal(world->calls_total, 2);
 }
 
 static void test_calls_are_limited_and_the_rest_waits(void **state)
 {
-    struct fixture *fixture = *state;
-    for (int i = 0; i < CALLS_MAX + WAITING_MAX; i++)
-        ask(fixture, i);
-    assert_int_equal(call_count, CALLS_MAX);
-    for (int i = 0; i < CALLS_MAX + WAITING_MAX; i++) {
-        assert_true(call_count <= CALLS_MAX);
-        answer_call(0, PLACES_OK);
-        assert_int_equal(fixture->order[i], i);
+    struct world *world = *state;
+    for (int i = 0; i < 32 + 256; i++)
+        world_ask(world, i);
+    assert_int_equal(world->calls_total, 32);
+    assert_metric(world, calls_open, 32);
+    assert_metric(world, calls_waiting, 256);
+    size_t one_too_many = world_ask(world, 999);
+    assert_int_equal(world->askers[one_too_many].status, PLACES_OVER_QUERY_LIMIT);
+    assert_int_equal(world->askers[one_too_many].answered_ms, world->now.ms);
+    assert_metric(world, refused_total, 1);
+    size_t shares = world_ask(world, 31); /* who needs no call of his own is not refused */
+    assert_int_equal(world->askers[shares].answered_ms, -1);
+    world_run(world, 2000);
+    assert_int_equal(world_count(world, 0, PLACES_OK), 32 + 256 + 1);
+    for (size_t i = 1; i < 32 + 256; i++)
+        assert_true(world->askers[i].answered_ms >= world->askers[i - 1].answered_ms);
+    assert_int_equal(world->open_max, 32);
+}
+
+static void test_a_failed_call_is_made_again_after_a_while(void **state)
+{
+    struct world *world = *state;
+    world->weather.status = PLACES_UNKNOWN_ERROR;
+    size_t asker = world_ask(world, 1);
+    world_run(world, 50);
+    assert_int_equal(world->askers[asker].answered_ms, -1);
+    world->weather.status = PLACES_OK;
+    world_run(world, 2800);
+    assert_int_equal(world->askers[asker].status, PLACES_OK);
+    assert_int_equal(world->calls_total, 2);
+    assert_metric(world, retries_total, 1);
+    int64_t delay_ms = world->call_times_ms[1] - world->call_times_ms[0] - 50;
+    assert_true(delay_ms >= 100 && delay_ms <= 1400); /* half of what was left */
+}
+
+static void test_no_third_attempt(void **state)
+{
+    struct world *world = *state;
+    world->weather.status = PLACES_UNKNOWN_ERROR;
+    size_t asker = world_ask(world, 1);
+    world_run(world, 2850);
+    assert_int_equal(world->calls_total, 2);
+    assert_int_equal(world->askers[asker].status, PLACES_UNKNOWN_ERROR);
+    assert_metric(world, failures_total, 2);
+    assert_metric(world, timeouts_total, 0);
+}
+
+static void test_an_answer_that_cost_its_call_is_not_asked_again(void **state)
+{
+    struct world *world = *state;
+    world->weather.status = PLACES_UNKNOWN_ERROR;
+    world->weather.is_final = true;
+    world_ask(world, 1);
+    world_run(world, 2850);
+    assert_int_equal(world->calls_total, 1);
+}
+
+static void test_delays_are_jittered_over_the_whole_range(void **state)
+{
+    struct world *world = *state;
+    int64_t least_ms = INT64_MAX, most_ms = 0;
+    world->weather.status = PLACES_UNKNOWN_ERROR;
+    world->limits.breaker_failures = 1000;
+    world->limits.retry_percent = 100;
+    world->limits.answer_within_ms = 10000;
+    world_configure(world, false);
+    for (int i = 0; i < 500; i++) {
+        int64_t first = world->calls_total;
+        world_ask(world, i);
+        world_run(world, 5000);
+        int64_t delay_ms =
+            world->call_times_ms[first + 1] - world->call_times_ms[first] - world->weather.after_ms;
+        least_ms = delay_ms < least_ms ? delay_ms : least_ms;
+        most_ms = delay_ms > most_ms ? delay_ms : most_ms;
     }
-    assert_int_equal(fixture->answered[PLACES_OK], CALLS_MAX + WAITING_MAX);
-    assert_int_equal(fixture->metrics.value[METRIC_places_calls_total], CALLS_MAX + WAITING_MAX);
+    assert_in_range(least_ms, 100, 120);
+    assert_in_range(most_ms, 1980, 2000);
 }
 
-static void test_one_too_many_is_refused_at_once(void **state)
+/* Half of the calls fail, never enough in a row to open the circuit for long. */
+static void test_retries_are_a_tenth_of_the_calls(void **state)
 {
-    struct fixture *fixture = *state;
-    for (int i = 0; i < CALLS_MAX + WAITING_MAX + 1; i++)
-        ask(fixture, i);
-    uv_run(&fixture->loop, UV_RUN_NOWAIT);
-    assert_int_equal(fixture->count, 1);
-    assert_int_equal(fixture->order[0], CALLS_MAX + WAITING_MAX);
-    assert_int_equal(fixture->answered[PLACES_OVER_QUERY_LIMIT], 1);
+    struct world *world = *state;
+    world->weather.fails_percent = 50;
+    world->limits.breaker_failures = 1000;
+    world_configure(world, false);
+    world_load(world, 100, 60000);
+    world_run(world, 3000);
+    double per_question = (double)world->calls_total / (double)world->asker_count;
+    print_message("half of the calls fail: %.3f calls a question\n", per_question);
+    assert_true(per_question <= 1.1);
+    assert_true(per_question > 1.05);
+    assert_true(world->metrics.value[METRIC_places_retries_refused_total] > 0);
 }
 
-static void test_no_question_takes_longer_than_its_time(void **state)
+static void test_what_is_never_in_time_is_cancelled(void **state)
 {
-    struct fixture *fixture = *state;
-    for (int i = 0; i < CALLS_MAX + WAITING_MAX; i++)
-        ask(fixture, i);
-    uint64_t began_ms = uv_now(&fixture->loop);
-    while (fixture->count < CALLS_MAX + WAITING_MAX)
-        uv_run(&fixture->loop, UV_RUN_ONCE);
-    assert_true(uv_now(&fixture->loop) >= began_ms + TIMEOUT_MS);
-    assert_int_equal(fixture->answered[PLACES_UNKNOWN_ERROR], CALLS_MAX + WAITING_MAX);
-    assert_int_equal(call_count, 0);
-    ask(fixture, 9);
-    assert_int_equal(call_count, 1);
-    answer_call(0, PLACES_OK);
-    assert_int_equal(fixture->answered[PLACES_OK], 1);
+    struct world *world = *state;
+    world->weather.after_ms = -1;
+    size_t first = world_ask(world, 1);
+    world_run(world, 2000);
+    size_t second = world_ask(world, 1); /* shares the call, and has its own time */
+    world_run(world, 850);
+    assert_int_equal(world->askers[first].status, PLACES_UNKNOWN_ERROR);
+    assert_int_equal(world->askers[second].answered_ms, -1);
+    assert_int_equal(world->call_count, 1);
+    world_run(world, 2000);
+    assert_int_equal(world->askers[second].status, PLACES_UNKNOWN_ERROR);
+    world_run(world, 1);
+    assert_int_equal(world->call_count, 0);
+    assert_metric(world, timeouts_total, 2);
+    assert_metric(world, failures_total, 1);
 }
 
-static void test_closing_answers_everybody(void **state)
+/* ---- The circuit ---------------------------------------------------------------------------- */
+
+/* 100 questions a second for `s` seconds of an outage; then it is over. */
+static void check_outage(struct world *world, const char *name, int64_t s)
 {
-    struct fixture *fixture = *state;
-    for (int i = 0; i < CALLS_MAX + WAITING_MAX + 1; i++)
-        ask(fixture, i);
-    broker_close(fixture->broker, NULL, NULL);
-    fixture->broker = NULL;
-    uv_run(&fixture->loop, UV_RUN_DEFAULT);
-    assert_int_equal(fixture->count, CALLS_MAX + WAITING_MAX + 1);
+    world_load(world, 100, 1000); /* a good second before */
+    int64_t calls_before = world->calls_total;
+    size_t asked_before = world->asker_count;
+    struct weather good = world->weather;
+    bool hangs = strcmp(name, "hangs") == 0;
+    world->weather.status = PLACES_UNKNOWN_ERROR;
+    world->weather.after_ms = hangs ? -1 : world->weather.after_ms;
+
+    size_t asked_closed = 0;
+    int64_t calls_closed = 0;
+    while (broker_circuit(world->broker) == CIRCUIT_CLOSED) {
+        world_load(world, 100, 10);
+        asked_closed = world->asker_count - asked_before;
+        calls_closed = world->calls_total - calls_before;
+    }
+    int64_t opened_ms = world->now.ms;
+    world_load(world, 100, s * 1000);
+    int64_t probes = world->calls_total - calls_before - calls_closed;
+    double per_question = (double)calls_closed / (double)asked_closed;
+    print_message("%s: %.3f calls a question until the circuit opened, then %lld probes in %lld s "
+                  "of %zu questions\n",
+                  name, per_question, (long long)probes, (long long)s,
+                  world->asker_count - asked_before - asked_closed);
+    assert_true(per_question <= 1.1);
+    assert_in_range(probes, s / 40, s / 24 + 1);
+    for (int64_t i = calls_before + calls_closed; i < world->calls_total; i++) {
+        int64_t pause_ms = world->call_times_ms[i] - opened_ms;
+        opened_ms = world->call_times_ms[i] + (hangs ? 2850 : 50);
+        assert_in_range(pause_ms, 24000 - 20, 36000 + 20);
+    }
+
+    world->weather = good;
+    size_t asked = world->asker_count;
+    int64_t calls = world->calls_total;
+    while (broker_circuit(world->broker) != CIRCUIT_CLOSED && world->now.ms < opened_ms + 40000)
+        world_load(world, 100, 10);
+    assert_int_equal(broker_circuit(world->broker), CIRCUIT_CLOSED);
+    assert_in_range(world->calls_total, calls + 1, calls + 2); /* one probe */
+    assert_true(world_count(world, asked, PLACES_OK) >= 1);
+    asked = world->asker_count;
+    world_load(world, 100, 1000);
+    world_run(world, 100);
+    assert_int_equal(world_count(world, asked, PLACES_OK), world->asker_count - asked);
+    assert_int_equal(world->notices[BROKER_NOTICE_MENDED], 1);
+}
+
+static void test_an_outage_that_refuses(void **state)
+{
+    check_outage(*state, "refuses", 600);
+}
+
+static void test_an_outage_that_hangs(void **state)
+{
+    check_outage(*state, "hangs", 600);
+}
+
+static void test_what_waits_fails_when_the_circuit_opens(void **state)
+{
+    struct world *world = *state;
+    world->weather.status = PLACES_UNKNOWN_ERROR;
+    for (int i = 0; i < 100; i++)
+        world_ask(world, i);
+    world_run(world, 50);
+    assert_metric(world, calls_waiting, 0);
+    world_run(world, 50); /* the few that had taken the place of the first ones */
+    assert_int_equal(broker_circuit(world->broker), CIRCUIT_OPEN);
+    assert_metric(world, circuit, 1);
+    assert_metric(world, circuit_opened_total, 1);
+    assert_int_equal(world_count(world, 0, PLACES_UNKNOWN_ERROR), 100);
+    size_t next = world_ask(world, 200);
+    assert_int_equal(world->askers[next].answered_ms, world->now.ms);
+    assert_metric(world, refused_circuit_total, 1);
+}
+
+static void test_a_reload_tries_at_once(void **state)
+{
+    struct world *world = *state;
+    world->weather.status = PLACES_UNKNOWN_ERROR;
+    for (int i = 0; i < 10; i++)
+        world_ask(world, i);
+    world_run(world, 3000);
+    assert_int_equal(broker_circuit(world->broker), CIRCUIT_OPEN);
+    world->weather.status = PLACES_OK;
+    world_configure(world, false);
+    size_t next = world_ask(world, 100);
+    world_run(world, 50);
+    assert_int_equal(world->askers[next].status, PLACES_OK);
+    assert_int_equal(broker_circuit(world->broker), CIRCUIT_CLOSED);
+}
+
+static void test_an_answer_in_between_keeps_it_closed(void **state)
+{
+    struct world *world = *state;
+    world->limits.attempts_max = 1;
+    world_configure(world, false);
+    for (int i = 0; i < 100; i++) {
+        world->weather.status = i % 5 == 4 ? PLACES_ZERO_RESULTS : PLACES_UNKNOWN_ERROR;
+        world_ask(world, i);
+        world_run(world, 60);
+        assert_int_equal(broker_circuit(world->broker), CIRCUIT_CLOSED);
+    }
+    world->weather.status = PLACES_INVALID_REQUEST; /* an answer too */
+    for (int i = 0; i < 10; i++)
+        world_ask(world, i);
+    world_run(world, 60);
+    assert_int_equal(broker_circuit(world->broker), CIRCUIT_CLOSED);
+}
+
+static void test_a_probe_that_is_not_made_leaves_the_next_one_free(void **state)
+{
+    struct world *world = *state;
+    world->limits.calls_per_client = 1;
+    world->limits.attempts_max = 1;
+    world_configure(world, false);
+    world->weather.status = PLACES_UNKNOWN_ERROR;
+    for (int i = 0; i < 5; i++)
+        world_ask(world, i);
+    world_run(world, 30000 + 6100);
+    world->weather.status = PLACES_OK;
+    assert_int_equal(world->calls_total, 5);
+    for (int i = 0; i < 2; i++) { /* the second one has no token left for a probe */
+        world_ask_as(world, 100 + i, 5);
+        world_run(world, 100);
+        world_run(world, i == 0 ? 0 : 100);
+    }
+    assert_int_equal(broker_circuit(world->broker), CIRCUIT_CLOSED);
+    assert_int_equal(world->calls_total, 6);
+}
+
+/* ---- What the provider says of all calls ---------------------------------------------------- */
+
+static void check_pause(struct world *world, int64_t said_ms, int64_t expected_ms)
+{
+    world->weather = (struct weather){
+        .status = PLACES_OVER_QUERY_LIMIT, .after_ms = 50, .retry_after_ms = said_ms};
+    size_t first = world_ask(world, (int)world->asker_count);
+    world_run(world, 50);
+    assert_int_equal(world->askers[first].status, PLACES_OVER_QUERY_LIMIT);
+    int64_t calls = world->calls_total;
+    world->weather = (struct weather){.status = PLACES_OK, .after_ms = 50, .retry_after_ms = -1};
+    world_load(world, 1, expected_ms / 1000 * 1000);
+    assert_int_equal(world->calls_total, calls);
+    assert_int_equal(world_count(world, first, PLACES_OVER_QUERY_LIMIT),
+                     world->asker_count - first);
+    world_run(world, expected_ms % 1000);
+    size_t next = world_ask(world, (int)world->asker_count);
+    world_run(world, 50);
+    assert_int_equal(world->askers[next].status, PLACES_OK);
+}
+
+static void test_quota(void **state)
+{
+    struct world *world = *state;
+    check_pause(world, -1, 60000);
+    check_pause(world, 41000, 41000);
+    check_pause(world, 24 * 60 * 60 * 1000, BROKER_PAUSE_MAX_MS);
+    assert_int_equal(world->notices[BROKER_NOTICE_PAUSED], 3);
+    assert_int_equal(broker_circuit(world->broker), CIRCUIT_CLOSED);
+}
+
+static void test_a_refused_key_is_not_tried_until_a_reload(void **state)
+{
+    struct world *world = *state;
+    world->weather.status = PLACES_REQUEST_DENIED;
+    world_load(world, 100, 1000);
+    int64_t calls = world->calls_total;
+    assert_true(calls <= 6); /* those that were made before the first one came back */
+    world_load(world, 1, 1000000);
+    assert_int_equal(world->calls_total, calls);
+    assert_int_equal(world_count(world, 0, PLACES_REQUEST_DENIED), world->asker_count);
+    world->weather.status = PLACES_OK;
+    world_configure(world, false);
+    size_t next = world_ask(world, 0);
+    world_run(world, 50);
+    assert_int_equal(world->askers[next].status, PLACES_OK);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_calls_are_limited_and_the_rest_waits, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_one_too_many_is_refused_at_once, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_no_question_takes_longer_than_its_time, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_closing_answers_everybody, set_up, tear_down),
+        WORLD_TEST(test_a_thousand_askers_of_one_place_are_one_call),
+        WORLD_TEST(test_calls_are_limited_and_the_rest_waits),
+        WORLD_TEST(test_a_failed_call_is_made_again_after_a_while),
+        WORLD_TEST(test_no_third_attempt),
+        WORLD_TEST(test_an_answer_that_cost_its_call_is_not_asked_again),
+        WORLD_TEST(test_delays_are_jittered_over_the_whole_range),
+        WORLD_TEST(test_retries_are_a_tenth_of_the_calls),
+        WORLD_TEST(test_what_is_never_in_time_is_cancelled),
+        WORLD_TEST(test_an_outage_that_refuses),
+        WORLD_TEST(test_an_outage_that_hangs),
+        WORLD_TEST(test_what_waits_fails_when_the_circuit_opens),
+        WORLD_TEST(test_a_reload_tries_at_once),
+        WORLD_TEST(test_an_answer_in_between_keeps_it_closed),
+        WORLD_TEST(test_a_probe_that_is_not_made_leaves_the_next_one_free),
+        WORLD_TEST(test_quota),
+        WORLD_TEST(test_a_refused_key_is_not_tried_until_a_reload),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

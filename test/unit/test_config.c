@@ -51,6 +51,8 @@ static void test_defaults(void **state)
     assert_int_equal(values->max_skew_s, 0);
     assert_int_equal(values->output_max_kib, 256);
     assert_int_equal(values->pipeline_max, 64);
+    assert_string_equal(values->prune, "auto");
+    assert_false(config_wants_pruning(config));
     assert_string_equal(values->places_provider, "local");
     assert_string_equal(values->places_base_url, "");
     assert_string_equal(values->places_key_file, "");
@@ -290,6 +292,53 @@ static void test_too_many_mistakes(void **state)
     free(mistakes);
 }
 
+/* A ring of servers, each with so many neighbours on either side. */
+static struct config *load_ring(const struct config_fixture *fixture, const char *head, int servers,
+                                int neighbours, bool closed)
+{
+    struct herd_buf text = {0};
+    assert_int_equal(herd_buf_append_text(&text, head), 0);
+    for (int i = 0; i < servers; i++) {
+        assert_int_equal(
+            herd_buf_printf(&text, "server S%d { listen = \"127.0.0.1:%d\" peers = {", i, i + 1),
+            0);
+        for (int k = -neighbours; k <= neighbours; k++) {
+            if (k != 0 && (closed || (i + k >= 0 && i + k < servers)))
+                assert_int_equal(herd_buf_printf(&text, "S%d,", (i + k + servers) % servers), 0);
+        }
+        assert_int_equal(herd_buf_append_text(&text, "} }\n"), 0);
+    }
+    assert_int_equal(herd_buf_append(&text, "", 1), 0);
+    struct config *config = config_load_good_text(fixture, text.data);
+    herd_buf_free(&text);
+    return config;
+}
+
+static void test_which_herds_prune(void **state)
+{
+    static const struct {
+        const char *head;
+        int servers, neighbours;
+        bool closed, prunes;
+    } rows[] = {
+        {"", 15, 2, true, false}, /* small */
+        {"", 16, 2, true, true},
+        {"", 100, 2, true, true},
+        {"", 100, 1, false, false}, /* a line has nothing to save, a ring one in V */
+        {"", 100, 1, true, false},
+        {"prune = auto\n", 16, 2, true, true},
+        {"prune = off\n", 100, 2, true, false},
+        {"prune = on\n", 2, 1, false, true},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct config *config =
+            load_ring(*state, rows[i].head, rows[i].servers, rows[i].neighbours, rows[i].closed);
+        if (config_wants_pruning(config) != rows[i].prunes)
+            fail_msg("row %zu: %d", i, !rows[i].prunes);
+        config_free(config);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +352,7 @@ int main(void)
         CONFIG_TEST(test_size_of_the_file),
         CONFIG_TEST(test_how_many_servers_and_peers),
         CONFIG_TEST(test_too_many_mistakes),
+        CONFIG_TEST(test_which_herds_prune),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,9 +119,9 @@ static void test_values(void **state)
          "F:1: log_level: \"dbug\" is none of: error | warning | info | debug | lines "
          "(did you mean \"debug\"?)\n"},
         {"places { provider = \"bing\" }\n" HILL,
-         "F:1: places.provider: \"bing\" is none of: local | google | google-legacy\n"},
+         "F:1: places.provider: \"bing\" is none of: local | google | google-legacy | overpass\n"},
         {"places { provider = \"google-\" }\n" HILL,
-         "F:1: places.provider: \"google-\" is none of: local | google | google-legacy "
+         "F:1: places.provider: \"google-\" is none of: local | google | google-legacy | overpass "
          "(did you mean \"google\"?)\n"},
         {"security = \"closed\"\n" HILL, "F:1: security: \"closed\" is none of: open | tls\n"},
         {"security = \"tls\"\n" HILL,
@@ -365,7 +365,8 @@ static void test_all_mistakes_at_once(void **state)
         "F:4: unknown key \"conections_max\" (did you mean \"connections_max\"?)\n"
         "F:5: connections_max: \"many\" is not a whole number\n"
         "F:6: places: unknown key \"listen\" (it belongs in a section server)\n"
-        "F:6: places.provider: \"googel\" is none of: local | google | google-legacy (did you mean "
+        "F:6: places.provider: \"googel\" is none of: local | google | google-legacy | overpass "
+        "(did you mean "
         "\"google\"?)\n"
         "F:6: places.calls_max: \"-1\" is out of range: 1 to 1000 calls\n"
         "F:7: server Hill: listen: \"127.0.0.1\" is no address: host:port, [v6]:port or name:port\n"

@@ -117,7 +117,8 @@ static void test_markdown_has_every_key(void **state)
         free(part);
     }
     assert_contains(text, "\n| `connections_max` | 16 to 1000000 connections | `20000` | ");
-    assert_contains(text, "\n| `provider` | `local`, `google`, `google-legacy` | `\"local\"` | ");
+    assert_contains(
+        text, "\n| `provider` | `local`, `google`, `google-legacy`, `overpass` | `\"local\"` | ");
     free(text);
 }
 

@@ -1,4 +1,6 @@
 /* The Places API (New): each row of the mapping to the legacy shape, errors, and the request. */
+#include <herd/err.h>
+
 #include "google_reading.h"
 
 static const char name_and_place[] =
@@ -289,7 +291,7 @@ static void test_long_message(void **state)
     assert_int_equal(herd_buf_append_text(&body, "\"}}"), 0);
     json_t *root = read_body(&google_dialect_new, 403, herd_buf_slice(&body));
     const char *message = json_string_value(json_object_get(root, "error_message"));
-    assert_int_equal(strlen(message), GOOGLE_MESSAGE_MAX);
+    assert_int_equal(strlen(message), WEB_MESSAGE_MAX);
     assert_string_equal(message + euros_count * 3, "*****");
     json_decref(root);
     herd_buf_free(&body);
@@ -381,16 +383,19 @@ static void test_depth(void **state)
 static void test_request(void **state)
 {
     (void)state;
-    struct google_settings settings = {.language = "pt-BR", .key = {.len = 4, .text = "K&y\""}};
+    struct web_settings settings = {.language = "pt-BR", .key = {.len = 4, .text = "K&y\""}};
     const struct places_query query = {34.06893, -118.445127, 10000};
-    struct google_request request = {0};
+    struct web_request request = {0};
     static const char headers[] =
         "Content-Type: application/json\0"
         "X-Goog-FieldMask: places.id,places.displayName,places.location,places.viewport,"
         "places.types,places.shortFormattedAddress,places.formattedAddress,places.businessStatus,"
         "places.plusCode\0"
         "X-Goog-Api-Key: K&y\"";
+    const struct places_options options = {.price_class = "pro", .field_mask = ""};
+    struct herd_buf error = {0};
     assert_int_equal(herd_buf_append(&settings.origin, "http://h:1", 11), 0);
+    assert_int_equal(google_dialect_new.configure(&options, &settings, &error), 0);
     assert_int_equal(google_dialect_new.write(&settings, &query, &request), 0);
     assert_true(request.post);
     assert_string_equal(request.url.data, "http://h:1/v1/places:searchNearby");
@@ -405,6 +410,74 @@ static void test_request(void **state)
     herd_buf_free(&request.url);
     herd_buf_free(&request.headers);
     herd_buf_free(&settings.origin);
+    herd_buf_free(&settings.mask);
+}
+
+static void test_field_mask(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *price_class, *field_mask, *header; /* NULL: it is refused */
+    } cases[] = {
+        {"enterprise", "",
+         "X-Goog-FieldMask: places.id,places.displayName,places.location,places.viewport,"
+         "places.types,places.shortFormattedAddress,places.formattedAddress,places.businessStatus,"
+         "places.plusCode,places.rating,places.userRatingCount,places.priceLevel,"
+         "places.currentOpeningHours.openNow"},
+        {"enterprise", "places.displayName.text,places.location",
+         "X-Goog-FieldMask: places.displayName.text,places.location"},
+        {"pro", "places.displayName", NULL},
+        {"pro", "places.location,places.displayNames", NULL},
+        {"pro", "places.location,displayName", NULL},
+        {"pro", "places.displayName,places.location,", NULL},
+        {"pro", "places.displayName,places.location,places.", NULL},
+        {"pro", "places.displayName, places.location", NULL},
+        {"pro", "places.displayName,places.location\r\nX: y", NULL},
+        {"pro", "*", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct web_settings settings = {0};
+        struct herd_buf error = {0};
+        const struct places_options options = {.price_class = cases[i].price_class,
+                                               .field_mask = cases[i].field_mask};
+        int rc = google_dialect_new.configure(&options, &settings, &error);
+        assert_int_equal(rc, cases[i].header != NULL ? 0 : HERD_EINVAL);
+        if (cases[i].header != NULL)
+            assert_string_equal(settings.mask.data, cases[i].header);
+        else
+            assert_non_null(memmem(error.data, error.len, "field_mask: ", 12));
+        herd_buf_free(&settings.mask);
+        herd_buf_free(&error);
+    }
+}
+
+/* How long to leave it alone is in the details, where Google says so. */
+static void test_retry_delay(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        int64_t retry_after_ms;
+    } cases[] = {
+        {"{\"error\":{\"details\":[{\"reason\":\"RATE_LIMIT_EXCEEDED\"},{\"@type\":"
+         "\"type.googleapis.com/google.rpc.RetryInfo\",\"retryDelay\":\"41s\"}]}}",
+         41000},
+        {"{\"error\":{\"details\":[{\"retryDelay\":\"0.25s\"}]}}", 250},
+        {"{\"error\":{\"details\":[{\"retryDelay\":\"-1s\"}]}}", -1},
+        {"{\"error\":{\"details\":[{\"retryDelay\":\"1e99s\"}]}}", -1},
+        {"{\"error\":{\"details\":[{\"retryDelay\":\"soon\"}, 7, null]}}", -1},
+        {"{\"error\":{\"details\":[{\"retryDelay\":41}]}}", -1},
+        {"{}", -1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct web_settings settings = {.language = "en"};
+        const struct fetch_result result = {
+            .http_status = 429, .retry_after_ms = -1, .body = herd_slice_of(cases[i].body)};
+        struct web_reply reply = {.failure.retry_after_ms = -1};
+        google_dialect_new.read(&settings, &(struct places_query){0}, &result, &reply);
+        assert_int_equal(reply.status, PLACES_OVER_QUERY_LIMIT);
+        assert_int_equal(reply.failure.retry_after_ms, cases[i].retry_after_ms);
+    }
 }
 
 int main(void)
@@ -417,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_key_refused),   cmocka_unit_test(test_the_key_is_hidden),
         cmocka_unit_test(test_long_message),  cmocka_unit_test(test_nonsense),
         cmocka_unit_test(test_depth),         cmocka_unit_test(test_request),
+        cmocka_unit_test(test_field_mask),    cmocka_unit_test(test_retry_delay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,8 +138,8 @@ static void test_nonsense(void **state)
 
 static void assert_url(const struct places_query *query, const char *expected)
 {
-    struct google_settings settings = {.language = "en", .key = {.len = 5, .text = "K&y=\""}};
-    struct google_request request = {0};
+    struct web_settings settings = {.language = "en", .key = {.len = 5, .text = "K&y=\""}};
+    struct web_request request = {0};
     assert_int_equal(herd_buf_append(&settings.origin, "https://h", 10), 0);
     assert_int_equal(google_dialect_legacy.write(&settings, query, &request), 0);
     assert_false(request.post);

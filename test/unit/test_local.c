@@ -33,6 +33,8 @@ struct fixture {
     struct log *log;
     struct provider *provider;
     size_t closed;
+    int64_t memory_max_bytes; /* 0: it is asked on disk */
+    int64_t total_timeout_ms; /* 0: none */
 };
 
 struct asked {
@@ -64,14 +66,17 @@ static int open_file(struct fixture *fixture, const char *data_file, struct herd
                                      .base_url = "",
                                      .key_file = "",
                                      .language = "en",
+                                     .memory_max_bytes = fixture->memory_max_bytes,
+                                     .total_timeout_ms = fixture->total_timeout_ms,
                                      .calls_max = CALLS_MAX};
     return provider_local.open(&options, &fixture->provider, error);
 }
 
-static int setup(void **state)
+static int setup_with(void **state, int64_t memory_max_bytes)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     assert_non_null(fixture);
+    fixture->memory_max_bytes = memory_max_bytes;
     folder_setup((void **)&fixture->folder);
     assert_int_equal(uv_loop_init(&fixture->loop), 0);
     build_places(fixture->folder, rows);
@@ -80,6 +85,11 @@ static int setup(void **state)
     assert_int_equal(error.len, 0);
     *state = fixture;
     return 0;
+}
+
+static int setup(void **state)
+{
+    return setup_with(state, 0);
 }
 
 static void close_provider(struct fixture *fixture)
@@ -121,6 +131,14 @@ static char *answer_to(struct fixture *fixture, const struct places_query *query
     assert_int_equal(places_answer_render(asked.answer, PLACES_RESULTS_MAX, &text), 0);
     places_answer_unref(asked.answer);
     return testing_take_text(&text);
+}
+
+/* The file is in memory when the test begins. */
+static int setup_in_memory(void **state)
+{
+    setup_with(state, 1 << 20);
+    free(answer_to(*state, &westwood)); /* the first one lets it be read */
+    return 0;
 }
 
 static void assert_answer_contains(struct fixture *fixture, struct places_query query,
@@ -392,7 +410,7 @@ static void test_a_file_that_cannot_be_opened(void **state)
     struct fixture *fixture = *state;
     assert_not_opened(fixture, "/nowhere/places.db", HERD_ENOTFOUND,
                       "/nowhere/places.db cannot be opened: No such file or directory: make it "
-                      "with `herd-places build`");
+                      "with `herd-places import`");
     assert_not_opened(fixture, fixture->folder->table, HERD_EIO, "cannot be read");
 }
 
@@ -419,7 +437,89 @@ static void test_the_default_file(void **state)
     places_answer_unref(asked.answer);
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+/* ---- New files, and time -------------------------------------------------------------------- */
+
+/* Asks until the answer has that part; the deadline is only a defect's. */
+static void wait_for(struct fixture *fixture, const char *part)
+{
+    uint64_t end_ns = uv_hrtime() + UINT64_C(60000000000);
+    for (;;) {
+        char *text = answer_to(fixture, &westwood);
+        bool has_part = strstr(text, part) != NULL;
+        free(text);
+        if (has_part)
+            return;
+        assert_true(uv_hrtime() < end_ns);
+    }
+}
+
+static const char other_rows[] =
+    "gn:1\tEastwood\t34.05612\t-118.43063\tlocality\tPPLX\tUS\t\t500\tElsewhere\n";
+
+static void check_new_file(struct fixture *fixture)
+{
+    wait_for(fixture, "West ");
+    build_places(fixture->folder, other_rows);
+    fixture->provider->type->refresh(fixture->provider);
+    wait_for(fixture, "Eastwood");
+    testing_write_file(fixture->folder->places, "no places", 9);
+    fixture->provider->type->refresh(fixture->provider);
+    if (fixture->memory_max_bytes > 0) { /* what is in memory is not hurt by it */
+        uv_run(&fixture->loop, UV_RUN_DEFAULT);
+        wait_for(fixture, "Eastwood");
+    }
+    build_places(fixture->folder, rows);
+    fixture->provider->type->refresh(fixture->provider);
+    wait_for(fixture, "West ");
+}
+
+static void test_a_new_file_is_taken(void **state)
+{
+    check_new_file(*state);
+}
+
+static void test_a_new_file_is_seen(void **state)
+{
+    struct fixture *fixture = *state;
+    wait_for(fixture, "West ");
+    build_places(fixture->folder, other_rows);
+    wait_for(fixture, "Eastwood");
+}
+
+static void test_closing_while_it_is_read(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asked asked;
+    build_places(fixture->folder, other_rows);
+    fixture->provider->type->refresh(fixture->provider);
+    ask(fixture, &westwood, &asked);
+    close_provider(fixture);
+    assert_int_equal(asked.answers, 1);
+    places_answer_unref(asked.answer);
+}
+
+/* The first turn of the loop comes too late for it. */
+static void test_a_question_whose_time_is_over(void **state)
+{
+    struct fixture *fixture = *state;
+    struct herd_buf error = {0};
+    struct asked asked;
+    close_provider(fixture);
+    fixture->closed = 0;
+    fixture->total_timeout_ms = 1;
+    assert_int_equal(open_file(fixture, fixture->folder->places, &error), 0);
+    ask(fixture, &westwood, &asked);
+    uint64_t asked_ms = uv_now(&fixture->loop);
+    while (uv_now(&fixture->loop) < asked_ms + 1)
+        uv_update_time(&fixture->loop);
+    uv_run(&fixture->loop, UV_RUN_DEFAULT);
+    assert_int_equal(asked.answers, 1);
+    assert_int_equal(asked.status, PLACES_UNKNOWN_ERROR);
+    places_answer_unref(asked.answer);
+}
+
+#define CASE(test)           cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define CASE_IN_MEMORY(test) cmocka_unit_test_setup_teardown(test, setup_in_memory, teardown)
 
 int main(void)
 {
@@ -437,6 +537,22 @@ int main(void)
         CASE(test_a_new_file_leaves_the_open_one_alone),
         CASE(test_a_file_that_cannot_be_opened),
         CASE(test_the_default_file),
+        CASE(test_a_new_file_is_taken),
+        CASE(test_a_new_file_is_seen),
+        CASE(test_closing_while_it_is_read),
+        CASE(test_a_question_whose_time_is_over),
+        CASE_IN_MEMORY(test_an_answer_to_the_byte),
+        CASE_IN_MEMORY(test_nothing_within),
+        CASE_IN_MEMORY(test_viewports_at_the_edges_of_the_map),
+        CASE_IN_MEMORY(test_a_query_off_the_earth),
+        CASE_IN_MEMORY(test_more_calls_than_allowed),
+        CASE_IN_MEMORY(test_cancelled_calls_come_back_once),
+        CASE_IN_MEMORY(test_closing_ends_all_calls),
+        CASE_IN_MEMORY(test_done_may_ask_cancel_and_close),
+        CASE_IN_MEMORY(test_a_new_file_is_taken),
+        CASE_IN_MEMORY(test_a_new_file_is_seen),
+        CASE_IN_MEMORY(test_closing_while_it_is_read),
+        CASE_IN_MEMORY(test_a_question_whose_time_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,6 +75,35 @@ void mesh_join(struct mesh *mesh, struct herd_node *a, struct herd_node *b)
         driver_fail("no neighbour");
 }
 
+struct mesh *mesh_new_row(size_t count, unsigned records)
+{
+    static const char *const names[] = {"Hill", "Jaquez", "Blake"};
+    struct mesh *mesh = mesh_new();
+    for (size_t i = 0; i < count; i++)
+        mesh_add(mesh,
+                 &(struct herd_node_options){
+                     .name = names[i], .seed = i + 1, .output_max = 262144, .pipeline_max = 64});
+    for (size_t i = 0; i + 1 < count; i++)
+        mesh_join(mesh, mesh->nodes[i], mesh->nodes[i + 1]);
+    for (size_t i = 0; i < count; i++) {
+        struct herd_node *node = mesh->nodes[i];
+        herd_node_restore_epoch(node, i + 1);
+        for (unsigned n = 0; n < records; n++) {
+            char text[160];
+            int len = snprintf(text, sizeof(text),
+                               "device-%08u +34.068930-118.445127 1699990000.%09u "
+                               "1699990000.%09u Hill +0.100000000",
+                               n, n, n);
+            if (herd_node_restore_record(node, mesh->now, n + 1, herd_slice(text, (size_t)len)) < 0)
+                driver_fail("no record");
+        }
+        for (size_t k = 0; k < count; k++)
+            herd_node_restore_neighbour(node, herd_slice_of(names[k]), k + 1, records);
+        herd_node_restore_end(node, records);
+    }
+    return mesh;
+}
+
 static void post(struct mesh *mesh, enum packet_kind kind, struct mesh_end *to, int trips,
                  struct herd_buf *take_bytes)
 {

@@ -31,6 +31,8 @@ struct mesh {
 };
 
 struct mesh *mesh_new(void);
+/* Nodes in a row, each with the same `records` records and all of each other's marks. */
+struct mesh *mesh_new_row(size_t count, unsigned records);
 void mesh_free(struct mesh *mesh);
 /* A node; the options' seed and name tell it from others. */
 struct herd_node *mesh_add(struct mesh *mesh, const struct herd_node_options *options);

@@ -168,6 +168,35 @@ static void test_one_client_does_not_hold_up_another(void **state)
     driver_free(driver);
 }
 
+/* The budget of all clients together: who finds it used up has its turn in the next one. */
+static void test_many_clients_do_not_make_a_long_turn(void **state)
+{
+    enum { WIRES = TURN_LINES / CONN_LINES_PER_TURN + 2 };
+    struct wire *first = start_usual(), *wires[WIRES] = {first};
+    struct driver *driver = first->driver;
+    struct herd_buf lines = {0};
+    (void)state;
+    for (int i = 0; i < CONN_LINES_PER_TURN; i++)
+        assert_int_equal(herd_buf_printf(&lines, "line %d\n", i), 0);
+    for (int i = 1; i < WIRES; i++)
+        wires[i] = driver_accept(driver);
+    driver->ticks = false;
+    for (int i = 0; i < WIRES; i++)
+        herd_conn_receive(wires[i]->conn, driver->now, lines.data, lines.len);
+    driver_run(driver);
+    for (int i = 0; i < WIRES - 2; i++)
+        check_numbered(wires[i], 0, CONN_LINES_PER_TURN);
+    check_numbered(wires[WIRES - 2], 0, 0);
+    assert_false(wires[WIRES - 1]->reading);
+    herd_node_tick(driver->node, driver->now);
+    driver_run(driver);
+    check_numbered(wires[WIRES - 2], 0, CONN_LINES_PER_TURN);
+    check_numbered(wires[WIRES - 1], 0, CONN_LINES_PER_TURN);
+    assert_true(wires[WIRES - 1]->reading);
+    herd_buf_free(&lines);
+    driver_free(driver);
+}
+
 /* What comes while lines still wait for their turn stays behind them. */
 static void test_bytes_between_turns_wait_behind_the_others(void **state)
 {
@@ -404,6 +433,7 @@ int main(void)
         cmocka_unit_test(test_all_is_answered_after_a_half_close),
         cmocka_unit_test(test_answers_that_come_too_late),
         cmocka_unit_test(test_one_client_does_not_hold_up_another),
+        cmocka_unit_test(test_many_clients_do_not_make_a_long_turn),
         cmocka_unit_test(test_bytes_between_turns_wait_behind_the_others),
         cmocka_unit_test(test_too_many_questions_pause_a_client),
         cmocka_unit_test(test_slow_reader_is_not_read_from),

@@ -14,37 +14,6 @@ static const enum herd_verb link_verbs[] = {HERD_VERB_HELLO, HERD_VERB_RESUME, H
                                             HERD_VERB_ACK,   HERD_VERB_DIGEST, HERD_VERB_TREE,
                                             HERD_VERB_KEYS,  HERD_VERB_WANT,   HERD_VERB_NONE};
 
-/* Nodes in a row, each with the same `records` records and all of each other's marks. */
-static struct mesh *new_mesh(size_t count, unsigned records)
-{
-    static const char *const names[] = {"Hill", "Jaquez", "Blake"};
-    struct mesh *mesh = mesh_new();
-    for (size_t i = 0; i < count; i++)
-        mesh_add(mesh,
-                 &(struct herd_node_options){
-                     .name = names[i], .seed = i + 1, .output_max = 262144, .pipeline_max = 64});
-    for (size_t i = 0; i + 1 < count; i++)
-        mesh_join(mesh, mesh->nodes[i], mesh->nodes[i + 1]);
-    for (size_t i = 0; i < count; i++) {
-        struct herd_node *node = mesh->nodes[i];
-        herd_node_restore_epoch(node, i + 1);
-        for (unsigned n = 0; n < records; n++) {
-            char text[160];
-            int len = snprintf(text, sizeof(text),
-                               "device-%08u +34.068930-118.445127 1699990000.%09u "
-                               "1699990000.%09u Hill +0.100000000",
-                               n, n, n);
-            assert_int_equal(
-                herd_node_restore_record(node, mesh->now, n + 1, herd_slice(text, (size_t)len)), 0);
-        }
-        for (size_t k = 0; k < count; k++)
-            herd_node_restore_neighbour(node, herd_slice_of(names[k]), k + 1, records);
-        herd_node_restore_end(node, records);
-    }
-    assert_true(mesh_is_equal(mesh));
-    return mesh;
-}
-
 __attribute__((format(printf, 3, 4))) static void say(struct mesh *mesh, size_t node,
                                                       const char *format, ...)
 {
@@ -153,7 +122,7 @@ static void check_catch_up(struct mesh *mesh, unsigned records, unsigned changed
 
 static void check_size(unsigned records)
 {
-    struct mesh *mesh = new_mesh(2, records);
+    struct mesh *mesh = mesh_new_row(2, records);
     mesh_run_ms(mesh, 15000);
     CHECK_INT(("nothing was sent"), mesh->traffic[HERD_VERB_FLOOD].lines, 0);
     CHECK_INT(("one DIGEST each way"), mesh->traffic[HERD_VERB_DIGEST].lines, 2);
@@ -206,7 +175,7 @@ static void lose_updates(struct mesh *mesh, struct rng *rng, unsigned records, u
 
 static void check_many(size_t nodes, unsigned records, unsigned count, int64_t ahead_s)
 {
-    struct mesh *mesh = new_mesh(nodes, records);
+    struct mesh *mesh = mesh_new_row(nodes, records);
     struct rng rng = {nodes};
     mesh_run_ms(mesh, 1000);
     mesh->now.wall_ns += ahead_s * HERD_NS_PER_S;
@@ -248,7 +217,7 @@ static void differences_of_a_clock_that_is_ahead(void **state)
 static void walks_back_off_in_a_busy_herd(void **state)
 {
     (void)state;
-    struct mesh *mesh = new_mesh(2, 1000);
+    struct mesh *mesh = mesh_new_row(2, 1000);
     mesh_run_ms(mesh, 1000);
     mesh_forget_traffic(mesh);
     for (unsigned i = 0; i < 30000; i++) { /* five minutes */
@@ -270,7 +239,7 @@ static void walks_back_off_in_a_busy_herd(void **state)
 static void busy_herd_is_mended(void **state)
 {
     (void)state;
-    struct mesh *mesh = new_mesh(2, 1000);
+    struct mesh *mesh = mesh_new_row(2, 1000);
     mesh_run_ms(mesh, 1000);
     update_lost(mesh, 999999);
     struct herd_record record;

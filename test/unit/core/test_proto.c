@@ -164,6 +164,72 @@ static void test_positions_and_bare_words(void **state)
     }
 }
 
+static void test_marks_and_ranges(void **state)
+{
+    static const struct {
+        const char *line;
+        enum herd_verb verb;
+        uint64_t after, sequence, passed;
+        const char *rest;
+    } rows[] = {
+        {"MARK " EPOCH " 7", HERD_VERB_MARK, 0, 7, 7, ""},
+        {"MARK " EPOCH " 7 ", HERD_VERB_MARK, 0, 7, 7, ""},
+        {"MARK " EPOCH " 7 7", HERD_VERB_MARK, 0, 7, 7, ""},
+        {"MARK " EPOCH " 7 18446744073709551615", HERD_VERB_MARK, 0, 7, UINT64_MAX, ""},
+        {"HELD 0 18446744073709551615", HERD_VERB_HELD, 0, UINT64_MAX, 0, ""},
+        {"HAVE 3 4 00000000:a:1", HERD_VERB_HAVE, 3, 4, 0, "00000000:a:1"},
+        {"HAVE 3 3", HERD_VERB_HAVE, 3, 3, 0, ""},
+        {"PRUNE Hill Smith", HERD_VERB_PRUNE, 0, 0, 0, "Hill Smith"},
+        {"GRAFT Hill", HERD_VERB_GRAFT, 0, 0, 0, "Hill"},
+        {"LOST Hill", HERD_VERB_LOST, 0, 0, 0, "Hill"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct herd_command command = {0};
+        CHECK_INT(("%s", rows[i].line), parse(rows[i].line, &command), 0);
+        CHECK_INT(("%s", rows[i].line), command.verb, rows[i].verb);
+        CHECK_INT(("%s", rows[i].line), command.after, rows[i].after);
+        CHECK_INT(("%s", rows[i].line), command.sequence, rows[i].sequence);
+        CHECK_INT(("%s", rows[i].line), command.passed, rows[i].passed);
+        CHECK_TEXT(("%s", rows[i].line), command.rest, rows[i].rest);
+    }
+}
+
+static void test_names_of_have(void **state)
+{
+    static const struct {
+        const char *word;
+        int rc;
+        uint32_t hash;
+        const char *client;
+        int64_t order_ns;
+    } rows[] = {
+        {"0123abcd:a:1.5", 1, 0x0123abcd, "a", 1500000000},
+        {"ffffffff:a:b:0", 1, UINT32_MAX, "a:b", 0},
+        {"", 0, 0, "", 0},
+        {"0123abcd::1", HERD_ESYNTAX, 0, "", 0},
+        {"0123abcd:1", HERD_ESYNTAX, 0, "", 0},
+        {"0123abc:aa:1", HERD_ESYNTAX, 0, "", 0},
+        {"0123ABCD:a:1", HERD_ESYNTAX, 0, "", 0},
+        {"0123abcd:a", HERD_ESYNTAX, 0, "", 0},
+        {"0123abcd:a:x", HERD_ESYNTAX, 0, "", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct herd_slice rest = herd_slice_of(rows[i].word);
+        struct herd_slice client;
+        uint32_t hash;
+        int64_t order_ns;
+        int rc = herd_next_have(&rest, &hash, &client, &order_ns);
+        CHECK_INT(("%s", rows[i].word), rc, rows[i].rc);
+        if (rc <= 0)
+            continue;
+        CHECK_INT(("%s", rows[i].word), hash, rows[i].hash);
+        CHECK_INT(("%s", rows[i].word), order_ns, rows[i].order_ns);
+        CHECK_TEXT(("%s", rows[i].word), client, rows[i].client);
+    }
+}
+
 static void test_refuse(void **state)
 {
     struct herd_command command;
@@ -279,7 +345,20 @@ static const struct {
     {"HELLO " ID_64 "x 2 " EPOCH " 0 -", HERD_ERANGE},
     {"RESUME " EPOCH, HERD_ESYNTAX},
     {"RESUME 12 " EPOCH, HERD_ESYNTAX},
-    {"MARK " EPOCH " 1 2", HERD_ESYNTAX},
+    {"MARK " EPOCH " 2 1", HERD_ERANGE},
+    {"MARK " EPOCH " 1 2 3", HERD_ESYNTAX},
+    {"MARK " EPOCH " 1 x", HERD_ESYNTAX},
+    {"HAVE 1", HERD_ESYNTAX},
+    {"HAVE 2 1", HERD_ERANGE},
+    {"HELD 2 1", HERD_ERANGE},
+    {"HELD 1", HERD_ESYNTAX},
+    {"HELD 1 2 3", HERD_ESYNTAX},
+    {"PRUNE", HERD_ESYNTAX},
+    {"GRAFT ", HERD_ESYNTAX},
+    {"LOST", HERD_ESYNTAX},
+    {"LOST a\x01"
+     "b",
+     HERD_ESYNTAX},
     {"MARK", HERD_ESYNTAX},
     {"MARK " EPOCH " x", HERD_ESYNTAX},
 };
@@ -373,8 +452,8 @@ static void test_flood_that_is_too_long_to_pass_on(void **state)
 static void test_verb_names(void **state)
 {
     static const char *const names[HERD_VERB_COUNT] = {
-        "",    "IAMAT",  "WHATSAT", "FLOOD", "HELLO", "RESUME", "REFUSE", "MARK",
-        "ACK", "DIGEST", "TREE",    "KEYS",  "WANT",  "PING",   "PONG"};
+        "",     "IAMAT", "WHATSAT", "FLOOD", "HELLO", "RESUME", "REFUSE", "MARK", "ACK",  "DIGEST",
+        "TREE", "KEYS",  "WANT",    "PING",  "PONG",  "PRUNE",  "GRAFT",  "LOST", "HAVE", "HELD"};
     (void)state;
     for (int verb = 0; verb < HERD_VERB_COUNT; verb++)
         assert_string_equal(herd_verb_name((enum herd_verb)verb), names[verb]);
@@ -430,16 +509,29 @@ static void test_append(void **state)
     struct herd_buf out = {0};
     struct herd_slice name = herd_slice_of("Hill");
     (void)state;
-    assert_int_equal(herd_append_hello(&out, name, 0xdeadbeef, 7, 0), 0);
-    assert_int_equal(herd_append_hello(&out, name, UINT64_MAX, UINT64_MAX, 300 * HERD_NS_PER_S), 0);
+    assert_int_equal(herd_append_hello(&out, name, 0xdeadbeef, 7, 0, ""), 0);
+    assert_int_equal(herd_append_hello(&out, name, UINT64_MAX, UINT64_MAX, 300 * HERD_NS_PER_S, ""),
+                     0);
     assert_int_equal(herd_append_position(&out, HERD_VERB_RESUME, 1, 2), 0);
     assert_int_equal(herd_append_position(&out, HERD_VERB_MARK, 0, 0), 0);
+    assert_int_equal(herd_append_hello(&out, name, 1, 7, 0, HERD_CAPABILITY_PRUNE), 0);
+    assert_int_equal(herd_append_mark(&out, HERD_VERB_MARK, 1, 2, 2), 0);
+    assert_int_equal(herd_append_mark(&out, HERD_VERB_ACK, 1, 2, 3), 0);
+    assert_int_equal(herd_append_range(&out, HERD_VERB_HELD, 4, 5), 0);
+    assert_int_equal(herd_append_have(&out, 4, 5, herd_slice_of(" 0123abcd:a:1.5")), 0);
+    assert_int_equal(herd_append_have(&out, 4, 5, herd_slice(NULL, 0)), 0);
     assert_int_equal(herd_append_invalid(&out, herd_slice("a\0b", 3)), 0);
     assert_int_equal(herd_append_invalid(&out, herd_slice(NULL, 0)), 0);
     static const char expected[] = "HELLO Hill 2 " EPOCH " 7 -\n"
                                    "HELLO Hill 2 ffffffffffffffff 18446744073709551615 300\n"
                                    "RESUME 0000000000000001 2\n"
                                    "MARK 0000000000000000 0\n"
+                                   "HELLO Hill 2 0000000000000001 7 - prune\n"
+                                   "MARK 0000000000000001 2\n"
+                                   "ACK 0000000000000001 2 3\n"
+                                   "HELD 4 5\n"
+                                   "HAVE 4 5 0123abcd:a:1.5\n"
+                                   "HAVE 4 5\n"
                                    "? a\0b\n"
                                    "? \n";
     CHECK_SLICE(("all"), herd_buf_slice(&out), herd_slice(expected, sizeof(expected) - 1));
@@ -456,7 +548,8 @@ static void test_what_is_appended_parses_to_the_same(void **state)
         int64_t skew_ns = (int64_t)rng_below(&rng, 86401) * HERD_NS_PER_S;
         struct herd_buf out = {0};
         struct herd_command command;
-        assert_int_equal(herd_append_hello(&out, herd_slice_of("A"), epoch, sequence, skew_ns), 0);
+        assert_int_equal(herd_append_hello(&out, herd_slice_of("A"), epoch, sequence, skew_ns, ""),
+                         0);
         CHECK_INT(("%d", i), herd_command_parse(herd_slice(out.data, out.len - 1), &command), 0);
         CHECK_TRUE(("%d", i), command.epoch == epoch && command.sequence == sequence &&
                                   command.max_skew_ns == skew_ns);
@@ -476,6 +569,8 @@ int main(void)
         cmocka_unit_test(test_flood),
         cmocka_unit_test(test_hello),
         cmocka_unit_test(test_positions_and_bare_words),
+        cmocka_unit_test(test_marks_and_ranges),
+        cmocka_unit_test(test_names_of_have),
         cmocka_unit_test(test_refuse),
         cmocka_unit_test(test_invalid_lines),
         cmocka_unit_test(test_control_bytes_make_a_line_invalid),

@@ -92,6 +92,39 @@ static void test_growing(void **state)
     table_close(&table);
 }
 
+/* Tags spread over the table, but for runs of 32 that begin at one place. */
+static uint32_t large_tag(uint32_t i)
+{
+    return i / 32 * 2654435761u;
+}
+
+/* A table large enough to give its memory back in pieces while it grows: nothing is lost. */
+static void test_growing_large(void **state)
+{
+    enum { LARGE = 450000 };
+    struct table table;
+    struct rng rng = {55};
+    size_t released = 0, touched = 0;
+    (void)state;
+    assert_int_equal(table_init(&table), 0);
+    for (uint32_t i = 0; i < LARGE; i++) {
+        insert(&table, large_tag(i), i);
+        for (int probe = 0; probe < 2; probe++) {
+            uint32_t j = (uint32_t)rng_below(&rng, i + 1);
+            assert_true(holds(&table, large_tag(j), j));
+        }
+        if (table.old.slots != NULL && table.released > released)
+            released = table.released;
+        if (table.next.slots != NULL)
+            touched = table.touched;
+    }
+    CHECK_TRUE(("%zu", released), released >= 3u << 20); /* of 4 MiB */
+    CHECK_TRUE(("%zu", touched), touched == 8u << 20);   /* of the next, before it was used */
+    for (uint32_t i = 0; i < LARGE; i++)
+        assert_true(holds(&table, large_tag(i), i));
+    table_close(&table);
+}
+
 static void check_all(const struct table *table, const uint32_t *tags, const bool *there)
 {
     uint32_t count = 0;
@@ -170,6 +203,7 @@ int main(void)
         cmocka_unit_test(test_zeros),
         cmocka_unit_test(test_many_with_one_tag),
         cmocka_unit_test(test_growing),
+        cmocka_unit_test(test_growing_large),
         cmocka_unit_test(test_inserts_and_removals),
         cmocka_unit_test(test_removal_while_growing),
     };

@@ -381,6 +381,31 @@ static void test_another_program_writes_into_the_file(void **state)
     assert_found_in(fixture->folder, &fixture->world.disk);
 }
 
+static void test_a_file_removed_while_it_is_written(void **state)
+{
+    struct fixture *fixture = *state;
+    make_file(fixture);
+    struct found found = {0};
+    struct records *records = open_records(fixture->folder, &found);
+    assert_non_null(records);
+    found_free(&found);
+    world_restart(&fixture->world, &found);
+    write_batches(fixture, records, 1);
+    char *away = testing_path(fixture->folder, "away.db");
+    assert_int_equal(rename(fixture->path, away), 0);
+    world_make_any(&fixture->world);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(records_write(records, &fixture->world.batch), HERD_EIO);
+        assert_string_equal(records_reason(records),
+                            "it was moved or removed: put it back, or start the server again");
+    }
+    assert_int_equal(rename(away, fixture->path), 0);
+    assert_int_equal(records_write(records, &fixture->world.batch), 0);
+    records_close(records);
+    assert_found_in(fixture->folder, &fixture->world.disk);
+    free(away);
+}
+
 /* The lock */
 
 static void test_one_process_at_a_time(void **state)
@@ -541,6 +566,7 @@ int main(void)
         TEST(test_paths_that_are_no_files),
         TEST(test_folders_and_files_that_cannot_be_written),
         TEST(test_another_program_writes_into_the_file),
+        TEST(test_a_file_removed_while_it_is_written),
         TEST(test_one_process_at_a_time),
         TEST(test_a_lock_whose_owner_is_not_known),
         TEST(test_bits_that_have_changed),

@@ -1,0 +1,73 @@
+/*
+ * When the way to an origin is lost, the trees are mended before the next record comes.
+ *
+ *   the parent's connection is lost -> GRAFT on the other links, LOST to those behind this server
+ *   LOST from the parent            -> the same
+ *
+ * LOST reaches just the part of the tree that hangs on what is lost, and opens all links into it:
+ * so the next record goes through it as a flood does, on the fastest ways that are left.
+ */
+#include "core/node.h"
+
+/* The way to these origins is lost: others are opened, and who got them from here does the same. */
+static void look_for_others(struct herd_node *node, const struct origin_set *lost,
+                            const struct neighbour *except)
+{
+    if (origin_set_is_empty(lost))
+        return;
+    for (size_t i = 0; i < node->neighbour_count; i++) {
+        struct neighbour *neighbour = node->neighbours[i];
+        struct link *link = &neighbour->link;
+        if (neighbour == except)
+            continue;
+        prune_graft(neighbour, lost);
+        if (link->state != LINK_UP || !neighbour->prunes || !link_has_room(link))
+            continue;
+        if (prune_append(conn_output(&link->conn), &node->prune, HERD_VERB_LOST, lost) < 0)
+            conn_abort(&link->conn);
+        conn_touch(&link->conn);
+    }
+}
+
+void prune_on_inbound_lost(struct neighbour *neighbour)
+{
+    struct herd_node *node = neighbour->link.conn.node;
+    struct origin_set lost = {{0}};
+    if (!neighbour->prunes)
+        return;
+    neighbour->prunes = false;
+    neighbour->pruned = (struct origin_set){{0}};
+    neighbour->refresh_at_ns = INT64_MAX;
+    for (uint32_t i = 0; i < node->prune.count; i++) {
+        if (node->prune.origins[i].parent != neighbour)
+            continue;
+        node->prune.origins[i].parent = NULL;
+        origin_set_add(&lost, i);
+    }
+    for (size_t i = 0; i < node->neighbour_count; i++)
+        held_flush(&node->neighbours[i]->link);
+    look_for_others(node, &lost, neighbour);
+}
+
+void prune_on_lost(struct neighbour *from, struct herd_slice origins)
+{
+    struct herd_node *node = from->link.conn.node;
+    struct origin_set lost = {{0}};
+    struct herd_slice name;
+    while (herd_next_word(&origins, &name)) {
+        uint32_t origin = prune_origin(&node->prune, name, false);
+        if (origin == PRUNE_NOTHING || node->prune.origins[origin].parent != from)
+            continue;
+        node->prune.origins[origin].parent = NULL;
+        origin_set_add(&lost, origin);
+    }
+    look_for_others(node, &lost, from);
+}
+
+void prune_forget_neighbour(struct herd_node *node, const struct neighbour *neighbour)
+{
+    for (uint32_t i = 0; i < node->prune.count; i++) {
+        if (node->prune.origins[i].parent == neighbour)
+            node->prune.origins[i].parent = NULL;
+    }
+}

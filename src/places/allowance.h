@@ -1,0 +1,56 @@
+/*
+ * allowance.h: the calls of a day, which are never exceeded, not even by a server that is killed
+ * and started again: calls are reserved on disk in blocks before they are made. A server that was
+ * killed finds its whole reservation used: what it loses is at most a block and a half. Pure: the
+ * day comes in, and what is to be written goes out.
+ */
+#ifndef PLACES_ALLOWANCE_H
+#define PLACES_ALLOWANCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { ALLOWANCE_BLOCK_MAX = 64, ALLOWANCE_BLOCKS = 16 };
+
+/* What is on disk; days count from 1970-01-01, in UTC. */
+struct allowance_record {
+    int64_t day;
+    int64_t calls;
+};
+
+/* All zero has no cap and nothing used. */
+struct allowance {
+    int64_t cap;  /* calls a day; 0: no cap, nothing is reserved */
+    int64_t day;  /* that `used` is of */
+    int64_t used; /* calls made */
+    int64_t reserved;
+    int64_t wanted; /* reservation under way; 0: none */
+    bool is_short;  /* the next one is due: so nothing is reserved that nobody asked for */
+};
+
+enum allowance_verdict {
+    ALLOWANCE_GRANTED, /* the call is counted */
+    ALLOWANCE_WAIT,    /* for a reservation */
+    ALLOWANCE_USED_UP
+};
+
+/* What an earlier life left behind: all of it counts as used. */
+void allowance_load(struct allowance *allowance, struct allowance_record record);
+
+enum allowance_verdict allowance_take(struct allowance *allowance, int64_t day);
+
+/* What allowance_take would say, without taking anything. */
+bool allowance_is_used_up(struct allowance *allowance, int64_t day);
+
+/* True when there is something to write, which is then under way: call allowance_reserved with it
+ * once it is on disk. */
+bool allowance_wants(struct allowance *allowance, struct allowance_record *out);
+
+/* `record` is on disk; a failure (`is_written` false) lets the next call ask again. */
+void allowance_reserved(struct allowance *allowance, struct allowance_record record,
+                        bool is_written);
+
+/* What to write at an orderly end: just what was used. False: nothing was reserved. */
+bool allowance_final(const struct allowance *allowance, struct allowance_record *out);
+
+#endif

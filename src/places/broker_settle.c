@@ -1,0 +1,100 @@
+/* How questions get their answers, and why some are refused at once. */
+#include <stdlib.h>
+
+#include "places/broker_room.h"
+
+struct places_answer *broker_error(enum places_status status, const char *message)
+{
+    struct places_answer *answer = places_answer_new(status);
+    places_answer_set_error(answer, message);
+    return answer;
+}
+
+void broker_note(struct broker *broker, enum broker_notice notice, int64_t number)
+{
+    broker->notes[notice] = true;
+    broker->numbers[notice] = number;
+}
+
+void broker_answer(struct broker *broker, struct question *question, struct places_answer *answer)
+{
+    if (question->call != NULL)
+        TAILQ_REMOVE(&question->call->questions, question, of_call);
+    question->call = NULL;
+    TAILQ_REMOVE(&broker->questions, question, by_age);
+    question->answer = places_answer_ref(answer);
+    STAILQ_INSERT_TAIL(&broker->answered, question, answered);
+}
+
+void broker_fail(struct broker *broker, int64_t now_ms, struct question *question,
+                 struct places_answer *answer)
+{
+    const struct broker_limits *limits = &broker->limits;
+    bool is_asked_wrongly = places_answer_status(answer) == PLACES_INVALID_REQUEST;
+    struct places_answer *stale = NULL;
+    if (!is_asked_wrongly)
+        stale = answer_cache_find(broker->cache, now_ms, &question->query,
+                                  limits->cache_fresh_ms + limits->cache_stale_ms);
+    if (stale != NULL) {
+        metrics_add(broker->metrics, METRIC_places_stale_total, 1);
+        broker_answer(broker, question, stale);
+        return;
+    }
+    if (limits->has_fallback && !is_asked_wrongly) {
+        metrics_add(broker->metrics, METRIC_places_fallback_total, 1);
+        question->is_for_fallback = true;
+    }
+    broker_answer(broker, question, answer);
+}
+
+static struct places_answer *refuse(struct broker *broker, enum metric metric,
+                                    enum places_status status, const char *message)
+{
+    metrics_add(broker->metrics, metric, 1);
+    return broker_error(status, message);
+}
+
+/* What the provider has said of all calls. */
+static struct places_answer *refusal_of_provider(struct broker *broker, int64_t now_ms)
+{
+    if (broker->refused != NULL) {
+        metrics_add(broker->metrics, METRIC_places_refused_key_total, 1);
+        return places_answer_ref(broker->refused);
+    }
+    if (broker->paused != NULL && now_ms < broker->paused_until_ms) {
+        metrics_add(broker->metrics, METRIC_places_refused_quota_total, 1);
+        return places_answer_ref(broker->paused);
+    }
+    places_answer_unref(broker->paused);
+    broker->paused = NULL;
+    return NULL;
+}
+
+struct places_answer *broker_refusal(struct broker *broker, struct broker_now now, uint64_t client,
+                                     bool *is_probe)
+{
+    const struct broker_limits *limits = &broker->limits;
+    struct places_answer *said = refusal_of_provider(broker, now.ms);
+    if (said != NULL)
+        return said;
+    bool is_free = broker->calling_count < limits->calls_max && broker->waiting_count == 0;
+    if (!is_free && broker->waiting_count >= limits->waiting_max)
+        return refuse(broker, METRIC_places_refused_total, PLACES_OVER_QUERY_LIMIT,
+                      "too many questions are waiting for places");
+    if (allowance_is_used_up(&broker->allowance, now.day)) {
+        broker_note(broker, BROKER_NOTICE_USED_UP, broker->allowance.cap);
+        return refuse(broker, METRIC_places_refused_day_total, PLACES_OVER_QUERY_LIMIT,
+                      "the calls for today are used up");
+    }
+    bool was_closed = broker->circuit.state == CIRCUIT_CLOSED;
+    if (!circuit_admits(&broker->circuit, now.ms))
+        return refuse(broker, METRIC_places_refused_circuit_total, PLACES_UNKNOWN_ERROR,
+                      "The places provider failed: it is down, and left alone for a moment");
+    *is_probe = !was_closed;
+    if (client_cap_take(&broker->clients, now.ms, client, limits->calls_per_client))
+        return NULL;
+    if (*is_probe)
+        broker->circuit.state = CIRCUIT_OPEN; /* the next one may try */
+    return refuse(broker, METRIC_places_refused_client_total, PLACES_OVER_QUERY_LIMIT,
+                  "too many questions for places from this connection");
+}

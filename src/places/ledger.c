@@ -1,0 +1,238 @@
+/*
+ * One write at a time: ledger_write -> (none is under way) on_work in a thread -> on_worked ->
+ * written -> the next one. The file is there whole, old or new: it is written beside, brought to
+ * the disk, and renamed over the one before.
+ */
+#include "places/ledger.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <uv.h>
+
+#include <herd/err.h>
+
+enum { DAY_S = 24 * 60 * 60, LINE_MAX_BYTES = 64 };
+
+struct entry {
+    STAILQ_ENTRY(entry) next;
+    struct allowance_record record;
+    bool has_record;
+    bool is_last;
+};
+
+struct ledger {
+    uv_loop_t *loop;
+    uv_work_t work;
+    char *folder, *path, *path_new; /* NULL: no file */
+    ledger_written_cb *written;
+    void *arg;
+    STAILQ_HEAD(, entry) entries; /* the first one is under way */
+    int failed_with;              /* errno of the one under way */
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+static void free_ledger(struct ledger *ledger)
+{
+    free(ledger->folder);
+    free(ledger->path);
+    free(ledger->path_new);
+    free(ledger);
+}
+
+/* 0, or -1 with errno. */
+static int write_all(int fd, const char *text, size_t len)
+{
+    ssize_t done = write(fd, text, len);
+    if (done >= 0 && (size_t)done < len)
+        errno = ENOSPC;
+    return done == (ssize_t)len ? fsync(fd) : -1;
+}
+
+static int write_file(const char *path, struct allowance_record record)
+{
+    char line[LINE_MAX_BYTES];
+    time_t when = (time_t)record.day * DAY_S;
+    struct tm date;
+    gmtime_r(&when, &date);
+    int len = snprintf(line, sizeof line, "%04d-%02d-%02d %" PRId64 "\n", date.tm_year + 1900,
+                       date.tm_mon + 1, date.tm_mday, record.calls);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -1;
+    int rc = write_all(fd, line, (size_t)len);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return rc;
+}
+
+static int sync_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    int rc = fsync(fd);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return rc;
+}
+
+/* An entry without a record, or a ledger without a file: nothing to write, and as slow as if there
+ * were, so that callers need no second path. */
+static void on_work(uv_work_t *work)
+{
+    struct ledger *ledger = work->data;
+    const struct entry *entry = STAILQ_FIRST(&ledger->entries);
+    bool is_written =
+        !entry->has_record || ledger->path == NULL ||
+        (write_file(ledger->path_new, entry->record) == 0 &&
+         rename(ledger->path_new, ledger->path) == 0 && sync_folder(ledger->folder) == 0);
+    ledger->failed_with = is_written ? 0 : errno;
+}
+
+static void on_worked(uv_work_t *work, int status);
+
+static void start(struct ledger *ledger)
+{
+    int rc = uv_queue_work(ledger->loop, &ledger->work, on_work, on_worked);
+    assert(rc == 0);
+}
+
+static void on_worked(uv_work_t *work, int status)
+{
+    struct ledger *ledger = work->data;
+    struct entry *entry = STAILQ_FIRST(&ledger->entries);
+    assert(status == 0);
+    STAILQ_REMOVE_HEAD(&ledger->entries, next);
+    const char *error = ledger->failed_with != 0 ? strerror(ledger->failed_with) : NULL;
+    if (!STAILQ_EMPTY(&ledger->entries))
+        start(ledger);
+    bool is_last = entry->is_last;
+    struct allowance_record record = entry->record;
+    free(entry);
+    if (!is_last) {
+        ledger->written(ledger->arg, record, error);
+        return;
+    }
+    void (*closed)(void *arg) = ledger->closed;
+    void *arg = ledger->closed_arg;
+    free_ledger(ledger);
+    closed(arg);
+}
+
+static int append(struct ledger *ledger, struct entry entry)
+{
+    struct entry *kept = malloc(sizeof *kept);
+    if (kept == NULL)
+        return HERD_ENOMEM;
+    *kept = entry;
+    bool is_idle = STAILQ_EMPTY(&ledger->entries);
+    STAILQ_INSERT_TAIL(&ledger->entries, kept, next);
+    if (is_idle)
+        start(ledger);
+    return 0;
+}
+
+int ledger_write(struct ledger *ledger, struct allowance_record record)
+{
+    assert(ledger->closed == NULL);
+    return append(ledger, (struct entry){.record = record, .has_record = true});
+}
+
+void ledger_close(struct ledger *ledger, const struct allowance_record *record,
+                  void (*closed)(void *arg), void *arg)
+{
+    ledger->closed = closed;
+    ledger->closed_arg = arg;
+    struct entry last = {.is_last = true, .has_record = record != NULL};
+    if (record != NULL)
+        last.record = *record;
+    int rc = append(ledger, last);
+    assert(rc == 0);
+}
+
+static int parse(const char *line, struct allowance_record *out)
+{
+    struct tm date = {0};
+    int end = 0;
+    if (sscanf(line, "%d-%d-%d %" SCNd64 " %n", &date.tm_year, &date.tm_mon, &date.tm_mday,
+               &out->calls, &end) != 4 ||
+        line[end] != '\0' || end == 0 || out->calls < 0)
+        return HERD_ESYNTAX;
+    date.tm_year -= 1900;
+    date.tm_mon -= 1;
+    out->day = (int64_t)timegm(&date) / DAY_S;
+    return 0;
+}
+
+static int read_file(const char *path, struct allowance_record *out, struct herd_buf *error)
+{
+    char line[LINE_MAX_BYTES] = "";
+    FILE *file = fopen(path, "re");
+    if (file == NULL && errno == ENOENT)
+        return 0;
+    size_t len = file != NULL ? fread(line, 1, sizeof line - 1, file) : 0;
+    if (file == NULL || ferror(file)) {
+        herd_buf_printf(error, "%s cannot be read: %s", path, strerror(errno));
+        if (file != NULL)
+            fclose(file);
+        return HERD_EIO;
+    }
+    fclose(file);
+    line[len] = '\0';
+    if (parse(line, out) == 0)
+        return 0;
+    herd_buf_printf(error,
+                    "%s is no record of a day's calls; remove it if no call was made today that "
+                    "has to be counted",
+                    path);
+    return HERD_ESYNTAX;
+}
+
+static char *path_in(const char *folder, const char *name)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/%s", folder, name) >= 0 ? path : NULL;
+}
+
+static int find_file(struct ledger *ledger, const char *folder, struct allowance_record *record,
+                     struct herd_buf *error)
+{
+    ledger->folder = strdup(folder);
+    ledger->path = path_in(folder, "places-calls");
+    ledger->path_new = path_in(folder, "places-calls.new");
+    if (ledger->folder == NULL || ledger->path == NULL || ledger->path_new == NULL)
+        return HERD_ENOMEM;
+    return read_file(ledger->path, record, error);
+}
+
+int ledger_open(struct uv_loop_s *loop, const char *folder, ledger_written_cb *written, void *arg,
+                struct ledger **out, struct allowance_record *record, struct herd_buf *error)
+{
+    struct ledger *ledger = calloc(1, sizeof *ledger);
+    if (ledger == NULL)
+        return HERD_ENOMEM;
+    *record = (struct allowance_record){0};
+    ledger->loop = loop;
+    ledger->work.data = ledger;
+    ledger->written = written;
+    ledger->arg = arg;
+    STAILQ_INIT(&ledger->entries);
+    int rc = folder[0] != '\0' ? find_file(ledger, folder, record, error) : 0;
+    if (rc < 0) {
+        free_ledger(ledger);
+        return rc;
+    }
+    *out = ledger;
+    return 0;
+}

@@ -1,0 +1,37 @@
+/* local_file.h: a places file as the provider has it open: connections, and its places in memory
+ * once they are read. */
+#ifndef PLACES_LOCAL_FILE_H
+#define PLACES_LOCAL_FILE_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "places/local_db.h"
+#include "places/local_memory.h"
+
+/* libuv has four threads unless told otherwise; one stays free for names and files. */
+enum { LOCAL_CONNECTIONS = 3 };
+
+struct local_file {
+    struct stat status; /* of the file when it was opened */
+    struct local_db *idle[LOCAL_CONNECTIONS];
+    size_t idle_count;
+    struct local_memory *memory; /* NULL: not read, or too large */
+    int64_t places;
+    size_t running; /* calls in threads, each with a connection that is not idle */
+    bool is_retired;
+};
+
+/* Opens; 0, or a negative HERD_E… with a sentence appended to `error`. */
+int local_file_open(const char *path, struct local_file **out, struct herd_buf *error);
+
+/* Reads it into memory. 0, or as local_memory_load: it is then asked on disk. */
+int local_file_load(struct local_file *file, int64_t max_bytes, const atomic_bool *is_over);
+
+/* Not while calls run. NULL is allowed. */
+void local_file_free(struct local_file *file);
+
+/* Whether there is another file at `path` now, or it has changed. A missing one has not. */
+bool local_file_has_changed(const struct local_file *file, const char *path);
+
+#endif

@@ -1,0 +1,167 @@
+/*
+ * on_change (the file at the path is another one), local_loader_look or local_loader_want -> look
+ * -> on_work in a thread: open and read it, if it has changed -> on_worked -> loaded. What changes
+ * meanwhile is looked at again afterwards.
+ */
+#include "places/local_loader.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uv.h>
+
+#include <herd/err.h>
+
+struct local_loader {
+    uv_loop_t *loop;
+    uv_fs_poll_t watch;
+    uv_work_t work;
+    char *path;
+    int64_t max_bytes;
+    struct local_file last; /* its status alone: what was read last, well or not */
+    bool is_working, is_to_look_again, is_forced;
+    bool is_wanted;            /* in memory */
+    bool was_wanted;           /* when the last work began */
+    atomic_bool is_over;       /* nobody waits for the work any more */
+    struct local_file *opened; /* of the work: or NULL with */
+    struct herd_buf error;
+    local_loaded_cb *loaded;
+    void *arg;
+    bool is_watch_closed;
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+static void free_when_closed(struct local_loader *loader)
+{
+    if (!loader->is_watch_closed || loader->is_working)
+        return;
+    void (*closed)(void *arg) = loader->closed;
+    void *arg = loader->closed_arg;
+    herd_buf_free(&loader->error);
+    free(loader->path);
+    free(loader);
+    closed(arg);
+}
+
+/* A failure to read it into memory leaves it to be asked on disk. */
+static void on_work(uv_work_t *work)
+{
+    struct local_loader *loader = work->data;
+    if (!loader->is_forced && !local_file_has_changed(&loader->last, loader->path))
+        return;
+    if (stat(loader->path, &loader->last.status) < 0)
+        loader->last.status = (struct stat){0};
+    int rc = local_file_open(loader->path, &loader->opened, &loader->error);
+    if (rc < 0 && loader->error.len == 0)
+        herd_buf_append_text(&loader->error, herd_strerror(rc));
+    if (rc == 0 && loader->was_wanted)
+        local_file_load(loader->opened, loader->max_bytes, &loader->is_over);
+    if (herd_buf_append(&loader->error, "", 1) < 0)
+        loader->error.len = 0;
+}
+
+static void look(struct local_loader *loader, bool is_forced);
+
+static void on_worked(uv_work_t *work, int status)
+{
+    struct local_loader *loader = work->data;
+    struct local_file *file = loader->opened;
+    assert(status == 0);
+    loader->is_working = false;
+    loader->opened = NULL;
+    if (loader->closed != NULL) {
+        local_file_free(file);
+        free_when_closed(loader);
+        return;
+    }
+    if (file != NULL)
+        loader->loaded(loader->arg, file, NULL);
+    else if (loader->error.len > 0)
+        loader->loaded(loader->arg, NULL, loader->error.data);
+    loader->error.len = 0;
+    if (loader->is_to_look_again)
+        look(loader, loader->is_wanted && !loader->was_wanted);
+}
+
+static void look(struct local_loader *loader, bool is_forced)
+{
+    if (loader->is_working) {
+        loader->is_to_look_again = true;
+        return;
+    }
+    loader->is_working = true;
+    loader->is_to_look_again = false;
+    loader->is_forced = is_forced;
+    loader->was_wanted = loader->is_wanted;
+    int rc = uv_queue_work(loader->loop, &loader->work, on_work, on_worked);
+    assert(rc == 0);
+}
+
+/* Work that is under way may have begun without it. */
+void local_loader_want(struct local_loader *loader)
+{
+    if (loader->is_wanted)
+        return;
+    loader->is_wanted = true;
+    if (!loader->is_working)
+        look(loader, true);
+    else
+        loader->is_to_look_again = true;
+}
+
+void local_loader_look(struct local_loader *loader)
+{
+    look(loader, false);
+}
+
+static void on_change(uv_fs_poll_t *watch, int status, const uv_stat_t *before,
+                      const uv_stat_t *now)
+{
+    (void)before;
+    (void)now;
+    if (status == 0)
+        look(watch->data, false);
+}
+
+int local_loader_new(struct uv_loop_s *loop, const char *path, int64_t max_bytes,
+                     const struct local_file *file, local_loaded_cb *loaded, void *arg,
+                     struct local_loader **out)
+{
+    struct local_loader *loader = calloc(1, sizeof *loader);
+    if (loader == NULL)
+        return HERD_ENOMEM;
+    loader->path = strdup(path);
+    if (loader->path == NULL) {
+        free(loader);
+        return HERD_ENOMEM;
+    }
+    loader->loop = loop;
+    loader->max_bytes = max_bytes;
+    loader->last.status = file->status;
+    loader->loaded = loaded;
+    loader->arg = arg;
+    loader->work.data = loader;
+    uv_fs_poll_init(loop, &loader->watch);
+    loader->watch.data = loader;
+    uv_unref((uv_handle_t *)&loader->watch);
+    uv_fs_poll_start(&loader->watch, on_change, loader->path, LOCAL_WATCH_MS);
+    *out = loader;
+    return 0;
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    struct local_loader *loader = handle->data;
+    loader->is_watch_closed = true;
+    free_when_closed(loader);
+}
+
+void local_loader_close(struct local_loader *loader, void (*closed)(void *arg), void *arg)
+{
+    loader->closed = closed;
+    loader->closed_arg = arg;
+    atomic_store(&loader->is_over, true);
+    uv_close((uv_handle_t *)&loader->watch, on_watch_closed);
+}

@@ -1,0 +1,42 @@
+/* places.h: what the server knows of places: ask, and an answer comes. Drives the broker, the
+ * providers and the ledger on the server's loop. */
+#ifndef PLACES_PLACES_H
+#define PLACES_PLACES_H
+
+#include "base/config.h"
+#include "places/provider.h"
+
+struct places;
+
+struct places_setup {
+    struct uv_loop_s *loop;
+    struct log *log;
+    struct metrics *metrics;
+    const struct config_values *values; /* of section places; borrowed for the call */
+    const char *folder;                 /* that keeps the calls of the day; "" = none */
+    uint64_t seed;                      /* of jitter; random */
+};
+
+/* Opens the provider that the values name, and the fallback. 0, or a negative HERD_E… with a
+ * sentence appended to `error`. */
+int places_open(const struct places_setup *setup, struct places **out, struct herd_buf *error);
+
+/*
+ * New values: the provider is opened anew (its key may have changed in the file), what is under way
+ * goes on with the old one. 0, or as above and everything stays as it was.
+ */
+int places_reload(struct places *places, const struct config_values *values,
+                  struct herd_buf *error);
+
+/*
+ * Asks. `client` tells the askers apart (0: nobody). `done` runs exactly once, later, within
+ * total_timeout_ms. 0, or HERD_ENOMEM, HERD_EBUSY (too many questions), HERD_EINVAL (not on the
+ * earth), and it does not run.
+ */
+int places_ask(struct places *places, const struct places_query *query, uint64_t client,
+               places_done_cb *done, void *arg);
+
+/* Answers all that is asked, closes everything, frees; then `closed` (may be NULL) runs. */
+void places_close(struct places *places, void (*closed)(void *arg), void *arg);
+
+#endif

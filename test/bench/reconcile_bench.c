@@ -1,0 +1,185 @@
+/*
+ * reconcile_bench [RECORDS…]: what it costs to know that two servers hold the same, to find where they
+ * do not, and to catch up. Default: 10,000 and 1,000,000 records held. All over wires in memory, in
+ * virtual time, 50 ms one way; only the last part, ns an update, is measured.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <herd/posix_time.h>
+#include <herd/store.h>
+
+#include "core/rng.h"
+#include "mesh.h"
+
+/* store.c once more, without its digest: no_digest.h. */
+int plain_store_new(uint64_t seed, int64_t max_skew_ns, struct herd_store **out);
+int plain_store_apply(struct herd_store *store, const struct herd_record *record, uint32_t source);
+void plain_store_free(struct herd_store *store);
+
+enum { ROUNDS = 40, UPDATES = 50000, RTT_MS = 2 * MESH_LATENCY_MS };
+
+static const enum herd_verb walk_verbs[] = {HERD_VERB_TREE, HERD_VERB_KEYS, HERD_VERB_NONE};
+static const enum herd_verb link_verbs[] = {HERD_VERB_HELLO, HERD_VERB_RESUME, HERD_VERB_MARK,
+                                            HERD_VERB_ACK,   HERD_VERB_DIGEST, HERD_VERB_TREE,
+                                            HERD_VERB_KEYS,  HERD_VERB_WANT,   HERD_VERB_NONE};
+
+static void say(struct mesh *mesh, size_t node, unsigned client)
+{
+    char text[HERD_LINE_MAX];
+    int len = snprintf(text, sizeof(text), "IAMAT device-%08u +1+1 %" PRId64 "\n", client,
+                       mesh->now.wall_ns / HERD_NS_PER_S);
+    mesh_say(mesh, mesh->nodes[node], herd_slice(text, (size_t)len));
+}
+
+static void measure_difference(struct mesh *mesh, const char *what, unsigned client)
+{
+    mesh_forget_traffic(mesh);
+    mesh->loses_floods = true;
+    say(mesh, 0, client);
+    mesh_run_ms(mesh, 200);
+    mesh->loses_floods = false;
+    mesh_run_to_equal(mesh, 60000);
+    int64_t took_ms = (mesh->now.mono_ns - mesh->traffic[HERD_VERB_TREE].first_ns) / HERD_NS_PER_MS;
+    printf("  one record %-8s TREE and KEYS %5" PRIu64 " bytes, %.1f round trips, %" PRIu64
+           " FLOOD\n",
+           what, mesh_bytes(mesh, walk_verbs), (double)took_ms / RTT_MS,
+           mesh->traffic[HERD_VERB_FLOOD].lines);
+    mesh_run_ms(mesh, 60000);
+}
+
+static void measure_catch_up(struct mesh *mesh, unsigned records, unsigned changed)
+{
+    mesh_cut(mesh);
+    for (unsigned i = 0; i < changed; i++)
+        say(mesh, 0, i * 7 % records);
+    mesh_run_ms(mesh, 20000);
+    mesh_heal(mesh);
+    mesh_forget_traffic(mesh);
+    mesh_run_to_equal(mesh, 60000);
+    const struct mesh_traffic *hello = &mesh->traffic[HERD_VERB_HELLO];
+    int64_t flood_ns = mesh->traffic[HERD_VERB_FLOOD].first_ns;
+    int64_t hello_ns = hello->last_ns < flood_ns ? hello->last_ns : hello->first_ns; /* its own */
+    printf("  %4u changed: %4" PRIu64 " FLOOD, %4" PRIu64 " bytes besides; the first leaves %.1f "
+           "round trips after HELLO\n",
+           changed, mesh->traffic[HERD_VERB_FLOOD].lines, mesh_bytes(mesh, link_verbs),
+           (double)(flood_ns - hello_ns) / HERD_NS_PER_MS / RTT_MS);
+    mesh_run_ms(mesh, 20000);
+}
+
+static void measure_lines(unsigned records)
+{
+    static const unsigned changes[] = {1, 50, 200, 1000};
+    struct mesh *mesh = mesh_new_row(2, records);
+    mesh_run_ms(mesh, 15000);
+    printf("%u records\n  equal stores        DIGEST %" PRIu64 " bytes a connection, %" PRIu64
+           " TREE\n",
+           records, mesh->traffic[HERD_VERB_DIGEST].bytes / mesh->traffic[HERD_VERB_DIGEST].lines,
+           mesh->traffic[HERD_VERB_TREE].lines);
+    measure_difference(mesh, "missing", records + 1);
+    measure_difference(mesh, "older", records / 2);
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
+        measure_catch_up(mesh, records, changes[i]);
+    mesh_free(mesh);
+}
+
+static double now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+struct update {
+    struct herd_record record;
+    char id[32], sent[32];
+};
+
+static struct update updates[UPDATES];
+
+typedef int (*apply_fn)(struct herd_store *store, const struct herd_record *record,
+                        uint32_t source);
+
+/* Updates of clients in random order, each newer than the last. */
+static void make_updates(struct rng *rng, unsigned records, unsigned round)
+{
+    for (unsigned i = 0; i < UPDATES; i++) {
+        struct update *update = &updates[i];
+        int id_len = snprintf(update->id, sizeof(update->id), "device-%08u",
+                              (unsigned)rng_below(rng, records));
+        int sent_len = snprintf(update->sent, sizeof(update->sent), "1699%06u.%09u", round, i);
+        update->record = (struct herd_record){.client = herd_slice(update->id, (size_t)id_len),
+                                              .location = herd_slice_of("+34.068930-118.445127"),
+                                              .sent = herd_slice(update->sent, (size_t)sent_len),
+                                              .received = herd_slice_of("1699990000.123456789"),
+                                              .origin = herd_slice_of("Hill"),
+                                              .diff = herd_slice_of("+0.100000000"),
+                                              .sent_ns = (int64_t)round * UPDATES + i};
+    }
+}
+
+/* ns an update. */
+static double apply_all(struct herd_store *store, apply_fn apply)
+{
+    double began_s = now_s();
+    for (unsigned i = 0; i < UPDATES; i++) {
+        if (apply(store, &updates[i].record, 0) != 1)
+            abort();
+    }
+    return (now_s() - began_s) / UPDATES * 1e9;
+}
+
+static double less(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+struct kind {
+    int (*make)(uint64_t seed, int64_t max_skew_ns, struct herd_store **out);
+    apply_fn apply;
+    void (*drop)(struct herd_store *store);
+};
+
+/* Alone in memory, in many short rounds, of which the best counts: others use the machine too. */
+static double measure_store(const struct kind *kind, unsigned records)
+{
+    struct herd_store *store;
+    double best_ns = 1e9;
+    unsigned warm_up = records / UPDATES * 4 + 1; /* until nearly all are held */
+    struct rng rng = {1};
+    if (kind->make(1, 0, &store) < 0)
+        abort();
+    for (unsigned round = 0; round < warm_up + ROUNDS; round++) {
+        make_updates(&rng, records, round);
+        double ns = apply_all(store, kind->apply);
+        if (round >= warm_up)
+            best_ns = less(ns, best_ns);
+    }
+    kind->drop(store);
+    return best_ns;
+}
+
+static void measure_upkeep(unsigned records)
+{
+    static const struct kind with = {herd_store_new, herd_store_apply, herd_store_free};
+    static const struct kind without = {plain_store_new, plain_store_apply, plain_store_free};
+    double with_ns = measure_store(&with, records);
+    double without_ns = measure_store(&without, records);
+    with_ns = less(with_ns, measure_store(&with, records));
+    printf("  upkeep of the digest: an update takes %.0f ns with it, %.0f without: %.0f ns\n",
+           with_ns, without_ns, with_ns - without_ns);
+}
+
+int main(int argc, char **argv)
+{
+    static const unsigned sizes[] = {10000, 1000000};
+    for (int i = 0; i < (argc > 1 ? argc - 1 : 2); i++) {
+        unsigned records = argc > 1 ? (unsigned)strtoul(argv[1 + i], NULL, 10) : sizes[i];
+        measure_lines(records);
+        measure_upkeep(records);
+    }
+    return 0;
+}

@@ -1,0 +1,64 @@
+"""The stand-in for the providers over HTTP, as a test of the programs uses it, and servers that ask it."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import urllib.request
+
+from herdlib import DEADLINE_S, wait_until
+
+STANDIN = pathlib.Path(__file__).parent.parent / "lib" / "places_standin.py"
+KEY = "AIzaSyStandIn-0123456789_abcdefghijklmno"
+IAMAT = b"IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1621464827.959498503"
+WHATSAT = b"WHATSAT kiwi.cs.ucla.edu 10 5"
+# Where an answer must come, the timeout is one that only a defect can reach; where none may come, a short one.
+LONG_TIMEOUT_MS, SHORT_TIMEOUT_MS = 60000, 1000
+
+
+class StandIn:
+    def __init__(self, *options):
+        self.process = subprocess.Popen(
+            [sys.executable, STANDIN, "--key", KEY, "--until-stdin-closes", *options],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.port, self.control_port = map(int, self.process.stdout.readline().split())
+
+    def control(self, path, orders=None):
+        data = None if orders is None else json.dumps(orders).encode()
+        url = f"http://127.0.0.1:{self.control_port}{path}"
+        with urllib.request.urlopen(url, data, timeout=DEADLINE_S) as answer:
+            return json.load(answer)
+
+    def behave(self, behaviour):
+        self.control("/_control", {"behaviour": behaviour})
+
+    def requests(self):
+        return self.control("/_stats")["requests"]
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        assert self.process.wait(DEADLINE_S) == 0
+
+
+def write_key(folder, key=KEY):
+    key_file = folder / "places.key"
+    if key_file.exists():
+        key_file.unlink()
+    os.close(os.open(key_file, os.O_CREAT | os.O_WRONLY, 0o600))
+    key_file.write_text(key + "\n")
+    return key_file
+
+
+def places_of(provider, key_file, origin, *more, timeout_ms=LONG_TIMEOUT_MS):
+    """The section places of a herd.conf, with the stand-in's address."""
+    return "\n".join([*more, f'provider = "{provider}"', f'key_file = "{key_file}"', f'base_url = "{origin}"',
+                      f"connect_timeout_ms = {timeout_ms}", f"total_timeout_ms = {timeout_ms}"])
+
+
+def reload(server):
+    done = server.log().count("group=reload msg=done")
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: server.log().count("group=reload msg=done") > done, "it is reloaded")

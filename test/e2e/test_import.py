@@ -1,0 +1,144 @@
+"""herd-places import as a user runs it: an extract of OpenStreetMap, GeoNames' tables, files that are broken, large ones;
+and a server that takes up a new file while it runs."""
+
+import bz2
+import gzip
+import json
+import pathlib
+import random
+import resource
+import subprocess
+
+from herdlib import BIN, SLOW, wait_until
+from placeslib import reload
+
+EXTRACT = pathlib.Path("/usr/share/doc/python-osmnx-doc/examples/tests/input_data/West-Oakland.osm.bz2")
+KEEP = ["nwr/amenity", "nwr/tourism", "nwr/shop", "nwr/leisure", "nwr/historic", "nwr/railway=station",
+        "nwr/aeroway=aerodrome"]
+
+
+def run(*words, program=BIN / "herd-places", code=0, **options):
+    done = subprocess.run([program, *map(str, words)], capture_output=True, text=True, timeout=600 * SLOW, **options)
+    assert done.returncode == code, done
+    return done.stdout if code == 0 else done.stderr
+
+
+def feature(name, longitude, latitude, **tags):
+    return {"type": "Feature", "geometry": {"type": "Point", "coordinates": [longitude, latitude]},
+            "properties": {"name": name, **tags}}
+
+
+def near(places, where, radius=1):
+    answer = json.loads(run("near", "--file", places, "--json", where, radius))
+    return [(place["name"], place["place_id"], place["types"][0]) for place in answer["results"]]
+
+
+def test_an_extract_of_openstreetmap(tmp_path):
+    """The way that docs/places.md describes, with an extract that Debian has."""
+    assert bz2.open(EXTRACT).read(5) == b"<?xml"
+    pois, out = tmp_path / "poi.osm.pbf", tmp_path / "places.db"
+    run("tags-filter", "-o", pois, EXTRACT, *KEEP, program="osmium")
+    for separator in ("false", "true"):
+        features = tmp_path / f"poi-{separator}.geojsonseq"
+        run("export", "-f", "geojsonseq", "-x", f"print_record_separator={separator}", "-u", "type_id", "-a", "type,id",
+            "--geometry-types=point,polygon", "-o", features, pois, program="osmium")
+        assert (features.read_bytes()[:1] == b"\x1e") == (separator == "true")
+        assert "places.db: 13 places; 4 left out: 4 without a name" in run("import", "--out", out, features)
+    found = near(out, "37.81,-122.29", 5)
+    assert len(found) == 13
+    assert ("Morning Star Church of God in Christ", "osm:n358851646", "church") in found
+    assert ("Bertha Port Park", "park") in [(name, types) for name, _, types in found]
+    info = run("info", "--file", out)
+    assert "OpenStreetMap: 13 places" in info and "ODbL-1.0" in info and "OpenStreetMap contributors" in info
+
+
+def test_geojson_geonames_and_gzip(tmp_path):
+    out = tmp_path / "places.db"
+    collection = tmp_path / "a.geojson"
+    collection.write_text(json.dumps({"type": "FeatureCollection", "features": [
+        feature("Two\u2028 “lines”", 10, 50, amenity="cafe"), feature(None, 10, 50), feature("Far", 11, 51, shop="yes")]}, indent=1))
+    assert "2 places; 1 left out: 1 without a name" in run("import", "--out", out, "--name", "Mine", "--licence", "CC0-1.0",
+                                                         "--attribution", "<b>Me</b>", collection)
+    assert [place[0] for place in near(out, "50,10")] == ["Two\u2028 “lines”"]
+    info = run("info", "--file", out)
+    assert "Mine: 2 places" in info and "CC0-1.0" in info and "Me\n" in info
+    table = tmp_path / "cities.txt.gz"
+    table.write_bytes(gzip.compress(b"2643743\tLondon\tLondon\t\t51.50853\t-0.12574\tP\tPPLC\tGB\t\tENG\t\t\t\t8961989\t\t\t\t\n"
+                                    b"not a line\n"))
+    with open(table, "rb") as file:
+        assert "1 places; 1 left out: 1 not a line of GeoNames' tables" in run("import", "--out", out, "-", stdin=file)
+    assert near(out, "51.5,-0.12", 5) == [("London", "gn:2643743", "locality")]
+    assert "GeoNames: 1 places" in run("info", "--file", out)
+
+
+def test_bad_features_are_named(tmp_path):
+    lines = [json.dumps(feature("A", 1, 1)), '{"type":"Feature",', json.dumps(feature("B", 1, 100)), '{"type":"Thing"}',
+             json.dumps(feature("C", 1, 1)), '{"type":]}']
+    bad = tmp_path / "bad.ndjson"
+    bad.write_text("\n".join(lines) + "\n")
+    done = subprocess.run([BIN / "herd-places", "import", "--out", tmp_path / "out.db", bad], capture_output=True, text=True,
+                          check=True)
+    assert "2 places; 4 left out" in done.stdout
+    assert [line.split(": left out: ") for line in done.stderr.splitlines()] == [
+        [f"{bad}:2", "cut off"], [f"{bad}:3", "without a geometry on the earth"], [f"{bad}:4", "not a GeoJSON feature"],
+        [f"{bad}:6", "not JSON, or not UTF-8"]]
+
+
+def test_failures_say_why_and_leave_the_old_file(tmp_path):
+    good, out = tmp_path / "good.geojson", tmp_path / "out.db"
+    good.write_text(json.dumps(feature("A", 1, 1)))
+    run("import", "--out", out, good)
+    before = out.read_bytes()
+    (tmp_path / "cut.geojson").write_text('{"type":"FeatureCollection","features":[' + json.dumps(feature("B", 1, 1)))
+    (tmp_path / "empty").write_text("")
+    for name, words in (("none", "No such file"), ("cut.geojson", "ends too early"), ("empty", "is empty"), (".", "is a folder")):
+        assert words in run("import", "--out", out, tmp_path / name, code=1)
+        assert out.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.geojson", "empty", "good.geojson", "out.db"]
+    assert "herd-places import" in run("import", code=2)
+    assert "herd-places import" in run("import", "--format", "xml", good, code=2)
+
+
+def test_a_large_file_in_bounded_memory(tmp_path):
+    """The memory it takes at most does not grow with the file: a budget far below what the features take together."""
+    count = 100000
+    chance = random.Random(1)
+    big = tmp_path / "big.ndjson"
+    with open(big, "w") as file:
+        for i in range(count):
+            place = feature(f"Place {i}", chance.uniform(-180, 180), chance.uniform(-90, 90), amenity="cafe", note="x" * 1500)
+            file.write(json.dumps(place) + "\n")
+    assert big.stat().st_size > 150 << 20
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert f"{count} places; 0 left out" in run("import", "--out", tmp_path / "out.db", big)
+    used_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    print(f"{big.stat().st_size >> 20} MiB imported with {used_kib >> 10} MiB")
+    if SLOW == 1 and used_kib > before:
+        assert used_kib < 120 << 10
+
+
+def test_a_server_takes_up_a_new_file(make_herd, tmp_path):
+    features, out = tmp_path / "a.geojson", tmp_path / "places.db"
+
+    def make(name):
+        features.write_text(json.dumps(feature(name, 10, 50)))
+        run("import", "--out", out, features)
+
+    make("First")
+    server = make_herd({"Hill": []}, places=f'data_file = "{out}"').start()["Hill"]
+    with server.client() as client:
+        client.ask(b"IAMAT kiwi +50+10 1")
+
+        def place():
+            return json.loads(client.whatsat(b"WHATSAT kiwi 1 1")[1])["results"][0]["name"]
+
+        assert place() == "First"
+        make("Second")
+        wait_until(lambda: place() == "Second", "the new file is seen")
+        make("Third")
+        reload(server)
+        wait_until(lambda: place() == "Third", "the new file is taken at SIGHUP")
+        out.with_name("garbage").write_text("no places file")
+        out.with_name("garbage").rename(out)
+        wait_until(lambda: "the new places file is no good" in server.log(), "a broken file is told")
+        assert place() == "Third"

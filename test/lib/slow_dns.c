@@ -1,0 +1,34 @@
+/*
+ * Preloaded into a server: names of .example take SLOW_DNS_MS to resolve, and are this machine's;
+ * with SLOW_DNS_FAILS there is no DNS for them at all.
+ */
+#include <dlfcn.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef int getaddrinfo_fn(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+static void sleep_ms(long ms)
+{
+    struct timespec left = {ms / 1000, ms % 1000 * 1000000};
+    while (nanosleep(&left, &left) != 0)
+        continue;
+}
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                struct addrinfo **out)
+{
+    static const char domain[] = ".example";
+    size_t len = node != NULL ? strlen(node) : 0;
+    getaddrinfo_fn *next;
+    *(void **)&next = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (len < sizeof domain || strcmp(node + len - (sizeof domain - 1), domain) != 0)
+        return next(node, service, hints, out);
+    const char *ms = getenv("SLOW_DNS_MS");
+    sleep_ms(ms != NULL ? strtol(ms, NULL, 10) : 0);
+    if (getenv("SLOW_DNS_FAILS") != NULL)
+        return EAI_AGAIN;
+    return next("127.0.0.1", service, hints, out);
+}

@@ -1,0 +1,474 @@
+/*
+ * sim-trees: what pruning saves, and what it costs, in a large herd: the same herd lives twice from
+ * one seed, with plain flooding and with pruning, and the two are compared.
+ *
+ *   links come up -> the first update of some servers -> more of them, one by one -> many at once
+ *   -> some servers crash -> the first update of each origin after it
+ *
+ * Servers have fixed distances, so that the fastest way between two of them stays the fastest; what
+ * the network adds to them by chance is --jitter.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "phone.h"
+#include "server.h"
+#include "words.h"
+#include "world.h"
+
+#ifdef SIM_MUTANTS
+#include "mutant.h"
+#endif
+
+enum {
+    LINK_MAX_S = 20,
+    SETTLE_MS = 3000,
+    BETWEEN_MS = 2000, /* two updates, one by one */
+    EVEN_MAX_S = 60,
+    CRASH_TRIES = 100
+};
+
+/* What the herd is, from the command line. */
+struct setting {
+    uint32_t servers, origins, updates, busy;
+    bool chords;
+    uint64_t seed;
+    double near_ms, far_ms, jitter_ms;
+    uint32_t crash_percent;
+    bool dark;
+    double after_ms; /* from the crash to the first update */
+    enum plant_kind plant;
+    bool expect;
+};
+
+enum verdict { MISSED_NOTHING, MISSED_OTHER, MISSED_CRASH };
+
+/* Of a number of updates. */
+struct tally {
+    uint64_t updates, lines, missed;
+    int64_t sum_ns, max_ns; /* until the last server had it */
+};
+
+struct outcome {
+    struct tally first, later, crashed;
+    double busy_lines; /* an update */
+    uint64_t controls, bytes, busy_updates;
+    uint32_t edges, alive, edges_alive;
+    bool even;
+};
+
+struct life {
+    const struct setting *setting;
+    struct world world;
+    struct rng rng; /* of the scenario: the same in both lives */
+    uint32_t *origins;
+    uint32_t next_client;
+    bool *alive;
+};
+
+static void join(struct graph *graph, uint32_t a, uint32_t b)
+{
+    if (a == b || graph_joined(graph, a, b))
+        return;
+    graph->joined[(size_t)a * graph->size + b] = graph->joined[(size_t)b * graph->size + a] = true;
+    graph->edges++;
+}
+
+/* A ring, and twice as many edges in all: chords from each server, or between any two. */
+static void join_large(struct graph *graph, const struct setting *setting, struct rng *rng)
+{
+    uint32_t size = graph->size;
+    for (uint32_t i = 0; i < size; i++)
+        join(graph, i, (i + 1) % size);
+    while (graph->edges < 2 * size) {
+        uint32_t from = setting->chords ? graph->edges - size : (uint32_t)rng_below(rng, size);
+        join(graph, from, (from + 2 + (uint32_t)rng_below(rng, size - 3)) % size);
+    }
+}
+
+static void live_begin(struct life *life, const struct setting *setting, bool prune)
+{
+    struct world_options options = {
+        .seed = setting->seed,
+        .graph = GRAPH_LINE,
+        .servers = setting->servers,
+        .clients = setting->origins * (setting->updates + 2) + setting->busy,
+        .tidy = true,
+        .wall_ns = 1700000000 * SIM_S,
+        .net = {.delay_max_ns = (int64_t)(setting->jitter_ms * 1e6),
+                .keepalive_ns = 20 * SIM_S,
+                .distance_min_ns = (int64_t)(setting->near_ms * 1e6),
+                .distance_max_ns = (int64_t)(setting->far_ms * 1e6),
+                .distance_seed = setting->seed},
+        .output_max = 1 << 20,
+        .pipeline_max = 256,
+        .prune = prune,
+        .plant = setting->plant,
+    };
+    *life = (struct life){.setting = setting, .rng = {setting->seed * 31 + 7}};
+    struct world *world = &life->world;
+    world_init(world, &options);
+    join_large(&world->graph, setting, &life->rng);
+    life->alive = sim_alloc(setting->servers, sizeof(bool));
+    for (uint32_t i = 0; i < setting->servers; i++) {
+        life->alive[i] = true;
+        for (uint32_t near = 0; near < setting->servers; near++)
+            world->servers[i]->edges[near] = graph_joined(&world->graph, i, near);
+    }
+    life->origins = sim_alloc(setting->origins, sizeof(uint32_t));
+    for (uint32_t i = 0; i < setting->origins; i++)
+        life->origins[i] = (uint32_t)rng_below(&life->rng, setting->servers);
+    world->count_floods = true;
+    world_start(world);
+}
+
+static void live_end(struct life *life)
+{
+    world_close(&life->world);
+    free(life->origins);
+    free(life->alive);
+}
+
+static void advance_ms(struct life *life, double ms)
+{
+    sim_run(&life->world.sim, life->world.sim.now_ns + (int64_t)(ms * 1e6));
+}
+
+/* An update of a client that nobody has heard of; the client's number. */
+static uint32_t update(struct life *life, uint32_t origin)
+{
+    struct world *world = &life->world;
+    struct herd_buf line = {0};
+    uint32_t client = life->next_client++;
+    struct herd_slice id = world->model.clients[client].id;
+    words_printf(&line, "IAMAT %.*s +34.068930-118.445127 %lld", (int)id.len, id.data,
+                 (long long)(world_wall_ns(world) / SIM_S));
+    phone_say(world->probe, origin, herd_buf_slice(&line));
+    herd_buf_free(&line);
+    return client;
+}
+
+static uint32_t count_alive(const struct life *life)
+{
+    uint32_t alive = 0;
+    for (uint32_t i = 0; i < life->setting->servers; i++)
+        alive += life->alive[i];
+    return alive;
+}
+
+static void count(struct life *life, struct tally *tally, uint32_t client)
+{
+    const struct model_record *record = life->world.model.clients[client].newest_born;
+    tally->updates++;
+    if (record == NULL || record->holders < count_alive(life)) {
+        tally->missed++;
+        return;
+    }
+    int64_t took_ns = record->kept_ns - record->born_ns;
+    tally->lines += record->floods;
+    tally->sum_ns += took_ns;
+    tally->max_ns = took_ns > tally->max_ns ? took_ns : tally->max_ns;
+}
+
+static void update_each(struct life *life, struct tally *tally)
+{
+    for (uint32_t i = 0; i < life->setting->origins; i++) {
+        uint32_t client = update(life, life->origins[i]);
+        advance_ms(life, BETWEEN_MS);
+        count(life, tally, client);
+    }
+}
+
+/* Updates of the same origins, so many that they are on their way together. */
+static void be_busy(struct life *life, struct outcome *out)
+{
+    const struct setting *setting = life->setting;
+    struct world_counts before = life->world.counts;
+    uint64_t births = life->world.model.births;
+    for (uint32_t i = 0; i < setting->busy; i++) {
+        update(life, life->origins[rng_below(&life->rng, setting->origins)]);
+        advance_ms(life, (double)rng_below(&life->rng, 10));
+    }
+    advance_ms(life, BETWEEN_MS);
+    out->busy_updates = life->world.model.births - births; /* some die with their connection */
+    double updates = out->busy_updates > 0 ? (double)out->busy_updates : 1;
+    out->busy_lines = (double)(life->world.counts.floods - before.floods) / updates;
+    out->controls = life->world.counts.controls - before.controls;
+    out->bytes = life->world.counts.flood_bytes - before.flood_bytes +
+                 life->world.counts.control_bytes - before.control_bytes;
+}
+
+static bool is_origin(const struct life *life, uint32_t server)
+{
+    for (uint32_t i = 0; i < life->setting->origins; i++) {
+        if (life->origins[i] == server)
+            return true;
+    }
+    return false;
+}
+
+/* Others than the origins die at once; those that are left are connected. */
+static void crash_some(struct life *life)
+{
+    const struct setting *setting = life->setting;
+    uint32_t left = setting->servers * setting->crash_percent / 100;
+    for (uint32_t tries = 0; left > 0 && tries < setting->servers * CRASH_TRIES; tries++) {
+        uint32_t victim = (uint32_t)rng_below(&life->rng, setting->servers);
+        if (!life->alive[victim] || is_origin(life, victim))
+            continue;
+        life->alive[victim] = false;
+        if (graph_connected(&life->world.graph, life->alive))
+            left--;
+        else
+            life->alive[victim] = true;
+    }
+    for (uint32_t i = 0; i < setting->servers; i++) {
+        if (!life->alive[i])
+            server_crash(life->world.servers[i], !setting->dark);
+    }
+}
+
+/* Whether those that are left hold the same. */
+static bool is_even(const struct life *life)
+{
+    const struct herd_store *first = NULL;
+    for (uint32_t i = 0; i < life->setting->servers; i++) {
+        if (!life->alive[i])
+            continue;
+        const struct herd_store *store = herd_node_store(life->world.servers[i]->node);
+        if (first == NULL)
+            first = store;
+        if (herd_store_digest(store) != herd_store_digest(first))
+            return false;
+    }
+    return true;
+}
+
+static void live(struct life *life, struct outcome *out)
+{
+    struct world *world = &life->world;
+    *out = (struct outcome){0};
+    while (!world_is_linked(world) && world->sim.now_ns < LINK_MAX_S * SIM_S)
+        advance_ms(life, 100);
+    advance_ms(life, SETTLE_MS);
+    update_each(life, &out->first);
+    for (uint32_t i = 0; i < life->setting->updates; i++)
+        update_each(life, &out->later);
+    be_busy(life, out);
+    crash_some(life);
+    advance_ms(life, life->setting->after_ms);
+    update_each(life, &out->crashed);
+    for (int s = 0; s < EVEN_MAX_S && !is_even(life); s++)
+        advance_ms(life, 1000);
+    out->even = is_even(life);
+    out->edges = world->graph.edges;
+    out->alive = count_alive(life);
+    out->edges_alive = graph_edges_among(&world->graph, life->alive);
+}
+
+static void print_tally(const char *name, const struct tally *tally)
+{
+    uint64_t updates = tally->updates - tally->missed;
+    double count = updates > 0 ? (double)updates : 1;
+    printf("  %-28s %8.2f lines an update, everywhere after %7.2f ms (at most %7.2f), %" PRIu64
+           " not everywhere\n",
+           name, (double)tally->lines / count, (double)tally->sum_ns / count / 1e6,
+           (double)tally->max_ns / 1e6, tally->missed);
+}
+
+static void print_outcome(const char *name, const struct outcome *out)
+{
+    double updates = out->busy_updates > 0 ? (double)out->busy_updates : 1;
+    printf("%s\n", name);
+    print_tally("first update of an origin", &out->first);
+    print_tally("later ones", &out->later);
+    print_tally("first one after the crash", &out->crashed);
+    printf("  %-28s %8.2f lines an update; %.2f other lines, %.0f bytes in all\n", "many at once",
+           out->busy_lines, (double)out->controls / updates, (double)out->bytes / updates);
+}
+
+static double mean(const struct tally *tally)
+{
+    uint64_t updates = tally->updates - tally->missed;
+    return updates > 0 ? (double)tally->sum_ns / (double)updates : 0;
+}
+
+static bool report(const char *what, double value, double limit)
+{
+    bool good = value <= limit;
+    printf("  %-58s %6.3f (at most %.2f)%s\n", what, value, limit, good ? "" : "  MISSED");
+    return good;
+}
+
+/* The aims: 0 if all are reached, MISSED_CRASH if but the one of the time after the crash is not, else
+ * MISSED_OTHER. */
+static enum verdict judge(const struct setting *setting, const struct outcome *plain,
+                          const struct outcome *pruned)
+{
+    double tree = (double)setting->servers - 1;
+    bool good = plain->even && pruned->even && plain->first.missed == 0 &&
+                plain->later.missed == 0 && pruned->first.missed == 0 &&
+                pruned->later.missed == 0 && plain->crashed.missed == 0 &&
+                pruned->crashed.missed == 0;
+    puts("pruning against flooding");
+    double lines = (double)pruned->later.lines / (double)pruned->later.updates;
+    good &= report("lines an update after the first, by V-1", lines / tree, 1.05);
+    good &= report("the same, many at once", pruned->busy_lines / tree, 1.05);
+    good &= report("time until it is everywhere, by flooding's",
+                   mean(&pruned->later) / mean(&plain->later), 1.05);
+    bool mended = report("the same, first update after the crash",
+                         mean(&pruned->crashed) / mean(&plain->crashed), 1.10);
+    good &= report("lines of the first update after the crash, by flooding's",
+                   (double)pruned->crashed.lines / (double)plain->crashed.lines, 1.10);
+    if (!plain->even || !pruned->even)
+        puts("  the stores are not equal in the end");
+    if (!good)
+        return MISSED_OTHER;
+    return mended ? MISSED_NOTHING : MISSED_CRASH;
+}
+
+static const char usage[] =
+    "usage: sim-trees [options]\n"
+    "  --servers N      of the herd (100)\n"
+    "  --chords         a ring with a chord from each server; else a ring and random edges\n"
+    "  --seed N         (1)\n"
+    "  --origins N      servers that clients speak to (10)\n"
+    "  --updates N      of each of them after the first (5)\n"
+    "  --busy N         updates that are on their way together (1000)\n"
+    "  --near MS        the shortest distance of two neighbours (1)\n"
+    "  --far MS         the longest (20)\n"
+    "  --jitter MS      what chance adds to it, at most (0.2)\n"
+    "  --crash PERCENT  of the servers (20)\n"
+    "  --dark           they die in silence, and nobody is told\n"
+    "  --after MS       from the crash to the next update (1000)\n"
+    "  --plant BUG      plants a bug\n"
+    "  --expect         succeeds when the time after the crash is the one aim that is missed\n"
+    "Exits 0 when all aims are reached.\n";
+
+static const struct option options[] = {
+    {"servers", required_argument, NULL, 's'}, {"chords", no_argument, NULL, 'c'},
+    {"seed", required_argument, NULL, 'r'},    {"origins", required_argument, NULL, 'o'},
+    {"updates", required_argument, NULL, 'u'}, {"busy", required_argument, NULL, 'b'},
+    {"near", required_argument, NULL, 'n'},    {"far", required_argument, NULL, 'f'},
+    {"jitter", required_argument, NULL, 'j'},  {"crash", required_argument, NULL, 'x'},
+    {"dark", no_argument, NULL, 'd'},          {"after", required_argument, NULL, 'a'},
+    {"expect", no_argument, NULL, 'e'},        {"plant", required_argument, NULL, 'p'},
+    {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+};
+
+static void fail_usage(void)
+{
+    fputs(usage, stderr);
+    exit(2);
+}
+
+static double number(double min, double max)
+{
+    char *end;
+    double value = strtod(optarg, &end);
+    if (*optarg == '\0' || *end != '\0' || !(value >= min && value <= max))
+        fail_usage();
+    return value;
+}
+
+static void parse_number(struct setting *setting, int id)
+{
+    switch (id) {
+    case 's':
+        setting->servers = (uint32_t)number(5, 5000);
+        break;
+    case 'r':
+        setting->seed = (uint64_t)number(0, 1e15);
+        break;
+    case 'o':
+        setting->origins = (uint32_t)number(1, 1000);
+        break;
+    case 'u':
+        setting->updates = (uint32_t)number(1, 1000);
+        break;
+    case 'b':
+        setting->busy = (uint32_t)number(0, 1e6);
+        break;
+    case 'n':
+        setting->near_ms = number(0, 1000);
+        break;
+    case 'f':
+        setting->far_ms = number(0, 1000);
+        break;
+    case 'j':
+        setting->jitter_ms = number(0, 1000);
+        break;
+    case 'x':
+        setting->crash_percent = (uint32_t)number(0, 50);
+        break;
+    case 'a':
+        setting->after_ms = number(0, 1e6);
+        break;
+    default:
+        fail_usage();
+    }
+}
+
+static void parse(struct setting *setting, int argc, char **argv)
+{
+    int id;
+    while ((id = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (id == 'h') {
+            fputs(usage, stdout);
+            exit(0);
+        }
+        if (id == 'c')
+            setting->chords = true;
+        else if (id == 'd')
+            setting->dark = true;
+        else if (id == 'e')
+            setting->expect = true;
+        else if (id == 'p' && (setting->plant = plant_of(optarg)) < PLANT_KINDS)
+            continue;
+        else
+            parse_number(setting, id);
+    }
+    if (optind < argc || setting->near_ms > setting->far_ms)
+        fail_usage();
+}
+
+static void run(const struct setting *setting, bool prune, struct outcome *out)
+{
+    struct life life;
+    live_begin(&life, setting, prune);
+    live(&life, out);
+    if (life.world.sim.failed) {
+        printf("%s: %s\n", sim_check_name(life.world.sim.failed_check), life.world.sim.failure);
+        exit(1);
+    }
+    live_end(&life);
+}
+
+int main(int argc, char **argv)
+{
+    struct setting setting = {.servers = 100,
+                              .origins = 10,
+                              .updates = 5,
+                              .busy = 1000,
+                              .seed = 1,
+                              .near_ms = 1,
+                              .far_ms = 20,
+                              .jitter_ms = 0.2,
+                              .crash_percent = 20,
+                              .after_ms = 1000};
+    struct outcome plain, pruned;
+    parse(&setting, argc, argv);
+#ifdef SIM_MUTANTS
+    mutant_plant(setting.plant);
+#endif
+    run(&setting, false, &plain);
+    run(&setting, true, &pruned);
+    printf("%u servers, %u edges; %u and %u after the crash\n", (unsigned)setting.servers,
+           (unsigned)plain.edges, (unsigned)plain.alive, (unsigned)plain.edges_alive);
+    print_outcome("flooding", &plain);
+    print_outcome("pruning", &pruned);
+    enum verdict verdict = judge(&setting, &plain, &pruned);
+    return verdict == (setting.expect ? MISSED_CRASH : MISSED_NOTHING) ? 0 : 1;
+}

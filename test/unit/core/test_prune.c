@@ -1,0 +1,386 @@
+/* The listener's part of pruning: PRUNE, GRAFT, LOST, and the answers to HAVE. */
+#include <herd/proto.h>
+#include <herd/store.h>
+
+#include "core/prune.h"
+#include "edge.h"
+
+enum { JAQUEZ, SMITH, CAMPBELL, NEAR };
+
+static const char *const names[NEAR] = {"Jaquez", "Smith", "Campbell"};
+
+/* Hill, and three neighbours that prune, with all links up. */
+struct trio {
+    struct driver *driver;
+    struct wire *links[NEAR], *inbound[NEAR];
+};
+
+static struct wire *greet(struct trio *trio, int who, const char *capabilities)
+{
+    struct wire *wire = driver_accept(trio->driver);
+    wire_sayf(wire, "HELLO %s 2 %016d 0 -%s\n", names[who], who + 1, capabilities);
+    wire_take(wire);
+    return wire;
+}
+
+static void trio_open_with(struct trio *trio, bool prune, const char *capabilities)
+{
+    struct herd_node_options options = driver_options("Hill");
+    options.prune = prune;
+    trio->driver = driver_new_with(&options);
+    for (int i = 0; i < NEAR; i++) {
+        trio->links[i] = driver_add_neighbour(trio->driver, names[i]);
+        wire_dialled(trio->links[i], NULL);
+        edge_resume(trio->links[i], 0);
+        trio->inbound[i] = greet(trio, i, capabilities);
+        wire_say(trio->links[i], "PONG\n");
+    }
+    for (int i = 0; i < NEAR; i++)
+        wire_take(trio->links[i]);
+}
+
+static void trio_open(struct trio *trio)
+{
+    trio_open_with(trio, true, " prune");
+}
+
+static void flood(struct trio *trio, int who, const char *client, unsigned second,
+                  const char *origin)
+{
+    wire_sayf(trio->inbound[who], "FLOOD %s %s +1+1 %u 1700000000.000000000 %s +1.000000000\n",
+              names[who], client, second, origin);
+}
+
+/* Jaquez has brought the origin's record first, and the others were told so. */
+static void grow_tree(struct trio *trio)
+{
+    for (int i = 0; i < NEAR; i++) {
+        flood(trio, i, "a", 1, "Far");
+        EDGE_EXPECT(trio->inbound[i], "%s", i == JAQUEZ ? "" : "PRUNE Far\n");
+    }
+    for (int i = 0; i < NEAR; i++)
+        wire_take(trio->links[i]);
+}
+
+static void hello_says_that_it_prunes(void **state)
+{
+    (void)state;
+    for (int on = 0; on < 2; on++) {
+        struct herd_node_options options = driver_options("Hill");
+        options.prune = on;
+        struct driver *driver = driver_new_with(&options);
+        struct wire *link = driver_add_neighbour(driver, "Jaquez");
+        wire_dialled(link, NULL);
+        EDGE_EXPECT(link, "HELLO Hill 2 %016" PRIx64 " 0 -%s\n", herd_node_epoch(driver->node),
+                    on ? " prune" : "");
+        driver_free(driver);
+    }
+}
+
+static void second_copy_is_answered_with_prune(void **state)
+{
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    grow_tree(&trio);
+    flood(&trio, SMITH, "a", 1, "Far"); /* it was on its way */
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
+    flood(&trio, JAQUEZ, "b", 1, "Other"); /* each origin has a tree of its own */
+    flood(&trio, SMITH, "b", 1, "Other");
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "PRUNE Other\n");
+    CHECK_INT(("counted"), herd_node_stats(trio.driver->node)->prunes_sent, 3);
+    driver_free(trio.driver);
+}
+
+static void who_does_not_prune_is_not_told_to(void **state)
+{
+    (void)state;
+    for (int off = 0; off < 2; off++) {
+        struct trio trio;
+        trio_open_with(&trio, off == 0, off == 0 ? " other words" : " prune");
+        for (int i = 0; i < NEAR; i++) {
+            flood(&trio, i, "a", 1, "Far");
+            EDGE_EXPECT(trio.inbound[i], "%s", "");
+        }
+        driver_free(trio.driver);
+    }
+}
+
+/* A way is only given up for another one that stands. */
+static void prune_needs_another_way(void **state)
+{
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    flood(&trio, JAQUEZ, "a", 1, "Far");
+    flood(&trio, JAQUEZ, "a", 1, "Far"); /* from the same one again */
+    EDGE_EXPECT(trio.inbound[JAQUEZ], "%s", "");
+    flood(&trio, JAQUEZ, "a", 2, "Far");
+    flood(&trio, SMITH, "a", 1, "Far"); /* older: no copy of what is held */
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
+    flood(&trio, SMITH, "s", 1, "Smith"); /* who made it sends it to all */
+    flood(&trio, JAQUEZ, "t", 1, "Smith");
+    flood(&trio, SMITH, "t", 1, "Smith");
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
+    struct wire *stranger = driver_accept(trio.driver);
+    wire_say(stranger, "FLOOD Blake b +1+1 1 2.0 Far +0.0\n");
+    wire_sayf(trio.inbound[SMITH], "FLOOD Smith b +1+1 1 2.0 Far +0.0\n"); /* no neighbour's */
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
+    wire_close(trio.inbound[JAQUEZ], "reset");
+    wire_take(trio.inbound[SMITH]);
+    flood(&trio, SMITH, "a", 2, "Far"); /* it is gone that brought it */
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
+    driver_free(trio.driver);
+}
+
+static void both_of_two_ways_are_never_pruned(void **state)
+{
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    grow_tree(&trio);
+    flood(&trio, SMITH, "b", 1, "Far"); /* news, over a link that was pruned */
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "GRAFT Far\n");
+    flood(&trio, JAQUEZ, "b", 1, "Far");
+    EDGE_EXPECT(trio.inbound[JAQUEZ], "%s", "PRUNE Far\n");
+    flood(&trio, CAMPBELL, "c", 1, "Far");
+    EDGE_EXPECT(trio.inbound[CAMPBELL], "%s", "GRAFT Far\n");
+    flood(&trio, JAQUEZ, "c", 1, "Far");
+    EDGE_EXPECT(trio.inbound[JAQUEZ], "%s", ""); /* it was told already */
+    CHECK_INT(("counted"), herd_node_stats(trio.driver->node)->grafts_sent, 2);
+    driver_free(trio.driver);
+}
+
+static void own_words_that_come_back_are_pruned(void **state)
+{
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    edge_update(trio.driver, "own", 5);
+    wire_say(trio.inbound[SMITH], "FLOOD Smith own +1+1 5 1700000000.000000000 Hill "
+                                  "+1699999995.000000000\n");
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "PRUNE Hill\n");
+    driver_free(trio.driver);
+}
+
+static void parent_that_is_lost_is_replaced(void **state)
+{
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    grow_tree(&trio);
+    flood(&trio, SMITH, "b", 1, "Other");
+    wire_take(trio.inbound[SMITH]);
+    for (int i = 0; i < NEAR; i++)
+        wire_take(trio.links[i]);
+    wire_close(trio.inbound[JAQUEZ], "reset");
+    for (int i = SMITH; i < NEAR; i++) {
+        EDGE_EXPECT(trio.inbound[i], "%s", "GRAFT Far\n");
+        EDGE_EXPECT(trio.links[i], "%s", "LOST Far\n");
+    }
+    EDGE_EXPECT(trio.links[JAQUEZ], "%s", "");
+    driver_free(trio.driver);
+}
+
+static void connection_that_is_replaced_is_lost(void **state)
+{
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    grow_tree(&trio);
+    trio.inbound[JAQUEZ] = greet(&trio, JAQUEZ, " prune");
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "GRAFT Far\n");
+    EDGE_EXPECT(trio.links[CAMPBELL], "%s", "LOST Far\n");
+    trio.inbound[SMITH] = greet(&trio, SMITH, " prune"); /* it was no parent */
+    EDGE_EXPECT(trio.links[CAMPBELL], "%s", "");
+    driver_free(trio.driver);
+}
+
+static void lost_goes_down_the_tree_once(void **state)
+{
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    grow_tree(&trio);
+    wire_say(trio.inbound[SMITH], "LOST Far\n"); /* not the parent */
+    wire_say(trio.inbound[JAQUEZ], "LOST Unknown Hill\n");
+    EDGE_EXPECT(trio.inbound[CAMPBELL], "%s", "");
+    EDGE_EXPECT(trio.links[CAMPBELL], "%s", "");
+    wire_say(trio.inbound[JAQUEZ], "LOST Unknown Far\n");
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "GRAFT Far\n");
+    EDGE_EXPECT(trio.inbound[CAMPBELL], "%s", "GRAFT Far\n");
+    EDGE_EXPECT(trio.links[SMITH], "%s", "LOST Far\n");
+    EDGE_EXPECT(trio.links[CAMPBELL], "%s", "LOST Far\n");
+    EDGE_EXPECT(trio.links[JAQUEZ], "%s", "");
+    wire_say(trio.inbound[JAQUEZ], "LOST Far\n"); /* it is no parent any more */
+    EDGE_EXPECT(trio.links[SMITH], "%s", "");
+    driver_free(trio.driver);
+}
+
+/* `<hash>:<client>:<time>` of a record of the origin Far. */
+static const char *have_word(const char *client, unsigned second, char room[256])
+{
+    char text[200];
+    snprintf(text, sizeof(text), "%s +1+1 %u 1700000000.000000000 Far +1.000000000", client,
+             second);
+    snprintf(room, 256, "%08x:%s:%u.000000000", (unsigned)have_hash(herd_slice_of(text)), client,
+             second);
+    return room;
+}
+
+static void have_is_answered_with_held_or_want(void **state)
+{
+    static const struct {
+        const char *client;
+        unsigned second;
+        const char *other; /* word in place of the client's own; NULL: none */
+        const char *answer;
+    } rows[] = {
+        {"a", 5, NULL, "HELD 3 9\n"},
+        {"a", 4, NULL, "HELD 3 9\n"},         /* a newer one is held */
+        {"a", 6, NULL, "WANT a\n"},           /* an older one */
+        {"b", 1, NULL, "WANT b\n"},           /* none */
+        {"a", 5, "00000000:a:5", "WANT a\n"}, /* another one of the same time */
+        {"a", 5, "", "HELD 3 9\n"},           /* nothing is named */
+        {"a", 5, "00000000:x:1 00000000:y:1", "WANT x y\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct trio trio;
+        char word[256];
+        trio_open(&trio);
+        flood(&trio, JAQUEZ, "a", 5, "Far");
+        wire_sayf(trio.inbound[SMITH], "HAVE 3 9 %s\n",
+                  rows[i].other != NULL ? rows[i].other
+                                        : have_word(rows[i].client, rows[i].second, word));
+        CHECK_TEXT(("row %zu", i), wire_take(trio.inbound[SMITH]), rows[i].answer);
+        driver_free(trio.driver);
+    }
+}
+
+static void have_that_is_none_is_invalid(void **state)
+{
+    static const char *const rows[] = {"HAVE",       "HAVE 1",       "HAVE 2 1",
+                                       "HAVE 1 2 x", "HAVE 1 2 a:1", "HAVE 1 2 00000000:a:x",
+                                       "LOST",       "HAVE x 2"};
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        wire_sayf(trio.inbound[SMITH], "%s\n", rows[i]);
+        EDGE_EXPECT(trio.inbound[SMITH], "? %s\n", rows[i]);
+    }
+    driver_free(trio.driver);
+}
+
+/* Where no HELLO was said, they mean nothing and have no answer. */
+static void strangers_are_not_answered(void **state)
+{
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    struct wire *stranger = driver_accept(trio.driver);
+    wire_say(stranger, "HAVE 1 2 00000000:a:1\nLOST Far\n");
+    EDGE_EXPECT(stranger, "%s", "");
+    wire_say(stranger, "PRUNE Far\nGRAFT Far\nHELD 1 2\n"); /* only said on a link */
+    EDGE_EXPECT(stranger, "%s", "? PRUNE Far\n? GRAFT Far\n? HELD 1 2\n");
+    driver_free(trio.driver);
+}
+
+/* Minutes, with PONG and DIGEST in between, so that the links stay up. */
+static void pass_minutes(struct trio *trio, int minutes)
+{
+    for (int i = 0; i < minutes * 40; i++) {
+        driver_advance_ms(trio->driver, 1500);
+        for (int who = 0; who < NEAR; who++) {
+            wire_say(trio->links[who], "PONG\n");
+            wire_say(trio->inbound[who], "PONG\n");
+        }
+    }
+}
+
+static void pruned_links_are_tried_again(void **state)
+{
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    grow_tree(&trio);
+    pass_minutes(&trio, 7);
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
+    pass_minutes(&trio, 6);
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "GRAFT Far\n");
+    EDGE_EXPECT(trio.inbound[JAQUEZ], "%s", "");
+    flood(&trio, JAQUEZ, "a", 2, "Far");
+    flood(&trio, SMITH, "a", 2, "Far");
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "PRUNE Far\n");
+    driver_free(trio.driver);
+}
+
+static void origins_beyond_the_limit_are_flooded(void **state)
+{
+    (void)state;
+    struct trio trio;
+    char origin[16];
+    trio_open(&trio);
+    for (unsigned i = 0; i < PRUNE_ORIGINS_MAX + 1; i++) {
+        snprintf(origin, sizeof(origin), "S%u", i);
+        flood(&trio, JAQUEZ, "a", i + 1, origin);
+        flood(&trio, SMITH, "a", i + 1, origin);
+        EDGE_EXPECT(trio.inbound[SMITH], i < PRUNE_ORIGINS_MAX ? "PRUNE S%u\n" : "", i);
+    }
+    for (int i = 0; i < NEAR; i++)
+        wire_take(trio.links[i]);
+    wire_close(trio.inbound[JAQUEZ], "reset"); /* all of them, in lines that are short enough */
+    struct herd_slice got = wire_take(trio.inbound[SMITH]);
+    size_t origins = 0, longest = 0;
+    while (got.len > 0) {
+        const char *end = memchr(got.data, '\n', got.len);
+        struct herd_slice word, line = herd_slice(got.data, (size_t)(end - got.data));
+        longest = line.len > longest ? line.len : longest;
+        got = herd_slice(end + 1, got.len - line.len - 1);
+        assert_true(herd_next_word(&line, &word));
+        CHECK_TEXT(("verb"), word, "GRAFT");
+        while (herd_next_word(&line, &word))
+            origins++;
+    }
+    CHECK_INT(("origins"), origins, PRUNE_ORIGINS_MAX);
+    CHECK_TRUE(("%zu bytes", longest), longest <= HERD_LINE_MAX && longest > HERD_LINE_MAX - 16);
+    driver_free(trio.driver);
+}
+
+static void neighbour_that_is_removed_is_no_parent(void **state)
+{
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    grow_tree(&trio);
+    driver_remove_neighbour(trio.driver, "Jaquez");
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "GRAFT Far\n");
+    EDGE_EXPECT(trio.links[SMITH], "%s", "LOST Far\n");
+    flood(&trio, SMITH, "b", 1, "Far");
+    wire_close(trio.inbound[SMITH], "reset");
+    EDGE_EXPECT(trio.inbound[CAMPBELL], "%s", "GRAFT Far\n");
+    driver_free(trio.driver);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hello_says_that_it_prunes),
+        cmocka_unit_test(second_copy_is_answered_with_prune),
+        cmocka_unit_test(who_does_not_prune_is_not_told_to),
+        cmocka_unit_test(prune_needs_another_way),
+        cmocka_unit_test(both_of_two_ways_are_never_pruned),
+        cmocka_unit_test(own_words_that_come_back_are_pruned),
+        cmocka_unit_test(parent_that_is_lost_is_replaced),
+        cmocka_unit_test(connection_that_is_replaced_is_lost),
+        cmocka_unit_test(lost_goes_down_the_tree_once),
+        cmocka_unit_test(have_is_answered_with_held_or_want),
+        cmocka_unit_test(have_that_is_none_is_invalid),
+        cmocka_unit_test(strangers_are_not_answered),
+        cmocka_unit_test(pruned_links_are_tried_again),
+        cmocka_unit_test(origins_beyond_the_limit_are_flooded),
+        cmocka_unit_test(neighbour_that_is_removed_is_no_parent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,160 @@
+/* The ledger: what is on disk of the calls of a day. */
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <uv.h>
+
+#include <herd/err.h>
+
+#include "places/ledger.h"
+#include "testing.h"
+
+struct fixture {
+    char *folder, *path;
+    uv_loop_t loop;
+    struct ledger *ledger;
+    struct allowance_record read, written[8];
+    const char *error;
+    int count, closed;
+};
+
+static void on_written(void *arg, struct allowance_record record, const char *error)
+{
+    struct fixture *fixture = arg;
+    fixture->written[fixture->count++] = record;
+    fixture->error = error;
+}
+
+static void on_closed(void *arg)
+{
+    ((struct fixture *)arg)->closed++;
+}
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    fixture->folder = testing_make_folder();
+    fixture->path = testing_path(fixture->folder, "places-calls");
+    assert_int_equal(uv_loop_init(&fixture->loop), 0);
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(uv_loop_close(&fixture->loop), 0);
+    free(fixture->path);
+    testing_remove_folder(fixture->folder);
+    free(fixture);
+    return 0;
+}
+
+static void open_ledger(struct fixture *fixture, const char *folder)
+{
+    struct herd_buf error = {0};
+    assert_int_equal(ledger_open(&fixture->loop, folder, on_written, fixture, &fixture->ledger,
+                                 &fixture->read, &error),
+                     0);
+}
+
+static void close_ledger(struct fixture *fixture, const struct allowance_record *record)
+{
+    fixture->closed = 0;
+    ledger_close(fixture->ledger, record, on_closed, fixture);
+    assert_int_equal(fixture->closed, 0);
+    uv_run(&fixture->loop, UV_RUN_DEFAULT);
+    assert_int_equal(fixture->closed, 1);
+}
+
+static void test_what_was_written_is_read(void **state)
+{
+    struct fixture *fixture = *state;
+    open_ledger(fixture, fixture->folder);
+    assert_int_equal(fixture->read.calls, 0);
+    for (int i = 1; i <= 3; i++)
+        assert_int_equal(ledger_write(fixture->ledger, (struct allowance_record){20782, i * 10}),
+                         0);
+    assert_int_equal(fixture->count, 0);
+    close_ledger(fixture, &(struct allowance_record){20782, 17});
+    assert_int_equal(fixture->count, 3);
+    assert_int_equal(fixture->written[2].calls, 30);
+    assert_null(fixture->error);
+    char *text = testing_read_file(fixture->path);
+    assert_string_equal(text, "2026-11-25 17\n");
+    free(text);
+    struct stat status;
+    assert_int_equal(stat(fixture->path, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0600);
+    open_ledger(fixture, fixture->folder);
+    assert_int_equal(fixture->read.day, 20782);
+    assert_int_equal(fixture->read.calls, 17);
+    close_ledger(fixture, NULL);
+    open_ledger(fixture, fixture->folder);
+    assert_int_equal(fixture->read.calls, 17);
+    close_ledger(fixture, NULL);
+}
+
+static void test_no_folder(void **state)
+{
+    struct fixture *fixture = *state;
+    open_ledger(fixture, "");
+    assert_int_equal(ledger_write(fixture->ledger, (struct allowance_record){1, 2}), 0);
+    close_ledger(fixture, &(struct allowance_record){1, 1});
+    assert_int_equal(fixture->count, 1);
+    assert_null(fixture->error);
+}
+
+static void test_a_disk_that_does_not_write(void **state)
+{
+    struct fixture *fixture = *state;
+    char *in_the_way = testing_path(fixture->folder, "places-calls.new");
+    assert_int_equal(mkdir(in_the_way, 0700), 0);
+    open_ledger(fixture, fixture->folder);
+    assert_int_equal(ledger_write(fixture->ledger, (struct allowance_record){1, 2}), 0);
+    close_ledger(fixture, NULL);
+    assert_non_null(fixture->error);
+    assert_int_equal(access(fixture->path, F_OK), -1);
+    free(in_the_way);
+}
+
+/* Nobody can say how many calls were made: better none than too many. */
+static void test_a_file_that_is_none(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const texts[] = {"",
+                                        "2026-11-25\n",
+                                        "2026-11-25 17",
+                                        "2026-11-25 -1\n",
+                                        "x y\n",
+                                        "2026-11-25 17\n2026-11-26 1\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct herd_buf error = {0};
+        testing_write_file(fixture->path, texts[i], strlen(texts[i]));
+        int rc = ledger_open(&fixture->loop, fixture->folder, on_written, fixture, &fixture->ledger,
+                             &fixture->read, &error);
+        if (i == 2) { /* the last LF may have been an editor's victim */
+            assert_int_equal(rc, 0);
+            close_ledger(fixture, NULL);
+            continue;
+        }
+        assert_int_equal(rc, HERD_ESYNTAX);
+        char *text = testing_take_text(&error);
+        assert_contains(text, fixture->path);
+        free(text);
+    }
+}
+
+#define LEDGER_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LEDGER_TEST(test_what_was_written_is_read),
+        LEDGER_TEST(test_no_folder),
+        LEDGER_TEST(test_a_disk_that_does_not_write),
+        LEDGER_TEST(test_a_file_that_is_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,103 @@
+/* Secret memory: left out of core dumps, wiped, as good as malloc. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/rng.h"
+#include "places/secret.h"
+#include "testing.h"
+
+/* Whether the mapping that `address` is in has VmFlag `dd`. */
+static bool is_left_out(const void *address)
+{
+    FILE *file = fopen("/proc/self/smaps", "re");
+    char line[512];
+    bool is_inside = false, is_out = false;
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        unsigned long begin, end;
+        if (sscanf(line, "%lx-%lx ", &begin, &end) == 2)
+            is_inside = (uintptr_t)address >= begin && (uintptr_t)address < end;
+        else if (is_inside && strncmp(line, "VmFlags:", 8) == 0)
+            is_out = strstr(line, " dd") != NULL;
+    }
+    fclose(file);
+    return is_out;
+}
+
+static void test_left_out_of_core_dumps(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 100, 5000, 100000, 1 << 17, 3 << 20};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        char *block = secret_malloc(sizes[i]);
+        assert_non_null(block);
+        assert_true(is_left_out(block));
+        assert_int_equal((uintptr_t)block % 16, 0);
+        memset(block, 'x', sizes[i]);
+        secret_free(block);
+    }
+    char *plain = malloc(1 << 20);
+    assert_false(is_left_out(plain)); /* so the test can fail */
+    free(plain);
+}
+
+static void test_wiped(void **state)
+{
+    (void)state;
+    char *block = secret_strdup("the key, the key, the key");
+    volatile const char *after = block;
+    secret_free(block);
+    /* The pages stay mapped; only a pointer to the next free block may be in them. */
+    for (size_t i = 0; i < 25; i++)
+        assert_true(after[i] != "the key, the key, the key"[i] || after[i] == '\0');
+}
+
+static void test_as_malloc(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 200, STEPS = 20000, SIZE_MAX_BYTES = 200000 };
+    struct {
+        unsigned char *data;
+        size_t size;
+        unsigned char fill;
+    } blocks[BLOCKS] = {0};
+    struct rng rng = {4711};
+    for (int i = 0; i < STEPS; i++) {
+        size_t at = rng_below(&rng, BLOCKS);
+        size_t size = rng_below(&rng, rng_below(&rng, 20) == 0 ? SIZE_MAX_BYTES : 3000);
+        size_t kept = blocks[at].size < size ? blocks[at].size : size;
+        if (rng_below(&rng, 3) == 0) {
+            secret_free(blocks[at].data);
+            blocks[at].data = secret_calloc(1, size);
+            for (size_t j = 0; j < size; j++)
+                assert_int_equal(blocks[at].data[j], 0);
+        } else {
+            blocks[at].data = secret_realloc(blocks[at].data, size);
+            for (size_t j = 0; j < kept; j++)
+                assert_int_equal(blocks[at].data[j], blocks[at].fill);
+        }
+        blocks[at].size = size;
+        blocks[at].fill = (unsigned char)i;
+        memset(blocks[at].data, i, size);
+    }
+    for (int i = 0; i < BLOCKS; i++)
+        secret_free(blocks[i].data);
+    size_t bytes = secret_bytes();
+    for (int i = 0; i < 1000; i++)
+        secret_free(secret_malloc(100000));
+    assert_int_equal(secret_bytes(), bytes); /* used again */
+    assert_null(secret_malloc(SIZE_MAX - 3));
+    assert_null(secret_calloc(SIZE_MAX / 2, 3));
+    secret_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_left_out_of_core_dumps),
+        cmocka_unit_test(test_wiped),
+        cmocka_unit_test(test_as_malloc),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
