@@ -155,10 +155,13 @@ int local_append_string(struct herd_buf *out, const char *text)
     json_t *string = json_string(text);
     if (string == NULL)
         return HERD_ESYNTAX;
+    /* 0 is out of memory: the shortest string has two quotes. */
     size_t len = json_dumpb(string, NULL, 0, JSON_ENCODE_ANY);
-    int rc = herd_buf_reserve(out, len);
+    int rc = len > 0 ? herd_buf_reserve(out, len) : HERD_ENOMEM;
+    if (rc == 0 && json_dumpb(string, out->data + out->len, len, JSON_ENCODE_ANY) != len)
+        rc = HERD_ENOMEM;
     if (rc == 0)
-        out->len += json_dumpb(string, out->data + out->len, len, JSON_ENCODE_ANY);
+        out->len += len;
     json_decref(string);
     return rc;
 }
