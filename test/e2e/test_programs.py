@@ -167,8 +167,8 @@ def test_sighup_with_a_log_file_that_cannot_be_opened_changes_nothing(make_herd)
 
 def test_a_start_that_fails_says_why_in_one_line(server):
     done = run(BIN / "herd-server", "--config", server.herd.config, "Hill")
-    assert done.returncode == 1 and done.stderr.count("address already in use") == 1, done.stderr
-    assert "level=info" not in done.stderr, done.stderr
+    assert done.returncode == 1 and done.stderr.count("is in use by process") == 1, done.stderr
+    assert "msg=stop" not in done.stderr, done.stderr
 
 
 def test_the_log_shows_links_and_never_where_people_are(make_herd):
