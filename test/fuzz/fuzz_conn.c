@@ -121,13 +121,17 @@ static bool on_command(struct model *model, struct herd_command *command)
     case HERD_VERB_TREE:
         model->is_open = model->is_open || model->is_peer;
         return model->is_peer && command->prefix_len < 4;
+    case HERD_VERB_HAVE: /* what of it is held, a neighbour is told */
+        model->is_open = model->is_open || model->is_peer;
+        return true;
     case HERD_VERB_PONG:
     case HERD_VERB_NONE:
+    case HERD_VERB_LOST:
     case HERD_VERB_DIGEST:
     case HERD_VERB_WANT:
         return true;
     default:
-        return false; /* RESUME, REFUSE, ACK and KEYS are for listeners to say */
+        return false; /* RESUME, REFUSE, ACK, KEYS … are for listeners to say */
     }
 }
 
