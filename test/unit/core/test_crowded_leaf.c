@@ -178,7 +178,7 @@ static void leaf_that_changes_is_gathered_anew_within_the_budget(void **state)
     edge_resume(link, CROWD);
     for (unsigned i = 0; i < 20; i++) {
         char iamat[64];
-        snprintf(iamat, sizeof(iamat), "IAMAT %s +2+2 1699990002\n", ids[i]);
+        snprintf(iamat, sizeof(iamat), "IAMAT %.*s +2+2 1699990002\n", ID_LEN, ids[i]);
         receive(client, iamat);
         receive(link, "KEYS beef0000\n");
         if (i == 1)
