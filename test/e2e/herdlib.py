@@ -199,6 +199,9 @@ class Herd:
         self.ports = dict(zip(self.graph, ports or free_ports(len(self.graph))))
         self.config = self.folder / "herd.conf"
         self.extra, self.places = extra, places
+        if SLOW > 1 and "total_timeout_ms" not in places:
+            # A server that is so much slower takes longer over its places, too.
+            self.places += f"\ntotal_timeout_ms = {round(3000 * SLOW)}"
         self.proxies = {(dials, listens): FaultProxy(port, self.ports[listens])
                         for (dials, listens), port in zip(proxied, free_ports(len(proxied)))}
         self.write_config()
