@@ -383,14 +383,22 @@ int herd_store_apply(struct herd_store *store, const struct herd_record *record,
     return replace(store, index, record, source);
 }
 
-bool herd_store_find(const struct herd_store *store, struct herd_slice client,
-                     struct herd_record *out)
+bool store_find_source(const struct herd_store *store, struct herd_slice client,
+                       struct herd_record *out, uint32_t *source)
 {
     uint32_t index = find(store, client, tag_of(store, client));
     if (index == TABLE_NONE)
         return false;
     view(store, slot_at(store, index), out);
+    *source = slot_at(store, index)->source;
     return true;
+}
+
+bool herd_store_find(const struct herd_store *store, struct herd_slice client,
+                     struct herd_record *out)
+{
+    uint32_t source;
+    return store_find_source(store, client, out, &source);
 }
 
 size_t herd_store_count(const struct herd_store *store)
@@ -572,17 +580,6 @@ bool herd_cursor_seek_back(struct herd_store *store, herd_cursor cursor, uint64_
     }
     place(store, cursor, before, slot_at(store, cursor)->sequence);
     return false;
-}
-
-bool store_find_source(const struct herd_store *store, struct herd_slice client,
-                       struct herd_record *out, uint32_t *source)
-{
-    uint32_t index = find(store, client, tag_of(store, client));
-    if (index == TABLE_NONE)
-        return false;
-    view(store, slot_at(store, index), out);
-    *source = slot_at(store, index)->source;
-    return true;
 }
 
 bool store_cursor_peek(const struct herd_store *store, herd_cursor cursor, uint64_t *sequence)
