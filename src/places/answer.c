@@ -206,34 +206,6 @@ static int end_result(struct places_answer *answer, size_t before, int rc)
     return 0;
 }
 
-int places_answer_add_result(struct places_answer *answer, const struct json_t *object)
-{
-    if (answer->without_memory)
-        return HERD_ENOMEM;
-    if (!json_is_object(object))
-        return HERD_EINVAL;
-    if (answer->count == PLACES_RESULTS_MAX)
-        return HERD_EFULL;
-    size_t before = answer->results.len;
-    int rc = begin_element(&answer->results);
-    if (rc == 0)
-        rc = append_json(&answer->results, object, RESULT_FLAGS);
-    return end_result(answer, before, rc);
-}
-
-int places_answer_add_rendered(struct places_answer *answer, struct herd_slice object)
-{
-    if (answer->without_memory)
-        return HERD_ENOMEM;
-    if (answer->count == PLACES_RESULTS_MAX)
-        return HERD_EFULL;
-    size_t before = answer->results.len;
-    int rc = begin_element(&answer->results);
-    if (rc == 0)
-        rc = herd_buf_append_slice(&answer->results, object);
-    return end_result(answer, before, rc);
-}
-
 int places_answer_append_result(struct places_answer *answer, places_append_cb *append, void *arg)
 {
     if (answer->without_memory)
@@ -245,6 +217,28 @@ int places_answer_append_result(struct places_answer *answer, places_append_cb *
     if (rc == 0)
         rc = append(arg, &answer->results);
     return end_result(answer, before, rc);
+}
+
+static int append_object(void *arg, struct herd_buf *out)
+{
+    return append_json(out, arg, RESULT_FLAGS);
+}
+
+int places_answer_add_result(struct places_answer *answer, const struct json_t *object)
+{
+    if (!answer->without_memory && !json_is_object(object))
+        return HERD_EINVAL;
+    return places_answer_append_result(answer, append_object, (void *)(uintptr_t)object);
+}
+
+static int append_rendered(void *arg, struct herd_buf *out)
+{
+    return herd_buf_append_slice(out, *(const struct herd_slice *)arg);
+}
+
+int places_answer_add_rendered(struct places_answer *answer, struct herd_slice object)
+{
+    return places_answer_append_result(answer, append_rendered, &object);
 }
 
 static struct herd_slice end_of_list(struct herd_slice elements)
