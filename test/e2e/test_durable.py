@@ -345,7 +345,7 @@ def test_told_to_stop_while_it_reads_it_does_not_read_on(make_herd):
     holds(herd.start()["Hill"], told)
 
 def test_what_is_old_is_forgotten_by_all(make_herd):
-    herd = make_herd(extra="record_ttl_s = 3").start()
+    herd = make_herd(extra=f"record_ttl_s = {round(3 * SLOW)}").start()  # long enough to be seen everywhere
     told = tell(herd["Hill"], ids_of(100))
     herd.wait_agrees()
     with herd["Campbell"].client() as client:
