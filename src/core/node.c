@@ -123,6 +123,8 @@ void herd_node_free(struct herd_node *node)
     node_free_spare_asks(node);
     while (node->buf_count > 0)
         herd_buf_free(&node->bufs[--node->buf_count]);
+    while (node->spare_work_count > 0)
+        free(node->spare_works[--node->spare_work_count]);
     waits_close(&node->waits);
     persist_close(node);
     walk_leaf_close(&node->leaf);
@@ -273,12 +275,12 @@ static void accepted_closed(struct herd_conn *conn)
 
 void herd_conn_closed(struct herd_conn *conn, struct herd_now now, const char *reason)
 {
-    if (conn->link == NULL) {
+    if (!conn->is_link) {
         accepted_closed(conn);
         return;
     }
     remove_ready(conn->node, conn);
-    link_closed(conn->link, now, reason);
+    link_closed(conn_link(conn), now, reason);
 }
 
 void node_touch_links(struct herd_node *node)
@@ -507,7 +509,8 @@ static bool next_conn_effect(struct herd_node *node, struct herd_effect *out)
         struct herd_conn *conn = node->dirty;
         if (!conn->gone && conn_effect(conn, out))
             return true;
-        free_if_gone(take_dirty(node));
+        conn_end_work(take_dirty(node));
+        free_if_gone(conn);
     }
     return false;
 }

@@ -4,6 +4,7 @@
  * connection's in one write.
  */
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -55,10 +56,16 @@ int net_numeric_address(const char *host, uint16_t port, struct sockaddr_storage
     return uv_ip6_addr(host, port, (struct sockaddr_in6 *)out);
 }
 
+struct net *carrier_net(const struct carrier *carrier)
+{
+    char *streams = carrier->stream.tcp.data;
+    return (struct net *)(void *)(streams - offsetof(struct net, streams));
+}
+
 void carrier_data(struct stream *stream, const char *data, size_t len)
 {
     struct carrier *carrier = (struct carrier *)stream;
-    herd_conn_receive(carrier->conn, read_now(carrier->net), data, len);
+    herd_conn_receive(carrier->conn, read_now(carrier_net(carrier)), data, len);
 }
 
 void carrier_end(struct stream *stream)
@@ -70,12 +77,12 @@ void carrier_wrote(struct stream *stream, size_t len)
 {
     struct carrier *carrier = (struct carrier *)stream;
     if (carrier->conn != NULL)
-        herd_conn_wrote(carrier->conn, turn_now(carrier->net), len);
+        herd_conn_wrote(carrier->conn, turn_now(carrier_net(carrier)), len);
 }
 
 void carrier_recycle(struct stream *stream, struct herd_buf *take_buf)
 {
-    herd_node_recycle(((struct carrier *)stream)->net->options.node, take_buf);
+    herd_node_recycle(carrier_net((struct carrier *)stream)->options.node, take_buf);
 }
 
 static struct carrier *carrier_of(struct herd_conn *conn)
@@ -108,7 +115,7 @@ static void carry_out(struct net *net, struct herd_effect *effect)
     else if (herd_conn_is_link(effect->conn))
         peer_close(effect->conn, effect->abort);
     else
-        stream_close(&carrier->stream, effect->abort, carrier->stream.reason);
+        stream_close(&carrier->stream, effect->abort);
 }
 
 static void on_wakeup(uv_timer_t *timer)
@@ -203,7 +210,7 @@ void net_set_connections_max(struct net *net, size_t connections_max)
 
 static bool is_open(const struct net *net)
 {
-    return net->sessions != NULL || net->listener_count > 0 || peers_connected(net);
+    return net->connections > 0 || net->listener_count > 0 || peers_connected(net);
 }
 
 void net_check_stopped(struct net *net)
@@ -253,7 +260,7 @@ void net_free(struct net *net)
 {
     uv_handle_t *hooks[] = {(uv_handle_t *)&net->prepare, (uv_handle_t *)&net->check,
                             (uv_handle_t *)&net->wakeup, (uv_handle_t *)&net->deadline};
-    assert(net->sessions == NULL && net->listener_count == 0);
+    assert(net->connections == 0 && net->listener_count == 0);
     peers_free(net);
     net->handles = sizeof(hooks) / sizeof(hooks[0]) + 1;
     stream_loop_close(&net->streams, on_streams_closed, net);

@@ -14,13 +14,11 @@ struct listener {
     struct refuser refuser;
 };
 
-struct session;
 struct peer;
 
 /* What the driver of a connection, a session or a peer, does with the node's effects. */
 struct carrier {
-    struct stream stream;
-    struct net *net;
+    struct stream stream; /* one of the net's `streams` */
     struct herd_conn *conn;
 };
 
@@ -37,7 +35,6 @@ struct net {
         int64_t told_ns; /* uv_hrtime */
         int64_t untold;
     } refused;
-    struct session *sessions;
     struct peer *peers;
     struct herd_now now; /* of the events of one poll */
     bool has_now;
@@ -48,7 +45,10 @@ struct net {
     void *stopped_arg;
 };
 
-/* The stream's events, but for `closed`, go to the node. */
+/* Whose it is. */
+struct net *carrier_net(const struct carrier *carrier);
+
+/* The stream's events, but for how it ends, go to the node. */
 void carrier_data(struct stream *stream, const char *data, size_t len);
 void carrier_end(struct stream *stream);
 void carrier_wrote(struct stream *stream, size_t len);

@@ -6,23 +6,12 @@
 
 enum { KEEPALIVE_S = 60 };
 
-struct session {
-    struct carrier carrier;
-    struct session *next, *prev;
-};
-
-static void on_closed(struct stream *stream, const char *reason)
+static void on_closed(struct stream *stream)
 {
-    struct session *session = (struct session *)stream;
-    struct net *net = session->carrier.net;
-    if (session->carrier.conn != NULL)
-        herd_conn_closed(session->carrier.conn, net_now(), reason);
-    if (session->prev != NULL)
-        session->prev->next = session->next;
-    else
-        net->sessions = session->next;
-    if (session->next != NULL)
-        session->next->prev = session->prev;
+    struct carrier *session = (struct carrier *)stream;
+    struct net *net = carrier_net(session);
+    if (session->conn != NULL)
+        herd_conn_closed(session->conn, net_now(), "closed");
     net->connections--;
     metrics_set(net->options.metrics, METRIC_connections_open, (int64_t)net->connections);
     free(session);
@@ -37,20 +26,15 @@ static const struct stream_events events = {
     .closed = on_closed,
 };
 
-static struct session *new_session(struct net *net)
+static struct carrier *new_session(struct net *net)
 {
-    struct session *session = calloc(1, sizeof(*session));
+    struct carrier *session = calloc(1, sizeof(*session));
     if (session == NULL)
         return NULL;
-    if (stream_init(&session->carrier.stream, &net->streams, &events) < 0) {
+    if (stream_init(&session->stream, &net->streams, &events) < 0) {
         free(session);
         return NULL;
     }
-    session->carrier.net = net;
-    session->next = net->sessions;
-    if (session->next != NULL)
-        session->next->prev = session;
-    net->sessions = session;
     net->connections++;
     return session;
 }
@@ -58,26 +42,26 @@ static struct session *new_session(struct net *net)
 bool session_accept(struct net *net, uv_stream_t *listener)
 {
     struct metrics *metrics = net->options.metrics;
-    struct session *session = new_session(net);
+    struct carrier *session = new_session(net);
     if (session == NULL)
         return false;
-    struct stream *stream = &session->carrier.stream;
+    struct stream *stream = &session->stream;
     int rc = uv_accept(listener, (uv_stream_t *)&stream->tcp);
     if (rc < 0) {
-        stream_close(stream, true, uv_strerror(rc));
+        stream_close(stream, true);
         return true;
     }
     metrics_add(metrics, METRIC_connections_accepted_total, 1);
     metrics_set(metrics, METRIC_connections_open, (int64_t)net->connections);
     if (net->connections > net->options.connections_max) {
         net_count_refused(net, "connections_max was reached");
-        stream_close(stream, true, "connections_max was reached");
+        stream_close(stream, true);
         return true;
     }
-    if (herd_node_accept(net->options.node, session, &session->carrier.conn) < 0) {
-        session->carrier.conn = NULL;
+    if (herd_node_accept(net->options.node, session, &session->conn) < 0) {
+        session->conn = NULL;
         net_count_refused(net, "out of memory");
-        stream_close(stream, true, "out of memory");
+        stream_close(stream, true);
         return true;
     }
     uv_tcp_nodelay(&stream->tcp, 1);
@@ -87,8 +71,15 @@ bool session_accept(struct net *net, uv_stream_t *listener)
     return true;
 }
 
+static void abort_session(uv_handle_t *handle, void *net)
+{
+    struct stream *stream = (struct stream *)handle;
+    if (handle->data == &((struct net *)net)->streams && stream->events == &events)
+        stream_close(stream, true);
+}
+
+/* The loop has them all in a list, so there is none of its own. */
 void sessions_abort(struct net *net)
 {
-    for (struct session *session = net->sessions; session != NULL; session = session->next)
-        stream_close(&session->carrier.stream, true, "the server stops");
+    uv_walk(net->options.loop, abort_session, net);
 }
