@@ -145,6 +145,7 @@ void conn_touch(struct herd_conn *conn)
     conn->next_dirty = NULL;
     *conn->node->dirty_end = conn;
     conn->node->dirty_end = &conn->next_dirty;
+    conn->node->dirty_count++;
 }
 
 void conn_close(struct herd_conn *conn)
@@ -305,7 +306,9 @@ static unsigned lines_allowed(const struct herd_conn *conn)
 void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice input)
 {
     unsigned budget = lines_allowed(conn), lines = 0;
-    int rc = conn_begin_work(conn) ? 1 : HERD_ENOMEM;
+    int rc = 0;
+    if (conn->work != NULL || input.len > 0)
+        rc = conn_begin_work(conn) ? 1 : HERD_ENOMEM;
     while (rc > 0 && !conn->closing) {
         bool more = input.len > 0 || herd_frame_kept(&conn->work->frame) > 0 || conn->ended;
         if (is_full(conn) || (lines >= budget && more)) {

@@ -70,6 +70,7 @@ static struct herd_conn *take_dirty(struct herd_node *node)
     if (node->dirty == NULL)
         node->dirty_end = &node->dirty;
     conn->dirty = false;
+    node->dirty_count--;
     return conn;
 }
 
@@ -461,7 +462,7 @@ void herd_node_tick(struct herd_node *node, struct herd_now now)
     expire(node, now);
     /* Those that use up their budget again come back behind the last one of this turn. */
     struct herd_conn **end = node->ready_end;
-    while (node->ready != NULL) {
+    while (node->ready != NULL && node->dirty_count < HERD_TOUCHED_MAX) {
         bool last = end == &node->ready->next_ready;
         struct herd_conn *conn = take_ready(node);
         if (conn->gone)
@@ -526,12 +527,22 @@ static bool next_notice(struct herd_node *node, struct herd_effect *out)
     return true;
 }
 
+size_t herd_node_touched(const struct herd_node *node)
+{
+    return node->dirty_count;
+}
+
+bool herd_node_early_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out)
+{
+    return next_link_effect(node, now, out) || next_conn_effect(node, out);
+}
+
 bool herd_node_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out)
 {
     if (node->stopping && !node->links_stopped && node->conns == NULL)
         stop_links(node, now);
-    if (next_link_effect(node, now, out) || next_conn_effect(node, out) ||
-        node_next_places(node, out) || persist_effect(node, now, out) || next_notice(node, out))
+    if (herd_node_early_effect(node, now, out) || node_next_places(node, out) ||
+        persist_effect(node, now, out) || next_notice(node, out))
         return true;
     node->turn++;
     node->lines_left = TURN_LINES;

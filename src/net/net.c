@@ -1,7 +1,8 @@
 /*
  * Once a turn, behind the poll for what came in and before it for what timers did, all effects of
  * the node are carried out: first what goes to neighbours, then the answers to clients, each
- * connection's in one write.
+ * connection's in one write. Where HERD_TOUCHED_MAX connections have answers, theirs go out in
+ * between: a crowd that speaks all at once takes no memory for all of it.
  */
 #include <assert.h>
 #include <stddef.h>
@@ -62,10 +63,15 @@ struct net *carrier_net(const struct carrier *carrier)
     return (struct net *)(void *)(streams - offsetof(struct net, streams));
 }
 
+static void flush_early(struct net *net);
+
 void carrier_data(struct stream *stream, const char *data, size_t len)
 {
     struct carrier *carrier = (struct carrier *)stream;
-    herd_conn_receive(carrier->conn, read_now(carrier_net(carrier)), data, len);
+    struct net *net = carrier_net(carrier);
+    herd_conn_receive(carrier->conn, read_now(net), data, len);
+    if (herd_node_touched(net->options.node) >= HERD_TOUCHED_MAX)
+        flush_early(net);
 }
 
 void carrier_end(struct stream *stream)
@@ -116,6 +122,13 @@ static void carry_out(struct net *net, struct herd_effect *effect)
         peer_close(effect->conn, effect->abort);
     else
         stream_close(&carrier->stream, effect->abort);
+}
+
+static void flush_early(struct net *net)
+{
+    struct herd_effect effect;
+    while (herd_node_early_effect(net->options.node, turn_now(net), &effect))
+        carry_out(net, &effect);
 }
 
 static void on_wakeup(uv_timer_t *timer)

@@ -74,7 +74,7 @@ static int turn_once(struct crowd *crowd, uint64_t n)
     for (unsigned i = 0; n == 0 && i < crowd->count; i++) {
         char line[96];
         int len =
-            snprintf(line, sizeof(line), "IAMAT crowd-%08u +34.068930-118.445127 1700000000\n", i);
+            snprintf(line, sizeof(line), "IAMAT bench-device%08u +34.068930-118.445127 1700000000\n", i);
         if (send(crowd->fds[i], line, (size_t)len, MSG_NOSIGNAL) != len)
             return HERD_EIO;
         crowd->done++;
