@@ -139,6 +139,9 @@ void herd_node_tick(struct herd_node *node, struct herd_now now);
  * are out. Links close. */
 void herd_node_stop(struct herd_node *node, struct herd_now now);
 
+/* Closes each accepted connection at once, with what is left to send. */
+void herd_node_abort(struct herd_node *node);
+
 enum herd_notice_kind {
     HERD_NOTICE_LINK_UP,       /* epoch, sequence: where it goes on */
     HERD_NOTICE_LINK_PLAIN,    /* up, with a neighbour that does not know HELLO */

@@ -482,6 +482,12 @@ void herd_node_stop(struct herd_node *node, struct herd_now now)
         herd_conn_end(conn, now);
 }
 
+void herd_node_abort(struct herd_node *node)
+{
+    for (struct herd_conn *conn = node->conns; conn != NULL; conn = conn->next)
+        conn_abort(conn);
+}
+
 /* The last client has its answers, so what it was told can go out and the links can close. */
 static void stop_links(struct herd_node *node, struct herd_now now)
 {

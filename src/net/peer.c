@@ -14,7 +14,7 @@ enum { KEEPALIVE_S = 10 };
 
 /* One attempt: its stream lives until its close callback, perhaps longer than the peer. */
 struct attempt {
-    struct carrier carrier;
+    struct stream stream;
     struct peer *peer; /* NULL once the link has let go of it */
     uv_getaddrinfo_t resolve;
     uv_connect_t connect;
@@ -60,7 +60,7 @@ static void free_peer(struct peer *peer)
 static void end_attempt(struct attempt *attempt)
 {
     struct peer *peer = attempt->peer;
-    struct net *net = carrier_net(&attempt->carrier);
+    struct net *net = net_of(&attempt->stream);
     bool up = attempt->up;
     bool asked = attempt->asked;
     const char *reason = attempt->reason;
@@ -115,7 +115,7 @@ static void on_closed(struct stream *stream)
 static void on_end(struct stream *stream)
 {
     ((struct attempt *)stream)->reason = "closed by the neighbour";
-    carrier_end(stream);
+    net_on_end(stream);
 }
 
 static void on_failed(struct stream *stream, const char *reason)
@@ -123,11 +123,11 @@ static void on_failed(struct stream *stream, const char *reason)
     ((struct attempt *)stream)->reason = reason;
 }
 
-static const struct stream_events events = {
-    .data = carrier_data,
+const struct stream_events peer_events = {
+    .data = net_on_data,
     .end = on_end,
-    .wrote = carrier_wrote,
-    .recycle = carrier_recycle,
+    .wrote = net_on_wrote,
+    .recycle = net_on_recycle,
     .failed = on_failed,
     .closed = on_closed,
 };
@@ -137,13 +137,13 @@ static void give_up(struct attempt *attempt, int rc)
 {
     attempt->failed = true;
     attempt->reason = uv_strerror(rc);
-    stream_close(&attempt->carrier.stream, true);
+    stream_close(&attempt->stream, true);
 }
 
 static void on_connected(uv_connect_t *req, int status)
 {
     struct attempt *attempt = req->data;
-    struct stream *stream = &attempt->carrier.stream;
+    struct stream *stream = &attempt->stream;
     if (stream->closing)
         return;
     if (status < 0) {
@@ -159,7 +159,7 @@ static void on_connected(uv_connect_t *req, int status)
 
 static void start_connect(struct attempt *attempt, const struct sockaddr *address)
 {
-    struct stream *stream = &attempt->carrier.stream;
+    struct stream *stream = &attempt->stream;
     attempt->connect.data = attempt;
     int rc = uv_tcp_connect(&attempt->connect, &stream->tcp, address, on_connected);
     if (rc < 0)
@@ -169,7 +169,7 @@ static void start_connect(struct attempt *attempt, const struct sockaddr *addres
 static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *addresses)
 {
     struct attempt *attempt = req->data;
-    struct stream *stream = &attempt->carrier.stream;
+    struct stream *stream = &attempt->stream;
     attempt->resolving = false;
     attempt->addresses = addresses;
     if (attempt->closed) {
@@ -205,11 +205,11 @@ static struct attempt *new_attempt(struct peer *peer)
     struct attempt *attempt = calloc(1, sizeof(*attempt));
     if (attempt == NULL)
         return NULL;
-    if (stream_init(&attempt->carrier.stream, &peer->net->streams, &events) < 0) {
+    if (stream_init(&attempt->stream, &peer->net->streams, STREAM_PEER) < 0) {
         free(attempt);
         return NULL;
     }
-    attempt->carrier.conn = peer->conn;
+    attempt->stream.tcp.data = peer->conn;
     attempt->peer = peer;
     attempt->reason = "closed";
     return attempt;
@@ -231,16 +231,16 @@ void peer_dial(struct herd_conn *conn)
         start_resolve(peer->attempt);
 }
 
-struct carrier *peer_carrier(struct herd_conn *conn)
+struct stream *peer_stream(struct herd_conn *conn)
 {
     struct peer *peer = herd_conn_data(conn);
-    return peer->attempt != NULL ? &peer->attempt->carrier : NULL;
+    return peer->attempt != NULL ? &peer->attempt->stream : NULL;
 }
 
 void peer_close(struct herd_conn *conn, bool abort)
 {
     struct peer *peer = herd_conn_data(conn);
-    struct stream *stream = &peer->attempt->carrier.stream;
+    struct stream *stream = &peer->attempt->stream;
     peer->attempt->asked = true;
     stream_close(stream, abort || !peer->attempt->up);
 }
@@ -300,10 +300,10 @@ void peers_abort(struct net *net)
         next = peer->next;
         if (peer->attempt == NULL)
             continue;
-        if (!peer->attempt->carrier.stream.closing)
+        if (!peer->attempt->stream.closing)
             peer->attempt->reason = "the server stops";
         peer->attempt->asked = true;
-        stream_close(&peer->attempt->carrier.stream, true);
+        stream_close(&peer->attempt->stream, true);
     }
 }
 

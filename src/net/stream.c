@@ -20,9 +20,9 @@ struct pending_write {
 
 /* A stream that closes without haste. */
 struct stream_linger {
-    uv_shutdown_t
-        req; /* under way until on_shutdown, which comes before the stream's last callback */
+    uv_shutdown_t req; /* until on_shutdown, which comes before the stream's last callback */
     struct stream *stream;
+    struct stream_loop *shared;
     struct stream_linger *next, *prev; /* in the loop's list until the socket is closed */
     uint64_t deadline_ms;              /* uv_now */
     size_t unsent, dropped;            /* bytes */
@@ -34,28 +34,40 @@ static struct stream *stream_of(void *handle)
     return (struct stream *)handle; /* tcp is the first member */
 }
 
-static struct stream_loop *loop_of(const struct stream *stream)
+struct stream_loop *stream_loop_of(const struct stream *stream)
 {
-    return stream->tcp.data;
+    return stream->lingers ? stream->of.linger->shared : stream->of.shared;
+}
+
+static const struct stream_events *events_of(const struct stream *stream)
+{
+    return stream_loop_of(stream)->events[stream->kind];
 }
 
 static void on_closed(uv_handle_t *handle)
 {
     struct stream *stream = stream_of(handle);
-    free(stream->linger);
-    stream->events->closed(stream);
+    if (stream->lingers) {
+        struct stream_linger *linger = stream->of.linger;
+        stream->of.shared = linger->shared;
+        stream->lingers = false;
+        free(linger);
+    }
+    events_of(stream)->closed(stream);
 }
 
-static void enter_lingering(struct stream_loop *shared, struct stream_linger *linger)
+static void enter_lingering(struct stream_linger *linger)
 {
+    struct stream_loop *shared = linger->shared;
     linger->next = shared->lingering;
     if (linger->next != NULL)
         linger->next->prev = linger;
     shared->lingering = linger;
 }
 
-static void leave_lingering(struct stream_loop *shared, struct stream_linger *linger)
+static void leave_lingering(struct stream_linger *linger)
 {
+    struct stream_loop *shared = linger->shared;
     if (linger->prev != NULL)
         linger->prev->next = linger->next;
     else
@@ -70,15 +82,15 @@ static void finish(struct stream *stream)
 {
     if (uv_is_closing((uv_handle_t *)&stream->tcp))
         return;
-    if (stream->linger != NULL)
-        leave_lingering(loop_of(stream), stream->linger);
+    if (stream->lingers)
+        leave_lingering(stream->of.linger);
     uv_close((uv_handle_t *)&stream->tcp, on_closed);
 }
 
 static void fail(struct stream *stream, int rc)
 {
-    if (!stream->closing && stream->events->failed != NULL)
-        stream->events->failed(stream, uv_strerror(rc));
+    if (!stream->closing && events_of(stream)->failed != NULL)
+        events_of(stream)->failed(stream, uv_strerror(rc));
     stream_close(stream, true);
 }
 
@@ -113,7 +125,7 @@ static void on_linger(uv_timer_t *timer)
 
 int stream_loop_init(struct stream_loop *shared, uv_loop_t *loop)
 {
-    *shared = (struct stream_loop){.loop = loop};
+    *shared = (struct stream_loop){0};
     shared->input = malloc(STREAM_INPUT_BYTES);
     if (shared->input == NULL)
         return HERD_ENOMEM;
@@ -138,29 +150,38 @@ void stream_loop_close(struct stream_loop *shared, void (*closed)(void *arg), vo
     shared->input = NULL;
 }
 
-int stream_init(struct stream *stream, struct stream_loop *shared,
-                const struct stream_events *events)
+void stream_loop_on(struct stream_loop *shared, enum stream_kind kind,
+                    const struct stream_events *events)
 {
-    *stream = (struct stream){.events = events};
-    int rc = uv_tcp_init(shared->loop, &stream->tcp);
-    stream->tcp.data = shared;
-    return rc == 0 ? 0 : HERD_EIO;
+    shared->events[kind] = events;
+}
+
+void stream_loop_hasten(struct stream_loop *shared)
+{
+    while (shared->lingering != NULL)
+        finish(shared->lingering->stream);
+}
+
+int stream_init(struct stream *stream, struct stream_loop *shared, enum stream_kind kind)
+{
+    *stream = (struct stream){.of.shared = shared, .kind = kind};
+    return uv_tcp_init(shared->linger.loop, &stream->tcp) == 0 ? 0 : HERD_EIO;
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     (void)suggested;
-    *buf = uv_buf_init(loop_of(stream_of(handle))->input, STREAM_INPUT_BYTES);
+    *buf = uv_buf_init(stream_loop_of(stream_of(handle))->input, STREAM_INPUT_BYTES);
 }
 
 static void on_read(uv_stream_t *tcp, ssize_t len, const uv_buf_t *buf)
 {
     struct stream *stream = stream_of(tcp);
     if (len > 0) {
-        loop_of(stream)->bytes_received += (uint64_t)len;
+        stream_loop_of(stream)->bytes_received += (uint64_t)len;
         if (!stream->closing)
-            stream->events->data(stream, buf->base, (size_t)len);
-        else if ((stream->linger->dropped += (size_t)len) > STREAM_LINGER_BYTES)
+            events_of(stream)->data(stream, buf->base, (size_t)len);
+        else if ((stream->of.linger->dropped += (size_t)len) > STREAM_LINGER_BYTES)
             finish(stream);
         return;
     }
@@ -171,8 +192,8 @@ static void on_read(uv_stream_t *tcp, ssize_t len, const uv_buf_t *buf)
     if (len != UV_EOF)
         fail(stream, (int)len);
     else if (!stream->closing)
-        stream->events->end(stream);
-    else if (stream->linger->shut)
+        events_of(stream)->end(stream);
+    else if (stream->of.linger->shut)
         finish(stream);
 }
 
@@ -197,11 +218,11 @@ static void on_write(uv_write_t *req, int status)
     size_t len = write->buf.len - write->sent;
     struct herd_buf buf = write->buf;
     free(write);
-    stream->events->recycle(stream, &buf);
+    events_of(stream)->recycle(stream, &buf);
     if (status == 0) {
-        loop_of(stream)->bytes_sent += len;
+        stream_loop_of(stream)->bytes_sent += len;
         if (!uv_is_closing((uv_handle_t *)&stream->tcp))
-            stream->events->wrote(stream, len);
+            events_of(stream)->wrote(stream, len);
     } else if (status != UV_ECANCELED) {
         fail(stream, status);
     }
@@ -225,21 +246,21 @@ static int write_rest(struct stream *stream, struct herd_buf *take_buf, size_t s
 void stream_write(struct stream *stream, struct herd_buf *take_buf)
 {
     if (stream->closing) {
-        stream->events->recycle(stream, take_buf);
+        events_of(stream)->recycle(stream, take_buf);
         return;
     }
     uv_buf_t all = uv_buf_init(take_buf->data, (unsigned)take_buf->len);
     int rc = uv_try_write((uv_stream_t *)&stream->tcp, &all, 1);
     size_t sent = rc > 0 ? (size_t)rc : 0;
-    loop_of(stream)->bytes_sent += sent;
+    stream_loop_of(stream)->bytes_sent += sent;
     if (rc == UV_EAGAIN || (rc >= 0 && sent < take_buf->len)) {
         rc = write_rest(stream, take_buf, sent);
         if (rc == 0)
             *take_buf = (struct herd_buf){0};
     }
-    stream->events->recycle(stream, take_buf);
+    events_of(stream)->recycle(stream, take_buf);
     if (sent > 0)
-        stream->events->wrote(stream, sent);
+        events_of(stream)->wrote(stream, sent);
     if (rc < 0)
         fail(stream, rc);
 }
@@ -247,8 +268,8 @@ void stream_write(struct stream *stream, struct herd_buf *take_buf)
 static void on_shutdown(uv_shutdown_t *req, int status)
 {
     struct stream *stream = stream_of(req->handle);
-    stream->linger->shut = true;
-    give_time(stream->linger, STREAM_LINGER_MS);
+    stream->of.linger->shut = true;
+    give_time(stream->of.linger, STREAM_LINGER_MS);
     if (status != 0 || stream->ended)
         finish(stream);
 }
@@ -260,17 +281,18 @@ static int begin_linger(struct stream *stream)
     struct stream_linger *linger = malloc(sizeof(*linger));
     if (linger == NULL)
         return UV_ENOMEM;
-    *linger = (struct stream_linger){.stream = stream};
+    *linger = (struct stream_linger){.stream = stream, .shared = stream->of.shared};
     int rc = uv_shutdown(&linger->req, (uv_stream_t *)&stream->tcp, on_shutdown);
     if (rc < 0) {
         free(linger);
         return rc;
     }
-    struct stream_loop *shared = loop_of(stream);
-    stream->linger = linger;
+    struct stream_loop *shared = linger->shared;
+    stream->of.linger = linger;
+    stream->lingers = true;
     linger->unsent = uv_stream_get_write_queue_size((uv_stream_t *)&stream->tcp);
     give_time(linger, STREAM_STALLED_MS);
-    enter_lingering(shared, linger);
+    enter_lingering(linger);
     if (!uv_is_active((uv_handle_t *)&shared->linger))
         uv_timer_start(&shared->linger, on_linger, LINGER_STEP_MS, LINGER_STEP_MS);
     if (!stream->ended && !stream->reading)

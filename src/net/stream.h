@@ -24,9 +24,12 @@ struct stream_events {
     void (*closed)(struct stream *stream); /* last call; the memory may go */
 };
 
-/* What all streams of a loop share. */
+/* Who owns a stream. */
+enum stream_kind { STREAM_SESSION, STREAM_PEER, STREAM_KINDS };
+
+/* What streams of a loop share. */
 struct stream_loop {
-    uv_loop_t *loop;
+    const struct stream_events *events[STREAM_KINDS];
     uv_timer_t linger; /* gives up on those that close too slowly */
     struct stream_linger *lingering;
     char *input; /* STREAM_INPUT_BYTES; each read's bytes, for the time of the call */
@@ -44,9 +47,14 @@ enum {
 
 /* Servers have many idle ones: whatever is added here they all have. */
 struct stream {
-    uv_tcp_t tcp; /* its `data` is the stream_loop */
-    const struct stream_events *events;
-    struct stream_linger *linger; /* what a close without haste needs, from then on; else NULL */
+    uv_tcp_t tcp; /* its `data` is the owner's */
+    union {
+        struct stream_loop *shared;
+        struct stream_linger
+            *linger; /* `lingers`: what a close without haste needs, and `shared` */
+    } of;
+    enum stream_kind kind : 8;
+    bool lingers : 1; /* until it is closed */
     bool reading : 1;
     bool ended : 1;
     bool closing : 1; /* nothing more is written or told */
@@ -57,10 +65,16 @@ int stream_loop_init(struct stream_loop *shared, uv_loop_t *loop);
 /* `closed` is called once the loop has let go of it: only then may its memory go. */
 void stream_loop_close(struct stream_loop *shared, void (*closed)(void *arg), void *arg);
 
+/* What the owners of a kind are told; before the first stream of it. */
+void stream_loop_on(struct stream_loop *shared, enum stream_kind kind,
+                    const struct stream_events *events);
+/* Ends at once what closes without haste. */
+void stream_loop_hasten(struct stream_loop *shared);
+
 /* Sets up a stream whose `tcp` is to be accepted or connected by the caller. 0 or HERD_EIO; then
  * nothing is to be closed. */
-int stream_init(struct stream *stream, struct stream_loop *shared,
-                const struct stream_events *events);
+int stream_init(struct stream *stream, struct stream_loop *shared, enum stream_kind kind);
+struct stream_loop *stream_loop_of(const struct stream *stream);
 
 void stream_read(struct stream *stream, bool on);
 
