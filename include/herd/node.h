@@ -139,6 +139,9 @@ void herd_node_tick(struct herd_node *node, struct herd_now now);
  * are out. Links close. */
 void herd_node_stop(struct herd_node *node, struct herd_now now);
 
+/* Closes each accepted connection at once, with what is left to send. */
+void herd_node_abort(struct herd_node *node);
+
 enum herd_notice_kind {
     HERD_NOTICE_LINK_UP,       /* epoch, sequence: where it goes on */
     HERD_NOTICE_LINK_PLAIN,    /* up, with a neighbour that does not know HELLO */
@@ -188,6 +191,15 @@ struct herd_effect {
 
 /* Takes the next effect: true and *out, or false when there is none. */
 bool herd_node_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out);
+
+/*
+ * Connections that may have effects: answers mostly, for which memory is held. Where they become
+ * HERD_TOUCHED_MAX within a turn, its end need not be waited for: herd_node_early_effect gives what
+ * goes to neighbours and connections so far, until it is false; budgets of the turn go on counting.
+ */
+enum { HERD_TOUCHED_MAX = 128 };
+size_t herd_node_touched(const struct herd_node *node);
+bool herd_node_early_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out);
 
 /* Gives a WRITE's buffer back for the next one. */
 void herd_node_recycle(struct herd_node *node, struct herd_buf *take_buf);

@@ -1,4 +1,4 @@
-/* arena.h: memory for many short texts that come and go: size classes of 16 bytes, cut from large
+/* arena.h: memory for many short texts that come and go: size classes of 8 bytes, cut from large
  * chunks, with free lists. A text is named by 4 bytes. */
 #ifndef CORE_ARENA_H
 #define CORE_ARENA_H
@@ -7,15 +7,15 @@
 #include <stdint.h>
 
 enum {
-    ARENA_STEP_BYTES = 16,
-    ARENA_CLASSES = 256, /* up to 4,096 bytes, the longest text there may be */
-    ARENA_UNIT_BITS = 14,
+    ARENA_STEP_BYTES = 8,
+    ARENA_CLASSES = 512, /* up to 4,096 bytes, the longest text there may be */
+    ARENA_UNIT_BITS = 15,
     /* A little less than can be named, so that it fits whole pages together with malloc's own. */
     ARENA_CHUNK_BYTES = (1 << ARENA_UNIT_BITS) * ARENA_STEP_BYTES - 64,
-    ARENA_CHUNKS_MAX = 1 << (32 - ARENA_UNIT_BITS) /* 64 GiB */
+    ARENA_CHUNKS_MAX = 1 << (32 - ARENA_UNIT_BITS) /* 32 GiB */
 };
 
-/* Where a text is: its chunk, and the units of 16 bytes before it in there. */
+/* Where a text is: its chunk, and the units of 8 bytes before it in there. */
 typedef uint32_t arena_ref;
 
 #define ARENA_NONE UINT32_MAX

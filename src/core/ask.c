@@ -13,15 +13,16 @@ struct herd_ask *node_new_ask(struct herd_node *node, struct herd_conn *conn, en
     } else if ((ask = malloc(sizeof(*ask))) == NULL) {
         return NULL;
     }
+    struct conn_work *work = conn->work;
     *ask = (struct herd_ask){.node = node, .conn = conn, .kind = kind};
     if (node->buf_count > 0)
         ask->answer = node->bufs[--node->buf_count];
-    if (conn->asks_tail != NULL)
-        conn->asks_tail->next = ask;
+    if (work->asks_tail != NULL)
+        work->asks_tail->next = ask;
     else
-        conn->asks = ask;
-    conn->asks_tail = ask;
-    conn->ask_count++;
+        work->asks = ask;
+    work->asks_tail = ask;
+    work->ask_count++;
     return ask;
 }
 

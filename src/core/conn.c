@@ -23,11 +23,61 @@ void conn_init(struct herd_conn *conn, struct herd_node *node, void *data)
     *conn = (struct herd_conn){.node = node, .data = data, .reading = true};
 }
 
-void conn_reset(struct herd_conn *conn)
+void conn_init_link(struct herd_conn *conn, struct herd_node *node, void *data,
+                    struct neighbour *neighbour, struct conn_work *work)
 {
-    while (conn->asks != NULL) {
-        struct herd_ask *ask = conn->asks;
-        conn->asks = ask->next;
+    conn_init(conn, node, data);
+    conn->is_link = true;
+    conn->neighbour = neighbour;
+    conn->work = work;
+}
+
+struct link *conn_link(const struct herd_conn *conn)
+{
+    return conn->is_link ? &conn->neighbour->link : NULL;
+}
+
+bool conn_begin_work(struct herd_conn *conn)
+{
+    struct herd_node *node = conn->node;
+    if (conn->work != NULL)
+        return true;
+    if (node->spare_work_count > 0)
+        conn->work = node->spare_works[--node->spare_work_count];
+    else if ((conn->work = malloc(sizeof(*conn->work))) == NULL)
+        return false;
+    *conn->work = (struct conn_work){0};
+    return true;
+}
+
+static void give_work_back(struct herd_conn *conn)
+{
+    struct herd_node *node = conn->node;
+    struct conn_work *work = conn->work;
+    herd_frame_free(&work->frame);
+    herd_node_recycle(node, &work->out);
+    if (conn->is_link)
+        return;
+    conn->work = NULL;
+    if (node->spare_work_count < NODE_SPARE_WORKS_MAX)
+        node->spare_works[node->spare_work_count++] = work;
+    else
+        free(work);
+}
+
+void conn_end_work(struct herd_conn *conn)
+{
+    const struct conn_work *work = conn->work;
+    if (work != NULL && conn->neighbour == NULL && work->asks == NULL && work->out.len == 0 &&
+        herd_frame_kept(&work->frame) == 0)
+        give_work_back(conn);
+}
+
+static void forget_asks(struct conn_work *work)
+{
+    while (work->asks != NULL) {
+        struct herd_ask *ask = work->asks;
+        work->asks = ask->next;
         ask->conn = NULL;
         if (ask->done)
             node_free_ask(ask);
@@ -36,12 +86,18 @@ void conn_reset(struct herd_conn *conn)
         else if (ask->kind == ASK_SAFETY)
             persist_forget(ask);
     }
-    conn->asks_tail = NULL;
-    conn->ask_count = 0;
-    conn->held = 0;
+    work->asks_tail = NULL;
+    work->ask_count = 0;
+    work->held = 0;
+}
+
+void conn_reset(struct herd_conn *conn)
+{
     conn->in_flight = 0;
-    herd_frame_free(&conn->frame);
-    herd_node_recycle(conn->node, &conn->out);
+    if (conn->work == NULL)
+        return;
+    forget_asks(conn->work);
+    give_work_back(conn);
 }
 
 void *herd_conn_data(const struct herd_conn *conn)
@@ -51,7 +107,7 @@ void *herd_conn_data(const struct herd_conn *conn)
 
 bool herd_conn_is_link(const struct herd_conn *conn)
 {
-    return conn->link != NULL;
+    return conn->is_link;
 }
 
 const char *herd_conn_peer(const struct herd_conn *conn)
@@ -67,27 +123,29 @@ static void take_spare_buf(struct herd_node *node, struct herd_buf *buf)
 
 struct herd_buf *conn_output(struct herd_conn *conn)
 {
-    struct herd_buf *buf = conn->asks_tail != NULL ? &conn->asks_tail->tail : &conn->out;
+    struct conn_work *work = conn->work;
+    struct herd_buf *buf = work->asks_tail != NULL ? &work->asks_tail->tail : &work->out;
     take_spare_buf(conn->node, buf);
     return buf;
 }
 
 struct herd_buf *conn_front(struct herd_conn *conn)
 {
-    take_spare_buf(conn->node, &conn->out);
-    return &conn->out;
+    take_spare_buf(conn->node, &conn->work->out);
+    return &conn->work->out;
 }
 
 void conn_touch(struct herd_conn *conn)
 {
-    if (conn->link != NULL)
+    if (conn->is_link)
         node_touch_links(conn->node);
-    if (conn->link != NULL || conn->dirty)
+    if (conn->is_link || conn->dirty)
         return;
     conn->dirty = true;
     conn->next_dirty = NULL;
     *conn->node->dirty_end = conn;
     conn->node->dirty_end = &conn->next_dirty;
+    conn->node->dirty_count++;
 }
 
 void conn_close(struct herd_conn *conn)
@@ -113,30 +171,40 @@ static void make_ready(struct herd_conn *conn)
     conn->node->ready_end = &conn->next_ready;
 }
 
+size_t conn_unsent(const struct herd_conn *conn)
+{
+    return conn->in_flight + (conn->work != NULL ? conn->work->out.len : 0);
+}
+
 static size_t waiting_bytes(const struct herd_conn *conn)
 {
-    return conn->out.len + conn->in_flight + conn->held;
+    return conn_unsent(conn) + (conn->work != NULL ? conn->work->held : 0);
+}
+
+static unsigned waiting_asks(const struct herd_conn *conn)
+{
+    return conn->work != NULL ? conn->work->ask_count : 0;
 }
 
 bool conn_has_room(const struct herd_conn *conn)
 {
-    return conn->link != NULL ? link_has_room(conn->link)
-                              : waiting_bytes(conn) < conn->node->options.output_max;
+    return conn->is_link ? link_has_room(conn_link(conn))
+                         : waiting_bytes(conn) < conn->node->options.output_max;
 }
 
 /* Links fill their output themselves, within their window. */
 static bool is_full(const struct herd_conn *conn)
 {
     const struct herd_node_options *options = &conn->node->options;
-    return conn->link == NULL &&
-           (waiting_bytes(conn) >= options->output_max || conn->ask_count >= options->pipeline_max);
+    return !conn->is_link && (waiting_bytes(conn) >= options->output_max ||
+                              waiting_asks(conn) >= options->pipeline_max);
 }
 
 static bool is_half_empty(const struct herd_conn *conn)
 {
     const struct herd_node_options *options = &conn->node->options;
     return waiting_bytes(conn) <= options->output_max / 2 &&
-           conn->ask_count <= options->pipeline_max / 2;
+           waiting_asks(conn) <= options->pipeline_max / 2;
 }
 
 static int handle_line(struct herd_conn *conn, struct herd_now now, struct herd_slice line)
@@ -144,8 +212,8 @@ static int handle_line(struct herd_conn *conn, struct herd_now now, struct herd_
     struct herd_node *node = conn->node;
     node->stats.lines_received++;
     node_trace(conn, HERD_RECEIVED, line);
-    if (conn->link != NULL)
-        return link_line(conn->link, now, line);
+    if (conn->is_link)
+        return link_line(conn_link(conn), now, line);
     return client_line(conn, now, line);
 }
 
@@ -154,25 +222,26 @@ static int reject_long_line(struct herd_conn *conn, struct herd_slice line)
 {
     conn->node->stats.lines_invalid++;
     conn_close(conn);
-    return conn->link != NULL ? 0 : herd_append_invalid(conn_output(conn), line);
+    return conn->is_link ? 0 : herd_append_invalid(conn_output(conn), line);
 }
 
 /* One step: 1 for a line that was handled, 0 when there is nothing more to do, negative to abort.
  */
 static int step(struct herd_conn *conn, struct herd_now now, struct herd_slice *input)
 {
+    struct conn_work *work = conn->work;
     struct herd_slice line;
-    int rc = herd_frame_next(&conn->frame, input, &line);
+    int rc = herd_frame_next(&work->frame, input, &line);
     /* Half a line is a whole one only where its sender has said that no more follows. */
     if (rc == 0 && conn->ended && !conn->cut)
-        rc = herd_frame_last(&conn->frame, &line);
+        rc = herd_frame_last(&work->frame, &line);
     if (rc == 0 || rc == HERD_ENOMEM)
         return rc;
-    struct herd_ask *last = conn->asks_tail;
+    struct herd_ask *last = work->asks_tail;
     size_t before = last != NULL ? last->tail.len : 0;
     rc = rc == HERD_ETOOLONG ? reject_long_line(conn, line) : handle_line(conn, now, line);
     if (last != NULL)
-        conn->held += (uint32_t)(last->tail.len - before);
+        work->held += (uint32_t)(last->tail.len - before);
     return rc < 0 ? rc : 1;
 }
 
@@ -184,7 +253,7 @@ static int pause_lines(struct herd_conn *conn, struct herd_slice input)
         conn->node->stats.clients_paused++;
     else
         make_ready(conn);
-    return herd_frame_keep(&conn->frame, input);
+    return herd_frame_keep(&conn->work->frame, input);
 }
 
 /* The client of the line that begins *text, which is advanced to the next line; empty when it has
@@ -237,9 +306,11 @@ static unsigned lines_allowed(const struct herd_conn *conn)
 void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice input)
 {
     unsigned budget = lines_allowed(conn), lines = 0;
-    int rc = 1;
+    int rc = 0;
+    if (conn->work != NULL || input.len > 0)
+        rc = conn_begin_work(conn) ? 1 : HERD_ENOMEM;
     while (rc > 0 && !conn->closing) {
-        bool more = input.len > 0 || herd_frame_kept(&conn->frame) > 0 || conn->ended;
+        bool more = input.len > 0 || herd_frame_kept(&conn->work->frame) > 0 || conn->ended;
         if (is_full(conn) || (lines >= budget && more)) {
             rc = pause_lines(conn, input);
             break;
@@ -253,7 +324,7 @@ void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice
         conn->node->lines_left -= lines < conn->node->lines_left ? lines : conn->node->lines_left;
     if (rc < 0)
         conn_abort(conn);
-    else if (conn->ended && !conn->full && !conn->ready && conn->link != NULL)
+    else if (conn->ended && !conn->full && !conn->ready && conn->is_link)
         conn_abort(conn); /* there is nobody left who reads what was sent */
     else if (conn->ended && !conn->full && !conn->ready)
         conn->closing = true;
@@ -262,8 +333,8 @@ void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice
 
 void herd_conn_receive(struct herd_conn *conn, struct herd_now now, const char *data, size_t len)
 {
-    if (conn->link != NULL)
-        conn->link->heard_ns = now.mono_ns;
+    if (conn->is_link)
+        conn_link(conn)->heard_ns = now.mono_ns;
     else if (conn->neighbour != NULL)
         conn->neighbour->inbound_heard_ns = now.mono_ns;
     if (conn->closing)
@@ -271,7 +342,7 @@ void herd_conn_receive(struct herd_conn *conn, struct herd_now now, const char *
     struct herd_slice input = herd_slice(data, len);
     if (!conn->full && !conn->ready)
         conn_process(conn, now, input);
-    else if (herd_frame_keep(&conn->frame, input) < 0)
+    else if (!conn_begin_work(conn) || herd_frame_keep(&conn->work->frame, input) < 0)
         conn_abort(conn);
 }
 
@@ -299,7 +370,7 @@ void herd_conn_wrote(struct herd_conn *conn, struct herd_now now, size_t len)
     (void)now;
     assert(len <= conn->in_flight);
     conn->in_flight -= (uint32_t)len;
-    if (conn->link != NULL)
+    if (conn->is_link)
         conn_touch(conn);
     go_on_if_half_empty(conn);
 }
@@ -319,19 +390,19 @@ static int move_bytes(struct herd_buf *to, struct herd_buf *from)
 }
 
 /* Everything up to the first answer that is still awaited can be sent. */
-static int release_answers(struct herd_conn *conn)
+static int release_answers(struct conn_work *work)
 {
     int rc = 0;
-    while (rc == 0 && conn->asks != NULL && conn->asks->done) {
-        struct herd_ask *ask = conn->asks;
-        rc = move_bytes(&conn->out, &ask->answer);
-        conn->held -= (uint32_t)ask->tail.len;
+    while (rc == 0 && work->asks != NULL && work->asks->done) {
+        struct herd_ask *ask = work->asks;
+        rc = move_bytes(&work->out, &ask->answer);
+        work->held -= (uint32_t)ask->tail.len;
         if (rc == 0 && ask->tail.len > 0)
-            rc = move_bytes(&conn->out, &ask->tail);
-        conn->asks = ask->next;
-        if (conn->asks == NULL)
-            conn->asks_tail = NULL;
-        conn->ask_count--;
+            rc = move_bytes(&work->out, &ask->tail);
+        work->asks = ask->next;
+        if (work->asks == NULL)
+            work->asks_tail = NULL;
+        work->ask_count--;
         node_free_ask(ask);
     }
     return rc;
@@ -349,7 +420,7 @@ void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_slic
     }
     int rc = herd_buf_append_slice(&ask->answer, json);
     if (rc == 0)
-        rc = release_answers(conn);
+        rc = release_answers(conn->work);
     if (rc < 0)
         conn_abort(conn);
     go_on_if_half_empty(conn);
@@ -365,8 +436,8 @@ static void trace_output(const struct herd_conn *conn)
 {
     if (conn->node->options.on_line == NULL)
         return;
-    const char *at = conn->out.data;
-    const char *end = at + conn->out.len;
+    const char *at = conn->work->out.data;
+    const char *end = at + conn->work->out.len;
     while (at < end) {
         const char *lf = memchr(at, '\n', (size_t)(end - at));
         size_t len = lf != NULL ? (size_t)(lf - at) : (size_t)(end - at);
@@ -377,20 +448,23 @@ static void trace_output(const struct herd_conn *conn)
 
 bool conn_effect(struct herd_conn *conn, struct herd_effect *out)
 {
+    struct conn_work *work = conn->work;
     if (conn->close_told)
         return false;
-    bool close = conn->aborted || (conn->closing && conn->asks == NULL && conn->out.len == 0);
+    bool has_output = work != NULL && work->out.len > 0;
+    bool waits = work != NULL && work->asks != NULL;
+    bool close = conn->aborted || (conn->closing && !waits && !has_output);
     if (close) {
         conn->close_told = true;
         *out =
             (struct herd_effect){.kind = HERD_EFFECT_CLOSE, .conn = conn, .abort = conn->aborted};
         return true;
     }
-    if (conn->out.len > 0) {
+    if (has_output) {
         trace_output(conn);
-        *out = (struct herd_effect){.kind = HERD_EFFECT_WRITE, .conn = conn, .output = conn->out};
-        conn->in_flight += (uint32_t)conn->out.len;
-        conn->out = (struct herd_buf){0};
+        *out = (struct herd_effect){.kind = HERD_EFFECT_WRITE, .conn = conn, .output = work->out};
+        conn->in_flight += (uint32_t)work->out.len;
+        work->out = (struct herd_buf){0};
         return true;
     }
     if (conn->reading == wants_to_read(conn) || conn->ended)

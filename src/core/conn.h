@@ -17,20 +17,27 @@ enum {
     LINK_LINES_PER_TURN = 1024 /* lines of a neighbour: a catch-up comes in bulk */
 };
 
+/* What a connection has under way. Most have nothing most of the time, so it is lent to them. */
+struct conn_work {
+    struct herd_frame frame;           /* what was not handled yet, half a line mostly */
+    struct herd_buf out;               /* ready to be sent */
+    struct herd_ask *asks, *asks_tail; /* waiting, oldest first */
+    uint32_t held;                     /* bytes of answers behind asks */
+    uint16_t ask_count;
+};
+
+/* Servers have many idle ones: whatever is added here they all have. */
 struct herd_conn {
     struct herd_node *node;
     void *data;
-    struct link *link; /* whose dialled connection this is; NULL: accepted */
     struct neighbour
-        *neighbour; /* link: of the link; accepted: whose `inbound` this is, else NULL */
-    struct herd_frame frame;
-    struct herd_buf out; /* ready to be sent */
+        *neighbour;         /* link: of the link; accepted: whose `inbound` this is, else NULL */
+    struct conn_work *work; /* lent by the node, NULL while idle; a link has its own, a neighbour's
+                               connection keeps what it was lent */
     struct herd_conn *next_dirty, *next_ready, *prev, *next;
-    struct herd_ask *asks, *asks_tail; /* waiting, oldest first */
-    uint32_t in_flight;                /* bytes in WRITEs that were not reported written */
-    uint32_t held;                     /* bytes of answers behind asks */
-    uint16_t ask_count;
+    uint32_t in_flight;  /* bytes in WRITEs that were not reported written */
     uint8_t foreign;     /* lines of another protocol in a row */
+    bool is_link : 1;    /* dialled by this server; else accepted */
     bool known : 1;      /* a neighbour has shown itself by HELLO or FLOOD */
     bool stranger : 1;   /* it has said HELLO, and was no neighbour */
     bool dirty : 1;      /* in the node's list of those with effects */
@@ -73,12 +80,26 @@ struct herd_ask {
 };
 
 void conn_init(struct herd_conn *conn, struct herd_node *node, void *data);
+/* A link's: of this neighbour, with work of its own. */
+void conn_init_link(struct herd_conn *conn, struct herd_node *node, void *data,
+                    struct neighbour *neighbour, struct conn_work *work);
 /* Lets go of all it holds; asks under way are left to themselves. */
 void conn_reset(struct herd_conn *conn);
 
-/* Where the next answer goes: behind those that are still awaited. */
+/* Whose dialled connection this is; NULL for one that was accepted. */
+struct link *conn_link(const struct herd_conn *conn);
+
+/* Before anything is added to one that may be idle. False when memory is short. */
+bool conn_begin_work(struct herd_conn *conn);
+/* Gives its work back if there is none. */
+void conn_end_work(struct herd_conn *conn);
+
+/* Bytes of output that are not known to have left. */
+size_t conn_unsent(const struct herd_conn *conn);
+
+/* Where the next answer goes: behind those that are still awaited. It has work. */
 struct herd_buf *conn_output(struct herd_conn *conn);
-/* Where a line goes that is no answer: before those that are still awaited. */
+/* Where a line goes that is no answer: before those that are still awaited. It has work. */
 struct herd_buf *conn_front(struct herd_conn *conn);
 
 /* Whether a line may be added that the other side has not asked for, or asks for without reading

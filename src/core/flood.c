@@ -10,7 +10,7 @@ enum { MARK_MS = 100 };
 
 bool link_has_room(const struct link *link)
 {
-    return link->conn.out.len + link->conn.in_flight < LINK_WINDOW_BYTES;
+    return conn_unsent(&link->conn) < LINK_WINDOW_BYTES;
 }
 
 static int mark(struct link *link)

@@ -111,9 +111,7 @@ static void dial(struct link *link, struct herd_now now)
 void link_init(struct neighbour *neighbour, struct herd_node *node, void *data, struct herd_now now)
 {
     struct link *link = &neighbour->link;
-    conn_init(&link->conn, node, data);
-    link->conn.link = link;
-    link->conn.neighbour = neighbour;
+    conn_init_link(&link->conn, node, data, neighbour, &link->work);
     link->was_up = true;
     link->began_anew = true;
     dial(link, now);
@@ -258,7 +256,7 @@ static void say_hello_again(struct link *link, struct herd_now now)
 
 void herd_link_dialled(struct herd_conn *conn, struct herd_now now, const char *failure)
 {
-    struct link *link = conn->link;
+    struct link *link = conn_link(conn);
     struct herd_node *node = conn->node;
     if (link->state == LINK_CLOSING && failure != NULL) {
         link_closed(link, now, failure); /* it was given up meanwhile */

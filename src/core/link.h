@@ -28,6 +28,7 @@ enum {
 
 struct link {
     struct herd_conn conn;
+    struct conn_work work; /* of `conn` */
     enum link_state state;
     herd_cursor cursor;
     int64_t

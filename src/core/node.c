@@ -70,6 +70,7 @@ static struct herd_conn *take_dirty(struct herd_node *node)
     if (node->dirty == NULL)
         node->dirty_end = &node->dirty;
     conn->dirty = false;
+    node->dirty_count--;
     return conn;
 }
 
@@ -123,6 +124,8 @@ void herd_node_free(struct herd_node *node)
     node_free_spare_asks(node);
     while (node->buf_count > 0)
         herd_buf_free(&node->bufs[--node->buf_count]);
+    while (node->spare_work_count > 0)
+        free(node->spare_works[--node->spare_work_count]);
     waits_close(&node->waits);
     persist_close(node);
     walk_leaf_close(&node->leaf);
@@ -273,12 +276,12 @@ static void accepted_closed(struct herd_conn *conn)
 
 void herd_conn_closed(struct herd_conn *conn, struct herd_now now, const char *reason)
 {
-    if (conn->link == NULL) {
+    if (!conn->is_link) {
         accepted_closed(conn);
         return;
     }
     remove_ready(conn->node, conn);
-    link_closed(conn->link, now, reason);
+    link_closed(conn_link(conn), now, reason);
 }
 
 void node_touch_links(struct herd_node *node)
@@ -459,7 +462,7 @@ void herd_node_tick(struct herd_node *node, struct herd_now now)
     expire(node, now);
     /* Those that use up their budget again come back behind the last one of this turn. */
     struct herd_conn **end = node->ready_end;
-    while (node->ready != NULL) {
+    while (node->ready != NULL && node->dirty_count < HERD_TOUCHED_MAX) {
         bool last = end == &node->ready->next_ready;
         struct herd_conn *conn = take_ready(node);
         if (conn->gone)
@@ -477,6 +480,12 @@ void herd_node_stop(struct herd_node *node, struct herd_now now)
     waits_give_up(node, now); /* no flood will come any more */
     for (struct herd_conn *conn = node->conns; conn != NULL; conn = conn->next)
         herd_conn_end(conn, now);
+}
+
+void herd_node_abort(struct herd_node *node)
+{
+    for (struct herd_conn *conn = node->conns; conn != NULL; conn = conn->next)
+        conn_abort(conn);
 }
 
 /* The last client has its answers, so what it was told can go out and the links can close. */
@@ -507,7 +516,8 @@ static bool next_conn_effect(struct herd_node *node, struct herd_effect *out)
         struct herd_conn *conn = node->dirty;
         if (!conn->gone && conn_effect(conn, out))
             return true;
-        free_if_gone(take_dirty(node));
+        conn_end_work(take_dirty(node));
+        free_if_gone(conn);
     }
     return false;
 }
@@ -523,12 +533,22 @@ static bool next_notice(struct herd_node *node, struct herd_effect *out)
     return true;
 }
 
+size_t herd_node_touched(const struct herd_node *node)
+{
+    return node->dirty_count;
+}
+
+bool herd_node_early_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out)
+{
+    return next_link_effect(node, now, out) || next_conn_effect(node, out);
+}
+
 bool herd_node_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out)
 {
     if (node->stopping && !node->links_stopped && node->conns == NULL)
         stop_links(node, now);
-    if (next_link_effect(node, now, out) || next_conn_effect(node, out) ||
-        node_next_places(node, out) || persist_effect(node, now, out) || next_notice(node, out))
+    if (herd_node_early_effect(node, now, out) || node_next_places(node, out) ||
+        persist_effect(node, now, out) || next_notice(node, out))
         return true;
     node->turn++;
     node->lines_left = TURN_LINES;

@@ -14,9 +14,10 @@
 #include "core/wait.h"
 
 enum {
-    NODE_NOTICES_MAX = 64,  /* the oldest goes when one more comes */
-    NODE_BUFS_MAX = 256,    /* buffers kept for the next writes: of all connections in a turn */
-    NODE_BUF_BYTES = 16384, /* larger ones are not kept */
+    NODE_NOTICES_MAX = 64,      /* the oldest goes when one more comes */
+    NODE_BUFS_MAX = 256,        /* buffers kept for the next writes: of all connections in a turn */
+    NODE_BUF_BYTES = 16384,     /* larger ones are not kept */
+    NODE_SPARE_WORKS_MAX = 256, /* kept for the next connections that have something under way */
     NODE_ASKS_FREE_MAX = 1024,
     EXPIRE_MS = 1000,    /* between two looks for records that have ended */
     HEARTBEAT_MS = 2000, /* of silence, then PING */
@@ -39,6 +40,7 @@ struct herd_node {
     size_t neighbour_count;
     struct herd_conn *conns; /* accepted */
     struct herd_conn *dirty, **dirty_end;
+    size_t dirty_count;
     struct herd_conn *ready, **ready_end;
     struct herd_ask *queue, **queue_end; /* asks not yet handed out */
     struct herd_ask *free_asks;
@@ -54,6 +56,8 @@ struct herd_node {
     unsigned notice_first, notice_count;
     struct herd_buf bufs[NODE_BUFS_MAX];
     unsigned buf_count;
+    struct conn_work *spare_works[NODE_SPARE_WORKS_MAX];
+    unsigned spare_work_count;
     size_t link_next;  /* whose turn it is to be asked for effects */
     size_t links_left; /* to be asked before none can have any */
     bool stopping, links_stopped;

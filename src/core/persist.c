@@ -56,7 +56,7 @@ bool persist_wants_ack(const struct herd_node *node)
 static struct herd_ask *waiting_ask(struct herd_conn *conn)
 {
     struct herd_node *node = conn->node;
-    struct herd_ask *last = conn->asks_tail;
+    struct herd_ask *last = conn->work->asks_tail;
     if (last != NULL && last->kind == ASK_SAFETY && last->turn == node->turn && last->tail.len == 0)
         return last;
     struct herd_ask *ask = node_new_ask(node, conn, ASK_SAFETY);
@@ -80,7 +80,7 @@ int persist_answer(struct herd_conn *conn, const struct herd_record *record)
         return HERD_ENOMEM;
     size_t before = ask->answer.len;
     int rc = herd_record_append_at(record, &ask->answer);
-    conn->held += (uint32_t)(ask->answer.len - before);
+    conn->work->held += (uint32_t)(ask->answer.len - before);
     ask->sequence = sequence;
     node_touch_links(conn->node);
     return rc;
@@ -108,7 +108,7 @@ static void release(struct herd_node *node, struct herd_now now)
     while (persist->first != NULL && !has_to_wait(node, persist->first->sequence)) {
         struct herd_ask *ask = persist->first;
         leave(ask);
-        ask->conn->held -= (uint32_t)ask->answer.len;
+        ask->conn->work->held -= (uint32_t)ask->answer.len;
         herd_ask_answer(ask, now, herd_slice("", 0));
     }
 }

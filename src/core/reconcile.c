@@ -367,7 +367,7 @@ static bool compare(struct keys keys, struct herd_slice others)
 static bool has_room_for(const struct link *link, enum walk_difference which)
 {
     return conn_has_room(&link->conn) &&
-           (which == WALK_MISSING || link->conn.out.len + link->conn.in_flight < WALK_SAME_BYTES);
+           (which == WALK_MISSING || conn_unsent(&link->conn) < WALK_SAME_BYTES);
 }
 
 /* Sends those that compare so, as far as there is room; true if there was one. */

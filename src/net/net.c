@@ -1,9 +1,11 @@
 /*
  * Once a turn, behind the poll for what came in and before it for what timers did, all effects of
  * the node are carried out: first what goes to neighbours, then the answers to clients, each
- * connection's in one write.
+ * connection's in one write. Where HERD_TOUCHED_MAX connections have answers, theirs go out in
+ * between: a crowd that speaks all at once takes no memory for all of it.
  */
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -55,37 +57,51 @@ int net_numeric_address(const char *host, uint16_t port, struct sockaddr_storage
     return uv_ip6_addr(host, port, (struct sockaddr_in6 *)out);
 }
 
-void carrier_data(struct stream *stream, const char *data, size_t len)
+struct net *net_of(const struct stream *stream)
 {
-    struct carrier *carrier = (struct carrier *)stream;
-    herd_conn_receive(carrier->conn, read_now(carrier->net), data, len);
+    char *streams = (char *)stream_loop_of(stream);
+    return (struct net *)(void *)(streams - offsetof(struct net, streams));
 }
 
-void carrier_end(struct stream *stream)
+struct herd_conn *net_conn(const struct stream *stream)
 {
-    herd_conn_end(((struct carrier *)stream)->conn, net_now());
+    return stream->tcp.data;
 }
 
-void carrier_wrote(struct stream *stream, size_t len)
+static void flush_early(struct net *net);
+
+void net_on_data(struct stream *stream, const char *data, size_t len)
 {
-    struct carrier *carrier = (struct carrier *)stream;
-    if (carrier->conn != NULL)
-        herd_conn_wrote(carrier->conn, turn_now(carrier->net), len);
+    struct net *net = net_of(stream);
+    herd_conn_receive(net_conn(stream), read_now(net), data, len);
+    if (herd_node_touched(net->options.node) >= HERD_TOUCHED_MAX)
+        flush_early(net);
 }
 
-void carrier_recycle(struct stream *stream, struct herd_buf *take_buf)
+void net_on_end(struct stream *stream)
 {
-    herd_node_recycle(((struct carrier *)stream)->net->options.node, take_buf);
+    herd_conn_end(net_conn(stream), net_now());
 }
 
-static struct carrier *carrier_of(struct herd_conn *conn)
+void net_on_wrote(struct stream *stream, size_t len)
 {
-    return herd_conn_is_link(conn) ? peer_carrier(conn) : herd_conn_data(conn);
+    if (net_conn(stream) != NULL)
+        herd_conn_wrote(net_conn(stream), turn_now(net_of(stream)), len);
+}
+
+void net_on_recycle(struct stream *stream, struct herd_buf *take_buf)
+{
+    herd_node_recycle(net_of(stream)->options.node, take_buf);
+}
+
+static struct stream *stream_of(struct herd_conn *conn)
+{
+    return herd_conn_is_link(conn) ? peer_stream(conn) : herd_conn_data(conn);
 }
 
 static void carry_out(struct net *net, struct herd_effect *effect)
 {
-    struct carrier *carrier;
+    struct stream *stream;
     switch (effect->kind) {
     case HERD_EFFECT_DIAL:
         peer_dial(effect->conn);
@@ -100,15 +116,22 @@ static void carry_out(struct net *net, struct herd_effect *effect)
     case HERD_EFFECT_CLOSE:
         break;
     }
-    carrier = carrier_of(effect->conn);
+    stream = stream_of(effect->conn);
     if (effect->kind == HERD_EFFECT_WRITE)
-        stream_write(&carrier->stream, &effect->output);
+        stream_write(stream, &effect->output);
     else if (effect->kind == HERD_EFFECT_READ)
-        stream_read(&carrier->stream, effect->read);
+        stream_read(stream, effect->read);
     else if (herd_conn_is_link(effect->conn))
         peer_close(effect->conn, effect->abort);
     else
-        stream_close(&carrier->stream, effect->abort, carrier->stream.reason);
+        stream_close(stream, effect->abort);
+}
+
+static void flush_early(struct net *net)
+{
+    struct herd_effect effect;
+    while (herd_node_early_effect(net->options.node, turn_now(net), &effect))
+        carry_out(net, &effect);
 }
 
 static void on_wakeup(uv_timer_t *timer)
@@ -181,6 +204,8 @@ int net_new(const struct net_options *options, struct net **out)
         free(net);
         return rc;
     }
+    stream_loop_on(&net->streams, STREAM_SESSION, &session_events);
+    stream_loop_on(&net->streams, STREAM_PEER, &peer_events);
     uv_loop_configure(options->loop, UV_METRICS_IDLE_TIME);
     uv_prepare_init(options->loop, &net->prepare);
     uv_check_init(options->loop, &net->check);
@@ -203,7 +228,7 @@ void net_set_connections_max(struct net *net, size_t connections_max)
 
 static bool is_open(const struct net *net)
 {
-    return net->sessions != NULL || net->listener_count > 0 || peers_connected(net);
+    return net->connections > 0 || net->listener_count > 0 || peers_connected(net);
 }
 
 void net_check_stopped(struct net *net)
@@ -222,8 +247,9 @@ static void on_deadline(uv_timer_t *timer)
     if (is_open(net))
         LOG(net->options.log, LOG_WARNING, "net", "stopping late: what is still open is cut off",
             log_int("connections", (int64_t)net->connections));
-    sessions_abort(net);
+    herd_node_abort(net->options.node);
     peers_abort(net);
+    stream_loop_hasten(&net->streams);
     net_check_stopped(net);
 }
 
@@ -253,7 +279,7 @@ void net_free(struct net *net)
 {
     uv_handle_t *hooks[] = {(uv_handle_t *)&net->prepare, (uv_handle_t *)&net->check,
                             (uv_handle_t *)&net->wakeup, (uv_handle_t *)&net->deadline};
-    assert(net->sessions == NULL && net->listener_count == 0);
+    assert(net->connections == 0 && net->listener_count == 0);
     peers_free(net);
     net->handles = sizeof(hooks) / sizeof(hooks[0]) + 1;
     stream_loop_close(&net->streams, on_streams_closed, net);

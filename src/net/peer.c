@@ -14,11 +14,12 @@ enum { KEEPALIVE_S = 10 };
 
 /* One attempt: its stream lives until its close callback, perhaps longer than the peer. */
 struct attempt {
-    struct carrier carrier;
+    struct stream stream;
     struct peer *peer; /* NULL once the link has let go of it */
     uv_getaddrinfo_t resolve;
     uv_connect_t connect;
     struct addrinfo *addresses, *next_address;
+    const char *reason; /* why it closes */
     bool resolving;
     bool up;     /* the node was told that it is connected */
     bool asked;  /* to close, by the node */
@@ -56,12 +57,13 @@ static void free_peer(struct peer *peer)
 }
 
 /* The attempt is over. What the node hears depends on how far it came. */
-static void end_attempt(struct attempt *attempt, const char *reason)
+static void end_attempt(struct attempt *attempt)
 {
     struct peer *peer = attempt->peer;
-    struct net *net = attempt->carrier.net;
+    struct net *net = net_of(&attempt->stream);
     bool up = attempt->up;
     bool asked = attempt->asked;
+    const char *reason = attempt->reason;
     free_attempt(attempt);
     if (peer != NULL) {
         bool removed = peer->removed;
@@ -99,7 +101,7 @@ static bool try_next_address(struct attempt *attempt)
     return true;
 }
 
-static void on_closed(struct stream *stream, const char *reason)
+static void on_closed(struct stream *stream)
 {
     struct attempt *attempt = (struct attempt *)stream;
     if (attempt->resolving) {
@@ -107,32 +109,45 @@ static void on_closed(struct stream *stream, const char *reason)
         return;
     }
     if (!try_next_address(attempt))
-        end_attempt(attempt, reason);
+        end_attempt(attempt);
 }
 
 static void on_end(struct stream *stream)
 {
-    stream->reason = "closed by the neighbour";
-    carrier_end(stream);
+    ((struct attempt *)stream)->reason = "closed by the neighbour";
+    net_on_end(stream);
 }
 
-static const struct stream_events events = {
-    .data = carrier_data,
+static void on_failed(struct stream *stream, const char *reason)
+{
+    ((struct attempt *)stream)->reason = reason;
+}
+
+const struct stream_events peer_events = {
+    .data = net_on_data,
     .end = on_end,
-    .wrote = carrier_wrote,
-    .recycle = carrier_recycle,
+    .wrote = net_on_wrote,
+    .recycle = net_on_recycle,
+    .failed = on_failed,
     .closed = on_closed,
 };
+
+/* There is no connection to be had at this address. */
+static void give_up(struct attempt *attempt, int rc)
+{
+    attempt->failed = true;
+    attempt->reason = uv_strerror(rc);
+    stream_close(&attempt->stream, true);
+}
 
 static void on_connected(uv_connect_t *req, int status)
 {
     struct attempt *attempt = req->data;
-    struct stream *stream = &attempt->carrier.stream;
+    struct stream *stream = &attempt->stream;
     if (stream->closing)
         return;
     if (status < 0) {
-        attempt->failed = true;
-        stream_close(stream, true, uv_strerror(status));
+        give_up(attempt, status);
         return;
     }
     attempt->up = true;
@@ -144,30 +159,27 @@ static void on_connected(uv_connect_t *req, int status)
 
 static void start_connect(struct attempt *attempt, const struct sockaddr *address)
 {
-    struct stream *stream = &attempt->carrier.stream;
+    struct stream *stream = &attempt->stream;
     attempt->connect.data = attempt;
     int rc = uv_tcp_connect(&attempt->connect, &stream->tcp, address, on_connected);
-    if (rc < 0) {
-        attempt->failed = true;
-        stream_close(stream, true, uv_strerror(rc));
-    }
+    if (rc < 0)
+        give_up(attempt, rc);
 }
 
 static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *addresses)
 {
     struct attempt *attempt = req->data;
-    struct stream *stream = &attempt->carrier.stream;
+    struct stream *stream = &attempt->stream;
     attempt->resolving = false;
     attempt->addresses = addresses;
     if (attempt->closed) {
-        end_attempt(attempt, stream->reason);
+        end_attempt(attempt);
         return;
     }
     if (stream->closing)
         return;
     if (status < 0) {
-        attempt->failed = true;
-        stream_close(stream, true, uv_strerror(status));
+        give_up(attempt, status);
         return;
     }
     attempt->next_address = addresses;
@@ -184,10 +196,8 @@ static void start_resolve(struct attempt *attempt)
     int rc = uv_getaddrinfo(peer->net->options.loop, &attempt->resolve, on_resolved, peer->host,
                             service, &hints);
     attempt->resolving = rc == 0;
-    if (rc < 0) {
-        attempt->failed = true;
-        stream_close(&attempt->carrier.stream, true, uv_strerror(rc));
-    }
+    if (rc < 0)
+        give_up(attempt, rc);
 }
 
 static struct attempt *new_attempt(struct peer *peer)
@@ -195,13 +205,13 @@ static struct attempt *new_attempt(struct peer *peer)
     struct attempt *attempt = calloc(1, sizeof(*attempt));
     if (attempt == NULL)
         return NULL;
-    if (stream_init(&attempt->carrier.stream, &peer->net->streams, &events) < 0) {
+    if (stream_init(&attempt->stream, &peer->net->streams, STREAM_PEER) < 0) {
         free(attempt);
         return NULL;
     }
-    attempt->carrier.net = peer->net;
-    attempt->carrier.conn = peer->conn;
+    attempt->stream.tcp.data = peer->conn;
     attempt->peer = peer;
+    attempt->reason = "closed";
     return attempt;
 }
 
@@ -221,18 +231,18 @@ void peer_dial(struct herd_conn *conn)
         start_resolve(peer->attempt);
 }
 
-struct carrier *peer_carrier(struct herd_conn *conn)
+struct stream *peer_stream(struct herd_conn *conn)
 {
     struct peer *peer = herd_conn_data(conn);
-    return peer->attempt != NULL ? &peer->attempt->carrier : NULL;
+    return peer->attempt != NULL ? &peer->attempt->stream : NULL;
 }
 
 void peer_close(struct herd_conn *conn, bool abort)
 {
     struct peer *peer = herd_conn_data(conn);
-    struct stream *stream = &peer->attempt->carrier.stream;
+    struct stream *stream = &peer->attempt->stream;
     peer->attempt->asked = true;
-    stream_close(stream, abort || !peer->attempt->up, stream->reason);
+    stream_close(stream, abort || !peer->attempt->up);
 }
 
 static struct peer *find_peer(const struct net *net, const char *name)
@@ -290,8 +300,10 @@ void peers_abort(struct net *net)
         next = peer->next;
         if (peer->attempt == NULL)
             continue;
+        if (!peer->attempt->stream.closing)
+            peer->attempt->reason = "the server stops";
         peer->attempt->asked = true;
-        stream_close(&peer->attempt->carrier.stream, true, "the server stops");
+        stream_close(&peer->attempt->stream, true);
     }
 }
 

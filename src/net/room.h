@@ -14,15 +14,7 @@ struct listener {
     struct refuser refuser;
 };
 
-struct session;
 struct peer;
-
-/* What the driver of a connection, a session or a peer, does with the node's effects. */
-struct carrier {
-    struct stream stream;
-    struct net *net;
-    struct herd_conn *conn;
-};
 
 struct net {
     struct net_options options;
@@ -37,7 +29,6 @@ struct net {
         int64_t told_ns; /* uv_hrtime */
         int64_t untold;
     } refused;
-    struct session *sessions;
     struct peer *peers;
     struct herd_now now; /* of the events of one poll */
     bool has_now;
@@ -48,25 +39,28 @@ struct net {
     void *stopped_arg;
 };
 
-/* The stream's events, but for `closed`, go to the node. */
-void carrier_data(struct stream *stream, const char *data, size_t len);
-void carrier_end(struct stream *stream);
-void carrier_wrote(struct stream *stream, size_t len);
-void carrier_recycle(struct stream *stream, struct herd_buf *take_buf);
+/* Of a stream, a session's or a peer's: whose it is, and what the node knows of it, its `data`. */
+struct net *net_of(const struct stream *stream);
+struct herd_conn *net_conn(const struct stream *stream);
+
+/* A stream's events, but for how it ends, go to the node. */
+void net_on_data(struct stream *stream, const char *data, size_t len);
+void net_on_end(struct stream *stream);
+void net_on_wrote(struct stream *stream, size_t len);
+void net_on_recycle(struct stream *stream, struct herd_buf *take_buf);
+
+extern const struct stream_events session_events, peer_events;
 
 /* Takes over a connection from a listener. False when there is no memory for it: then it still
  * waits to be accepted. */
 bool session_accept(struct net *net, uv_stream_t *listener);
 /* A connection that was turned away: counted, and told at most once a while. `why` is static. */
 void net_count_refused(struct net *net, const char *why);
-/* Closes all of them at once. */
-void sessions_abort(struct net *net);
-
 /* Effect DIAL. */
 void peer_dial(struct herd_conn *conn);
 /* What carries a link's connection; it has one from DIAL until herd_conn_closed or a failed
  * herd_link_dialled. */
-struct carrier *peer_carrier(struct herd_conn *conn);
+struct stream *peer_stream(struct herd_conn *conn);
 /* Effect CLOSE. */
 void peer_close(struct herd_conn *conn, bool abort);
 bool peers_connected(const struct net *net);

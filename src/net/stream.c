@@ -1,6 +1,6 @@
 /*
  * stream_read -> data … -> end -> stream_write -> wrote -> stream_close -> (shutdown, drain) ->
- * closed. A read or write that fails closes the stream: `closed` tells why.
+ * closed. A read or write that fails closes the stream: `failed` tells why.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -18,28 +18,63 @@ struct pending_write {
     size_t sent; /* before */
 };
 
+/* A stream that closes without haste. */
+struct stream_linger {
+    uv_shutdown_t req; /* until on_shutdown, which comes before the stream's last callback */
+    struct stream *stream;
+    struct stream_loop *shared;
+    struct stream_linger *next, *prev; /* in the loop's list until the socket is closed */
+    uint64_t deadline_ms;              /* uv_now */
+    size_t unsent, dropped;            /* bytes */
+    bool shut;                         /* our half is closed, all was sent */
+};
+
 static struct stream *stream_of(void *handle)
 {
     return (struct stream *)handle; /* tcp is the first member */
 }
 
+struct stream_loop *stream_loop_of(const struct stream *stream)
+{
+    return stream->lingers ? stream->of.linger->shared : stream->of.shared;
+}
+
+static const struct stream_events *events_of(const struct stream *stream)
+{
+    return stream_loop_of(stream)->events[stream->kind];
+}
+
 static void on_closed(uv_handle_t *handle)
 {
     struct stream *stream = stream_of(handle);
-    stream->events->closed(stream, stream->reason);
+    if (stream->lingers) {
+        struct stream_linger *linger = stream->of.linger;
+        stream->of.shared = linger->shared;
+        stream->lingers = false;
+        free(linger);
+    }
+    events_of(stream)->closed(stream);
 }
 
-static void leave_closing(struct stream *stream)
+static void enter_lingering(struct stream_linger *linger)
 {
-    struct stream_loop *shared = stream->shared;
-    if (stream->prev != NULL)
-        stream->prev->next = stream->next;
-    else if (shared->closing == stream)
-        shared->closing = stream->next;
-    if (stream->next != NULL)
-        stream->next->prev = stream->prev;
-    stream->next = stream->prev = NULL;
-    if (shared->closing == NULL)
+    struct stream_loop *shared = linger->shared;
+    linger->next = shared->lingering;
+    if (linger->next != NULL)
+        linger->next->prev = linger;
+    shared->lingering = linger;
+}
+
+static void leave_lingering(struct stream_linger *linger)
+{
+    struct stream_loop *shared = linger->shared;
+    if (linger->prev != NULL)
+        linger->prev->next = linger->next;
+    else
+        shared->lingering = linger->next;
+    if (linger->next != NULL)
+        linger->next->prev = linger->prev;
+    if (shared->lingering == NULL)
         uv_timer_stop(&shared->linger);
 }
 
@@ -47,42 +82,50 @@ static void finish(struct stream *stream)
 {
     if (uv_is_closing((uv_handle_t *)&stream->tcp))
         return;
-    leave_closing(stream);
+    if (stream->lingers)
+        leave_lingering(stream->of.linger);
     uv_close((uv_handle_t *)&stream->tcp, on_closed);
 }
 
-static void give_time(struct stream *stream, uint32_t ms)
+static void fail(struct stream *stream, int rc)
 {
-    stream->deadline_ms = (uint32_t)uv_now(stream->shared->loop) + ms;
+    if (!stream->closing && events_of(stream)->failed != NULL)
+        events_of(stream)->failed(stream, uv_strerror(rc));
+    stream_close(stream, true);
+}
+
+static void give_time(struct stream_linger *linger, uint32_t ms)
+{
+    linger->deadline_ms = uv_now(linger->stream->tcp.loop) + ms;
 }
 
 /* A reader that takes its time has it; one that takes nothing is given up. */
-static void check_progress(struct stream *stream)
+static void check_progress(struct stream_linger *linger)
 {
-    uint32_t unsent = (uint32_t)uv_stream_get_write_queue_size((uv_stream_t *)&stream->tcp);
-    if (unsent == stream->unsent)
+    size_t unsent = uv_stream_get_write_queue_size((uv_stream_t *)&linger->stream->tcp);
+    if (unsent == linger->unsent)
         return;
-    stream->unsent = unsent;
-    give_time(stream, STREAM_STALLED_MS);
+    linger->unsent = unsent;
+    give_time(linger, STREAM_STALLED_MS);
 }
 
 static void on_linger(uv_timer_t *timer)
 {
     struct stream_loop *shared = timer->data;
-    uint32_t now = (uint32_t)uv_now(timer->loop);
-    struct stream *next;
-    for (struct stream *stream = shared->closing; stream != NULL; stream = next) {
-        next = stream->next;
-        if (!stream->shut)
-            check_progress(stream);
-        if ((int32_t)(now - stream->deadline_ms) >= 0)
-            finish(stream);
+    uint64_t now = uv_now(timer->loop);
+    struct stream_linger *next;
+    for (struct stream_linger *linger = shared->lingering; linger != NULL; linger = next) {
+        next = linger->next;
+        if (!linger->shut)
+            check_progress(linger);
+        if (now >= linger->deadline_ms)
+            finish(linger->stream);
     }
 }
 
 int stream_loop_init(struct stream_loop *shared, uv_loop_t *loop)
 {
-    *shared = (struct stream_loop){.loop = loop};
+    *shared = (struct stream_loop){0};
     shared->input = malloc(STREAM_INPUT_BYTES);
     if (shared->input == NULL)
         return HERD_ENOMEM;
@@ -99,7 +142,7 @@ static void on_linger_closed(uv_handle_t *handle)
 
 void stream_loop_close(struct stream_loop *shared, void (*closed)(void *arg), void *arg)
 {
-    assert(shared->closing == NULL);
+    assert(shared->lingering == NULL);
     shared->closed = closed;
     shared->closed_arg = arg;
     uv_close((uv_handle_t *)&shared->linger, on_linger_closed);
@@ -107,27 +150,38 @@ void stream_loop_close(struct stream_loop *shared, void (*closed)(void *arg), vo
     shared->input = NULL;
 }
 
-int stream_init(struct stream *stream, struct stream_loop *shared,
-                const struct stream_events *events)
+void stream_loop_on(struct stream_loop *shared, enum stream_kind kind,
+                    const struct stream_events *events)
 {
-    *stream = (struct stream){.shared = shared, .events = events, .reason = "closed"};
-    return uv_tcp_init(shared->loop, &stream->tcp) == 0 ? 0 : HERD_EIO;
+    shared->events[kind] = events;
+}
+
+void stream_loop_hasten(struct stream_loop *shared)
+{
+    while (shared->lingering != NULL)
+        finish(shared->lingering->stream);
+}
+
+int stream_init(struct stream *stream, struct stream_loop *shared, enum stream_kind kind)
+{
+    *stream = (struct stream){.of.shared = shared, .kind = kind};
+    return uv_tcp_init(shared->linger.loop, &stream->tcp) == 0 ? 0 : HERD_EIO;
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     (void)suggested;
-    *buf = uv_buf_init(stream_of(handle)->shared->input, STREAM_INPUT_BYTES);
+    *buf = uv_buf_init(stream_loop_of(stream_of(handle))->input, STREAM_INPUT_BYTES);
 }
 
 static void on_read(uv_stream_t *tcp, ssize_t len, const uv_buf_t *buf)
 {
     struct stream *stream = stream_of(tcp);
     if (len > 0) {
-        stream->shared->bytes_received += (uint64_t)len;
+        stream_loop_of(stream)->bytes_received += (uint64_t)len;
         if (!stream->closing)
-            stream->events->data(stream, buf->base, (size_t)len);
-        else if ((stream->dropped += (uint32_t)len) > STREAM_LINGER_BYTES)
+            events_of(stream)->data(stream, buf->base, (size_t)len);
+        else if ((stream->of.linger->dropped += (size_t)len) > STREAM_LINGER_BYTES)
             finish(stream);
         return;
     }
@@ -136,10 +190,10 @@ static void on_read(uv_stream_t *tcp, ssize_t len, const uv_buf_t *buf)
     uv_read_stop(tcp);
     stream->ended = true;
     if (len != UV_EOF)
-        stream_close(stream, true, uv_strerror((int)len));
+        fail(stream, (int)len);
     else if (!stream->closing)
-        stream->events->end(stream);
-    else if (stream->shut)
+        events_of(stream)->end(stream);
+    else if (stream->of.linger->shut)
         finish(stream);
 }
 
@@ -154,7 +208,7 @@ void stream_read(struct stream *stream, bool on)
     }
     int rc = uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
     if (rc < 0)
-        stream_close(stream, true, uv_strerror(rc));
+        fail(stream, rc);
 }
 
 static void on_write(uv_write_t *req, int status)
@@ -164,13 +218,13 @@ static void on_write(uv_write_t *req, int status)
     size_t len = write->buf.len - write->sent;
     struct herd_buf buf = write->buf;
     free(write);
-    stream->events->recycle(stream, &buf);
+    events_of(stream)->recycle(stream, &buf);
     if (status == 0) {
-        stream->shared->bytes_sent += len;
+        stream_loop_of(stream)->bytes_sent += len;
         if (!uv_is_closing((uv_handle_t *)&stream->tcp))
-            stream->events->wrote(stream, len);
+            events_of(stream)->wrote(stream, len);
     } else if (status != UV_ECANCELED) {
-        stream_close(stream, true, uv_strerror(status));
+        fail(stream, status);
     }
 }
 
@@ -192,31 +246,30 @@ static int write_rest(struct stream *stream, struct herd_buf *take_buf, size_t s
 void stream_write(struct stream *stream, struct herd_buf *take_buf)
 {
     if (stream->closing) {
-        stream->events->recycle(stream, take_buf);
+        events_of(stream)->recycle(stream, take_buf);
         return;
     }
     uv_buf_t all = uv_buf_init(take_buf->data, (unsigned)take_buf->len);
     int rc = uv_try_write((uv_stream_t *)&stream->tcp, &all, 1);
     size_t sent = rc > 0 ? (size_t)rc : 0;
-    stream->shared->bytes_sent += sent;
+    stream_loop_of(stream)->bytes_sent += sent;
     if (rc == UV_EAGAIN || (rc >= 0 && sent < take_buf->len)) {
         rc = write_rest(stream, take_buf, sent);
         if (rc == 0)
             *take_buf = (struct herd_buf){0};
     }
-    stream->events->recycle(stream, take_buf);
+    events_of(stream)->recycle(stream, take_buf);
     if (sent > 0)
-        stream->events->wrote(stream, sent);
+        events_of(stream)->wrote(stream, sent);
     if (rc < 0)
-        stream_close(stream, true, uv_strerror(rc));
+        fail(stream, rc);
 }
 
 static void on_shutdown(uv_shutdown_t *req, int status)
 {
     struct stream *stream = stream_of(req->handle);
-    free(req);
-    stream->shut = true;
-    give_time(stream, STREAM_LINGER_MS);
+    stream->of.linger->shut = true;
+    give_time(stream->of.linger, STREAM_LINGER_MS);
     if (status != 0 || stream->ended)
         finish(stream);
 }
@@ -225,21 +278,21 @@ static void on_shutdown(uv_shutdown_t *req, int status)
  */
 static int begin_linger(struct stream *stream)
 {
-    uv_shutdown_t *req = malloc(sizeof(*req));
-    if (req == NULL)
+    struct stream_linger *linger = malloc(sizeof(*linger));
+    if (linger == NULL)
         return UV_ENOMEM;
-    int rc = uv_shutdown(req, (uv_stream_t *)&stream->tcp, on_shutdown);
+    *linger = (struct stream_linger){.stream = stream, .shared = stream->of.shared};
+    int rc = uv_shutdown(&linger->req, (uv_stream_t *)&stream->tcp, on_shutdown);
     if (rc < 0) {
-        free(req);
+        free(linger);
         return rc;
     }
-    struct stream_loop *shared = stream->shared;
-    stream->unsent = (uint32_t)uv_stream_get_write_queue_size((uv_stream_t *)&stream->tcp);
-    give_time(stream, STREAM_STALLED_MS);
-    stream->next = shared->closing;
-    if (stream->next != NULL)
-        stream->next->prev = stream;
-    shared->closing = stream;
+    struct stream_loop *shared = linger->shared;
+    stream->of.linger = linger;
+    stream->lingers = true;
+    linger->unsent = uv_stream_get_write_queue_size((uv_stream_t *)&stream->tcp);
+    give_time(linger, STREAM_STALLED_MS);
+    enter_lingering(linger);
     if (!uv_is_active((uv_handle_t *)&shared->linger))
         uv_timer_start(&shared->linger, on_linger, LINGER_STEP_MS, LINGER_STEP_MS);
     if (!stream->ended && !stream->reading)
@@ -247,7 +300,7 @@ static int begin_linger(struct stream *stream)
     return rc;
 }
 
-void stream_close(struct stream *stream, bool now, const char *reason)
+void stream_close(struct stream *stream, bool now)
 {
     if (stream->closing) {
         if (now)
@@ -255,7 +308,6 @@ void stream_close(struct stream *stream, bool now, const char *reason)
         return;
     }
     stream->closing = true;
-    stream->reason = reason;
     if (now || begin_linger(stream) < 0)
         finish(stream);
 }

@@ -9,8 +9,8 @@
 
 struct stream;
 
-/* What its owner is told. Callbacks never run inside the call that asked for them, but for `wrote`.
- */
+/* What its owner is told. Callbacks never run inside the call that asked for them, but for `wrote`
+ * and `failed`. */
 struct stream_events {
     void (*data)(struct stream *stream, const char *data, size_t len);
     void (*end)(struct stream *stream); /* the other side closed its half */
@@ -18,15 +18,20 @@ struct stream_events {
      * back when all have. */
     void (*wrote)(struct stream *stream, size_t len);
     void (*recycle)(struct stream *stream, struct herd_buf *take_buf);
-    void (*closed)(struct stream *stream,
-                   const char *reason); /* last call; the memory may go. `reason` is static */
+    /* A read or write did not work, so it closes; may run inside stream_read and stream_write.
+     * `reason` is static. NULL: nobody asks why. */
+    void (*failed)(struct stream *stream, const char *reason);
+    void (*closed)(struct stream *stream); /* last call; the memory may go */
 };
 
-/* What all streams of a loop share. */
+/* Who owns a stream. */
+enum stream_kind { STREAM_SESSION, STREAM_PEER, STREAM_KINDS };
+
+/* What streams of a loop share. */
 struct stream_loop {
-    uv_loop_t *loop;
+    const struct stream_events *events[STREAM_KINDS];
     uv_timer_t linger; /* gives up on those that close too slowly */
-    struct stream *closing;
+    struct stream_linger *lingering;
     char *input; /* STREAM_INPUT_BYTES; each read's bytes, for the time of the call */
     uint64_t bytes_received, bytes_sent;
     void (*closed)(void *arg);
@@ -40,18 +45,18 @@ enum {
     STREAM_LINGER_MS = 2000        /* all is sent: for the other side to close */
 };
 
+/* Servers have many idle ones: whatever is added here they all have. */
 struct stream {
-    uv_tcp_t tcp;
-    struct stream_loop *shared;
-    const struct stream_events *events;
-    const char *reason;         /* why it closes */
-    struct stream *next, *prev; /* of those that are closing */
-    uint32_t deadline_ms;       /* closing: uv_now, its low bits */
-    uint32_t unsent;            /* bytes, while closing */
-    uint32_t dropped;           /* bytes, while closing */
+    uv_tcp_t tcp; /* its `data` is the owner's */
+    union {
+        struct stream_loop *shared;
+        struct stream_linger
+            *linger; /* `lingers`: what a close without haste needs, and `shared` */
+    } of;
+    enum stream_kind kind : 8;
+    bool lingers : 1; /* until it is closed */
     bool reading : 1;
     bool ended : 1;
-    bool shut : 1;    /* our half is closed, all was sent */
     bool closing : 1; /* nothing more is written or told */
 };
 
@@ -60,10 +65,16 @@ int stream_loop_init(struct stream_loop *shared, uv_loop_t *loop);
 /* `closed` is called once the loop has let go of it: only then may its memory go. */
 void stream_loop_close(struct stream_loop *shared, void (*closed)(void *arg), void *arg);
 
+/* What the owners of a kind are told; before the first stream of it. */
+void stream_loop_on(struct stream_loop *shared, enum stream_kind kind,
+                    const struct stream_events *events);
+/* Ends at once what closes without haste. */
+void stream_loop_hasten(struct stream_loop *shared);
+
 /* Sets up a stream whose `tcp` is to be accepted or connected by the caller. 0 or HERD_EIO; then
  * nothing is to be closed. */
-int stream_init(struct stream *stream, struct stream_loop *shared,
-                const struct stream_events *events);
+int stream_init(struct stream *stream, struct stream_loop *shared, enum stream_kind kind);
+struct stream_loop *stream_loop_of(const struct stream *stream);
 
 void stream_read(struct stream *stream, bool on);
 
@@ -72,10 +83,10 @@ void stream_write(struct stream *stream, struct herd_buf *take_buf);
 
 /*
  * Ends it. Not `now`: after what was written, however long that takes as long as some of it goes
- * out; then what the other side still sends is read and dropped for a while, because closing with unread bytes would reset the connection and could
- * destroy the last answer on its way. `reason` is static. Idempotent; `now` after not `now` hastens
- * it.
+ * out; then what the other side still sends is read and dropped for a while, because closing with
+ * unread bytes would reset the connection and could destroy the last answer on its way. Idempotent;
+ * `now` after not `now` hastens it.
  */
-void stream_close(struct stream *stream, bool now, const char *reason);
+void stream_close(struct stream *stream, bool now);
 
 #endif

@@ -25,6 +25,11 @@ struct crowd {
     struct herd_buf lines;
 };
 
+struct pace {
+    uint64_t told; /* `done` when it was told last */
+    int64_t told_ns;
+};
+
 static volatile sig_atomic_t stopped;
 
 static void on_stop(int number)
@@ -73,8 +78,8 @@ static int turn_once(struct crowd *crowd, uint64_t n)
 {
     for (unsigned i = 0; n == 0 && i < crowd->count; i++) {
         char line[96];
-        int len =
-            snprintf(line, sizeof(line), "IAMAT crowd-%08u +34.068930-118.445127 1700000000\n", i);
+        int len = snprintf(line, sizeof(line),
+                           "IAMAT bench-device%08u +34.068930-118.445127 1700000000\n", i);
         if (send(crowd->fds[i], line, (size_t)len, MSG_NOSIGNAL) != len)
             return HERD_EIO;
         crowd->done++;
@@ -158,13 +163,27 @@ static const struct crowd_kind *find_kind(const char *name)
     return NULL;
 }
 
+/* Whether it keeps its pace decides what others' latencies are worth. */
+static void tell_pace(const struct crowd *crowd, const struct crowd_kind *kind, int64_t now_ns,
+                      struct pace *pace)
+{
+    if (now_ns - pace->told_ns < HERD_NS_PER_S)
+        return;
+    printf("crowd %s: %.0f a second\n", kind->name,
+           (double)(crowd->done - pace->told) * 1e9 / (double)(now_ns - pace->told_ns));
+    fflush(stdout);
+    *pace = (struct pace){crowd->done, now_ns};
+}
+
 static int run(struct crowd *crowd, const struct crowd_kind *kind)
 {
     int64_t start_ns = bench_mono_ns();
     int64_t end_ns = start_ns + (int64_t)(crowd->options->duration_s * 1e9);
+    struct pace pace = {crowd->done, start_ns};
     int rc = 0;
     for (uint64_t n = 0; rc == 0 && !stopped && bench_mono_ns() < end_ns; n++) {
         rc = kind->turn(crowd, n);
+        tell_pace(crowd, kind, bench_mono_ns(), &pace);
         rest_ns(start_ns + (int64_t)(n + 1) * (HERD_NS_PER_S / SECOND_PARTS) - bench_mono_ns());
     }
     return rc;

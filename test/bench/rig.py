@@ -238,9 +238,14 @@ class Rig:
         """A crowd on LOAD_CPU; to be ended with stop_child()."""
         command = [BIN / "herd-bench", "--crowd", kind, "--cpu", str(LOAD_CPU), "--duration", "3600",
                    *map(str, options), f"127.0.0.1:{server.port}"]
-        # Behind the load, which it shares a processor with: it is the server that it shall trouble.
-        crowd = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: (
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))))
+        # Behind the load, which it shares a processor with: it is the server that it shall trouble. Before what else
+        # the machine does, or it does not keep its pace.
+        def prepare():
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+            if self.options.urgent:
+                os.setpriority(os.PRIO_PROCESS, 0, URGENT_NICE)
+
+        crowd = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=prepare)
         self.stack.callback(stop_child, crowd)
         if not crowd.stdout.readline().startswith("crowd"):
             raise Failure(f"the crowd {kind} did not come together")
@@ -280,6 +285,13 @@ def stop_child(child):
     if child.poll() is None:
         child.terminate()
         child.communicate()
+
+
+def crowd_pace(crowd, seconds):
+    """Ends a crowd; what it did a second: the least of its last `seconds`."""
+    crowd.terminate()
+    told = [int(line.split()[2]) for line in crowd.communicate()[0].splitlines() if line.endswith(" a second")]
+    return min(told[-max(1, int(seconds)):], default=0)
 
 
 def installed(program):

@@ -166,7 +166,18 @@ def test_a_crowd_comes_and_goes(server, kind):
     crowd.send_signal(signal.SIGTERM)
     out, errors = crowd.communicate(timeout=60)
     assert (crowd.returncode, errors) == (0, "")
-    assert re.fullmatch(rf"crowd {kind}: \d+ done\n", out)
+    assert re.fullmatch(rf"(crowd {kind}: \d+ a second\n)*crowd {kind}: \d+ done\n", out)
+
+
+@pytest.mark.parametrize("kind, pace", [("slow", 40), ("churn", 200), ("idle", 0)])
+def test_a_crowd_tells_its_pace(server, kind, pace):
+    crowd = start("--crowd", kind, "-c", 40, "-r", 200, "-d", 3, f"127.0.0.1:{server.port}")
+    out, errors = crowd.communicate(timeout=60)
+    assert (crowd.returncode, errors) == (0, "")
+    told = [int(number) for number in re.findall(rf"crowd {kind}: (\d+) a second", out)]
+    assert told and all(number <= pace * 2 for number in told)
+    done = int(re.search(r"(\d+) done", out).group(1))
+    assert done <= pace * 3 + pace / 2 and (done > 0) == (pace > 0)
 
 
 @pytest.mark.parametrize("words, message", [

@@ -156,7 +156,7 @@ struct herd_slice plant_before_output(struct plant *plant, struct plug *plug,
 {
     plant->bytes.len = 0;
     if (plant->kind == PLANT_HIGH_MARK && plug->neighbour != SERVER_NOBODY &&
-        begins(output, "FLOOD ") && plug->conn->link->state == LINK_UP)
+        begins(output, "FLOOD ") && conn_link(plug->conn)->state == LINK_UP)
         words_printf(&plant->bytes, "MARK %016llx %llu\n",
                      (unsigned long long)herd_node_epoch(plug->server->node),
                      (unsigned long long)herd_store_sequence(herd_node_store(plug->server->node)));
@@ -167,11 +167,11 @@ void plant_after_output(struct plant *plant, struct plug *plug)
 {
     struct herd_buf ack = {0};
     if (plant->kind != PLANT_EARLY_ACK || plug->neighbour == SERVER_NOBODY || plug->end == NULL ||
-        plug->conn->link->clean_mark_count == 0)
+        conn_link(plug->conn)->clean_mark_count == 0)
         return;
     words_printf(&ack, "ACK %016llx %llu\n",
                  (unsigned long long)herd_node_epoch(plug->server->node),
-                 (unsigned long long)plug->conn->link->marked);
+                 (unsigned long long)conn_link(plug->conn)->marked);
     herd_conn_receive(plug->conn, server_now(plug->server), ack.data, ack.len);
     herd_buf_free(&ack);
 }

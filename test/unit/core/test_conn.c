@@ -2,7 +2,7 @@
 #include <herd/err.h>
 
 #include "check.h"
-#include "core/conn.h"
+#include "core/node.h"
 #include "core/rng.h"
 #include "driver.h"
 
@@ -328,7 +328,7 @@ static void test_long_line_behind_a_question(void **state)
     wire_send(wire, herd_slice(line, sizeof(line)));
     assert_true(wire->open);
     assert_int_equal(wire->got.len - wire->taken, 0);
-    assert_int_equal(wire->conn->held, HERD_LINE_MAX + 3);
+    assert_int_equal(wire->conn->work->held, HERD_LINE_MAX + 3);
     driver_answer(driver, 0);
     struct herd_slice got = wire_take(wire);
     assert_int_equal(got.len, strlen(AT_A) + strlen(PLACES_1("1")) + HERD_LINE_MAX + 3);
@@ -424,9 +424,79 @@ static void test_every_line_can_be_seen(void **state)
     driver_free(driver);
 }
 
+/* Whatever it did before: an idle connection keeps no more than it began with. */
+static void test_an_idle_connection_has_no_work(void **state)
+{
+    struct wire *wire = start_usual();
+    struct driver *driver = wire->driver;
+    (void)state;
+    assert_null(wire->conn->work);
+    wire_say(wire, "half a l");
+    assert_non_null(wire->conn->work);
+    wire_say(wire, "ine\n");
+    CHECK_TEXT(("the line"), wire_take(wire), "? half a line\n");
+    assert_null(wire->conn->work);
+    wire_say(wire, "WHATSAT a 1 1\n");
+    assert_non_null(wire->conn->work);
+    driver_answer(driver, 0);
+    CHECK_TEXT(("the ask"), wire_take(wire), AT_A PLACES_1("1"));
+    assert_null(wire->conn->work);
+    wire_end(wire);
+    assert_false(wire->open);
+    driver_free(driver);
+}
+
+/* Many connections with an answer each: it can be had before the turn ends, and the turn's budget
+ * goes on. */
+static void test_early_effects(void **state)
+{
+    struct herd_node_options options = driver_options("Hill");
+    struct driver *driver = driver_new_with(&options);
+    struct herd_conn *conns[3];
+    struct herd_effect effect;
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(herd_node_accept(driver->node, NULL, &conns[i]), 0);
+    for (int i = 0; i < 3; i++)
+        herd_conn_receive(conns[i], driver->now, "x\n", 2);
+    assert_int_equal(herd_node_touched(driver->node), 3);
+    for (int i = 0; i < 3; i++) {
+        assert_true(herd_node_early_effect(driver->node, driver->now, &effect));
+        assert_int_equal(effect.kind, HERD_EFFECT_WRITE);
+        assert_ptr_equal(effect.conn, conns[i]);
+        herd_conn_wrote(effect.conn, driver->now, effect.output.len);
+        herd_node_recycle(driver->node, &effect.output);
+    }
+    assert_false(herd_node_early_effect(driver->node, driver->now, &effect));
+    assert_int_equal(herd_node_touched(driver->node), 0);
+    assert_int_equal(driver->node->lines_left, TURN_LINES - 3);
+    assert_false(herd_node_effect(driver->node, driver->now, &effect));
+    assert_int_equal(driver->node->lines_left, TURN_LINES);
+    for (int i = 0; i < 3; i++)
+        herd_conn_closed(conns[i], driver->now, "over");
+    driver_free(driver);
+}
+
+static void test_abort_closes_all_at_once(void **state)
+{
+    struct wire *wire = start_usual();
+    struct driver *driver = wire->driver;
+    struct wire *idle = driver_accept(driver);
+    (void)state;
+    wire_say(wire, "WHATSAT a 1 1\n");
+    herd_node_abort(driver->node);
+    driver_run(driver);
+    assert_true(!wire->open && wire->aborted);
+    assert_true(!idle->open && idle->aborted);
+    driver_free(driver);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_idle_connection_has_no_work),
+        cmocka_unit_test(test_early_effects),
+        cmocka_unit_test(test_abort_closes_all_at_once),
         cmocka_unit_test(test_answers_keep_the_order_of_requests),
         cmocka_unit_test(test_connections_do_not_wait_for_each_other),
         cmocka_unit_test(test_last_line_without_lf),

@@ -241,7 +241,7 @@ static void test_ping_while_places_are_awaited(void **state)
     wire_say(inbound, "PONG\n");
     driver_answer(driver, 0);
     CHECK_TEXT(("AT"), herd_slice(wire_take(inbound).data, 8), "AT Hill ");
-    assert_int_equal(inbound->conn->held, 0);
+    assert_int_equal(inbound->conn->work->held, 0);
     wire_say(inbound, "PING\n");
     EDGE_EXPECT(inbound, "PONG\n");
     assert_true(inbound->reading);
