@@ -130,6 +130,10 @@ int herd_node_restore_record(struct herd_node *node, struct herd_now now, uint64
 void herd_node_restore_neighbour(struct herd_node *node, struct herd_slice name, uint64_t epoch,
                                  uint64_t sequence);
 void herd_node_restore_end(struct herd_node *node, uint64_t sequence_free);
+/* What was read is kept, but goes on in another epoch than was read. */
+void herd_node_restore_anew(struct herd_node *node);
+/* The disk cannot be written yet: it is tried as after a batch that failed. */
+void herd_node_restore_failing(struct herd_node *node);
 
 /* When herd_node_tick has to be called, in mono_ns; INT64_MAX for never. */
 int64_t herd_node_wakeup(const struct herd_node *node);

@@ -45,3 +45,14 @@ void herd_node_restore_end(struct herd_node *node, uint64_t sequence_free)
     herd_cursor_to_end(node->store, node->persist.journal);
     node->persist.on_disk = sequence_free;
 }
+
+void herd_node_restore_anew(struct herd_node *node)
+{
+    node->epoch = rng_next(&node->rng);
+}
+
+void herd_node_restore_failing(struct herd_node *node)
+{
+    node->persist.failing = true;
+    node->persist.marks_changed = true; /* there is something to be tried with */
+}

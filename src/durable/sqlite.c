@@ -22,6 +22,7 @@
 #include <herd/err.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "durable/records.h"
 
 enum {
@@ -270,10 +271,35 @@ static int start(struct durable *durable, uv_loop_t *loop, struct herd_buf *erro
     return 0;
 }
 
+bool durable_is_failing(const struct durable *durable)
+{
+    return durable->is_failing;
+}
+
+/* What was found that is no reason not to start. */
+static void report(const struct durable_options *options, const struct records *records,
+                   struct herd_slice failure)
+{
+    const char *lost = records_lost(records);
+    if (options->metrics != NULL)
+        metrics_set(options->metrics, METRIC_disk_damaged, lost[0] != '\0');
+    if (lost[0] != '\0')
+        LOG(options->log, LOG_ERROR, "durable",
+            "part of what was written is lost; the rest is served, and neighbours send what they "
+            "hold: look after the disk; a server without neighbours needs its backup",
+            log_text("file", records_path(records)), log_text("reason", lost));
+    if (!records_is_ready(records))
+        LOG(options->log, LOG_ERROR, "durable",
+            "nothing can be written; records are kept in memory, and written once that can be",
+            log_text("file", records_path(records)),
+            log_bytes("reason", failure.data, failure.len));
+}
+
 int durable_open(const struct durable_options *options, const struct durable_found *found,
                  struct durable **out, struct herd_buf *error)
 {
     struct records *records;
+    size_t before = error->len;
     int rc = records_open(options->folder, options->sync, found, &records, error);
     if (rc < 0)
         return rc;
@@ -290,6 +316,9 @@ int durable_open(const struct durable_options *options, const struct durable_fou
     durable->path = path;
     durable->records = records;
     durable->last = outcome_of(records, 0);
+    durable->is_failing = !records_is_ready(records);
+    report(options, records, herd_slice(error->data + before, error->len - before));
+    error->len = before;
     pthread_mutex_init(&durable->lock, NULL);
     pthread_cond_init(&durable->changed, NULL);
     rc = start(durable, options->loop, error);

@@ -73,6 +73,12 @@ static int on_neighbour(void *arg, struct herd_slice name, uint64_t epoch, uint6
     return 0;
 }
 
+static void on_forget_epoch(void *arg)
+{
+    struct server *server = arg;
+    herd_node_restore_anew(server->node);
+}
+
 static int read_records(struct server *server, const char *folder, struct herd_buf *error)
 {
     const struct durable_options options = {
@@ -82,10 +88,14 @@ static int read_records(struct server *server, const char *folder, struct herd_b
         .folder = folder,
         .sync = true,
     };
-    const struct durable_found found = {server, on_state, on_record, on_neighbour};
+    const struct durable_found found = {server, on_state, on_record, on_neighbour, on_forget_epoch};
     int64_t began_ns = (int64_t)uv_hrtime();
     server->restored_at = net_now();
     int rc = durable_open(&options, &found, &server->durable, error);
+    if (rc == 0 && durable_is_failing(server->durable)) {
+        metrics_set(&server->metrics, METRIC_disk_failing, 1);
+        herd_node_restore_failing(server->node);
+    }
     if (rc < 0 || server->sequence_free == 0)
         return rc;
     herd_node_restore_end(server->node, server->sequence_free);
