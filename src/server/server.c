@@ -69,6 +69,7 @@ void server_node_options(const struct server *server, struct herd_node_options *
         .max_skew_ns = values->max_skew_s * HERD_NS_PER_S,
         .record_ttl_ns = values->record_ttl_s * HERD_NS_PER_S,
         .durability = storage_durability(values),
+        .safety_timeout_ns = values->safety_timeout_ms * HERD_NS_PER_MS,
         .has_disk = storage_is_wanted(values),
         .prune = config_wants_pruning(server->config),
         .output_max = (size_t)values->output_max_kib * 1024,

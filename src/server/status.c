@@ -38,6 +38,7 @@ void server_collect_metrics(struct server *server)
         {METRIC_records_expired_total, stats->records_expired},
         {METRIC_clients_paused_total, stats->clients_paused},
         {METRIC_answers_waiting, stats->answers_waiting},
+        {METRIC_answers_unsafe_total, stats->answers_unsafe},
         {METRIC_waits_open, stats->waits_open},
         {METRIC_waits_refused_total, stats->waits_refused},
         {METRIC_clients, herd_store_count(herd_node_store(server->node))},
