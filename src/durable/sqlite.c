@@ -153,21 +153,25 @@ static void on_wake_closed(uv_handle_t *handle)
     closed(arg);
 }
 
-/* Said once, not once a second; the node says when it works again. */
-static void log_failure(struct durable *durable)
+/* Said once when it begins and once when it is over, not once a second. */
+static void log_change(struct durable *durable)
 {
     bool is_failing = durable->last.status < 0;
     if (is_failing && !durable->is_failing)
-        LOG(durable->log, LOG_ERROR, "durable", "records could not be written",
+        LOG(durable->log, LOG_ERROR, "durable",
+            "records cannot be written to disk; they are kept in memory and tried again",
             log_text("file", durable->path), log_text("error", herd_strerror(durable->last.status)),
             log_text("reason", durable->last.reason));
+    else if (!is_failing && durable->is_failing)
+        LOG(durable->log, LOG_INFO, "durable", "records are written to disk again",
+            log_text("file", durable->path));
     durable->is_failing = is_failing;
 }
 
 static void finish_batch(struct durable *durable)
 {
     void (*done)(void *arg, int status) = durable->done;
-    log_failure(durable);
+    log_change(durable);
     durable->done = NULL;
     if (durable->closed == NULL) /* else the loop goes on until it is closed */
         uv_unref((uv_handle_t *)&durable->wake);

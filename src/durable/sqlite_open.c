@@ -222,6 +222,13 @@ static int go_on(struct records *records, const struct durable_found *found)
     return rc == 0 ? read_all(records, found) : rc;
 }
 
+/* What lies behind the damage is whole as well, and would be found again. */
+static void begin_log_anew(struct records *records)
+{
+    if (records->lost[0] != '\0')
+        sqlite3_wal_checkpoint_v2(records->sqlite, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+}
+
 static int open_to_write(struct records *records, const struct durable_found *found,
                          struct herd_buf *error)
 {
@@ -240,8 +247,10 @@ static int open_to_write(struct records *records, const struct durable_found *fo
         rc = reserve_sequences(records);
     if (rc == 0)
         rc = set_up_writing(records);
-    if (rc == 0)
+    if (rc == 0) {
+        begin_log_anew(records);
         records_bear_witness(records);
+    }
     return rc;
 }
 

@@ -21,6 +21,7 @@ struct fixture {
     char *folder; /* a life that was killed after BATCHES batches; not touched afterwards */
     char *old;    /* the same after OLD_AT batches */
     char *copy;   /* what the harm is done to */
+    char *killed; /* what is left of the life after that */
     char *path, *log, *witness; /* in `copy` */
     struct world world;
     struct picture pictures[BATCHES];
@@ -64,6 +65,7 @@ static int setup(void **state)
     fixture->folder = testing_make_folder();
     fixture->old = testing_make_folder();
     fixture->copy = testing_make_folder();
+    fixture->killed = testing_make_folder();
     fixture->path = testing_path(fixture->copy, "records.db");
     fixture->log = testing_path(fixture->copy, "records.db-wal");
     fixture->witness = testing_path(fixture->copy, "records.db-witness");
@@ -81,6 +83,7 @@ static int teardown(void **state)
     testing_remove_folder(fixture->folder);
     testing_remove_folder(fixture->old);
     testing_remove_folder(fixture->copy);
+    testing_remove_folder(fixture->killed);
     free(fixture->path);
     free(fixture->log);
     free(fixture->witness);
@@ -147,8 +150,9 @@ static void assert_said(struct fixture *fixture, const char *what)
     world_change(&world, 50);
     world_make_journal(&world, SIZE_MAX, false);
     assert_int_equal(records_write(records, &world.batch), 0);
+    copy_files(fixture->copy, fixture->killed);
     records_close(records);
-    found = found_in(fixture->copy);
+    found = found_in(fixture->killed);
     assert_string_equal(found.lost, "");
     assert_false(found.is_other_epoch);
     assert_true(picture_equal(&found.picture, &world.disk));
