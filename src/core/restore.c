@@ -22,7 +22,7 @@ int herd_node_restore_record(struct herd_node *node, struct herd_now now, uint64
     if (herd_store_is_expired(node->store, &record, now.wall_ns))
         return 0;
     herd_store_skip_sequences(node->store, sequence - 1);
-    rc = herd_store_apply(node->store, &record, 0);
+    rc = herd_store_apply(node->store, &record, 0, now.wall_ns);
     return rc < 0 ? rc : 0;
 }
 

@@ -25,7 +25,7 @@ int __real_herd_record_compare(const struct herd_record *a, const struct herd_re
                                int64_t max_skew_ns);
 uint32_t __real_node_new_source(struct herd_node *node);
 int __real_herd_store_apply(struct herd_store *store, const struct herd_record *record,
-                            uint32_t source);
+                            uint32_t source, int64_t now_ns);
 void __real_herd_node_recycle(struct herd_node *node, struct herd_buf *take_buf);
 int __real_herd_command_parse(struct herd_slice line, struct herd_command *out);
 void __real_waits_on_record(struct herd_node *node, const struct herd_record *record);
@@ -74,9 +74,9 @@ uint32_t __wrap_node_new_source(struct herd_node *node)
 }
 
 int __wrap_herd_store_apply(struct herd_store *store, const struct herd_record *record,
-                            uint32_t source)
+                            uint32_t source, int64_t now_ns)
 {
-    int rc = __real_herd_store_apply(store, record, source);
+    int rc = __real_herd_store_apply(store, record, source, now_ns);
     return planted == PLANT_IGNORE_SHORTAGE && rc < 0 ? 0 : rc;
 }
 
