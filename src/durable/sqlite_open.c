@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "durable/lock.h"
 #include "durable/sqlite_room.h"
@@ -58,37 +57,37 @@ bool records_is_snapshotting(const struct records *records)
 }
 
 /* What to say of a failure that has not been explained where it was found. */
-static int explain(const struct records *records, int rc, struct herd_buf *error)
+static void explain(const struct records *records, int rc, struct herd_buf *error)
 {
     const char *path = records->path, *folder = records->folder;
     switch (rc) {
     case HERD_EFULL:
         herd_buf_printf(error, "%s cannot be written: %s: make room on its file system", path,
                         records->reason);
-        return HERD_EIO;
+        return;
     case HERD_EBUSY:
         herd_buf_printf(error, "%s is locked by another program (%s): end that one first", path,
                         records->reason);
-        return rc;
+        return;
     case HERD_EIO:
         herd_buf_printf(error,
                         "%s cannot be read and written: %s: the server's user has to own %s "
                         "and all that is in it",
                         path, records->reason, folder);
-        return rc;
+        return;
     case HERD_ECANCELED:
         herd_buf_printf(error, "%s was not read to its end: %s", path, herd_strerror(rc));
-        return rc;
+        return;
     case HERD_ENOMEM:
         herd_buf_printf(error, "no memory to read %s/records.db", folder);
-        return rc;
+        return;
     default:
         herd_buf_printf(error,
                         "%s is damaged: %s: put a good copy in its place, or set it aside with "
                         "`mkdir -p %s/bad && mv %s/records.db* %s/bad/` and start again: the "
                         "neighbours then send all that they hold",
                         path, records->reason, folder, folder, folder);
-        return rc;
+        return;
     }
 }
 
@@ -275,12 +274,10 @@ static int open_to_read(struct records *records, const struct durable_found *fou
     return rc;
 }
 
-/* Whether a failure may be one of writing alone. */
+/* Whether a failure may be one of writing alone: not where a lock fails that could be opened. */
 static bool may_be_read(const struct records *records, int rc)
 {
-    struct stat status;
-    return (rc == HERD_EFULL || rc == HERD_EIO) && stat(records->folder, &status) == 0 &&
-           S_ISDIR(status.st_mode);
+    return rc == HERD_EFULL || (rc == HERD_EIO && records->lock_fd >= 0);
 }
 
 /* `before` is where the sentence of what failed begins. */
@@ -320,9 +317,11 @@ static int fill(struct records *records, const struct durable_found *found, stru
     size_t before = error->len;
     int rc = open_to_write(records, found, error);
     if (rc < 0 && error->len == before)
-        rc = explain(records, rc, error);
+        explain(records, rc, error);
     if (rc < 0 && may_be_read(records, rc))
         rc = try_to_read(records, found, rc, error, before);
+    if (rc == HERD_EFULL)
+        rc = HERD_EIO;
     bool is_other_epoch = records->lost[0] != '\0' || !records->is_ready ||
                           (records->state.sequence_free > 0 && records->state.epoch == 0);
     if (rc == 0 && is_other_epoch && found->forget_epoch != NULL)
@@ -394,6 +393,8 @@ int records_get_ready(struct records *records)
     int rc = open_again(records, &error);
     if (rc == 0)
         rc = set_up_writing(records);
+    if (rc == 0)
+        begin_log_anew(records);
     if (rc == 0 && records->witness_fd < 0)
         records->witness_fd = witness_open(records->path, &records->witnessed);
     if (rc < 0)
@@ -409,10 +410,10 @@ void records_close(struct records *records)
     if (records == NULL)
         return;
     file_close(records);
-    if (records->lock_fd >= 0)
-        lock_release(records->lock_fd);
     witness_sync(records->witness_fd);
     witness_close(records->witness_fd);
+    if (records->lock_fd >= 0)
+        lock_release(records->lock_fd);
     state_free(&records->state);
     free(records->folder);
     free(records->path);

@@ -28,11 +28,12 @@ struct server {
     uint64_t sequence_free;  /* while it is read, as the next two */
     uint64_t records_read;
     struct herd_now restored_at;
-    int lock_fd;  /* of data_dir/NAME where no records are kept in it; -1: none */
-    bool writing; /* a batch is under way */
+    int lock_fd;              /* of data_dir/NAME where no records are kept in it; -1: none */
+    bool writing;             /* a batch is under way */
+    int64_t writing_since_ns; /* uv_hrtime */
     void (*storage_closed)(void *arg);
     uv_timer_t storage_deadline; /* of a stop */
-    bool storage_closing; /* nothing is written any more */
+    bool storage_closing;        /* nothing is written any more */
     struct control *control;
     struct signals signals;
     int64_t started_ns; /* uv_hrtime */
@@ -40,8 +41,8 @@ struct server {
     int64_t stop_by_ns; /* uv_hrtime */
     bool stopping;
     bool failed;
-    bool unwritten; /* the last records could not be written before the stop */
-    bool abandoned; /* a thread hangs in the disk: the process ends without it */
+    bool unwritten;       /* the last records could not be written before the stop */
+    bool abandoned;       /* a thread hangs in the disk: the process ends without it */
     struct herd_buf json; /* an answer on its way to the node */
 };
 

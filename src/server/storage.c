@@ -217,6 +217,7 @@ void storage_write(struct server *server, const struct herd_batch *batch)
     if (server->durable == NULL || server->storage_closing)
         return;
     server->writing = true;
+    server->writing_since_ns = (int64_t)uv_hrtime();
     durable_write(server->durable, batch, on_written, server);
 }
 

@@ -51,6 +51,7 @@ def test_commit_on_a_disk_that_hangs_promises_nothing(make_herd, tmp_path, monke
         hang.touch()
         took_ms = refused(hill, b"IAMAT late +1+1 5")
         assert metric(hill, "answers_unsafe_total") == 1
+        assert metric(hill, "disk_batch_ms") >= took_ms * 0.9 and metric(hill, "disk_failing") == 0
         gone = hill.client()
         gone.send(b"IAMAT gone +1+1 5\n")
         wait_until(lambda: metric(hill, "answers_waiting") == 1, "it waits")
@@ -61,6 +62,7 @@ def test_commit_on_a_disk_that_hangs_promises_nothing(make_herd, tmp_path, monke
             assert client.whatsat(b"WHATSAT c5 1 0")[0] == told[b"c5"]
             assert AT.match(client.whatsat(b"WHATSAT late 1 0")[0])
         hang.unlink()
+        wait_until(lambda: metric(hill, "disk_batch_ms") == 0, "it goes on")
         told.update(tell(hill, [b"late", b"after"]))
         hill.kill()
         print(f"refused after {took_ms:.0f} of {TIMEOUT_MS} ms")
