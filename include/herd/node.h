@@ -43,6 +43,8 @@ struct herd_node_options {
     int64_t max_skew_ns;   /* whole seconds; 0: off */
     int64_t record_ttl_ns; /* whole seconds; 0: records do not end */
     enum herd_durability durability;
+    int64_t safety_timeout_ns; /* COMMIT, HERD: an answer that has waited so long is `? ` and the
+                                  line instead; 0: it waits on */
     bool has_disk;     /* effects PERSIST are wanted */
     bool prune;        /* one tree an origin, between those that have it on */
     size_t output_max; /* bytes of answers that wait for one client; above it no more of its lines
@@ -69,7 +71,7 @@ int herd_node_add_neighbour(struct herd_node *node, struct herd_now now, const c
  * if there is none. */
 int herd_node_remove_neighbour(struct herd_node *node, struct herd_now now, const char *name);
 
-/* output_max, pipeline_max, prune (from the next connection of each link on) and on_line may change
+/* output_max, pipeline_max, safety_timeout_ns, prune (from the next connection of each link on) and on_line may change
  * while it runs; the other options are left alone. */
 void herd_node_configure(struct herd_node *node, const struct herd_node_options *options);
 
@@ -130,6 +132,10 @@ int herd_node_restore_record(struct herd_node *node, struct herd_now now, uint64
 void herd_node_restore_neighbour(struct herd_node *node, struct herd_slice name, uint64_t epoch,
                                  uint64_t sequence);
 void herd_node_restore_end(struct herd_node *node, uint64_t sequence_free);
+/* What was read is kept, but goes on in another epoch than was read. */
+void herd_node_restore_anew(struct herd_node *node);
+/* The disk cannot be written yet: it is tried as after a batch that failed. */
+void herd_node_restore_failing(struct herd_node *node);
 
 /* When herd_node_tick has to be called, in mono_ns; INT64_MAX for never. */
 int64_t herd_node_wakeup(const struct herd_node *node);
@@ -210,6 +216,7 @@ struct herd_node_stats {
     uint64_t records_applied, records_old, floods_received, floods_sent;
     uint64_t link_failures, clients_paused;
     uint64_t walks, records_mended, waits, waits_expired, waits_refused, records_expired;
+    uint64_t answers_unsafe; /* IAMAT that were refused after safety_timeout_ns, or at a stop */
     uint64_t waits_open, answers_waiting; /* now: for a record; for the disk or a neighbour */
     uint64_t floods_held_back, prunes_sent, grafts_sent, haves_missing;
 };

@@ -58,6 +58,7 @@ void node_free_ask(struct herd_ask *ask)
     struct herd_node *node = ask->node;
     herd_node_recycle(node, &ask->answer);
     herd_node_recycle(node, &ask->tail);
+    herd_node_recycle(node, &ask->refusal);
     if (node->free_ask_count == NODE_ASKS_FREE_MAX) {
         free(ask);
         return;

@@ -40,7 +40,7 @@ static int on_iamat(struct herd_conn *conn, struct herd_now now, struct herd_com
     node->stats.iamat++;
     if (node_apply(node, now, record, 0) < 0)
         return HERD_ENOMEM;
-    return persist_answer(conn, record);
+    return persist_answer(conn, now, record, command->line);
 }
 
 static int on_whatsat(struct herd_conn *conn, struct herd_now now, struct herd_command *command)

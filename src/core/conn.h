@@ -68,11 +68,13 @@ struct herd_ask {
     struct herd_ask *later;       /* RECORD: asks for later records of the client, a heap */
     struct herd_buf answer;       /* the AT line, then the JSON */
     struct herd_buf tail;         /* answers to later requests */
+    struct herd_buf refusal;      /* SAFETY: the lines, as they come back if that takes too long */
     struct herd_location where;
     double radius_m;
-    unsigned count;
+    unsigned count; /* SAFETY: lines that wait */
     uint16_t client_at, client_len; /* RECORD: the id, in `answer` */
-    int64_t after_ns, deadline_ns;  /* RECORD */
+    int64_t after_ns;               /* RECORD */
+    int64_t deadline_ns;            /* RECORD, SAFETY */
     struct timer timer;             /* RECORD */
     uint64_t sequence, turn;        /* SAFETY */
     enum ask_kind kind;

@@ -139,6 +139,7 @@ void herd_node_configure(struct herd_node *node, const struct herd_node_options 
 {
     node->options.output_max = options->output_max;
     node->options.pipeline_max = options->pipeline_max;
+    node->options.safety_timeout_ns = options->safety_timeout_ns;
     node->options.prune = options->prune;
     node->options.on_line = options->on_line;
     node->options.on_line_arg = options->on_line_arg;
@@ -294,7 +295,7 @@ int node_apply(struct herd_node *node, struct herd_now now, const struct herd_re
 {
     int rc = 0;
     if (!herd_store_is_expired(node->store, record, now.wall_ns))
-        rc = herd_store_apply(node->store, record, source);
+        rc = herd_store_apply(node->store, record, source, now.wall_ns);
     if (rc > 0) {
         node->stats.records_applied++;
         node_touch_links(node);
@@ -459,6 +460,7 @@ void herd_node_tick(struct herd_node *node, struct herd_now now)
             conn_abort(node->neighbours[i]->inbound);
     }
     waits_tick(node, now);
+    persist_tick(node, now);
     expire(node, now);
     /* Those that use up their budget again come back behind the last one of this turn. */
     struct herd_conn **end = node->ready_end;
@@ -478,6 +480,7 @@ void herd_node_stop(struct herd_node *node, struct herd_now now)
 {
     node->stopping = true;
     waits_give_up(node, now); /* no flood will come any more */
+    persist_stop(node, now);
     for (struct herd_conn *conn = node->conns; conn != NULL; conn = conn->next)
         herd_conn_end(conn, now);
 }

@@ -13,6 +13,7 @@
 
 #include <herd/err.h>
 #include <herd/posix_time.h>
+#include <herd/proto.h>
 
 #include "core/copy.h"
 #include "core/node.h"
@@ -52,8 +53,15 @@ bool persist_wants_ack(const struct herd_node *node)
     return node->options.durability == HERD_DURABILITY_HERD && node->persist.first != NULL;
 }
 
+/* What there is a limit to: with none, an answer waits for as long as it takes. */
+static int64_t deadline(const struct herd_node *node, struct herd_now now)
+{
+    int64_t timeout_ns = node->options.safety_timeout_ns;
+    return timeout_ns > 0 ? now.mono_ns + timeout_ns : INT64_MAX;
+}
+
 /* The answers of one connection in one turn wait together. */
-static struct herd_ask *waiting_ask(struct herd_conn *conn)
+static struct herd_ask *waiting_ask(struct herd_conn *conn, struct herd_now now)
 {
     struct herd_node *node = conn->node;
     struct herd_ask *last = conn->work->asks_tail;
@@ -63,25 +71,35 @@ static struct herd_ask *waiting_ask(struct herd_conn *conn)
     if (ask == NULL)
         return NULL;
     ask->turn = node->turn;
+    ask->deadline_ns = deadline(node, now);
     node->stats.answers_waiting++;
     node_queue_ask(node->persist.end, ask);
     node->persist.end = &ask->next_queued;
     return ask;
 }
 
-int persist_answer(struct herd_conn *conn, const struct herd_record *record)
+static size_t held_by(const struct herd_ask *ask)
+{
+    return ask->answer.len + ask->refusal.len;
+}
+
+int persist_answer(struct herd_conn *conn, struct herd_now now, const struct herd_record *record,
+                   struct herd_slice line)
 {
     /* Also for one that was not newer: what it repeats may not be safe yet. */
     uint64_t sequence = herd_store_sequence(conn->node->store);
     if (!has_to_wait(conn->node, sequence))
         return herd_record_append_at(record, conn_output(conn));
-    struct herd_ask *ask = waiting_ask(conn);
+    struct herd_ask *ask = waiting_ask(conn, now);
     if (ask == NULL)
         return HERD_ENOMEM;
-    size_t before = ask->answer.len;
+    size_t before = held_by(ask);
     int rc = herd_record_append_at(record, &ask->answer);
-    conn->work->held += (uint32_t)(ask->answer.len - before);
+    if (rc == 0)
+        rc = herd_append_invalid(&ask->refusal, line);
+    conn->work->held += (uint32_t)(held_by(ask) - before);
     ask->sequence = sequence;
+    ask->count++;
     node_touch_links(conn->node);
     return rc;
 }
@@ -102,15 +120,66 @@ void persist_forget(struct herd_ask *ask)
     node_free_ask(ask);
 }
 
+/* Ends the waiting. */
+static void finish(struct herd_ask *ask, struct herd_now now)
+{
+    leave(ask);
+    ask->conn->work->held -= (uint32_t)held_by(ask);
+    herd_ask_answer(ask, now, herd_slice("", 0));
+}
+
 static void release(struct herd_node *node, struct herd_now now)
 {
     struct persist *persist = &node->persist;
     while (persist->first != NULL && !has_to_wait(node, persist->first->sequence)) {
-        struct herd_ask *ask = persist->first;
-        leave(ask);
-        ask->conn->work->held -= (uint32_t)ask->answer.len;
-        herd_ask_answer(ask, now, herd_slice("", 0));
+        finish(persist->first, now);
     }
+}
+
+/* The record is kept, and may become safe; nobody is told that it is. */
+static void refuse(struct herd_ask *ask, struct herd_now now)
+{
+    struct herd_buf answer = ask->answer;
+    ask->node->stats.answers_unsafe += ask->count;
+    ask->node->stats.lines_invalid += ask->count;
+    ask->answer = ask->refusal;
+    ask->refusal = answer;
+    finish(ask, now);
+}
+
+static void refuse_all(struct herd_node *node, struct herd_now now)
+{
+    while (node->persist.first != NULL)
+        refuse(node->persist.first, now);
+}
+
+/* The node stops, and there is no neighbour any more that could hold what it was told. */
+static bool waits_in_vain(const struct herd_node *node)
+{
+    if (!node->stopping || node->options.durability != HERD_DURABILITY_HERD)
+        return false;
+    for (size_t i = 0; i < node->neighbour_count; i++) {
+        if (node->neighbours[i]->link.state == LINK_UP)
+            return false;
+    }
+    return true;
+}
+
+void persist_tick(struct herd_node *node, struct herd_now now)
+{
+    const struct persist *persist = &node->persist;
+    for (int i = 0; i < REFUSALS_PER_TURN && persist->first != NULL &&
+                    persist->first->deadline_ns <= now.mono_ns;
+         i++)
+        refuse(persist->first, now);
+    if (waits_in_vain(node))
+        refuse_all(node, now);
+}
+
+void persist_stop(struct herd_node *node, struct herd_now now)
+{
+    node->persist.again_ns = now.mono_ns; /* a disk that has failed is tried once more */
+    persist_tick(node, now);
 }
 
 void persist_on_held(struct herd_node *node, struct herd_now now, uint64_t sequence)
@@ -268,6 +337,8 @@ void herd_node_persisted(struct herd_node *node, struct herd_now now, int status
             node_notice(node, HERD_NOTICE_DISK_FAILED, "", 0, 0, "%s", herd_strerror(status));
         persist->failing = true;
         persist->again_ns = now.mono_ns + PERSIST_AGAIN_MS * HERD_NS_PER_MS;
+        if (node->stopping && node->options.durability == HERD_DURABILITY_COMMIT)
+            refuse_all(node, now);
         return;
     }
     if (persist->failing)
@@ -280,7 +351,8 @@ void herd_node_persisted(struct herd_node *node, struct herd_now now, int status
     node_send_acks(node);
 }
 
-int64_t persist_wakeup(const struct herd_node *node)
+/* When the next batch is due. */
+static int64_t batch_wakeup(const struct herd_node *node)
 {
     const struct persist *persist = &node->persist;
     if (!node->options.has_disk || persist->in_flight)
@@ -293,6 +365,17 @@ int64_t persist_wakeup(const struct herd_node *node)
     else if (work)
         at = persist->next_ns;
     return at > persist->again_ns ? at : persist->again_ns;
+}
+
+int64_t persist_wakeup(const struct herd_node *node)
+{
+    const struct herd_ask *first = node->persist.first;
+    int64_t at = batch_wakeup(node);
+    if (first == NULL)
+        return at;
+    if (waits_in_vain(node))
+        return INT64_MIN;
+    return first->deadline_ns < at ? first->deadline_ns : at;
 }
 
 bool herd_node_is_persisted(const struct herd_node *node)

@@ -9,6 +9,7 @@ enum {
     PERSIST_MS = 250,            /* between two batches, where no answer waits for one */
     PERSIST_AGAIN_MS = 1000,     /* after a failure */
     PERSIST_RECORDS_MAX = 16384, /* of one batch */
+    REFUSALS_PER_TURN = 1024,
     PERSIST_BYTES_MAX = 4 * 1024 * 1024
 };
 
@@ -37,8 +38,14 @@ struct persist {
 int persist_init(struct herd_node *node);
 void persist_close(struct herd_node *node);
 
-/* The answer to an IAMAT, which waits as `durability` says. 0 or HERD_ENOMEM. */
-int persist_answer(struct herd_conn *conn, const struct herd_record *record);
+/* The answer to an IAMAT, which waits as `durability` says; `line` is what comes back if that takes
+ * too long. 0 or HERD_ENOMEM. */
+int persist_answer(struct herd_conn *conn, struct herd_now now, const struct herd_record *record,
+                   struct herd_slice line);
+/* Refuses the answers that have waited too long, up to a budget. */
+void persist_tick(struct herd_node *node, struct herd_now now);
+/* The node stops: what cannot become safe any more is refused now. */
+void persist_stop(struct herd_node *node, struct herd_now now);
 /* The ask's connection is gone. */
 void persist_forget(struct herd_ask *ask);
 /* Some neighbour holds all up to a sequence. */

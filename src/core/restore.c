@@ -22,7 +22,7 @@ int herd_node_restore_record(struct herd_node *node, struct herd_now now, uint64
     if (herd_store_is_expired(node->store, &record, now.wall_ns))
         return 0;
     herd_store_skip_sequences(node->store, sequence - 1);
-    rc = herd_store_apply(node->store, &record, 0);
+    rc = herd_store_apply(node->store, &record, 0, now.wall_ns);
     return rc < 0 ? rc : 0;
 }
 
@@ -44,4 +44,15 @@ void herd_node_restore_end(struct herd_node *node, uint64_t sequence_free)
     herd_store_skip_sequences(node->store, sequence_free);
     herd_cursor_to_end(node->store, node->persist.journal);
     node->persist.on_disk = sequence_free;
+}
+
+void herd_node_restore_anew(struct herd_node *node)
+{
+    node->epoch = rng_next(&node->rng);
+}
+
+void herd_node_restore_failing(struct herd_node *node)
+{
+    node->persist.failing = true;
+    node->persist.marks_changed = true; /* there is something to be tried with */
 }

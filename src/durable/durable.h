@@ -30,11 +30,17 @@ struct durable_found {
     int (*record)(void *arg, uint64_t sequence, struct herd_slice text);
     /* What each neighbour had marked. */
     int (*neighbour)(void *arg, struct herd_slice name, uint64_t epoch, uint64_t sequence);
+    /* Last, if part of what was written is lost, or nothing can be written now: the epoch that was
+     * given must not be gone on with, as sequences may have been used, or be used, that the file
+     * does not know. May be NULL. */
+    void (*forget_epoch)(void *arg);
 };
 
 /*
  * Opens the folder for this process alone and reads what is there; blocks, so only before the loop
- * runs. 0, or HERD_EBUSY (another process has it), HERD_EIO, HERD_EPROTO (not a herd's file, a
+ * runs. Where that can be read but nothing can be written (a full disk, a read-only folder), it says so in
+ * the log, durable_is_failing is true, and each batch tries again. Where part of what was written is lost,
+ * it says so in the log and by the metric disk_damaged. 0, or HERD_EBUSY (another process has it), HERD_EIO, HERD_EPROTO (not a herd's file, a
  * newer version's, or damaged beyond what can be read), each with a sentence appended to `error`
  * that says which file, what is wrong and what to do.
  */
@@ -48,6 +54,9 @@ int durable_open(const struct durable_options *options, const struct durable_fou
  */
 void durable_write(struct durable *durable, const struct herd_batch *batch,
                    void (*done)(void *arg, int status), void *arg);
+
+/* Whether the last batch could not be written; after the opening, whether none can. */
+bool durable_is_failing(const struct durable *durable);
 
 /* Whether the journal has grown so long that a snapshot is worth its cost: rows in it against
  * records held. */

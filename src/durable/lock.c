@@ -34,13 +34,20 @@ static void write_pid(int fd)
         (void)!ftruncate(fd, 0);
 }
 
+static bool is_unwritable(int system_error)
+{
+    return system_error == ENOSPC || system_error == EDQUOT || system_error == EROFS ||
+           system_error == EACCES;
+}
+
 static int take(const char *folder, const char *path, int *out_fd, struct herd_buf *error)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
     if (fd < 0) {
+        int rc = is_unwritable(errno) ? HERD_EFULL : HERD_EIO;
         herd_buf_printf(error, "%s cannot be opened: %s: the server's user has to own %s", path,
                         strerror(errno), folder);
-        return HERD_EIO;
+        return rc;
     }
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
         write_pid(fd);

@@ -7,7 +7,8 @@
 /*
  * Takes folder/lock, which then holds this process' id, with flock(2): it ends with the process,
  * however that ends. 0 and a descriptor for lock_release, or HERD_EBUSY (another process has it),
- * HERD_EIO or HERD_ENOMEM, with a sentence appended to `error`.
+ * HERD_EFULL (the file is not there and cannot be made, or cannot be written), HERD_EIO or
+ * HERD_ENOMEM, with a sentence appended to `error`.
  */
 int lock_take(const char *folder, int *out_fd, struct herd_buf *error);
 

@@ -7,7 +7,8 @@
 
 struct records;
 
-/* As durable_open. Free with records_close. */
+/* As durable_open; 0 with a sentence in `error` where nothing can be written. Free with
+ * records_close. */
 int records_open(const char *folder, bool sync, const struct durable_found *found,
                  struct records **out, struct herd_buf *error);
 
@@ -21,6 +22,11 @@ int records_write(struct records *records, const struct herd_batch *batch);
  * Negative: it failed; records_reason says why.
  */
 int records_tidy(struct records *records);
+
+/* Whether it can be written as far as is known; records_write finds out. */
+bool records_is_ready(const struct records *records);
+/* What of that which had been written was lost before the opening, and how; empty: nothing. */
+const char *records_lost(const struct records *records);
 
 /* Why the last call failed: English, without a full stop. */
 const char *records_reason(const struct records *records);

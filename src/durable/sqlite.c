@@ -22,6 +22,7 @@
 #include <herd/err.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "durable/records.h"
 
 enum {
@@ -152,21 +153,25 @@ static void on_wake_closed(uv_handle_t *handle)
     closed(arg);
 }
 
-/* Said once, not once a second; the node says when it works again. */
-static void log_failure(struct durable *durable)
+/* Said once when it begins and once when it is over, not once a second. */
+static void log_change(struct durable *durable)
 {
     bool is_failing = durable->last.status < 0;
     if (is_failing && !durable->is_failing)
-        LOG(durable->log, LOG_ERROR, "durable", "records could not be written",
+        LOG(durable->log, LOG_ERROR, "durable",
+            "records cannot be written to disk; they are kept in memory and tried again",
             log_text("file", durable->path), log_text("error", herd_strerror(durable->last.status)),
             log_text("reason", durable->last.reason));
+    else if (!is_failing && durable->is_failing)
+        LOG(durable->log, LOG_INFO, "durable", "records are written to disk again",
+            log_text("file", durable->path));
     durable->is_failing = is_failing;
 }
 
 static void finish_batch(struct durable *durable)
 {
     void (*done)(void *arg, int status) = durable->done;
-    log_failure(durable);
+    log_change(durable);
     durable->done = NULL;
     if (durable->closed == NULL) /* else the loop goes on until it is closed */
         uv_unref((uv_handle_t *)&durable->wake);
@@ -270,10 +275,35 @@ static int start(struct durable *durable, uv_loop_t *loop, struct herd_buf *erro
     return 0;
 }
 
+bool durable_is_failing(const struct durable *durable)
+{
+    return durable->is_failing;
+}
+
+/* What was found that is no reason not to start. */
+static void report(const struct durable_options *options, const struct records *records,
+                   struct herd_slice failure)
+{
+    const char *lost = records_lost(records);
+    if (options->metrics != NULL)
+        metrics_set(options->metrics, METRIC_disk_damaged, lost[0] != '\0');
+    if (lost[0] != '\0')
+        LOG(options->log, LOG_ERROR, "durable",
+            "part of what was written is lost; the rest is served, and neighbours send what they "
+            "hold: look after the disk; a server without neighbours needs its backup",
+            log_text("file", records_path(records)), log_text("reason", lost));
+    if (!records_is_ready(records))
+        LOG(options->log, LOG_ERROR, "durable",
+            "nothing can be written; records are kept in memory, and written once that can be",
+            log_text("file", records_path(records)),
+            log_bytes("reason", failure.data, failure.len));
+}
+
 int durable_open(const struct durable_options *options, const struct durable_found *found,
                  struct durable **out, struct herd_buf *error)
 {
     struct records *records;
+    size_t before = error->len;
     int rc = records_open(options->folder, options->sync, found, &records, error);
     if (rc < 0)
         return rc;
@@ -290,6 +320,9 @@ int durable_open(const struct durable_options *options, const struct durable_fou
     durable->path = path;
     durable->records = records;
     durable->last = outcome_of(records, 0);
+    durable->is_failing = !records_is_ready(records);
+    report(options, records, herd_slice(error->data + before, error->len - before));
+    error->len = before;
     pthread_mutex_init(&durable->lock, NULL);
     pthread_cond_init(&durable->changed, NULL);
     rc = start(durable, options->loop, error);

@@ -2,41 +2,37 @@
  * Opening: the folder's lock -> the file, made if there is none -> its kind and version -> all that
  * is in it, to the caller -> sequences reserved for this life. Each way to fail ends in a sentence
  * for whoever starts the server.
+ *
+ * Where nothing can be written (no room, read-only), what is there is read all the same, and the
+ * file is closed; get_ready opens it for the first batch that can be written.
+ *
+ * Where part of what was written is lost, the rest is given. The sequences of what is lost are not
+ * known then, and neighbours have seen them: so this life counts in another epoch.
  */
-#include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "durable/lock.h"
 #include "durable/sqlite_room.h"
-
-enum {
-    FILE_MODE = 0600,
-    FILE_MIN_BYTES = 512, /* SQLite's smallest page */
-    BUSY_TIMEOUT_MS = 1000
-};
-
-static const char *const statement_texts[STATEMENT_COUNT] = {
-    [BEGIN] = "BEGIN IMMEDIATE",
-    [COMMIT] = "COMMIT",
-    [ROLLBACK] = "ROLLBACK",
-    [SET_STATE] = "REPLACE INTO state (id, epoch, sequence_free, complete, current, sum)"
-                  " VALUES (1, ?1, ?2, ?3, ?4, ?5)",
-    [SET_SEGMENT] = "REPLACE INTO segment (id, generation, is_snapshot, rows, bytes, last, sum)"
-                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    [REMOVE_SEGMENT] = "DELETE FROM segment WHERE id = ?1",
-    [ADD_MARK] = "INSERT INTO neighbour (name, epoch, sequence) VALUES (?1, ?2, ?3)",
-    [REMOVE_MARKS] = "DELETE FROM neighbour",
-};
+#include "durable/wal.h"
+#include "durable/witness.h"
 
 const char *records_reason(const struct records *records)
 {
     return records->reason;
+}
+
+const char *records_lost(const struct records *records)
+{
+    return records->lost;
+}
+
+bool records_is_ready(const struct records *records)
+{
+    return records->is_ready;
 }
 
 const char *records_path(const struct records *records)
@@ -61,196 +57,69 @@ bool records_is_snapshotting(const struct records *records)
 }
 
 /* What to say of a failure that has not been explained where it was found. */
-static int explain(const struct records *records, int rc, struct herd_buf *error)
+static void explain(const struct records *records, int rc, struct herd_buf *error)
 {
     const char *path = records->path, *folder = records->folder;
     switch (rc) {
     case HERD_EFULL:
         herd_buf_printf(error, "%s cannot be written: %s: make room on its file system", path,
                         records->reason);
-        return HERD_EIO;
+        return;
     case HERD_EBUSY:
         herd_buf_printf(error, "%s is locked by another program (%s): end that one first", path,
                         records->reason);
-        return rc;
+        return;
     case HERD_EIO:
         herd_buf_printf(error,
                         "%s cannot be read and written: %s: the server's user has to own %s "
                         "and all that is in it",
                         path, records->reason, folder);
-        return rc;
+        return;
     case HERD_ECANCELED:
         herd_buf_printf(error, "%s was not read to its end: %s", path, herd_strerror(rc));
-        return rc;
+        return;
     case HERD_ENOMEM:
         herd_buf_printf(error, "no memory to read %s/records.db", folder);
-        return rc;
+        return;
     default:
         herd_buf_printf(error,
                         "%s is damaged: %s: put a good copy in its place, or set it aside with "
                         "`mkdir -p %s/bad && mv %s/records.db* %s/bad/` and start again: the "
                         "neighbours then send all that they hold",
                         path, records->reason, folder, folder, folder);
-        return rc;
+        return;
     }
 }
 
-static int open_failed(struct records *records, int system_error)
+/* What is lost */
+
+/* Before SQLite sees the log: it writes over what it does not read. */
+static void look_at_log(struct records *records)
 {
-    snprintf(records->reason, sizeof records->reason, "%s", strerror(system_error));
-    return system_error == ENOSPC || system_error == EDQUOT ? HERD_EFULL : HERD_EIO;
+    struct herd_buf path = {0};
+    struct wal_damage damage;
+    if (herd_buf_printf(&path, "%s-wal", records->path) == 0 && wal_is_damaged(path.data, &damage))
+        snprintf(records->lost, sizeof records->lost,
+                 "its log, records.db-wal, was damaged at byte %" PRId64 ": %" PRId64
+                 " or more batches behind that could not be read",
+                 damage.at_byte, damage.commits);
+    herd_buf_free(&path);
 }
 
-/* SQLite would take the place of a lost file with an empty one, and remove the log. */
-static int refuse_orphan(const struct records *records, struct herd_buf *error)
+/* After the state was read, which is that of an empty file in a new one. */
+static void ask_witness(struct records *records)
 {
-    struct stat status;
-    struct herd_buf log = {0};
-    int rc = herd_buf_printf(&log, "%s-wal", records->path);
-    if (rc == 0 && stat(log.data, &status) == 0 && status.st_size > 0) {
-        herd_buf_printf(error,
-                        "%s has the newest part of %s, which is not there: put that back, or move "
-                        "this one away as well",
-                        log.data, records->path);
-        rc = HERD_EPROTO;
-    }
-    herd_buf_free(&log);
-    return rc;
+    if (records->lost[0] == '\0' && records->state.sequence_free < records->witnessed)
+        snprintf(records->lost, sizeof records->lost,
+                 "it has less than was written (up to %" PRId64 " of %" PRId64
+                 "): its log, records.db-wal, or itself was lost, cut short, damaged, or "
+                 "exchanged for an older one",
+                 records->state.sequence_free, records->witnessed);
+    if (records->lost[0] != '\0')
+        records->state.epoch = 0;
 }
 
-/* A file that has just been made is found again after a power loss only if its folder was written.
- */
-static int sync_folder(struct records *records)
-{
-    int fd = open(records->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd >= 0 && fsync(fd) == 0 ? 0 : open_failed(records, errno);
-    if (fd >= 0)
-        close(fd);
-    return rc;
-}
-
-/* The file by its descriptor: SQLite makes one with other permissions, and says less of one that
- * cannot be opened. */
-static int check_file(struct records *records, int fd, struct herd_buf *error)
-{
-    struct stat status;
-    if (fstat(fd, &status) != 0)
-        return open_failed(records, errno);
-    if (!S_ISREG(status.st_mode)) {
-        herd_buf_printf(error, "%s is not a file: move it away", records->path);
-        return HERD_EPROTO;
-    }
-    /* SQLite takes one of a single byte for a new one. */
-    if (status.st_size > 0 && status.st_size < FILE_MIN_BYTES)
-        return records_damaged(records, "it has %d bytes", (int)status.st_size);
-    if (status.st_size > 0) {
-        posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
-        return 0;
-    }
-    int rc = refuse_orphan(records, error);
-    return rc == 0 ? sync_folder(records) : rc;
-}
-
-static int make_file(struct records *records, struct herd_buf *error)
-{
-    int fd = open(records->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, FILE_MODE);
-    if (fd < 0)
-        return open_failed(records, errno);
-    int rc = check_file(records, fd, error);
-    close(fd); /* before SQLite opens it: this ends all POSIX locks that the process has on it */
-    return rc;
-}
-
-static int open_sqlite(struct records *records)
-{
-    /* What no file of ours has, but a damaged or made-up one might. */
-    static const int off[] = {SQLITE_DBCONFIG_ENABLE_TRIGGER, SQLITE_DBCONFIG_ENABLE_VIEW,
-                              SQLITE_DBCONFIG_TRUSTED_SCHEMA};
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    if (sqlite3_open_v2(records->path, &records->sqlite, flags, NULL) != SQLITE_OK)
-        return records->sqlite != NULL ? records_fail(records) : HERD_ENOMEM;
-    sqlite3_busy_timeout(records->sqlite, BUSY_TIMEOUT_MS);
-    for (size_t i = 0; i < sizeof off / sizeof *off; i++)
-        sqlite3_db_config(records->sqlite, off[i], 0, NULL);
-    return records_execute(records, "PRAGMA cell_size_check = ON");
-}
-
-static int check_version(const struct records *records, int64_t application, int64_t version,
-                         struct herd_buf *error)
-{
-    if (application != RECORDS_APPLICATION_ID || version < 1)
-        herd_buf_printf(error, "%s is a database, but not one of herd's records: move it away",
-                        records->path);
-    else if (version > RECORDS_VERSION)
-        herd_buf_printf(error,
-                        "%s was written by a newer herd (format %lld, this one reads %d): start "
-                        "that one",
-                        records->path, (long long)version, RECORDS_VERSION);
-    else
-        return 0;
-    return HERD_EPROTO;
-}
-
-/* SQLite opens lazily: the first read says whether this is a database at all. */
-static int check_kind(struct records *records, bool *out_is_new, struct herd_buf *error)
-{
-    int64_t application, version, tables;
-    int rc = records_number(records, "PRAGMA application_id", &application);
-    if (rc == 0)
-        rc = records_number(records, "PRAGMA user_version", &version);
-    if (rc == 0)
-        rc = records_number(records, "SELECT count(*) FROM sqlite_schema", &tables);
-    if (rc < 0)
-        return rc;
-    *out_is_new = application == 0 && version == 0 && tables == 0;
-    return *out_is_new ? 0 : check_version(records, application, version, error);
-}
-
-static int on_journal_mode(struct records *records, sqlite3_stmt *row)
-{
-    const unsigned char *mode = sqlite3_column_text(row, 0);
-    if (mode != NULL && strcmp((const char *)mode, "wal") == 0)
-        return 0;
-    records_damaged(records, "its file system cannot have a write-ahead log (no shared memory)");
-    return HERD_EIO;
-}
-
-static int use_log(struct records *records)
-{
-    return records_each(records, "PRAGMA journal_mode = WAL", on_journal_mode);
-}
-
-static int prepare(struct records *records)
-{
-    for (size_t i = 0; i < STATEMENT_COUNT; i++) {
-        if (sqlite3_prepare_v3(records->sqlite, statement_texts[i], -1, SQLITE_PREPARE_PERSISTENT,
-                               &records->statements[i], NULL) != SQLITE_OK)
-            return records_fail(records);
-    }
-    return 0;
-}
-
-static int create(struct records *records)
-{
-    char sql[128];
-    sqlite3_snprintf(sizeof sql, sql, "PRAGMA application_id = %d; PRAGMA user_version = %d",
-                     RECORDS_APPLICATION_ID, RECORDS_VERSION);
-    int rc = records_execute(records, "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL");
-    if (rc == 0)
-        rc = use_log(records);
-    if (rc == 0)
-        rc = records_execute(records, "BEGIN IMMEDIATE");
-    if (rc == 0)
-        rc = records_execute(records, sql);
-    if (rc == 0)
-        rc = state_create(records);
-    if (rc == 0)
-        rc = prepare(records);
-    records->state.current = 1;
-    if (rc == 0)
-        rc = state_write(records);
-    return rc == 0 ? records_run(records, COMMIT) : rc;
-}
+/* Reading */
 
 static int give_state(const struct records *records, const struct durable_found *found)
 {
@@ -272,21 +141,26 @@ static int give_marks(const struct records *records, const struct durable_found 
 
 static int read_all(struct records *records, const struct durable_found *found)
 {
-    int rc = use_log(records);
-    if (rc == 0)
-        rc = prepare(records);
-    if (rc == 0)
-        rc = records_execute(records, "BEGIN"); /* locked once, not once a table */
+    int rc = records_execute(records, "BEGIN"); /* locked once, not once a table */
     if (rc == 0)
         rc = state_read(records);
-    if (rc == 0)
-        rc = give_state(records, found);
+    if (rc < 0)
+        return rc;
+    records->read_sum = records->state.sum;
+    ask_witness(records);
+    records->given = GIVEN_IN_PART;
+    rc = give_state(records, found);
     if (rc == 0)
         rc = rows_read(records, found);
     if (rc == 0)
         rc = give_marks(records, found);
-    return rc == 0 ? records_run(records, COMMIT) : rc;
+    if (rc < 0)
+        return rc;
+    records->given = GIVEN;
+    return records_run(records, COMMIT);
 }
+
+/* Writing */
 
 /*
  * This life begins behind the sequence that was given to the caller, and neighbours may see its
@@ -304,7 +178,9 @@ static int reserve_sequences(struct records *records)
     if (rc < 0)
         return rc;
     state->sequence_free += SEQUENCES_RESERVED;
-    return records_end(records, state_write(records));
+    rc = state_write(records);
+    records->reserved_sum = state->sum;
+    return records_end(records, rc);
 }
 
 static int on_commit(void *arg, sqlite3 *sqlite, const char *name, int pages)
@@ -316,34 +192,115 @@ static int on_commit(void *arg, sqlite3 *sqlite, const char *name, int pages)
 }
 
 /* Debian's SQLite overwrites what is deleted; here that is what has been written elsewhere. */
-static int set_up_writing(struct records *records, bool sync)
+static int set_up_writing(struct records *records)
 {
     char sql[192];
     sqlite3_snprintf(sizeof sql, sql,
                      "PRAGMA secure_delete = OFF; PRAGMA cache_size = %d;"
                      "PRAGMA journal_size_limit = %d; PRAGMA synchronous = %s",
-                     CACHE_PAGES, 4 * CHECKPOINT_PAGES * 4096, sync ? "FULL" : "NORMAL");
+                     CACHE_PAGES, 4 * CHECKPOINT_PAGES * 4096, records->sync ? "FULL" : "NORMAL");
     sqlite3_wal_hook(records->sqlite, on_commit, records);
     records->checkpoint_at = CHECKPOINT_PAGES;
-    return records_execute(records, sql);
+    int rc = records_execute(records, sql);
+    records->is_ready = rc == 0;
+    return rc;
 }
 
-static int open_file(struct records *records, bool sync, const struct durable_found *found,
-                     struct herd_buf *error)
+static int begin_new(struct records *records)
+{
+    ask_witness(records);
+    records->given = GIVEN;
+    return file_create(records);
+}
+
+static int go_on(struct records *records, const struct durable_found *found)
+{
+    int rc = file_use_log(records);
+    if (rc == 0)
+        rc = file_prepare(records);
+    return rc == 0 ? read_all(records, found) : rc;
+}
+
+/* What lies behind the damage is whole as well, and would be found again. */
+static void begin_log_anew(struct records *records)
+{
+    if (records->lost[0] != '\0')
+        sqlite3_wal_checkpoint_v2(records->sqlite, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+}
+
+static int open_to_write(struct records *records, const struct durable_found *found,
+                         struct herd_buf *error)
 {
     bool is_new;
-    int rc = make_file(records, error);
-    if (rc == 0)
-        rc = open_sqlite(records);
-    if (rc == 0)
-        rc = check_kind(records, &is_new, error);
+    int rc = lock_take(records->folder, &records->lock_fd, error);
+    if (rc < 0)
+        return rc;
+    look_at_log(records);
+    records->witness_fd = witness_open(records->path, &records->witnessed);
+    rc = file_open(records, &is_new, error);
     if (rc == 0)
         rc = records_execute(records, "PRAGMA synchronous = FULL");
     if (rc == 0)
-        rc = is_new ? create(records) : read_all(records, found);
+        rc = is_new ? begin_new(records) : go_on(records, found);
     if (rc == 0)
         rc = reserve_sequences(records);
-    return rc == 0 ? set_up_writing(records, sync) : rc;
+    if (rc == 0)
+        rc = set_up_writing(records);
+    if (rc == 0) {
+        begin_log_anew(records);
+        records_bear_witness(records);
+    }
+    return rc;
+}
+
+/* All that can be read, where nothing can be written. */
+static int open_to_read(struct records *records, const struct durable_found *found,
+                        struct herd_buf *error)
+{
+    if (records->given == GIVEN_IN_PART)
+        return HERD_EIO;
+    if (records->given == GIVEN)
+        return 0;
+    bool is_new;
+    witness_close(records->witness_fd);
+    look_at_log(records);
+    records->witness_fd = witness_open(records->path, &records->witnessed);
+    int rc = file_open_to_read(records, &is_new, error);
+    if (rc == 0 && !is_new)
+        rc = file_prepare(records);
+    if (rc == 0 && !is_new)
+        return read_all(records, found);
+    ask_witness(records);
+    return rc;
+}
+
+/* Whether a failure may be one of writing alone: not where a lock fails that could be opened. */
+static bool may_be_read(const struct records *records, int rc)
+{
+    return rc == HERD_EFULL || (rc == HERD_EIO && records->lock_fd >= 0);
+}
+
+/* `before` is where the sentence of what failed begins. */
+static int try_to_read(struct records *records, const struct durable_found *found, int failure,
+                       struct herd_buf *error, size_t before)
+{
+    struct herd_buf other = {0};
+    char reason[REASON_MAX_BYTES];
+    memcpy(reason, records->reason, sizeof reason);
+    file_close(records);
+    int rc = open_to_read(records, found, &other);
+    file_close(records);
+    if (rc == HERD_EIO || rc == HERD_EFULL) { /* then what failed first says more */
+        rc = failure;
+        memcpy(records->reason, reason, sizeof reason);
+    } else if (rc < 0) {
+        error->len = before;
+        if (other.len == 0)
+            explain(records, rc, &other);
+        herd_buf_append_slice(error, herd_buf_slice(&other));
+    }
+    herd_buf_free(&other);
+    return rc;
 }
 
 /* "folder/name", for free(), or NULL. */
@@ -355,6 +312,23 @@ static char *join(const char *folder, const char *name)
     return path.data;
 }
 
+static int fill(struct records *records, const struct durable_found *found, struct herd_buf *error)
+{
+    size_t before = error->len;
+    int rc = open_to_write(records, found, error);
+    if (rc < 0 && error->len == before)
+        explain(records, rc, error);
+    if (rc < 0 && may_be_read(records, rc))
+        rc = try_to_read(records, found, rc, error, before);
+    if (rc == HERD_EFULL)
+        rc = HERD_EIO;
+    bool is_other_epoch = records->lost[0] != '\0' || !records->is_ready ||
+                          (records->state.sequence_free > 0 && records->state.epoch == 0);
+    if (rc == 0 && is_other_epoch && found->forget_epoch != NULL)
+        found->forget_epoch(found->arg);
+    return rc;
+}
+
 int records_open(const char *folder, bool sync, const struct durable_found *found,
                  struct records **out, struct herd_buf *error)
 {
@@ -363,22 +337,71 @@ int records_open(const char *folder, bool sync, const struct durable_found *foun
         herd_buf_append_text(error, herd_strerror(HERD_ENOMEM));
         return HERD_ENOMEM;
     }
-    records->lock_fd = -1;
+    records->lock_fd = records->witness_fd = -1;
+    records->sync = sync;
     records->folder = join(folder, "");
     records->path = join(folder, "/records.db");
-    int rc = records->folder != NULL && records->path != NULL ? 0 : HERD_ENOMEM;
-    size_t before = error->len;
+    int rc = HERD_ENOMEM;
+    if (records->folder != NULL && records->path != NULL)
+        rc = fill(records, found, error);
+    else
+        herd_buf_append_text(error, herd_strerror(rc));
     if (rc == 0)
-        rc = lock_take(folder, &records->lock_fd, error);
-    if (rc == 0)
-        rc = open_file(records, sync, found, error);
-    if (rc == 0) {
         *out = records;
+    else
+        records_close(records);
+    return rc;
+}
+
+/* A commit that failed may turn out to be there. */
+static bool is_known(const struct records *records)
+{
+    const struct state *state = &records->state;
+    if (records->read_sum == 0)
+        return state->sequence_free == 0;
+    return state->sum == records->read_sum || state->sum == records->reserved_sum;
+}
+
+/* A file that was not read must not be written: what is in it would be lost. */
+static int open_again(struct records *records, struct herd_buf *error)
+{
+    bool is_new;
+    int rc = records->lock_fd < 0 ? lock_take(records->folder, &records->lock_fd, error) : 0;
+    if (rc == 0)
+        rc = file_open(records, &is_new, error);
+    if (rc == 0)
+        rc = records_execute(records, "PRAGMA synchronous = FULL");
+    if (rc == 0 && is_new && records->read_sum == 0)
+        return file_create(records);
+    if (rc == 0)
+        rc = file_use_log(records);
+    if (rc == 0)
+        rc = file_prepare(records);
+    if (rc == 0)
+        rc = state_read(records);
+    if (rc == 0 && !is_known(records))
+        return records_damaged(records, "it is not the one that was there at the start: put that "
+                                        "back, or start the server again");
+    return rc;
+}
+
+int records_get_ready(struct records *records)
+{
+    struct herd_buf error = {0};
+    if (records->is_ready)
         return 0;
-    }
-    if (error->len == before)
-        rc = explain(records, rc, error);
-    records_close(records);
+    int rc = open_again(records, &error);
+    if (rc == 0)
+        rc = set_up_writing(records);
+    if (rc == 0)
+        begin_log_anew(records);
+    if (rc == 0 && records->witness_fd < 0)
+        records->witness_fd = witness_open(records->path, &records->witnessed);
+    if (rc < 0)
+        file_close(records);
+    if (rc < 0 && error.len > 0)
+        snprintf(records->reason, sizeof records->reason, "%.*s", (int)error.len, error.data);
+    herd_buf_free(&error);
     return rc;
 }
 
@@ -386,12 +409,9 @@ void records_close(struct records *records)
 {
     if (records == NULL)
         return;
-    for (size_t i = 0; i < STATEMENT_COUNT; i++)
-        sqlite3_finalize(records->statements[i]);
-    for (size_t i = 0; i < STREAM_COUNT; i++)
-        sqlite3_finalize(records->inserts[i].statement);
-    int rc = sqlite3_close(records->sqlite);
-    assert(rc == SQLITE_OK);
+    file_close(records);
+    witness_sync(records->witness_fd);
+    witness_close(records->witness_fd);
     if (records->lock_fd >= 0)
         lock_release(records->lock_fd);
     state_free(&records->state);

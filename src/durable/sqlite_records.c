@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "durable/sqlite_room.h"
+#include "durable/witness.h"
 
 static const struct {
     int code; /* SQLite's primary one */
@@ -138,12 +139,20 @@ int records_begin(struct records *records)
     return records_run(records, BEGIN);
 }
 
+void records_bear_witness(const struct records *records)
+{
+    if (records->sync)
+        witness_write(records->witness_fd, records->state.sequence_free);
+}
+
 int records_end(struct records *records, int rc)
 {
     if (rc == 0)
         rc = records_run(records, COMMIT);
-    if (rc == 0)
+    if (rc == 0) {
+        records_bear_witness(records);
         return 0;
+    }
     records->is_stale = true;
     /* The table that a statement is about may be gone with the transaction. */
     for (size_t i = 0; i < STREAM_COUNT; i++) {

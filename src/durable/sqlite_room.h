@@ -80,6 +80,14 @@ struct records {
     struct state state;
     bool is_stale; /* a transaction has failed: the state is to be read again */
     bool is_snapshotting;
+    bool sync;
+    bool is_ready; /* to write; else it could only be read, and is closed */
+    enum given { GIVEN_NOTHING, GIVEN_IN_PART, GIVEN } given; /* of what is in it, to the caller */
+    uint64_t read_sum;           /* of the state that was given; 0: the file was empty */
+    uint64_t reserved_sum;       /* of the one that was to be written then */
+    int witness_fd;              /* -1: none */
+    int64_t witnessed;           /* what the witness said at the start, 0: nothing */
+    char lost[REASON_MAX_BYTES]; /* what of it, in words; empty: nothing */
     int wal_pages, checkpoint_at;
     int64_t vacuum_pages; /* to be given back to the file system */
     char reason[REASON_MAX_BYTES];
@@ -107,6 +115,26 @@ int records_prepare(struct records *records, const char *format, int64_t id, sql
 int records_begin(struct records *records);
 /* Ends it: commits if `rc` is 0, else rolls back. Gives `rc`, or the commit's result. */
 int records_end(struct records *records, int rc);
+
+/* Lets the witness know what has been committed. */
+void records_bear_witness(const struct records *records);
+
+/* sqlite_file.c: all give 0 or a negative HERD_E… with the reason kept, or a sentence in `error`. */
+
+/* Opens the file, which is made if there is none; new is one with nothing in it yet. */
+int file_open(struct records *records, bool *out_is_new, struct herd_buf *error);
+/* Opens one that cannot be written, or whose log cannot, as far as there is one. */
+int file_open_to_read(struct records *records, bool *out_is_new, struct herd_buf *error);
+/* Makes what is in a new one. */
+int file_create(struct records *records);
+/* Gives it a write-ahead log, if it has none. */
+int file_use_log(struct records *records);
+/* Prepares the statements of the table. */
+int file_prepare(struct records *records);
+void file_close(struct records *records);
+
+/* sqlite_open.c: opens what could only be read at the start. 0, or negative with the reason kept. */
+int records_get_ready(struct records *records);
 
 /* sqlite_state.c */
 

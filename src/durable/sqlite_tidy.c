@@ -12,6 +12,7 @@
  * back, once there is much of it.
  */
 #include "durable/sqlite_room.h"
+#include "durable/witness.h"
 
 enum {
     VACUUM_STEP_PAGES = 256,
@@ -29,7 +30,8 @@ static int checkpoint(struct records *records)
     records->checkpoint_at = CHECKPOINT_PAGES;
     if (code != SQLITE_OK || copied < pages)
         records->checkpoint_at += records->wal_pages;
-    records->wal_pages = 0; /* until the next commit says */
+    records->wal_pages = 0;            /* until the next commit says */
+    witness_sync(records->witness_fd); /* now and then, for the next power loss */
     return code == SQLITE_OK || code == SQLITE_BUSY ? 1 : records_fail(records);
 }
 
@@ -81,6 +83,8 @@ static size_t find_garbage(const struct records *records)
 
 int records_tidy(struct records *records)
 {
+    if (!records->is_ready)
+        return 0;
     if (records->wal_pages > records->checkpoint_at)
         return checkpoint(records);
     if (records->is_stale)

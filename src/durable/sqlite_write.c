@@ -131,9 +131,11 @@ int records_write(struct records *records, const struct herd_batch *batch)
 {
     assert(batch->is_snapshot ? !batch->begins : !batch->ends);
     assert(batch->upto <= INT64_MAX - SEQUENCES_RESERVED);
-    int rc = check_place(records);
+    int rc = records_get_ready(records);
+    if (rc == 0)
+        rc = check_place(records);
     if (rc < 0)
-        return rc;
+        return rc == HERD_EFULL ? rc : HERD_EIO;
     rc = records_begin(records);
     if (rc == 0) {
         rc = batch->is_snapshot ? write_snapshot(records, batch) : write_journal(records, batch);

@@ -81,9 +81,8 @@ static const struct {
     [HERD_NOTICE_LINK_FAILED] = {LOG_INFO, "the neighbour cannot be reached; trying on"},
     [HERD_NOTICE_LINK_REFUSED] = {LOG_ERROR, "the neighbour refused"},
     [HERD_NOTICE_HELLO] = {LOG_INFO, "dialled by the neighbour"},
-    [HERD_NOTICE_DISK_FAILED] =
-        {LOG_ERROR, "records cannot be written to disk; they are kept in memory and tried again"},
-    [HERD_NOTICE_DISK_WORKS] = {LOG_INFO, "records are written to disk again"},
+    [HERD_NOTICE_DISK_FAILED] = {LOG_ERROR, NULL}, /* durable knows which file, and why */
+    [HERD_NOTICE_DISK_WORKS] = {LOG_INFO, NULL},
     [HERD_NOTICE_HELLO_REFUSED] = {LOG_ERROR, "a neighbour was refused"},
 };
 
@@ -91,6 +90,8 @@ static void log_notice(const struct server *server, const struct herd_notice *no
 {
     enum log_level level = notices[notice->kind].level;
     const char *text = notices[notice->kind].text;
+    if (text == NULL)
+        return;
     if (notice->reason[0] != '\0')
         LOG(server->log, level, "link", text, log_text("peer", notice->peer),
             log_text("reason", notice->reason));

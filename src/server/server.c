@@ -11,13 +11,17 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <herd/err.h>
 #include <herd/posix_time.h>
 
 #include "server/room.h"
 
-enum { FILES_RESERVED = 64 }; /* standard ones, the loop's, log, places, disk, control */
+enum {
+    FILES_RESERVED = 64, /* standard ones, the loop's, log, places, disk, control */
+    STOP_MS = 4500       /* of the 5 s that a stop may take */
+};
 
 int server_log_path(const struct config_values *values, const char *name, struct herd_buf *out)
 {
@@ -69,6 +73,7 @@ void server_node_options(const struct server *server, struct herd_node_options *
         .max_skew_ns = values->max_skew_s * HERD_NS_PER_S,
         .record_ttl_ns = values->record_ttl_s * HERD_NS_PER_S,
         .durability = storage_durability(values),
+        .safety_timeout_ns = values->safety_timeout_ms * HERD_NS_PER_MS,
         .has_disk = storage_is_wanted(values),
         .prune = config_wants_pruning(server->config),
         .output_max = (size_t)values->output_max_kib * 1024,
@@ -185,6 +190,7 @@ static void stop(struct server *server, const char *why)
     if (server->stopping)
         return;
     server->stopping = true;
+    server->stop_by_ns = (int64_t)uv_hrtime() + STOP_MS * HERD_NS_PER_MS;
     notify_systemd("STOPPING=1");
     if (!server->failed)
         LOG(server->log, LOG_INFO, "server", "stopping", log_text("reason", why));
@@ -265,8 +271,18 @@ static void serve(struct server *server, struct herd_buf *error)
     if (rc < 0)
         stop(server, server->failed ? "it could not start" : "a signal, before it had started");
     uv_run(&server->loop, UV_RUN_DEFAULT);
+    if (server->abandoned)
+        return;
     rc = uv_loop_close(&server->loop);
     assert(rc == 0);
+}
+
+static void log_end(struct server *server)
+{
+    if (!server->failed)
+        LOG(server->log, LOG_INFO, "server", "stopped",
+            log_ms("uptime", (int64_t)uv_hrtime() - server->started_ns));
+    log_close(server->log);
 }
 
 int server_run(struct config *take_config, const char *config_path, const char *name,
@@ -283,16 +299,17 @@ int server_run(struct config *take_config, const char *config_path, const char *
     server.started_ns = (int64_t)uv_hrtime();
     raise_file_limit();
     serve(&server, &error);
+    if (server.abandoned) { /* what the thread may still use stays as it is */
+        log_end(&server);
+        _exit(1);
+    }
     herd_node_free(server.node);
     storage_release(&server);
-    if (!server.failed)
-        LOG(server.log, LOG_INFO, "server", "stopped",
-            log_ms("uptime", (int64_t)uv_hrtime() - server.started_ns));
-    log_close(server.log);
+    log_end(&server);
     if (server.config != server.first)
         config_free(server.first);
     config_free(server.config);
     herd_buf_free(&server.json);
     herd_buf_free(&error);
-    return server.failed ? 1 : 0;
+    return server.failed || server.unwritten ? 1 : 0;
 }

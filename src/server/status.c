@@ -16,6 +16,7 @@ void server_collect_metrics(struct server *server)
     int64_t up = 0;
     for (size_t i = 0; herd_node_link(server->node, i, &link); i++)
         up += link.up;
+    int64_t batch_ns = server->writing ? (int64_t)uv_hrtime() - server->writing_since_ns : 0;
     const struct {
         enum metric metric;
         uint64_t value;
@@ -38,10 +39,12 @@ void server_collect_metrics(struct server *server)
         {METRIC_records_expired_total, stats->records_expired},
         {METRIC_clients_paused_total, stats->clients_paused},
         {METRIC_answers_waiting, stats->answers_waiting},
+        {METRIC_answers_unsafe_total, stats->answers_unsafe},
         {METRIC_waits_open, stats->waits_open},
         {METRIC_waits_refused_total, stats->waits_refused},
         {METRIC_clients, herd_store_count(herd_node_store(server->node))},
         {METRIC_links_up, (uint64_t)up},
+        {METRIC_disk_batch_ms, (uint64_t)(batch_ns / HERD_NS_PER_MS)},
         {METRIC_log_lines_lost_total, log_lost(server->log)},
     };
     for (size_t i = 0; i < sizeof(counted) / sizeof(counted[0]); i++)

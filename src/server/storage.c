@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include <herd/err.h>
+#include <herd/posix_time.h>
 
 #include "durable/lock.h"
 #include "server/room.h"
@@ -73,6 +74,12 @@ static int on_neighbour(void *arg, struct herd_slice name, uint64_t epoch, uint6
     return 0;
 }
 
+static void on_forget_epoch(void *arg)
+{
+    struct server *server = arg;
+    herd_node_restore_anew(server->node);
+}
+
 static int read_records(struct server *server, const char *folder, struct herd_buf *error)
 {
     const struct durable_options options = {
@@ -82,10 +89,14 @@ static int read_records(struct server *server, const char *folder, struct herd_b
         .folder = folder,
         .sync = true,
     };
-    const struct durable_found found = {server, on_state, on_record, on_neighbour};
+    const struct durable_found found = {server, on_state, on_record, on_neighbour, on_forget_epoch};
     int64_t began_ns = (int64_t)uv_hrtime();
     server->restored_at = net_now();
     int rc = durable_open(&options, &found, &server->durable, error);
+    if (rc == 0 && durable_is_failing(server->durable)) {
+        metrics_set(&server->metrics, METRIC_disk_failing, 1);
+        herd_node_restore_failing(server->node);
+    }
     if (rc < 0 || server->sequence_free == 0)
         return rc;
     herd_node_restore_end(server->node, server->sequence_free);
@@ -128,19 +139,52 @@ void storage_release(struct server *server)
     server->lock_fd = -1;
 }
 
+static void on_deadline_closed(uv_handle_t *timer)
+{
+    struct server *server = timer->data;
+    void (*closed)(void *arg) = server->storage_closed;
+    server->storage_closed = NULL;
+    closed(server);
+}
+
+static void on_files_closed(void *arg)
+{
+    struct server *server = arg;
+    uv_close((uv_handle_t *)&server->storage_deadline, on_deadline_closed);
+}
+
+/* A thread that hangs in the kernel cannot be ended, and the batch it has is the node's. */
+static void on_deadline(uv_timer_t *timer)
+{
+    struct server *server = timer->data;
+    LOG(server->log, LOG_ERROR, "storage",
+        "the last records could not be written: the disk does not answer");
+    server->unwritten = server->abandoned = true;
+    uv_stop(&server->loop);
+}
+
+static void start_deadline(struct server *server)
+{
+    int64_t left_ns = server->stop_by_ns - (int64_t)uv_hrtime();
+    uv_timer_init(&server->loop, &server->storage_deadline);
+    server->storage_deadline.data = server;
+    uv_update_time(&server->loop);
+    uv_timer_start(&server->storage_deadline, on_deadline,
+                   left_ns > 0 ? (uint64_t)(left_ns / HERD_NS_PER_MS) : 0, 0);
+}
+
 /* From here on nothing is written, a snapshot that is under way neither: the next start goes on
  * without it. */
 static void close_files(struct server *server)
 {
-    void (*closed)(void *arg) = server->storage_closed;
-    server->storage_closed = NULL;
     server->storage_closing = true;
-    durable_close(server->durable, closed, server);
+    durable_close(server->durable, on_files_closed, server);
 }
 
 static void close_if_done(struct server *server)
 {
-    if (server->storage_closed != NULL && !server->writing && herd_node_is_persisted(server->node))
+    if (server->storage_closed != NULL && !server->storage_closing && !server->writing &&
+        herd_node_is_persisted(server->node))
         close_files(server);
 }
 
@@ -158,6 +202,7 @@ static void on_written(void *arg, int status)
     /* A disk that fails while the server stops is not waited for: it said so, and others hold the
      * records. */
     if (status < 0 && server->storage_closed != NULL) {
+        server->unwritten = true;
         LOG(server->log, LOG_ERROR, "storage", "the last records could not be written",
             log_text("reason", herd_strerror(status)));
         close_files(server);
@@ -172,11 +217,13 @@ void storage_write(struct server *server, const struct herd_batch *batch)
     if (server->durable == NULL || server->storage_closing)
         return;
     server->writing = true;
+    server->writing_since_ns = (int64_t)uv_hrtime();
     durable_write(server->durable, batch, on_written, server);
 }
 
 void storage_close(struct server *server, void (*closed)(void *arg))
 {
     server->storage_closed = closed;
+    start_deadline(server);
     close_if_done(server);
 }

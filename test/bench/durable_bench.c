@@ -197,7 +197,7 @@ static int on_neighbour(void *arg, struct herd_slice name, uint64_t epoch, uint6
 static double open_durable(struct bench *bench, const char *folder, bool sync)
 {
     const struct durable_options options = {.loop = &bench->loop, .folder = folder, .sync = sync};
-    const struct durable_found found = {bench, on_state, on_record, on_neighbour};
+    const struct durable_found found = {bench, on_state, on_record, on_neighbour, NULL};
     struct herd_buf error = {0};
     uint64_t began_ns = uv_hrtime();
     bench->found = bench->first = 0;

@@ -17,7 +17,8 @@
 
 /* store.c once more, without its digest: no_digest.h. */
 int plain_store_new(uint64_t seed, int64_t max_skew_ns, struct herd_store **out);
-int plain_store_apply(struct herd_store *store, const struct herd_record *record, uint32_t source);
+int plain_store_apply(struct herd_store *store, const struct herd_record *record, uint32_t source,
+                      int64_t now_ns);
 void plain_store_free(struct herd_store *store);
 
 enum { ROUNDS = 40, UPDATES = 50000, RTT_MS = 2 * MESH_LATENCY_MS };
@@ -100,8 +101,8 @@ struct update {
 
 static struct update updates[UPDATES];
 
-typedef int (*apply_fn)(struct herd_store *store, const struct herd_record *record,
-                        uint32_t source);
+typedef int (*apply_fn)(struct herd_store *store, const struct herd_record *record, uint32_t source,
+                        int64_t now_ns);
 
 /* Updates of clients in random order, each newer than the last. */
 static void make_updates(struct rng *rng, unsigned records, unsigned round)
@@ -126,7 +127,7 @@ static double apply_all(struct herd_store *store, apply_fn apply)
 {
     double began_s = now_s();
     for (unsigned i = 0; i < UPDATES; i++) {
-        if (apply(store, &updates[i].record, 0) != 1)
+        if (apply(store, &updates[i].record, 0, 0) != 1)
             abort();
     }
     return (now_s() - began_s) / UPDATES * 1e9;

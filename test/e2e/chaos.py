@@ -2,7 +2,7 @@
 """Real servers, killed under load: no update that was acknowledged may be gone.
 
     HERD_BIN=build/release/bin test/e2e/chaos.py --trials 1000 --durability herd|commit|interval|none --seed 1
-    … --harms stop,cut,tear,vanish         more than kills: see HARMS; `vanish` needs root
+    … --harms stop,cut,tear,vanish,disk,island     more than kills: see HARMS; `vanish` needs root
 
 One herd of five runs through all trials. A trial: several clients report to servers at random, each id once in thousands of
 updates, so that no later update hides the loss of an earlier one; servers chosen by the seed are killed (SIGKILL) in the midst
@@ -77,6 +77,8 @@ class Reporter(threading.Thread):
             line = client.line()
             if not line.endswith(b"\n"):
                 raise ConnectionResetError("ended")
+            if line.startswith(b"? "):  # not safe in time: nothing was promised
+                continue
             assert line.startswith(b"AT ") and line.split()[3] == id_, line
             self.acknowledged[id_] = Acknowledged(ns, line, time.monotonic(), server)
             self.count += 1
@@ -183,21 +185,38 @@ def kill(herd, names):
 
 
 def start(herd, names):
-    for name in names:
+    """Those of them that are down."""
+    down = [name for name in names if herd[name].process.poll() is not None]
+    for name in down:
         herd[name].start(wait=False)
-    for name in names:
+    for name in down:
         herd[name].wait_listening()
 
 
+class Kills:
+    """Who is killed in a trial, and when (monotonic); a harm may choose, and kill more."""
+
+    def __init__(self, herd, rng, victims):
+        self.herd, self.rng, self.victims, self.at_s = herd, rng, victims, []
+        self.without_disk = []
+
+    def names(self):
+        """One or two servers at random."""
+        return self.rng.sample(list(self.herd.graph), self.rng.choice([1, 2]))
+
+    def strike(self, victims):
+        self.at_s.append(kill(self.herd, victims))
+
+
 @contextlib.contextmanager
-def stopped(herd, rng):
+def stopped(kills):
     """One or two servers stand still."""
-    names = rng.sample(list(herd.graph), rng.choice([1, 2]))
+    names = kills.names()
     for name in names:
-        herd[name].process.send_signal(signal.SIGSTOP)
+        kills.herd[name].process.send_signal(signal.SIGSTOP)
     yield
     for name in names:
-        herd[name].process.send_signal(signal.SIGCONT)
+        kills.herd[name].process.send_signal(signal.SIGCONT)
 
 
 def edges_of(herd, names):
@@ -205,9 +224,9 @@ def edges_of(herd, names):
 
 
 @contextlib.contextmanager
-def cut_off(herd, rng):
+def cut_off(kills):
     """One or two servers are cut off: connections of their links are reset, and new ones, too."""
-    proxies = edges_of(herd, rng.sample(list(herd.graph), rng.choice([1, 2])))
+    proxies = edges_of(kills.herd, kills.names())
     for proxy in proxies:
         proxy.cut()
     yield
@@ -216,8 +235,9 @@ def cut_off(herd, rng):
 
 
 @contextlib.contextmanager
-def torn(herd, rng):
+def torn(kills):
     """Connections of half of the links end, in one way or another."""
+    herd, rng = kills.herd, kills.rng
     for proxy in rng.sample(list(herd.proxies.values()), len(herd.proxies) // 2):
         rng.choice([proxy.reset, proxy.drop, lambda: proxy.half_close("up"), lambda: proxy.half_close("down")])()
     yield
@@ -231,15 +251,50 @@ def drop_packets(herd, names, verb):
 
 
 @contextlib.contextmanager
-def vanishing(herd, rng):
+def vanishing(kills):
     """Packets of the links of one server vanish: who is killed meanwhile is gone without a word."""
-    names = [rng.choice(list(herd.graph))]
-    drop_packets(herd, names, "-A")
+    names = [kills.rng.choice(list(kills.herd.graph))]
+    drop_packets(kills.herd, names, "-A")
     yield
-    drop_packets(herd, names, "-D")
+    drop_packets(kills.herd, names, "-D")
 
 
-HARMS = {"stop": stopped, "cut": cut_off, "tear": torn, "vanish": vanishing}
+@contextlib.contextmanager
+def without_disk(kills):
+    """One server is killed, and all that it had on disk is deleted before it starts again."""
+    del kills.victims[1:]
+    kills.without_disk = kills.victims
+    yield
+    shutil.rmtree(kills.herd.folder / "data" / kills.victims[0])
+
+
+@contextlib.contextmanager
+def island(kills):
+    """Two neighbours are cut off from the others; one is killed, has from the other what it missed, and then that one is killed."""
+    herd = kills.herd
+    first = kills.victims[0]
+    second = kills.rng.choice(herd.graph[first])
+    kills.victims[:] = [first]
+    proxies = [proxy for edge, proxy in herd.proxies.items() if len({first, second} & set(edge)) == 1]
+    for proxy in proxies:
+        proxy.cut()
+    yield
+    start(herd, [first])
+    wait_until(lambda: has_all_of(herd, first, second), f"{first} has all that {second} had", DEADLINE_S)
+    kills.strike([second])
+    kills.victims.append(second)
+    for proxy in proxies:
+        proxy.heal()
+
+
+def has_all_of(herd, name, neighbour):
+    """Whether a server has acknowledged all that its neighbour held when it was asked."""
+    status = herd[neighbour].try_status()
+    return status is not None and all(link["acked"] >= status["sequence"] for link in status["links"] if link["peer"] == name)
+
+
+HARMS = {"stop": stopped, "cut": cut_off, "tear": torn, "vanish": vanishing, "disk": without_disk, "island": island}
+UNPROXIED = {"stop", "disk"}
 
 
 def can_have_namespace():
@@ -252,20 +307,22 @@ def in_namespace():
     return ["unshare", "--net", "sh", "-c", NAMESPACE, "sh"]
 
 
-def may_be_lost(durability, update, kills_s):
+def may_be_lost(durability, update, kills_s, without_disk=()):
     """Whether the promise of a durability leaves it open."""
     if durability == "none":
         return True
-    return durability == "interval" and any(at_s - INTERVAL_S * SLOW < update.at_s <= at_s + PATIENCE_S for at_s in kills_s)
+    if durability != "interval" and not (durability == "commit" and update.server in without_disk):
+        return False
+    return any(at_s - INTERVAL_S * SLOW < update.at_s <= at_s + PATIENCE_S for at_s in kills_s)
 
 
-def judge(herd, durability, acknowledged, kills_s, out=print):
+def judge(herd, durability, acknowledged, kills_s, out=print, without_disk=()):
     """How many acknowledged updates are gone; tells of each that may not be. (gone, of these against the promise)"""
     gone, broken = {}, set()
     for name, id_, line in missing(herd, acknowledged):
         gone[id_] = name
         update = acknowledged[id_]
-        if id_ not in broken and not may_be_lost(durability, update, kills_s):
+        if id_ not in broken and not may_be_lost(durability, update, kills_s, without_disk):
             broken.add(id_)
             if len(broken) > SHOWN_MAX:
                 continue
@@ -301,9 +358,10 @@ def trial(herd, load, promise, harms, rng):
     time.sleep(rng.uniform(0.02, 0.07) + (1.2 if promise == "interval" else 0))  # the load's duration
     victims = victims_of(rng, promise, list(herd.graph))
     harm = rng.choice(harms)
-    with HARMS[harm](herd, rng) if harm != "none" else contextlib.nullcontext():
+    kills = Kills(herd, rng, victims)
+    with HARMS[harm](kills) if harm != "none" else contextlib.nullcontext():
         time.sleep(rng.uniform(0, 0.05) if harm != "none" else 0)  # the harm's duration
-        killed_s = kill(herd, victims)
+        kills.strike(victims)
         time.sleep(rng.uniform(0, 0.03))
     load.gate.clear()
     began_s = time.monotonic()
@@ -312,8 +370,9 @@ def trial(herd, load, promise, harms, rng):
     wait_whole(herd)
     whole_s = time.monotonic() - began_s
     acknowledged = load.take()
-    just_now = was_just_now(acknowledged, victims, killed_s)
-    return Result(harm, victims, len(victims), len(acknowledged), *judge(herd, promise, acknowledged, [killed_s]), just_now, whole_s)
+    just_now = was_just_now(acknowledged, victims, kills.at_s[0])
+    found = judge(herd, promise, acknowledged, kills.at_s, without_disk=kills.without_disk)
+    return Result(harm, victims, len(victims), len(acknowledged), *found, just_now, whole_s)
 
 
 def run_trials(herd, options):
@@ -371,7 +430,7 @@ def main():
         enter_namespace()
     print(f"seed {options.seed}", flush=True)
     folder = options.folder or tempfile.mkdtemp(prefix="herd-chaos-")
-    proxied = [(name, peer) for name in SEED for peer in SEED[name]] if set(options.harms) - {"stop"} else []
+    proxied = [(name, peer) for name in SEED for peer in SEED[name]] if set(options.harms) - UNPROXIED else []
     herd = Herd(folder, SEED, extra=f'durability = "{options.durability}"', proxied=proxied)
     try:
         broken = run_trials(herd.start(), options)

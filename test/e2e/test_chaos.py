@@ -50,7 +50,7 @@ class Devil:
         chaos.start(self.herd, names)
 
     def do(self, harm):
-        with chaos.HARMS[harm](self.herd, self.rng):
+        with chaos.HARMS[harm](chaos.Kills(self.herd, self.rng, [])):
             time.sleep(self.rng.uniform(0.1, 1))
 
     def bad_lines(self):
@@ -159,6 +159,12 @@ def test_trials_find_a_loss(tmp_path):
     """Without durability and all killed at once, what was acknowledged is gone."""
     done = run_trials(tmp_path, 20, "--first", "4", "--durability", "none", "--promise", "commit")  # 4 kills all five
     assert done.returncode == 1 and "LOST at " in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("harm, durability", [("disk", "herd"), ("disk", "commit"), ("island", "herd")])
+def test_short_trials_with_harms(harm, durability, tmp_path):
+    done = run_trials(tmp_path, TRIALS * 2, "--durability", durability, "--harms", harm)
+    assert done.returncode == 0 and f" {harm}=0 " not in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(not chaos.can_have_namespace(), reason="needs root, ip and iptables")

@@ -11,32 +11,16 @@ import time
 import pytest
 
 import chaos
+from disklib import fill_up, holds, ids_of, metric, small_disk, tell
 from herdlib import AT, BIN, SEED, SLOW, free_ports, run, wait_until
 
 ALONE = {"Hill": []}
 PAIR = {"Hill": ["Jaquez"], "Jaquez": ["Hill"]}
 
 
-def tell(server, ids, sent=1000):
-    """IAMAT of each id in one go; their AT lines."""
-    with server.client() as client:
-        lines = []
-        for at in range(0, len(ids), 500):
-            part = ids[at:at + 500]
-            client.send(b"".join(b"IAMAT %s +34.068930-118.445127 %d\n" % (id_, sent) for id_ in part))
-            lines += [client.line() for _ in part]
-        assert all(AT.match(line) for line in lines)
-        return dict(zip(ids, lines))
-
 def rounds(count):
     """Under valgrind or a sanitizer, where each takes its time, fewer are enough."""
     return count if SLOW == 1 else (count + 2) // 3
-
-def ids_of(count, prefix=b"c"):
-    return [prefix + b"%d" % number for number in range(count)]
-
-def holds(server, told):
-    assert dict(chaos.held_by(server, list(told))) == told, server.name
 
 def all_marked(herd, name):
     """Whether a server and its neighbours have marked and acknowledged all that they hold."""
@@ -44,9 +28,6 @@ def all_marked(herd, name):
     return all(link["acked"] >= status[other]["sequence"] for other in status for link in status[other]["links"]
                if name in (other, link["peer"]))
 
-
-def metric(server, name):
-    return server.status()["metrics"][name]
 
 def start_fails(herd, name, *words):
     """That it ends with status 1 and one line that says why."""
@@ -154,16 +135,6 @@ def test_told_to_stop_in_the_midst_of_a_snapshot_it_ends_as_asked(make_herd):
     holds(hill.start(), told)
 
 
-@contextlib.contextmanager
-def small_disk(path, size):
-    path.mkdir(parents=True)
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], check=False).returncode != 0:
-        pytest.skip("needs root, to mount a small file system")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "-l", path], check=True)
-
 @pytest.mark.parametrize("durability", ["interval", "commit"])
 def test_a_full_disk_does_not_stop_the_service(make_herd, durability):
     herd = make_herd(ALONE, extra=f'durability = "{durability}"')
@@ -171,10 +142,7 @@ def test_a_full_disk_does_not_stop_the_service(make_herd, durability):
         hill = herd.start()["Hill"]
         told = tell(hill, ids_of(100))
         wait_until(lambda: metric(hill, "disk_batches_total") > 0, "they are on disk")
-        ballast = herd.folder / "data" / "ballast"
-        with open(ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
-            while file.write(b"x" * 4096) == 4096:
-                pass
+        ballast = fill_up(herd.folder / "data")
         with hill.client() as client:
             late = ids_of(2000, b"late")  # few enough that their answers may all wait
             client.send(b"".join(b"IAMAT %s +1+1 5\n" % id_ for id_ in late))
@@ -199,53 +167,13 @@ def test_stopped_with_a_full_disk_it_ends_all_the_same(make_herd):
     herd = make_herd(ALONE, extra='durability = "interval"')
     with small_disk(herd.folder / "data", "2m"):
         hill = herd.start()["Hill"]
-        ballast = herd.folder / "data" / "ballast"
-        with open(ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
-            while file.write(b"x" * 4096) == 4096:
-                pass
+        fill_up(herd.folder / "data")
         tell(hill, ids_of(20_000))
         wait_until(lambda: metric(hill, "disk_failing") == 1, "it has noticed")
         began = time.monotonic()
-        hill.stop()
+        assert hill.kill(signal.SIGTERM) == 1, "not all that it was told is on disk"
         assert time.monotonic() - began < 5 * SLOW
         assert "the last records could not be written" in hill.log()
-
-def test_a_disk_that_is_full_is_said_at_the_start(make_herd):
-    herd = make_herd(ALONE)
-    with small_disk(herd.folder / "data", "1m"):
-        with open(herd.folder / "data" / "ballast", "wb", buffering=0) as file, contextlib.suppress(OSError):
-            while file.write(b"x" * 4096) == 4096:
-                pass
-        start_fails(herd, "Hill", "records.db cannot be written", "make room")
-        (herd.folder / "data" / "ballast").unlink()
-        told = tell(herd.start()["Hill"], ids_of(10))
-        herd.stop()
-        holds(herd.start()["Hill"], told)
-        herd.stop()
-
-@pytest.mark.parametrize("durability", ["none", "interval"])
-def test_a_folder_that_cannot_be_written_is_said_at_the_start(make_herd, durability):
-    herd = make_herd(ALONE, extra=f'durability = "{durability}"')
-    folder = herd.folder / "data" / "Hill"
-    folder.mkdir(parents=True)
-    if os.geteuid() == 0:  # may write everywhere, but not on a read-only file system
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", folder], check=False).returncode != 0:
-            pytest.skip("no mount here")
-    else:
-        folder.chmod(0o500)
-    try:
-        if durability == "none":  # which needs no disk
-            hill = herd.start(links=False)["Hill"]
-            tell(hill, ids_of(10))
-            hill.stop()
-            assert "no control socket" in hill.log() and str(folder) in hill.log()
-        else:
-            start_fails(herd, "Hill", str(folder))
-    finally:
-        if os.geteuid() == 0:
-            subprocess.run(["umount", "-l", folder], check=True)
-        else:
-            folder.chmod(0o700)
 
 def damaged(path, how):
     data = bytearray(path.read_bytes())

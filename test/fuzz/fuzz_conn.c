@@ -49,7 +49,7 @@ static bool on_iamat(struct model *model, struct herd_record *record)
     record->origin = herd_slice_of("Hill");
     if (!herd_record_fits(record))
         return false;
-    FUZZ_CHECK(herd_store_apply(model->store, record, 0) >= 0);
+    FUZZ_CHECK(herd_store_apply(model->store, record, 0, 0) >= 0);
     FUZZ_CHECK(herd_buf_printf(&model->expected, "AT Hill %.*s %.*s %.*s %.*s\n",
                                (int)record->diff.len, record->diff.data, (int)record->client.len,
                                record->client.data, (int)record->location.len,
@@ -106,7 +106,7 @@ static bool on_command(struct model *model, struct herd_command *command)
     case HERD_VERB_WHATSAT:
         return on_whatsat(model, command);
     case HERD_VERB_FLOOD:
-        FUZZ_CHECK(herd_store_apply(model->store, &command->record, 0) >= 0);
+        FUZZ_CHECK(herd_store_apply(model->store, &command->record, 0, 0) >= 0);
         return true;
     case HERD_VERB_HELLO:
         on_hello(model, command);

@@ -43,7 +43,7 @@ static void check_flood(struct game *game, const struct herd_command *command)
     FUZZ_CHECK(herd_store_find(store, command->record.client, &held));
     FUZZ_CHECK(herd_record_compare(&held, &command->record, 0) == 0);
     if (game->learnt != NULL)
-        FUZZ_CHECK(herd_store_apply(game->learnt, &command->record, 0) >= 0);
+        FUZZ_CHECK(herd_store_apply(game->learnt, &command->record, 0, 0) >= 0);
 }
 
 static bool is_taken_for_plain(const struct game *game)

@@ -121,6 +121,7 @@ void server_start(struct server *server)
         .durability = world->options.durability,
         .has_disk = server->disk != NULL,
         .record_ttl_ns = world->options.record_ttl_ns,
+        .safety_timeout_ns = world->options.safety_timeout_ns,
         .on_line = server_on_line,
         .on_line_arg = server,
     };

@@ -41,6 +41,30 @@ static void check_dies(struct server *server, const struct model_record *record)
                  (int)record->text.len, record->text.data);
 }
 
+static void let_go(struct server *server, const struct model_record *record)
+{
+    if (server->disk != NULL)
+        disk_on_ended(server->disk, record);
+    model_drop(&server->world->model, server->index, record->client);
+}
+
+/* What has ended, and has not been removed yet, stands in the way of nothing. */
+static const struct model_record *ended_before(const struct server *server,
+                                               const struct model_record *record)
+{
+    const struct model_record *held =
+        model_held(&server->world->model, server->index, record->client);
+    return held != NULL && held != record && server_has_ended(server, held) ? held : NULL;
+}
+
+static void keep(struct server *server, struct model_record *record, uint64_t sequence)
+{
+    const struct model_record *ended = ended_before(server, record);
+    if (ended != NULL)
+        let_go(server, ended);
+    model_keep(&server->world->model, server->index, record, sequence);
+}
+
 void mirror_settle(struct server *server)
 {
     struct sim *sim = &server->world->sim;
@@ -60,20 +84,13 @@ void mirror_settle(struct server *server)
                  expected != NULL ? (int)expected->text.len : 0,
                  expected != NULL ? expected->text.data : "");
     } else if (expected != NULL) {
-        model_keep(&server->world->model, server->index, expected, sequence);
+        keep(server, expected, sequence);
         if (server->disk != NULL)
             disk_on_kept(server->disk, expected);
         resolve_waits(server, expected);
         check_kept(server, expected);
     }
     server->sequence = sequence;
-}
-
-static void let_go(struct server *server, const struct model_record *record)
-{
-    if (server->disk != NULL)
-        disk_on_ended(server->disk, record);
-    model_drop(&server->world->model, server->index, record->client);
 }
 
 void mirror_expire(struct server *server)
@@ -95,7 +112,8 @@ void mirror_expire(struct server *server)
 static void expect(struct server *server, struct model_record *record)
 {
     if (!server_has_ended(server, record) &&
-        model_is_news(&server->world->model, server->index, record))
+        (model_is_news(&server->world->model, server->index, record) ||
+         ended_before(server, record) != NULL))
         server->expected = record;
 }
 

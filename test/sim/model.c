@@ -349,7 +349,7 @@ void model_drop(struct model *model, uint32_t server, uint32_t client)
 void model_write(struct model *model, uint32_t server, struct model_record *record)
 {
     struct model_record **written = &model->disk[place_of(model, server, record->client)];
-    if (*written == NULL || model_compare(record, *written) > 0)
+    if (*written == NULL || (*written)->ended || model_compare(record, *written) > 0)
         *written = record;
 }
 

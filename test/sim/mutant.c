@@ -25,14 +25,15 @@ int __real_herd_record_compare(const struct herd_record *a, const struct herd_re
                                int64_t max_skew_ns);
 uint32_t __real_node_new_source(struct herd_node *node);
 int __real_herd_store_apply(struct herd_store *store, const struct herd_record *record,
-                            uint32_t source);
+                            uint32_t source, int64_t now_ns);
 void __real_herd_node_recycle(struct herd_node *node, struct herd_buf *take_buf);
 int __real_herd_command_parse(struct herd_slice line, struct herd_command *out);
 void __real_waits_on_record(struct herd_node *node, const struct herd_record *record);
 bool __real_herd_store_expire(struct herd_store *store, int64_t now_ns);
 uint64_t __real_herd_store_digest(const struct herd_store *store);
 void __real_node_send_acks(struct herd_node *node);
-int __real_persist_answer(struct herd_conn *conn, const struct herd_record *record);
+int __real_persist_answer(struct herd_conn *conn, struct herd_now now,
+                          const struct herd_record *record, struct herd_slice line);
 bool __real_herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_entry *out);
 void __real_herd_cursor_to_begin(struct herd_store *store, herd_cursor cursor);
 uint64_t __real_held_claim(const struct link *link, uint64_t passed);
@@ -73,9 +74,9 @@ uint32_t __wrap_node_new_source(struct herd_node *node)
 }
 
 int __wrap_herd_store_apply(struct herd_store *store, const struct herd_record *record,
-                            uint32_t source)
+                            uint32_t source, int64_t now_ns)
 {
-    int rc = __real_herd_store_apply(store, record, source);
+    int rc = __real_herd_store_apply(store, record, source, now_ns);
     return planted == PLANT_IGNORE_SHORTAGE && rc < 0 ? 0 : rc;
 }
 
@@ -125,10 +126,11 @@ void __wrap_node_send_acks(struct herd_node *node)
     node->persist.on_disk = on_disk;
 }
 
-int __wrap_persist_answer(struct herd_conn *conn, const struct herd_record *record)
+int __wrap_persist_answer(struct herd_conn *conn, struct herd_now now,
+                          const struct herd_record *record, struct herd_slice line)
 {
     return planted == PLANT_NO_WAIT ? herd_record_append_at(record, conn_output(conn))
-                                    : __real_persist_answer(conn, record);
+                                    : __real_persist_answer(conn, now, record, line);
 }
 
 void __wrap_herd_cursor_to_begin(struct herd_store *store, herd_cursor cursor)

@@ -90,10 +90,10 @@ static void arrive(struct herd_store *store, const struct set *set, const size_t
     for (size_t i = 0; i < set->count; i++) {
         struct herd_record record = set->records[order[i]];
         record.client = herd_slice_of(client);
-        int rc = herd_store_apply(store, &record, 0);
+        int rc = herd_store_apply(store, &record, 0, 0);
         assert(rc >= 0);
         if (i % 2 == 1) /* a duplicate */
-            assert(herd_store_apply(store, &record, 0) == 0);
+            assert(herd_store_apply(store, &record, 0, 0) == 0);
     }
     totals->orders++;
     if (!herd_store_find(store, herd_slice_of(client), &found)) {

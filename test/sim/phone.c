@@ -167,6 +167,31 @@ static size_t common(struct herd_slice a, struct herd_slice b)
     return same;
 }
 
+/* Whether the record of an IAMAT may not have become safe in time, or before a stop. */
+static bool may_be_refused(struct phone *phone, const struct phone_request *request)
+{
+    const struct world *world = phone->world;
+    const struct server *server = world->servers[phone->server];
+    int64_t timeout_ns = world->options.safety_timeout_ns;
+    if (!request->iamat || request->record == NULL || server == NULL ||
+        world->options.durability < HERD_DURABILITY_COMMIT)
+        return false;
+    return server->node == NULL || server->lives != phone->life || server->stopping ||
+           (timeout_ns > 0 && sim_of(phone)->now_ns - request->at_ns >= timeout_ns);
+}
+
+/* The first answer begins to come: it is the refusal, and nothing is acknowledged. */
+static void expect_refusal(struct phone *phone, struct phone_request *request)
+{
+    struct herd_slice line = herd_buf_slice(&request->line);
+    phone->world->counts.refused++;
+    request->record = NULL;
+    words_append(&request->text, herd_slice_of("? "));
+    words_append(&request->text, line);
+    words_append(&request->text, herd_slice_of("\n"));
+    request->answer = herd_buf_slice(&request->text);
+}
+
 static void on_bytes(void *owner, struct net_end *end, const char *data, size_t len)
 {
     struct phone *phone = owner;
@@ -180,6 +205,8 @@ static void on_bytes(void *owner, struct net_end *end, const char *data, size_t 
             fail_answer(phone, got);
             return;
         }
+        if (phone->matched == 0 && got.data[0] == '?' && may_be_refused(phone, request))
+            expect_refusal(phone, request);
         struct herd_slice want =
             herd_slice(request->answer.data + phone->matched, request->answer.len - phone->matched);
         size_t same = common(want, got);

@@ -19,6 +19,7 @@ enum {
     PROBE_DELAYS = 2,
     STOP_MS = 8000,
     YEAR_S = 365 * 86400,
+    SAFETY_TIMEOUT_S = 2,
     TTL_MIN_S = 20, /* as long as a probe takes */
     TTL_MAX_S = 30,
     ENDED_MS = 10000, /* after the time to live, for clocks that differ */
@@ -118,6 +119,8 @@ static void choose_disks(const struct run_options *options, struct rng *rng,
     world->disks = world->durability == HERD_DURABILITY_HERD
                        ? disks
                        : world->durability != HERD_DURABILITY_NONE;
+    struct rng other = *rng; /* a copy: what a seed has always chosen stays */
+    world->safety_timeout_ns = rng_percent(&other, 50) ? SAFETY_TIMEOUT_S * SIM_S : 0;
     world->lose_digests = options->lose_digests;
 }
 

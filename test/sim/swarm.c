@@ -346,6 +346,7 @@ static void add(struct totals *totals, const struct run_result *result)
     totals->counts.controls += result->counts.controls;
     totals->counts.answers += result->counts.answers;
     totals->counts.resent += result->counts.resent;
+    totals->counts.refused += result->counts.refused;
     totals->counts.after += result->counts.after;
     totals->counts.after_waited += result->counts.after_waited;
     totals->counts.after_expired += result->counts.after_expired;
@@ -377,8 +378,8 @@ static void print_totals(const struct totals *totals, double real_s)
     printf("time      %.0f virtual s in %.2f s, %.2f s of them on a processor: %.0f a second\n",
            virtual_s, real_s, cpu_s, virtual_s / cpu_s);
     printf("updates   %" PRIu64 ", acknowledged %" PRIu64 ", lost with all their holders %" PRIu64
-           ", said again elsewhere %" PRIu64 "\n",
-           totals->updates, totals->acknowledged, totals->lost, counts->resent);
+           ", said again elsewhere %" PRIu64 ", not safe in time %" PRIu64 "\n",
+           totals->updates, totals->acknowledged, totals->lost, counts->resent, counts->refused);
     printf("floods    %.2f lines and %.0f bytes an update; %" PRIu64 " other lines; %" PRIu64
            " dropped by plain servers\n",
            (double)counts->floods / updates, (double)counts->flood_bytes / updates,

@@ -43,20 +43,22 @@ struct world_options {
     unsigned pipeline_max;
     bool prune;
     enum herd_durability durability;
-    bool disks;            /* each server of ours has one */
-    bool lose_digests;     /* no DIGEST arrives: sequences alone have to do */
-    int64_t record_ttl_ns; /* 0: records do not end */
-    unsigned faults;       /* bits of enum fault_kind */
+    bool disks;                /* each server of ours has one */
+    bool lose_digests;         /* no DIGEST arrives: sequences alone have to do */
+    int64_t record_ttl_ns;     /* 0: records do not end */
+    int64_t safety_timeout_ns; /* 0: answers wait for the disk or a neighbour as long as it takes */
+    unsigned faults;           /* bits of enum fault_kind */
     int64_t fault_every_ns;
     enum plant_kind plant;
     FILE *trace;
 };
 
 struct world_counts {
-    uint64_t floods, flood_bytes;                /* lines from server to server */
-    uint64_t controls, control_bytes;            /* other lines between servers */
-    uint64_t answers;                            /* whole ones that phones got */
-    uint64_t resent;                             /* IAMAT that phones said again elsewhere */
+    uint64_t floods, flood_bytes;     /* lines from server to server */
+    uint64_t controls, control_bytes; /* other lines between servers */
+    uint64_t answers;                 /* whole ones that phones got */
+    uint64_t refused; /* IAMAT whose records were not safe in time, or before a stop */
+    uint64_t resent;  /* IAMAT that phones said again elsewhere */
     uint64_t after, after_waited, after_expired; /* WHATSAT … AFTER: answered with a record, of them
                                                     not at once; answered with `? ` */
     uint64_t batches;                            /* written to disks */

@@ -14,6 +14,7 @@
 #include "driver.h"
 #include "edge.h"
 #include "mesh.h"
+#include "records.h"
 
 enum { LEAF = 0xbeef, CROWD = 5000, ID_LEN = 8 };
 
@@ -298,6 +299,39 @@ static void crowded_leaf_is_mended_in_several_walks(void **state)
     }
 }
 
+/* Each that goes is looked for among those that came later: that is counted, so no call takes long. */
+static void a_crowd_that_ends_takes_many_calls(void **state)
+{
+    (void)state;
+    enum { COUNT = 4000, STEPS_MAX = 10000 };
+    static struct text_record record;
+    struct herd_store *store;
+    struct rng rng = {1};
+    unsigned calls = 0;
+    char id[ID_LEN + 1], line[128];
+    assert_int_equal(herd_store_new(1, 0, &store), 0);
+    assert_int_equal(herd_store_set_ttl(store, 2 * COUNT * HERD_NS_PER_S), 0);
+    assert_true(herd_store_expire(store, COUNT * HERD_NS_PER_S));
+    for (int i = 0; i < COUNT; i++) { /* one a second: the first to end is the last of the leaf */
+        next_id(&rng, id);
+        snprintf(line, sizeof(line), "%s +1+1 1 %d.000000000 Hill +0.0", id, i + 1);
+        record_of(line, &record);
+        assert_int_equal(herd_store_apply(store, &record.record, 0, 0), 1);
+    }
+    for (bool all = false; !all; calls++) {
+        int64_t before = (int64_t)herd_store_count(store);
+        all = herd_store_expire(store, 4 * COUNT * HERD_NS_PER_S);
+        int64_t after = (int64_t)herd_store_count(store);
+        /* The n-th from the end passes n - 1 others; the last of a call may go beyond its budget. */
+        int64_t passed = (before * (before - 1) - after * (after - 1)) / 2;
+        CHECK_TRUE(("%lld to %lld", (long long)before, (long long)after),
+                   passed <= STEPS_MAX + before);
+    }
+    assert_int_equal(herd_store_count(store), 0);
+    assert_in_range(calls, COUNT * (COUNT / 2) / (STEPS_MAX + COUNT), COUNT);
+    herd_store_free(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +341,7 @@ int main(void)
         cmocka_unit_test(what_is_missing_has_room_behind_what_is_the_same),
         cmocka_unit_test(leaf_beyond_the_limit_is_left_alone),
         cmocka_unit_test(crowded_leaf_is_mended_in_several_walks),
+        cmocka_unit_test(a_crowd_that_ends_takes_many_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,7 +29,7 @@ static void apply(struct herd_store *store, unsigned client, unsigned second)
     snprintf(line, sizeof(line), "client%u +1.5-2.5 %u %u.000000000 Hill +0.0", client, second,
              second + 1);
     record_of(line, &record);
-    herd_store_apply(store, &record.record, 0);
+    herd_store_apply(store, &record.record, 0, 0);
 }
 
 static struct digest_prefix prefix_of(uint64_t hash, unsigned len)

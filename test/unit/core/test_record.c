@@ -185,10 +185,10 @@ static void check_all_orders(struct rng *rng, int64_t skew_ns)
         permutation(p, RECORDS, order);
         assert_int_equal(herd_store_new(p, skew_ns, &store), 0);
         for (size_t i = 0; i < RECORDS; i++)
-            assert_true(herd_store_apply(store, &records[order[i]].record, 0) >= 0);
+            assert_true(herd_store_apply(store, &records[order[i]].record, 0, 0) >= 0);
         /* Whatever comes again changes nothing. */
         for (size_t i = 0; i < RECORDS; i++)
-            assert_int_equal(herd_store_apply(store, &records[i].record, 0), 0);
+            assert_int_equal(herd_store_apply(store, &records[i].record, 0, 0), 0);
         assert_true(herd_store_find(store, herd_slice_of("c"), &found));
         char text[RECORD_TEXT_MAX];
         size_t len = herd_record_text_len(&found);

@@ -69,7 +69,7 @@ static void step_apply(struct model *model, unsigned clock_s)
     struct model_record *held = &model->records[client];
     random_record(&model->rng, clock_s, client, &next);
     bool newer = held->len == 0 || model_is_newer(model, &next.record, held);
-    assert_int_equal(herd_store_apply(model->store, &next.record, source), newer);
+    assert_int_equal(herd_store_apply(model->store, &next.record, source, 0), newer);
     if (!newer)
         return;
     model->count += held->len == 0;
@@ -174,7 +174,7 @@ static void check_digest(const struct model *model)
         if (model->records[i].len == 0)
             continue;
         record_of(model->records[i].text, &record);
-        assert_int_equal(herd_store_apply(other, &record.record, 0), 1);
+        assert_int_equal(herd_store_apply(other, &record.record, 0, 0), 1);
     }
     assert_true(herd_store_digest(model->store) == herd_store_digest(other));
     herd_store_free(other);
@@ -270,7 +270,7 @@ static void test_each_client_is_read_once_in_its_newest_form(void **state)
         char text[64];
         snprintf(text, sizeof(text), "%c +1+1 %u 1.0 A +0.0", order[i], i);
         record_of(text, &record);
-        assert_int_equal(herd_store_apply(store, &record.record, i), 1);
+        assert_int_equal(herd_store_apply(store, &record.record, i, 0), 1);
     }
     static const char *const expected[] = {"b +1+1 4 1.0 A +0.0", "c +1+1 5 1.0 A +0.0",
                                            "a +1+1 6 1.0 A +0.0"};
@@ -283,7 +283,7 @@ static void test_each_client_is_read_once_in_its_newest_form(void **state)
     assert_false(herd_cursor_next(store, cursor, &entry));
     /* An update of one that has been read is read again. */
     record_of("b +1+1 9 1.0 A +0.0", &record);
-    assert_int_equal(herd_store_apply(store, &record.record, 0), 1);
+    assert_int_equal(herd_store_apply(store, &record.record, 0, 0), 1);
     assert_true(herd_cursor_next(store, cursor, &entry));
     CHECK_TEXT(("again"), entry.text, "b +1+1 9 1.0 A +0.0");
     herd_cursor_free(store, cursor);
@@ -304,7 +304,7 @@ static void test_ids_are_bytes(void **state)
         assert_false(herd_store_find(store, herd_slice_of(ids[i]), &found));
         snprintf(text, sizeof(text), "%s +1+1 %u 1.0 A +0.0", ids[i], i);
         record_of(text, &record);
-        assert_int_equal(herd_store_apply(store, &record.record, 0), 1);
+        assert_int_equal(herd_store_apply(store, &record.record, 0, 0), 1);
     }
     for (unsigned i = 0; i < COUNT_OF(ids); i++) {
         assert_true(herd_store_find(store, herd_slice_of(ids[i]), &found));
@@ -334,7 +334,7 @@ static void test_a_million_clients(void **state)
     for (unsigned i = 0; i < MILLION; i++) {
         make_million(i, text, sizeof(text));
         record_of(text, &record);
-        assert_int_equal(herd_store_apply(store, &record.record, i % 3), 1);
+        assert_int_equal(herd_store_apply(store, &record.record, i % 3, 0), 1);
     }
     assert_int_equal(herd_store_count(store), MILLION);
     assert_true(herd_store_bytes(store) < (size_t)MILLION * 250);
@@ -370,11 +370,11 @@ static void test_digest(void **state)
     assert_int_equal(digests[0], 0);
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         record_of(texts[i], &record);
-        assert_int_equal(herd_store_apply(store, &record.record, 0), 1);
+        assert_int_equal(herd_store_apply(store, &record.record, 0, 0), 1);
         digests[i + 1] = herd_store_digest(store);
         for (size_t j = 0; j <= i; j++)
             assert_true(digests[i + 1] != digests[j]);
-        assert_int_equal(herd_store_apply(store, &record.record, 0), 0);
+        assert_int_equal(herd_store_apply(store, &record.record, 0, 0), 0);
         assert_true(herd_store_digest(store) == digests[i + 1]);
     }
     herd_store_free(store);
@@ -390,12 +390,12 @@ static void test_updates_take_no_memory(void **state)
     (void)state;
     assert_int_equal(herd_store_new(1, 0, &store), 0);
     record_of("c +1+1 0 1.0 A +0.0", &record);
-    assert_int_equal(herd_store_apply(store, &record.record, 0), 1);
+    assert_int_equal(herd_store_apply(store, &record.record, 0, 0), 1);
     size_t bytes = herd_store_bytes(store);
     for (unsigned i = 1; i < 100000; i++) {
         snprintf(text, sizeof(text), "c +1.%0*u+1 %u 1.0 A +0.0", (int)(i % 60) + 1, 0, i);
         record_of(text, &record);
-        assert_int_equal(herd_store_apply(store, &record.record, 0), 1);
+        assert_int_equal(herd_store_apply(store, &record.record, 0, 0), 1);
     }
     assert_int_equal(herd_store_bytes(store), bytes);
     herd_store_free(store);

@@ -243,7 +243,7 @@ static void test_a_record_that_is_not_taken(void **state)
     struct fixture *fixture = *state;
     make_file(fixture);
     int calls = 0;
-    struct durable_found found = {&calls, take_state, refuse, NULL};
+    struct durable_found found = {&calls, take_state, refuse, NULL, NULL};
     struct records *records = NULL;
     struct herd_buf error = {0};
     assert_int_equal(records_open(fixture->folder, true, &found, &records, &error), HERD_ESYNTAX);
@@ -310,17 +310,35 @@ static void expect(bool condition, const struct found *found)
     _exit(1);
 }
 
-static void check_read_only_folder(const struct fixture *fixture)
+/* What is there is given, and it says why nothing can be written. */
+static void expect_read(const struct fixture *fixture, const char *why)
 {
     struct found found = found_in(fixture->folder);
-    expect(found.result == HERD_EIO && strstr(found.error, "/lock cannot be opened: Permission "
-                                                           "denied: the server's user has to own"),
+    struct picture expected = fixture->world.disk;
+    expect(found.result == 0 && strstr(found.error, why) != NULL && found.is_other_epoch &&
+               picture_equal(&found.picture, &expected),
            &found);
     found_free(&found);
 }
 
+static void check_read_only_folder(const struct fixture *fixture)
+{
+    expect_read(fixture, "/lock cannot be opened: Permission denied: the server's user has to own");
+}
+
 /* The lock may be had, but not the database. */
 static void check_read_only_file(const struct fixture *fixture)
+{
+    expect_read(fixture, "records.db cannot be read and written: Permission denied");
+}
+
+/* And neither may its log. */
+static void check_folder_without_log(const struct fixture *fixture)
+{
+    expect_read(fixture, "records.db cannot be read and written");
+}
+
+static void check_hidden_file(const struct fixture *fixture)
 {
     struct found found = found_in(fixture->folder);
     expect(found.result == HERD_EIO &&
@@ -329,11 +347,11 @@ static void check_read_only_file(const struct fixture *fixture)
     found_free(&found);
 }
 
-/* And neither may its log. */
-static void check_folder_without_log(const struct fixture *fixture)
+static void check_hidden_folder(const struct fixture *fixture)
 {
     struct found found = found_in(fixture->folder);
-    expect(found.result == HERD_EIO && strstr(found.error, "records.db cannot be read and written"),
+    expect(found.result == HERD_EIO &&
+               strstr(found.error, "/lock cannot be opened: Permission denied"),
            &found);
     found_free(&found);
 }
@@ -342,6 +360,7 @@ static void test_folders_and_files_that_cannot_be_written(void **state)
 {
     struct fixture *fixture = *state;
     char *lock = testing_path(fixture->folder, "lock");
+    fixture->world.disk = (struct picture){0};
     assert_int_equal(chmod(fixture->folder, 0555), 0);
     as_nobody(check_read_only_folder, fixture);
     assert_int_equal(chmod(fixture->folder, 0700), 0);
@@ -353,6 +372,22 @@ static void test_folders_and_files_that_cannot_be_written(void **state)
     assert_int_equal(chmod(fixture->path, 0666), 0);
     as_nobody(check_folder_without_log, fixture);
     assert_int_equal(chmod(fixture->folder, 0700), 0);
+    free(lock);
+}
+
+static void test_folders_and_files_that_cannot_be_read(void **state)
+{
+    struct fixture *fixture = *state;
+    char *lock = testing_path(fixture->folder, "lock");
+    make_file(fixture);
+    assert_int_equal(chmod(lock, 0666), 0);
+    assert_int_equal(chmod(fixture->path, 0200), 0);
+    assert_int_equal(chmod(fixture->folder, 0777), 0);
+    as_nobody(check_hidden_file, fixture);
+    assert_int_equal(chmod(fixture->folder, 0300), 0);
+    as_nobody(check_hidden_folder, fixture);
+    assert_int_equal(chmod(fixture->folder, 0700), 0);
+    assert_found_in(fixture->folder, &fixture->world.disk);
     free(lock);
 }
 
@@ -565,6 +600,7 @@ int main(void)
         TEST(test_a_log_without_its_file),
         TEST(test_paths_that_are_no_files),
         TEST(test_folders_and_files_that_cannot_be_written),
+        TEST(test_folders_and_files_that_cannot_be_read),
         TEST(test_another_program_writes_into_the_file),
         TEST(test_a_file_removed_while_it_is_written),
         TEST(test_one_process_at_a_time),

@@ -250,7 +250,11 @@ static void assert_log_says_it_once(struct fixture *fixture, const char *path)
     log_close(fixture->log);
     fixture->log = NULL;
     char *text = testing_read_file(path);
-    assert_int_equal(count_in(text, "msg=\"records could not be written\""), fixture->outages);
+    assert_int_equal(
+        count_in(
+            text,
+            "msg=\"records cannot be written to disk; they are kept in memory and tried again\""),
+        fixture->outages);
     assert_contains(text, "/records.db error=full reason=\"disk I/O error: File too large\"");
     free(text);
 }

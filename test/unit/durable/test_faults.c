@@ -158,7 +158,8 @@ static bool write_batches(struct fixture *fixture, struct records *records, stru
         for (int i = 0; i < tries_max && rc < 0; i++) {
             rc = records_write(records, &world->batch);
             if (rc < 0) {
-                assert_int_equal(rc, expected);
+                if (rc != expected)
+                    fail_msg("%d: %s", rc, records_reason(records));
                 assert_true(strlen(records_reason(records)) > 0);
             }
         }
@@ -273,7 +274,8 @@ static void test_each_allocation_fails(void **state)
 
 /* Crashes */
 
-/* One of the batches from the first-th on, and a sequence above all that were `used`. */
+/* One of the batches from the first-th on, and a sequence above all that were `used`. Without sync
+ * batches may be lost that were written, and that may be noticed: then there is no epoch. */
 static void assert_history_in(const struct fixture *fixture, const char *folder, size_t first,
                               uint64_t used)
 {
@@ -281,6 +283,10 @@ static void assert_history_in(const struct fixture *fixture, const char *folder,
     if (found.result != 0)
         fail_msg("after %zu batches: %s", fixture->written, found.error);
     assert_int_equal(found.wrong_rows, 0);
+    if (found.is_other_epoch && first < fixture->written)
+        found.picture.epoch = fixture->pictures[fixture->written].epoch;
+    else if (found.is_other_epoch)
+        fail_msg("after %zu batches: nothing is lost, and it says so", fixture->written);
     size_t last = fixture->written < BATCHES ? fixture->written + 1 : BATCHES;
     size_t i = first;
     while (i <= last && !picture_equal(&fixture->pictures[i], &found.picture))
@@ -307,13 +313,15 @@ static void crash_at_each_change(struct fixture *fixture, bool sync)
         struct records *records = open_at_last(fixture, sync, &world);
         if (records != NULL)
             write_batches(fixture, records, &world, 1, HERD_EIO);
-        uint64_t used = records != NULL ? world.sequence : 0;
+        bool goes_on = world.held.epoch == fixture->pictures[0].epoch;
+        uint64_t used = records != NULL && goes_on ? world.sequence : 0;
         has_failed = disk_has_failed();
         copy_files(fixture->folder, fixture->copy);
         records_close(records);
         char *lost = testing_make_folder();
         disk_lose_power(fixture->folder, lost, at);
         disk_mend();
+        copy_witness(fixture->folder, lost); /* the newest, which never says too much */
         assert_history_in(fixture, fixture->copy, fixture->written, used);
         assert_history_in(fixture, lost, sync ? fixture->written : 0, used);
         testing_remove_folder(lost);

@@ -148,7 +148,12 @@ void world_make_any(struct world *world)
 
 void world_restart(struct world *world, const struct found *found)
 {
+    uint64_t epoch = world->held.epoch;
     world->held = world->disk = found->picture;
+    if (!found->has_state)
+        world->held.epoch = epoch;
+    else if (found->is_other_epoch)
+        world->held.epoch = ~found->picture.epoch;
     if (found->has_state && found->sequence_free > world->sequence)
         world->sequence = found->sequence_free;
     world->journal_at = world->sequence;
@@ -206,9 +211,15 @@ static int on_neighbour(void *arg, struct herd_slice name, uint64_t epoch, uint6
     return 0;
 }
 
+static void on_forget_epoch(void *arg)
+{
+    struct found *found = arg;
+    found->is_other_epoch = true;
+}
+
 struct durable_found found_callbacks(struct found *found)
 {
-    return (struct durable_found){found, on_state, on_record, on_neighbour};
+    return (struct durable_found){found, on_state, on_record, on_neighbour, on_forget_epoch};
 }
 
 void found_free(struct found *found)
@@ -224,6 +235,8 @@ struct found found_in(const char *folder)
     struct records *records = NULL;
     struct herd_buf error = {0};
     found.result = records_open(folder, false, &callbacks, &records, &error);
+    if (records != NULL)
+        snprintf(found.lost, sizeof found.lost, "%s", records_lost(records));
     records_close(records);
     found.error = testing_take_text(&error);
     return found;
@@ -270,6 +283,11 @@ static void copy_file(const char *from, const char *to, const char *name)
     free(target);
 }
 
+void copy_witness(const char *from, const char *to)
+{
+    copy_file(from, to, "records.db-witness");
+}
+
 void copy_files(const char *from, const char *to)
 {
     static const char *const names[] = {"records.db", "records.db-wal"};
@@ -278,4 +296,5 @@ void copy_files(const char *from, const char *to)
     free(index);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         copy_file(from, to, names[i]);
+    copy_witness(from, to);
 }

@@ -61,8 +61,10 @@ void world_restart(struct world *world, const struct found *found);
 struct found {
     int result; /* of the opening */
     char *error;
+    char lost[256]; /* what found_in was told of it */
     struct picture picture;
     bool has_state;
+    bool is_other_epoch; /* the one that was found must not be gone on with */
     uint64_t sequence_free, last_sequence;
     size_t rows, wrong_rows; /* read; out of order, or not as world.c makes them */
 };
@@ -79,7 +81,9 @@ bool picture_equal(const struct picture *a, const struct picture *b);
 /* Fails the test, saying why, unless exactly this is in the folder. */
 void assert_found_in(const char *folder, const struct picture *expected);
 
-/* Copies records.db and its log, as they are, into another folder; what was there is removed. */
+/* Copies records.db, its log and its witness, as they are, into another folder; what was there is removed. */
 void copy_files(const char *from, const char *to);
+/* records.db-witness alone, of the three. */
+void copy_witness(const char *from, const char *to);
 
 #endif
