@@ -99,8 +99,8 @@ void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_slic
  */
 struct herd_batch {
     struct herd_buf records;    /* `<sequence> <canonical text>` LF each, by ascending sequence */
-    struct herd_buf neighbours; /* JOURNAL: `<name> <epoch, 16 hex> <sequence>` LF each: their
-                                   marks, which these records bear out */
+    struct herd_buf neighbours; /* JOURNAL: `<name> <epoch, 16 hex> <sequence> <life, 16 hex>
+                                   <life_from>` LF each: their marks, which these records bear out */
     uint64_t epoch;
     uint64_t upto;
     bool is_snapshot;
@@ -119,6 +119,14 @@ void herd_node_snapshot(struct herd_node *node);
 /* Whether all that was applied has been written. */
 bool herd_node_is_persisted(const struct herd_node *node);
 
+/* What a neighbour has marked: all that it had applied up to `sequence`, in its `epoch`, is held
+ * here. */
+struct herd_mark {
+    uint64_t epoch, sequence;
+    uint64_t life;      /* of that neighbour, when it last said HELLO; 0: it has not told */
+    uint64_t life_from; /* the first sequence of that life */
+};
+
 /*
  * A life continued from disk: first the epoch, then records by ascending sequence, then the
  * neighbours' marks (they have been added before), then the end, with a sequence that no record has
@@ -127,8 +135,8 @@ bool herd_node_is_persisted(const struct herd_node *node);
 void herd_node_restore_epoch(struct herd_node *node, uint64_t epoch);
 int herd_node_restore_record(struct herd_node *node, struct herd_now now, uint64_t sequence,
                              struct herd_slice text);
-void herd_node_restore_neighbour(struct herd_node *node, struct herd_slice name, uint64_t epoch,
-                                 uint64_t sequence);
+void herd_node_restore_neighbour(struct herd_node *node, struct herd_slice name,
+                                 const struct herd_mark *mark);
 void herd_node_restore_end(struct herd_node *node, uint64_t sequence_free);
 
 /* When herd_node_tick has to be called, in mono_ns; INT64_MAX for never. */
@@ -147,6 +155,7 @@ enum herd_notice_kind {
     HERD_NOTICE_LINK_REFUSED,  /* the neighbour said why; reason */
     HERD_NOTICE_HELLO,         /* a neighbour has dialled this server; epoch, sequence */
     HERD_NOTICE_HELLO_REFUSED, /* reason */
+    HERD_NOTICE_CLOCKS_DIFFER, /* the neighbour's, or this server's, is wrong; reason */
     HERD_NOTICE_DISK_FAILED,   /* records stay in memory alone for now; reason */
     HERD_NOTICE_DISK_WORKS     /* again */
 };

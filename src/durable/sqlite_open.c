@@ -30,7 +30,8 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [SET_SEGMENT] = "REPLACE INTO segment (id, generation, is_snapshot, rows, bytes, last, sum)"
                     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     [REMOVE_SEGMENT] = "DELETE FROM segment WHERE id = ?1",
-    [ADD_MARK] = "INSERT INTO neighbour (name, epoch, sequence) VALUES (?1, ?2, ?3)",
+    [ADD_MARK] = "INSERT INTO neighbour (name, epoch, sequence, life, life_from)"
+                 " VALUES (?1, ?2, ?3, ?4, ?5)",
     [REMOVE_MARKS] = "DELETE FROM neighbour",
 };
 
@@ -266,7 +267,7 @@ static int give_marks(const struct records *records, const struct durable_found 
     int rc = 0;
     for (size_t i = 0; i < state->mark_count && rc == 0; i++)
         rc = found->neighbour(found->arg, herd_slice_of(state->marks[i].name),
-                              state->marks[i].epoch, state->marks[i].sequence);
+                              &state->marks[i].mark);
     return rc;
 }
 
@@ -274,9 +275,11 @@ static int read_all(struct records *records, const struct durable_found *found)
 {
     int rc = use_log(records);
     if (rc == 0)
-        rc = prepare(records);
-    if (rc == 0)
         rc = records_execute(records, "BEGIN"); /* locked once, not once a table */
+    if (rc == 0)
+        rc = state_upgrade(records); /* undone, if what follows fails */
+    if (rc == 0)
+        rc = prepare(records);
     if (rc == 0)
         rc = state_read(records);
     if (rc == 0)

@@ -84,6 +84,7 @@ static const struct {
     [HERD_NOTICE_DISK_FAILED] =
         {LOG_ERROR, "records cannot be written to disk; they are kept in memory and tried again"},
     [HERD_NOTICE_DISK_WORKS] = {LOG_INFO, "records are written to disk again"},
+    [HERD_NOTICE_CLOCKS_DIFFER] = {LOG_ERROR, "the neighbour's clock differs"},
     [HERD_NOTICE_HELLO_REFUSED] = {LOG_ERROR, "a neighbour was refused"},
 };
 

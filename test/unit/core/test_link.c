@@ -84,7 +84,7 @@ static void test_hello_has_the_skew(void **state)
     struct wire *link = driver_add_neighbour(driver, "Jaquez");
     (void)state;
     wire_dialled(link, NULL);
-    EDGE_EXPECT(link, "HELLO Hill 2 %016" PRIx64 " 0 300\n", epoch_of(link));
+    EDGE_EXPECT(link, "HELLO Hill 2 %016" PRIx64 " 0 300 ttl=0\n", epoch_of(link));
     driver_free(driver);
 }
 

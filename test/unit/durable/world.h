@@ -62,6 +62,7 @@ struct found {
     int result; /* of the opening */
     char *error;
     struct picture picture;
+    bool is_of_version_1; /* expected: marks without a life */
     bool has_state;
     uint64_t sequence_free, last_sequence;
     size_t rows, wrong_rows; /* read; out of order, or not as world.c makes them */
