@@ -45,8 +45,8 @@ struct herd_node_options {
     enum herd_durability durability;
     int64_t safety_timeout_ns; /* COMMIT, HERD: an answer that has waited so long is `? ` and the
                                   line instead; 0: it waits on */
-    bool has_disk;     /* effects PERSIST are wanted */
-    bool prune;        /* one tree an origin, between those that have it on */
+    bool has_disk;             /* effects PERSIST are wanted */
+    bool prune;                /* one tree an origin, between those that have it on */
     size_t output_max; /* bytes of answers that wait for one client; above it no more of its lines
                           are taken */
     unsigned pipeline_max; /* WHATSAT of one connection that wait for places */
@@ -101,8 +101,8 @@ void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_slic
  */
 struct herd_batch {
     struct herd_buf records;    /* `<sequence> <canonical text>` LF each, by ascending sequence */
-    struct herd_buf neighbours; /* JOURNAL: `<name> <epoch, 16 hex> <sequence>` LF each: their
-                                   marks, which these records bear out */
+    struct herd_buf neighbours; /* JOURNAL: `<name> <epoch, 16 hex> <sequence> <life, 16 hex>
+                                   <life_from>` LF each: their marks, which these records bear out */
     uint64_t epoch;
     uint64_t upto;
     bool is_snapshot;
@@ -121,6 +121,14 @@ void herd_node_snapshot(struct herd_node *node);
 /* Whether all that was applied has been written. */
 bool herd_node_is_persisted(const struct herd_node *node);
 
+/* What a neighbour has marked: all that it had applied up to `sequence`, in its `epoch`, is held
+ * here. */
+struct herd_mark {
+    uint64_t epoch, sequence;
+    uint64_t life;      /* of that neighbour, when it last said HELLO; 0: it has not told */
+    uint64_t life_from; /* the first sequence of that life */
+};
+
 /*
  * A life continued from disk: first the epoch, then records by ascending sequence, then the
  * neighbours' marks (they have been added before), then the end, with a sequence that no record has
@@ -129,8 +137,8 @@ bool herd_node_is_persisted(const struct herd_node *node);
 void herd_node_restore_epoch(struct herd_node *node, uint64_t epoch);
 int herd_node_restore_record(struct herd_node *node, struct herd_now now, uint64_t sequence,
                              struct herd_slice text);
-void herd_node_restore_neighbour(struct herd_node *node, struct herd_slice name, uint64_t epoch,
-                                 uint64_t sequence);
+void herd_node_restore_neighbour(struct herd_node *node, struct herd_slice name,
+                                 const struct herd_mark *mark);
 void herd_node_restore_end(struct herd_node *node, uint64_t sequence_free);
 /* What was read is kept, but goes on in another epoch than was read. */
 void herd_node_restore_anew(struct herd_node *node);
@@ -156,6 +164,7 @@ enum herd_notice_kind {
     HERD_NOTICE_LINK_REFUSED,  /* the neighbour said why; reason */
     HERD_NOTICE_HELLO,         /* a neighbour has dialled this server; epoch, sequence */
     HERD_NOTICE_HELLO_REFUSED, /* reason */
+    HERD_NOTICE_CLOCKS_DIFFER, /* the neighbour's, or this server's, is wrong; reason */
     HERD_NOTICE_DISK_FAILED,   /* records stay in memory alone for now; reason */
     HERD_NOTICE_DISK_WORKS     /* again */
 };

@@ -27,6 +27,7 @@ enum herd_verb {
     HERD_VERB_LOST,
     HERD_VERB_HAVE,
     HERD_VERB_HELD,
+    HERD_VERB_ENDED,
     HERD_VERB_COUNT
 };
 
@@ -42,6 +43,13 @@ enum {
 
 /* A word behind HELLO: this server knows PRUNE, GRAFT, LOST, HAVE and HELD. */
 #define HERD_CAPABILITY_PRUNE "prune"
+/* Behind RESUME: what this server told last it may have lost. */
+#define HERD_WORD_RECOVERED "recovered"
+/* Words with a number behind HELLO: record_ttl_s, 0 for off; of a server that was read from disk, what
+ * names this life (16 hex, random) and its first sequence. RESUME has the life too. */
+#define HERD_WORD_TTL  "ttl="
+#define HERD_WORD_LIFE "life="
+#define HERD_WORD_FROM "from="
 
 /* A command, whose slices point into the line it was parsed from. Which fields are set follows from
  * verb. */
@@ -60,6 +68,7 @@ struct herd_command {
     uint64_t epoch, sequence;        /* HELLO RESUME MARK ACK; HAVE HELD: the end of the range */
     uint64_t after;                  /* HAVE HELD: the range begins behind this */
     uint64_t passed;                 /* MARK ACK; as sequence where the line does not say it */
+    int64_t ended_ns;                /* ENDED: server_time_received */
     uint64_t clients, digest;        /* DIGEST */
     uint64_t prefix;                 /* TREE KEYS: hexadecimal digits, the last in the low bits */
     unsigned prefix_len;             /* TREE KEYS: how many */
@@ -90,7 +99,9 @@ bool herd_line_is_foreign(struct herd_slice line);
 /* Appends a line of the link, with its LF. 0 or HERD_ENOMEM. `capabilities`: words, or empty. */
 int herd_append_hello(struct herd_buf *out, struct herd_slice server, uint64_t epoch,
                       uint64_t sequence, int64_t max_skew_ns, const char *capabilities);
-int herd_append_resume(struct herd_buf *out, uint64_t epoch, uint64_t sequence, bool recovered);
+/* recovered_life: of a server that was read from disk and has had no MARK since; 0: of another. */
+int herd_append_resume(struct herd_buf *out, uint64_t epoch, uint64_t sequence,
+                       uint64_t recovered_life);
 int herd_append_position(struct herd_buf *out, enum herd_verb verb, uint64_t epoch,
                          uint64_t sequence);
 /* MARK, ACK. */
@@ -100,6 +111,7 @@ int herd_append_mark(struct herd_buf *out, enum herd_verb verb, uint64_t epoch, 
 int herd_append_range(struct herd_buf *out, enum herd_verb verb, uint64_t after, uint64_t sequence);
 int herd_append_have(struct herd_buf *out, uint64_t after, uint64_t sequence,
                      struct herd_slice names);
+int herd_append_ended(struct herd_buf *out, int64_t received_ns);
 int herd_append_digest(struct herd_buf *out, uint64_t clients, uint64_t digest);
 int herd_append_tree(struct herd_buf *out, uint64_t prefix, unsigned prefix_len,
                      const uint64_t sums[HERD_TREE_FANOUT]);

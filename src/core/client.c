@@ -92,6 +92,9 @@ static int on_flood(struct herd_conn *conn, struct herd_now now, struct herd_com
     struct neighbour *neighbour = heard_from(conn, now, command->server);
     /* A record that cannot be kept must be sent again: without it, no MARK may be taken. */
     int rc = node_apply(node, now, &command->record, neighbour != NULL ? neighbour->source : 0);
+    if (conn->neighbour != NULL && command->record.received_ns > neighbour->refused_ns &&
+        herd_store_is_expired(node->store, &command->record, now.wall_ns))
+        neighbour->refused_ns = command->record.received_ns;
     if (rc > 0 && neighbour != NULL && is_late(&command->record, now)) {
         neighbour->reconcile.mended++;
         node->stats.records_mended++;
@@ -101,72 +104,13 @@ static int on_flood(struct herd_conn *conn, struct herd_now now, struct herd_com
     return rc < 0 ? rc : 0;
 }
 
-static int refuse_hello(struct herd_conn *conn, struct herd_slice server, const char *why)
+/* An ACK is no promise for what was refused because it has ended: whether it has there, too, is for
+ * the neighbour to say. */
+static int tell_ended(struct neighbour *neighbour)
 {
-    char name[HERD_NAME_MAX + 1] = {0};
-    memcpy(name, server.data, server.len);
-    node_notice(conn->node, HERD_NOTICE_HELLO_REFUSED, name, 0, 0, "%s", why);
-    conn_close(conn);
-    return herd_buf_printf(conn_output(conn), "%s %s\n", herd_verb_name(HERD_VERB_REFUSE), why);
-}
-
-/* The neighbour counts anew (another epoch, or the same one from further back): nothing of what it
- * marked holds. */
-static void begin_anew(struct herd_node *node, struct neighbour *neighbour, uint64_t epoch)
-{
-    link_neighbour_reborn(&neighbour->link);
-    neighbour->source = node_new_source(node); /* what it told before it may have lost */
-    neighbour->epoch = epoch;
-    neighbour->sequence = 0;
-    neighbour->recovered = false; /* it sends all it has anyway */
-}
-
-/* From now on the neighbour's connection is this one; an older one has been given up by it, or will
- * be. */
-static void take_inbound(struct herd_conn *conn, struct neighbour *neighbour)
-{
-    if (conn->neighbour != NULL) {
-        prune_on_inbound_lost(conn->neighbour);
-        conn->neighbour->inbound = NULL;
-    }
-    if (neighbour->inbound != NULL) {
-        prune_on_inbound_lost(neighbour);
-        neighbour->inbound->neighbour = NULL;
-        conn_abort(neighbour->inbound);
-    }
-    conn->neighbour = neighbour;
-    conn->known = true;
-    neighbour->inbound = conn;
-}
-
-static int on_hello(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
-{
-    struct herd_node *node = conn->node;
-    if (herd_slice_equal(command->server, herd_slice_of(node->name)))
-        return refuse_hello(conn, command->server, "this is my own name");
-    if (command->max_skew_ns != node->options.max_skew_ns)
-        return refuse_hello(
-            conn, command->server,
-            "max_skew_s differs; it orders the records, so it must be the same in the whole herd");
-    struct herd_buf *out = conn_output(conn);
-    struct neighbour *neighbour = node_neighbour(node, command->server);
-    if (neighbour == NULL) {
-        conn->stranger = true;
-        return herd_append_position(out, HERD_VERB_RESUME, command->epoch, 0);
-    }
-    take_inbound(conn, neighbour);
-    neighbour->prunes = node->options.prune && link_has_word(command->rest, HERD_CAPABILITY_PRUNE);
-    neighbour->inbound_heard_ns = now.mono_ns;
-    neighbour->inbound_pinged_ns = INT64_MAX;
-    if (neighbour->epoch != command->epoch || neighbour->sequence > command->sequence)
-        begin_anew(node, neighbour, command->epoch);
-    node_notice(node, HERD_NOTICE_HELLO, neighbour->name, command->epoch, neighbour->sequence, "%s",
-                "");
-    link_redial(&neighbour->link, now);
-    link_neighbour_greeted(&neighbour->link, now);
-    reconcile_init(&neighbour->reconcile);
-    neighbour->to_ack = neighbour->next_ack = 0;
-    return herd_append_resume(out, command->epoch, neighbour->sequence, neighbour->recovered);
+    int64_t received_ns = neighbour->refused_ns;
+    neighbour->refused_ns = 0;
+    return received_ns > 0 ? herd_append_ended(conn_front(neighbour->inbound), received_ns) : 0;
 }
 
 static int on_mark(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
@@ -174,16 +118,18 @@ static int on_mark(struct herd_conn *conn, struct herd_now now, struct herd_comm
     (void)now;
     struct herd_node *node = conn->node;
     struct neighbour *neighbour = conn->neighbour;
-    if (neighbour == NULL || neighbour->epoch != command->epoch)
+    if (neighbour == NULL || neighbour->mark.epoch != command->epoch)
         return 0;
-    node->persist.marks_changed |= neighbour->sequence != command->sequence;
-    neighbour->sequence = command->sequence;
+    node->persist.marks_changed |= neighbour->mark.sequence != command->sequence;
+    neighbour->mark.sequence = command->sequence;
     neighbour->recovered = false;
     neighbour->next_ack = command->passed;
     neighbour->next_ack_all = command->sequence;
     neighbour->next_ack_own = herd_store_sequence(node->store);
-    node_send_acks(node);
-    return 0;
+    int rc = tell_ended(neighbour);
+    if (rc == 0)
+        node_send_acks(node);
+    return rc;
 }
 
 static int on_digest(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
@@ -238,10 +184,12 @@ static int on_pong(struct herd_conn *conn, struct herd_now now, struct herd_comm
 /* Verbs without a row are only ever said on a link, by its listener. */
 static int (*const handlers[HERD_VERB_COUNT])(struct herd_conn *conn, struct herd_now now,
                                               struct herd_command *command) = {
-    [HERD_VERB_NONE] = on_nothing,  [HERD_VERB_IAMAT] = on_iamat, [HERD_VERB_WHATSAT] = on_whatsat,
-    [HERD_VERB_FLOOD] = on_flood,   [HERD_VERB_HELLO] = on_hello, [HERD_VERB_MARK] = on_mark,
-    [HERD_VERB_DIGEST] = on_digest, [HERD_VERB_TREE] = on_tree,   [HERD_VERB_WANT] = on_want,
-    [HERD_VERB_PING] = on_ping,     [HERD_VERB_PONG] = on_pong,   [HERD_VERB_HAVE] = on_have,
+    [HERD_VERB_NONE] = on_nothing,    [HERD_VERB_IAMAT] = on_iamat,
+    [HERD_VERB_WHATSAT] = on_whatsat, [HERD_VERB_FLOOD] = on_flood,
+    [HERD_VERB_HELLO] = hello_take,   [HERD_VERB_MARK] = on_mark,
+    [HERD_VERB_DIGEST] = on_digest,   [HERD_VERB_TREE] = on_tree,
+    [HERD_VERB_WANT] = on_want,       [HERD_VERB_PING] = on_ping,
+    [HERD_VERB_PONG] = on_pong,       [HERD_VERB_HAVE] = on_have,
     [HERD_VERB_LOST] = on_lost,
 };
 

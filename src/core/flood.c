@@ -25,7 +25,7 @@ static int mark(struct link *link)
             link->clean_mark_count++;
         link->clean_marks[link->clean_mark_count - 1] = link->passed;
     }
-    link->unmarked = 0;
+    link->unmarked = link->unmarked_bytes = 0;
     link->mark_at_ns = INT64_MAX;
     return herd_append_mark(conn_output(&link->conn), HERD_VERB_MARK, node->epoch, link->marked,
                             link->passed);
@@ -54,6 +54,7 @@ int link_send_entry(struct link *link, const struct herd_entry *entry)
     link->lines++;
     link->sent++;
     link->unmarked++;
+    link->unmarked_bytes += (uint32_t)entry->text.len;
     link->conn.node->stats.floods_sent++;
     return append_flood(link, entry->text);
 }
@@ -85,6 +86,14 @@ void link_on_want(struct link *link, struct herd_slice clients)
     }
 }
 
+/* Whether a MARK follows. On the way back from an outage there is nobody whom it would keep waiting
+ * until the last line is sent, and a break costs at most what was in flight. */
+static bool ends_batch(const struct link *link)
+{
+    return link->catches_up ? link->unmarked_bytes >= LINK_WINDOW_BYTES
+                            : link->unmarked >= LINK_LINES_PER_MARK;
+}
+
 /* The records behind the cursor, but for those that came from there or are held back. */
 static int fill_records(struct link *link)
 {
@@ -98,16 +107,16 @@ static int fill_records(struct link *link)
             break;
         link->steps++;
         if (entry.source == link->conn.neighbour->source) {
-            if (link->skipped == 0)
-                link->skipped = entry.sequence;
+            link_pass_over(link, entry.sequence);
             continue;
         }
         if (held_take(link, &entry))
             continue;
         rc = link_send_entry(link, &entry);
-        if (rc == 0 && link->unmarked >= LINK_LINES_PER_MARK && link->state == LINK_UP)
+        if (rc == 0 && link->state == LINK_UP && ends_batch(link))
             rc = mark(link);
     }
+    link->catches_up &= !herd_cursor_at_end(node->store, link->cursor);
     return rc;
 }
 
@@ -149,11 +158,11 @@ static int tell_digest(struct link *link, struct herd_now now)
 
 /* Answers wait for an ACK, and none is on its way: the one for the last MARK was lost with its
  * connection, or in an earlier life of this server. */
-static bool has_to_ask_again(const struct link *link)
+static bool has_to_ask_again(const struct link *link, struct herd_now now)
 {
     const struct herd_node *node = link->conn.node;
     return persist_wants_ack(node) && link->clean_mark_count == 0 &&
-           herd_cursor_at_end(node->store, link->cursor);
+           now.wall_ns >= link->unsafe_until_ns && herd_cursor_at_end(node->store, link->cursor);
 }
 
 static int fill_up(struct link *link, struct herd_now now)
@@ -166,9 +175,10 @@ static int fill_up(struct link *link, struct herd_now now)
     bool behind = link->marked < held_claim(link, passed);
     bool asks = persist_wants_ack(link->conn.node);
     bool due = now.mono_ns >= link->mark_at_ns || asks;
-    if (rc == 0 && ((behind && due) || (asks && link->passed < passed) || has_to_ask_again(link)))
+    if (rc == 0 &&
+        ((behind && due) || (asks && link->passed < passed) || has_to_ask_again(link, now)))
         return mark(link);
-    if (behind && link->mark_at_ns == INT64_MAX)
+    if (behind && !link->catches_up && link->mark_at_ns == INT64_MAX)
         link->mark_at_ns = now.mono_ns + MARK_MS * HERD_NS_PER_MS;
     return rc;
 }

@@ -41,6 +41,7 @@ enum {
     GREETING_MS = 300,
     HELLO_AGAIN_MIN_MS = 2000,
     HELLO_AGAIN_MAX_MS = 600000,
+    ENDED_EARLY_MS = 2000, /* what clocks may differ by, and what a record's way takes */
 };
 
 #define NEVER INT64_MAX
@@ -96,7 +97,7 @@ static void dial(struct link *link, struct herd_now now)
     link->deadline_ns = now.mono_ns + DIAL_MS * HERD_NS_PER_MS;
     link->heard_ns = now.mono_ns;
     link->pinged_ns = NEVER;
-    link->unmarked = 0;
+    link->unmarked = link->unmarked_bytes = 0;
     link->lines = 0;
     link->said_hello = false;
     link->clean_mark_count = 0;
@@ -144,7 +145,7 @@ void link_redial(struct link *link, struct herd_now now)
     dial(link, now);
 }
 
-static void drop(struct link *link, enum herd_notice_kind kind, const char *reason)
+void link_drop(struct link *link, enum herd_notice_kind kind, const char *reason)
 {
     if (link->state == LINK_CLOSING)
         return;
@@ -153,21 +154,12 @@ static void drop(struct link *link, enum herd_notice_kind kind, const char *reas
     conn_abort(&link->conn);
 }
 
-void link_neighbour_reborn(struct link *link)
-{
-    if (link->skipped == 0)
-        return;
-    link->owed_to = herd_store_sequence(node_of(link)->store);
-    if (link->state == LINK_UP || link->state == LINK_SEEKING)
-        drop(link, HERD_NOTICE_LINK_DOWN, "the neighbour has lost its memory");
-}
-
 void link_neighbour_greeted(struct link *link, struct herd_now now)
 {
     link_neighbour_speaks(link);
     link->plain_next = false;
     if (link->state == LINK_PLAIN) {
-        drop(link, HERD_NOTICE_LINK_DOWN, "the neighbour has learnt HELLO");
+        link_drop(link, HERD_NOTICE_LINK_DOWN, "the neighbour has learnt HELLO");
         return;
     }
     /* A neighbour that dials anew may have lost this connection: better to ask than to wait for
@@ -185,7 +177,7 @@ static void send_all(struct link *link)
 {
     struct herd_node *node = node_of(link);
     link->conn.neighbour->source = node_new_source(node);
-    link->skipped = 0;
+    link->skipped = link->late = 0;
     link->owed_to = 0;
     herd_cursor_to_begin(node->store, link->cursor);
 }
@@ -227,10 +219,7 @@ static void fail(struct link *link, const char *reason)
 static void say_hello(struct link *link)
 {
     struct herd_node *node = node_of(link);
-    int rc = herd_append_hello(conn_output(&link->conn), herd_slice_of(node->name), node->epoch,
-                               herd_store_sequence(node->store), node->options.max_skew_ns,
-                               node->options.prune ? HERD_CAPABILITY_PRUNE : "");
-    if (rc < 0)
+    if (hello_append(node, conn_output(&link->conn)) < 0)
         conn_abort(&link->conn);
     link->said_hello = true;
     conn_touch(&link->conn);
@@ -291,22 +280,6 @@ static void come_up(struct link *link)
     conn_touch(&link->conn);
 }
 
-/*
- * Where the neighbour stands. Words of a former life of it can come late, when this link is up with
- * the next one already: they are passed over and marked as held, and are not.
- */
-static uint64_t resume_position(struct link *link, const struct herd_command *command)
-{
-    struct herd_node *node = node_of(link);
-    if (command->epoch != node->epoch || command->sequence > herd_store_sequence(node->store))
-        return 0;
-    if (command->sequence > link->owed_to)
-        link->owed_to = 0;
-    if (link->owed_to > 0 && command->sequence >= link->skipped)
-        return link->skipped - 1;
-    return command->sequence;
-}
-
 /* Whether all that the neighbour lacks was sent on this connection, or is next: its answer to HELLO
  * took so long that it was taken for a plain one. */
 static bool is_on_its_way(const struct link *link)
@@ -322,7 +295,7 @@ static void on_resume(struct link *link, struct herd_now now, const struct herd_
     (void)now;
     if (link->state != LINK_GREETING && link->state != LINK_PLAIN)
         return;
-    link->resume = resume_position(link, command);
+    link->resume = link_resume_position(link, command);
     bool on_its_way = is_on_its_way(link);
     link_move(link, LINK_SEEKING);
     link_neighbour_speaks(link);
@@ -332,10 +305,10 @@ static void on_resume(struct link *link, struct herd_now now, const struct herd_
         herd_cursor_to_end(node->store, link->cursor);
     else
         send_all(link);
-    if (link_has_word(command->rest, "recovered"))
-        link->conn.neighbour->source =
-            node_new_source(node); /* its own latest words may be lost to it */
+    if (link_has_word(command->rest, HERD_WORD_RECOVERED))
+        link_neighbour_recovered(link, command->rest);
     link->marked = link->passed = link->resume;
+    link->catches_up = true;
     come_up(link);
     notice(link, HERD_NOTICE_LINK_UP, link->resume, "");
 }
@@ -366,7 +339,24 @@ static void on_ack(struct link *link, struct herd_now now, const struct herd_com
     memmove(link->clean_marks, link->clean_marks + passed,
             link->clean_mark_count * sizeof(*link->clean_marks));
     link->acked = command->sequence;
-    persist_on_held(node, now, held);
+    if (now.wall_ns >= link->unsafe_until_ns)
+        persist_on_held(node, now, held);
+}
+
+/* A record of this time has ended for the neighbour. If it has not here, one of the clocks is wrong,
+ * and what the neighbour acknowledges it may not hold. */
+static void on_ended(struct link *link, struct herd_now now, const struct herd_command *command)
+{
+    struct herd_node *node = node_of(link);
+    int64_t end_ns;
+    if (__builtin_add_overflow(command->ended_ns, node->options.record_ttl_ns, &end_ns) ||
+        end_ns <= now.wall_ns + ENDED_EARLY_MS * HERD_NS_PER_MS)
+        return;
+    if (now.wall_ns >= link->unsafe_until_ns)
+        notice(link, HERD_NOTICE_CLOCKS_DIFFER, 0,
+               "records that have not ended here have ended there");
+    if (end_ns > link->unsafe_until_ns)
+        link->unsafe_until_ns = end_ns;
 }
 
 static void on_refuse(struct link *link, const struct herd_command *command)
@@ -375,7 +365,7 @@ static void on_refuse(struct link *link, const struct herd_command *command)
     size_t len = command->rest.len < sizeof(reason) - 1 ? command->rest.len : sizeof(reason) - 1;
     memcpy(reason, command->rest.data, len);
     link->attempts = 6; /* it will not change its mind soon */
-    drop(link, HERD_NOTICE_LINK_REFUSED, reason);
+    link_drop(link, HERD_NOTICE_LINK_REFUSED, reason);
 }
 
 int link_line(struct link *link, struct herd_now now, struct herd_slice line)
@@ -403,6 +393,9 @@ int link_line(struct link *link, struct herd_now now, struct herd_slice line)
         return 0;
     case HERD_VERB_ACK:
         on_ack(link, now, &command);
+        return 0;
+    case HERD_VERB_ENDED:
+        on_ended(link, now, &command);
         return 0;
     case HERD_VERB_TREE:
         if (!conn_has_room(&link->conn))
@@ -455,7 +448,7 @@ static void heartbeat(struct link *link, struct herd_now now)
 {
     if (link->pinged_ns != NEVER) {
         if (now.mono_ns - link->pinged_ns >= DEAD_MS * HERD_NS_PER_MS)
-            drop(link, HERD_NOTICE_LINK_DOWN, "no answer to PING");
+            link_drop(link, HERD_NOTICE_LINK_DOWN, "no answer to PING");
         return;
     }
     if (now.mono_ns - link->heard_ns < HEARTBEAT_MS * HERD_NS_PER_MS)
@@ -477,7 +470,7 @@ static void on_no_answer(struct link *link, struct herd_now now)
     int64_t dead_ns = link->heard_ns + DEAD_MS * HERD_NS_PER_MS;
     bool dead = now.mono_ns >= dead_ns;
     if (neighbour->inbound != NULL && dead) {
-        drop(link, HERD_NOTICE_LINK_DOWN, "no answer to HELLO");
+        link_drop(link, HERD_NOTICE_LINK_DOWN, "no answer to HELLO");
     } else if (neighbour->inbound == NULL && (dead || !neighbour->speaks)) {
         link->unanswered = neighbour->has_spoken;
         become_plain(link);

@@ -38,14 +38,16 @@ struct link {
     int64_t pinged_ns;  /* PING not yet answered, INT64_MAX: none */
     uint64_t resume;    /* SEEKING: where to */
     uint64_t skipped;   /* first record passed over as theirs since all were sent; 0: none */
-    uint64_t owed_to;   /* RESUME up to here may claim what a former life held; 0: no */
-    uint64_t marked;    /* last MARK: the neighbour holds all up to this */
-    uint64_t passed;    /* last MARK: and what was not held back, up to this */
+    uint64_t owed_from, owed_to; /* a RESUME in here may claim what a former life held; 0: none */
+    uint64_t late;    /* the first record that came since from a life before that; 0: none */
+    bool counts_late; /* the neighbour has said RESUME in a new life, but not yet HELLO */
+    uint64_t marked;  /* last MARK: the neighbour holds all up to this */
+    uint64_t passed;  /* last MARK: and what was not held back, up to this */
     struct held held;
     int64_t one_line_ns; /* what a neighbour that takes one line has for closing; 0: it never did */
-    uint32_t unmarked;   /* lines since the last MARK */
-    uint32_t lines;      /* lines sent on this connection */
-    uint64_t sent;       /* records sent, ever */
+    uint32_t unmarked, unmarked_bytes; /* lines since the last MARK */
+    uint32_t lines;                    /* lines sent on this connection */
+    uint64_t sent;                     /* records sent, ever */
     uint64_t
         clean_marks[LINK_CLEAN_MARKS_MAX]; /* not yet ACKed, each with nothing left behind it */
     unsigned clean_mark_count;
@@ -70,11 +72,14 @@ struct link {
     bool sent_all;          /* PLAIN: this connection began with all records */
     bool began_anew;        /* the next plain connection starts with all records */
     bool was_up;            /* a failure is news */
-    uint64_t turn;          /* of the node, that `steps` counts in */
-    unsigned steps;         /* records passed over in this turn */
-    bool more;              /* stopped filling because of the turn's budget */
-    bool dial_wanted;       /* the driver is still to be told */
-    bool removed;           /* the edge is gone from the configuration */
+    bool catches_up; /* since RESUME, until the end of the list is reached for the first time */
+    int64_t
+        unsafe_until_ns; /* of the wall clock: ACK says nothing, the neighbour's clock is ahead */
+    uint64_t turn;       /* of the node, that `steps` counts in */
+    unsigned steps;      /* records passed over in this turn */
+    bool more;           /* stopped filling because of the turn's budget */
+    bool dial_wanted;    /* the driver is still to be told */
+    bool removed;        /* the edge is gone from the configuration */
 };
 
 struct neighbour {
@@ -82,15 +87,15 @@ struct neighbour {
     struct link link;
     struct herd_conn *inbound; /* its connection to this server that said HELLO last, or NULL */
     int64_t inbound_heard_ns, inbound_pinged_ns;
-    uint64_t epoch;    /* of its last HELLO */
-    uint64_t sequence; /* of its last MARK: this server holds all that it had applied up to this */
-    bool speaks;       /* it has said HELLO or RESUME, and nothing since shows a plain one there */
-    bool has_spoken;   /* `speaks` was true once, also in an earlier life of this server */
-    bool recovered;    /* this server was read from disk and has had no MARK since */
+    struct herd_mark mark; /* of its last HELLO and MARK */
+    bool speaks;     /* it has said HELLO or RESUME, and nothing since shows a plain one there */
+    bool has_spoken; /* `speaks` was true once, also in an earlier life of this server */
+    bool recovered;  /* this server was read from disk and has had no MARK since */
     uint64_t to_ack,
         to_ack_own; /* a MARK to be ACKed once the disk has all up to this sequence of ours */
     uint64_t next_ack, next_ack_own;   /* as far as it passed; 0: none */
     uint64_t to_ack_all, next_ack_all; /* as far as nothing was held back */
+    int64_t refused_ns; /* server_time_received of a record that had ended, not yet told; 0: none */
     struct reconcile reconcile;
     bool prunes;              /* its present connection to this server knows PRUNE */
     struct origin_set pruned; /* PRUNE was said there of these */
@@ -110,17 +115,35 @@ void link_tick(struct link *link, struct herd_now now);
 void link_redial(struct link *link, struct herd_now now);
 /* The neighbour counts anew: what it once said it may have lost. */
 void link_neighbour_reborn(struct link *link);
+/* It has said HELLO in a new life of its epoch: nothing of the one before can come late any more. */
+void link_neighbour_restarted(struct link *link);
+/* Its RESUME says `recovered`, and maybe its life. */
+void link_neighbour_recovered(struct link *link, struct herd_slice words);
+/* Where the neighbour stands (lives.c). */
+uint64_t link_resume_position(struct link *link, const struct herd_command *command);
+/* A record is not sent, because the neighbour has told it. */
+void link_pass_over(struct link *link, uint64_t sequence);
+/* What a mark is worth in another life of its epoch: the sequence up to which all is held. */
+uint64_t lives_shared(const struct herd_mark *mark, const struct herd_mark *present);
 /* It has said HELLO or RESUME; it has shown that it does not know them (manner.c). */
 void link_neighbour_speaks(struct link *link);
 void link_neighbour_is_plain(struct link *link);
 /* Whether a word is among these. */
 bool link_has_word(struct herd_slice words, const char *wanted);
+/* The number behind `name=` among these words, to base 10 or 16; false if there is none. */
+bool link_word_number(struct herd_slice words, const char *name, unsigned base, uint64_t *out);
+
+/* hello.c: HELLO as this server says it, 0 or HERD_ENOMEM; and as it takes one. */
+int hello_append(const struct herd_node *node, struct herd_buf *out);
+int hello_take(struct herd_conn *conn, struct herd_now now, struct herd_command *command);
 /* The neighbour has said HELLO, so it knows more than FLOOD. */
 void link_neighbour_greeted(struct link *link, struct herd_now now);
 /* Sends what it can and closes. False when there is no connection to be closed. */
 bool link_stop(struct link *link, struct herd_now now);
 
 void link_move(struct link *link, enum link_state state);
+/* Gives the connection up: it is closed, then dialled anew. */
+void link_drop(struct link *link, enum herd_notice_kind kind, const char *reason);
 /* Puts lines into the connection's output, as far as the window and the turn's budget go (flood.c).
  */
 void link_fill(struct link *link, struct herd_now now);

@@ -24,6 +24,31 @@ bool link_has_word(struct herd_slice words, const char *wanted)
     return false;
 }
 
+static bool read_number(struct herd_slice text, unsigned base, uint64_t *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint64_t value = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        const char *digit = memchr(digits, text.data[i], base);
+        if (digit == NULL || __builtin_mul_overflow(value, base, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(digit - digits), &value))
+            return false;
+    }
+    *out = value;
+    return text.len > 0;
+}
+
+bool link_word_number(struct herd_slice words, const char *name, unsigned base, uint64_t *out)
+{
+    struct herd_slice word;
+    size_t len = strlen(name);
+    while (herd_next_word(&words, &word)) {
+        if (word.len > len && memcmp(word.data, name, len) == 0)
+            return read_number(herd_slice(word.data + len, word.len - len), base, out);
+    }
+    return false;
+}
+
 void link_neighbour_speaks(struct link *link)
 {
     link->conn.neighbour->speaks = true;

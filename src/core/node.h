@@ -35,6 +35,9 @@ struct herd_node {
     struct herd_store *store;
     struct rng rng;
     uint64_t epoch;
+    uint64_t life; /* of a store that was read from disk: random at each start; 0: it began empty
+                           in this epoch, which says the same */
+    uint64_t life_from;   /* the first sequence of this life */
     uint32_t source_last; /* sources given out */
     struct neighbour **neighbours;
     size_t neighbour_count;

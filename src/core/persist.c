@@ -242,10 +242,12 @@ static void append_marks(struct herd_node *node)
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < node->neighbour_count; i++) {
         const struct neighbour *neighbour = node->neighbours[i];
-        if (neighbour->sequence > 0)
-            rc = herd_buf_printf(out, "%s %016llx %llu\n", neighbour->name,
-                                 (unsigned long long)neighbour->epoch,
-                                 (unsigned long long)neighbour->sequence);
+        if (neighbour->mark.sequence > 0)
+            rc = herd_buf_printf(out, "%s %016llx %llu %016llx %llu\n", neighbour->name,
+                                 (unsigned long long)neighbour->mark.epoch,
+                                 (unsigned long long)neighbour->mark.sequence,
+                                 (unsigned long long)neighbour->mark.life,
+                                 (unsigned long long)neighbour->mark.life_from);
     }
     if (rc < 0)
         out->len = 0;

@@ -387,6 +387,12 @@ static int parse_refuse(struct herd_slice *text, struct herd_command *out)
     return take_rest(text, &out->rest);
 }
 
+static int parse_ended(struct herd_slice *text, struct herd_command *out)
+{
+    struct herd_slice time;
+    return take_time(text, &time, &out->ended_ns);
+}
+
 static int parse_nothing(struct herd_slice *text, struct herd_command *out)
 {
     (void)text;
@@ -418,6 +424,7 @@ static const struct verb {
     [HERD_VERB_LOST] = {"LOST", parse_want},
     [HERD_VERB_HAVE] = {"HAVE", parse_have},
     [HERD_VERB_HELD] = {"HELD", parse_range},
+    [HERD_VERB_ENDED] = {"ENDED", parse_ended},
 };
 
 /* The verb of nearly all lines, which is advanced past it. */
@@ -471,28 +478,6 @@ int herd_command_parse(struct herd_slice line, struct herd_command *out)
 const char *herd_verb_name(enum herd_verb verb)
 {
     return verbs[verb].name;
-}
-
-int herd_append_hello(struct herd_buf *out, struct herd_slice server, uint64_t epoch,
-                      uint64_t sequence, int64_t max_skew_ns, const char *capabilities)
-{
-    int rc = herd_buf_printf(out, "HELLO %.*s %d %016llx %llu ", (int)server.len, server.data,
-                             HERD_PROTOCOL_VERSION, (unsigned long long)epoch,
-                             (unsigned long long)sequence);
-    if (rc == 0 && max_skew_ns == 0)
-        rc = herd_buf_append_text(out, "-");
-    else if (rc == 0)
-        rc = herd_buf_printf(out, "%lld", (long long)(max_skew_ns / HERD_NS_PER_S));
-    if (rc < 0)
-        return rc;
-    return herd_buf_printf(out, "%s%s\n", capabilities[0] != '\0' ? " " : "", capabilities);
-}
-
-int herd_append_resume(struct herd_buf *out, uint64_t epoch, uint64_t sequence, bool recovered)
-{
-    return herd_buf_printf(out, "%s %016llx %llu%s\n", herd_verb_name(HERD_VERB_RESUME),
-                           (unsigned long long)epoch, (unsigned long long)sequence,
-                           recovered ? " recovered" : "");
 }
 
 int herd_append_position(struct herd_buf *out, enum herd_verb verb, uint64_t epoch,

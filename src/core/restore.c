@@ -10,6 +10,7 @@ void herd_node_restore_epoch(struct herd_node *node, uint64_t epoch)
 {
     assert(herd_store_count(node->store) == 0);
     node->epoch = epoch;
+    node->life = rng_next(&node->rng) | 1; /* 0 is none */
 }
 
 int herd_node_restore_record(struct herd_node *node, struct herd_now now, uint64_t sequence,
@@ -26,17 +27,16 @@ int herd_node_restore_record(struct herd_node *node, struct herd_now now, uint64
     return rc < 0 ? rc : 0;
 }
 
-void herd_node_restore_neighbour(struct herd_node *node, struct herd_slice name, uint64_t epoch,
-                                 uint64_t sequence)
+void herd_node_restore_neighbour(struct herd_node *node, struct herd_slice name,
+                                 const struct herd_mark *mark)
 {
     struct neighbour *neighbour = node_neighbour(node, name);
     if (neighbour == NULL)
         return;
-    neighbour->epoch = epoch;
-    neighbour->sequence = sequence;
+    neighbour->mark = *mark;
     neighbour->source = node_new_source(node);
     neighbour->recovered = true;
-    neighbour->speaks = neighbour->has_spoken = epoch != 0;
+    neighbour->speaks = neighbour->has_spoken = mark->epoch != 0;
 }
 
 void herd_node_restore_end(struct herd_node *node, uint64_t sequence_free)
@@ -44,6 +44,7 @@ void herd_node_restore_end(struct herd_node *node, uint64_t sequence_free)
     herd_store_skip_sequences(node->store, sequence_free);
     herd_cursor_to_end(node->store, node->persist.journal);
     node->persist.on_disk = sequence_free;
+    node->life_from = sequence_free + 1;
 }
 
 void herd_node_restore_anew(struct herd_node *node)

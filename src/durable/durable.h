@@ -29,7 +29,7 @@ struct durable_found {
      * durable_open: HERD_ECANCELED when nothing is wrong with it. */
     int (*record)(void *arg, uint64_t sequence, struct herd_slice text);
     /* What each neighbour had marked. */
-    int (*neighbour)(void *arg, struct herd_slice name, uint64_t epoch, uint64_t sequence);
+    int (*neighbour)(void *arg, struct herd_slice name, const struct herd_mark *mark);
     /* Last, if part of what was written is lost, or nothing can be written now: the epoch that was
      * given must not be gone on with, as sequences may have been used, or be used, that the file
      * does not know. May be NULL. */

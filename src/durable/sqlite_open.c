@@ -135,7 +135,7 @@ static int give_marks(const struct records *records, const struct durable_found 
     int rc = 0;
     for (size_t i = 0; i < state->mark_count && rc == 0; i++)
         rc = found->neighbour(found->arg, herd_slice_of(state->marks[i].name),
-                              state->marks[i].epoch, state->marks[i].sequence);
+                              &state->marks[i].mark);
     return rc;
 }
 
@@ -157,7 +157,7 @@ static int read_all(struct records *records, const struct durable_found *found)
     if (rc < 0)
         return rc;
     records->given = GIVEN;
-    return records_run(records, COMMIT);
+    return records_execute(records, "COMMIT");
 }
 
 /* Writing */
@@ -217,8 +217,10 @@ static int go_on(struct records *records, const struct durable_found *found)
 {
     int rc = file_use_log(records);
     if (rc == 0)
-        rc = file_prepare(records);
-    return rc == 0 ? read_all(records, found) : rc;
+        rc = read_all(records, found);
+    if (rc == 0)
+        rc = state_upgrade(records);
+    return rc == 0 ? file_prepare(records) : rc;
 }
 
 /* What lies behind the damage is whole as well, and would be found again. */
@@ -266,8 +268,6 @@ static int open_to_read(struct records *records, const struct durable_found *fou
     look_at_log(records);
     records->witness_fd = witness_open(records->path, &records->witnessed);
     int rc = file_open_to_read(records, &is_new, error);
-    if (rc == 0 && !is_new)
-        rc = file_prepare(records);
     if (rc == 0 && !is_new)
         return read_all(records, found);
     ask_witness(records);
@@ -376,13 +376,13 @@ static int open_again(struct records *records, struct herd_buf *error)
     if (rc == 0)
         rc = file_use_log(records);
     if (rc == 0)
-        rc = file_prepare(records);
-    if (rc == 0)
         rc = state_read(records);
     if (rc == 0 && !is_known(records))
         return records_damaged(records, "it is not the one that was there at the start: put that "
                                         "back, or start the server again");
-    return rc;
+    if (rc == 0)
+        rc = state_upgrade(records);
+    return rc == 0 ? file_prepare(records) : rc;
 }
 
 int records_get_ready(struct records *records)

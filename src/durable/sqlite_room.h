@@ -11,7 +11,7 @@
 
 enum {
     RECORDS_APPLICATION_ID = 0x68726563, /* "hrec", at byte 68 of the file */
-    RECORDS_VERSION = 1,                 /* PRAGMA user_version */
+    RECORDS_VERSION = 2,                 /* PRAGMA user_version; state_upgrade knows older ones */
     SEGMENT_MAX_BYTES = 16 << 20,        /* of text: to drop such a table takes some 10 ms */
     CHECKPOINT_PAGES = 4096,             /* of the write-ahead log: 16 MiB */
     CACHE_PAGES = 128,                   /* 512 KiB: rows are appended, and never read again */
@@ -38,9 +38,9 @@ struct segment {
 };
 
 /* What a neighbour had marked. */
-struct mark {
+struct named_mark {
     char name[HERD_NAME_MAX + 1];
-    uint64_t epoch, sequence;
+    struct herd_mark mark;
 };
 
 /* All of the file but the rows; it changes with each batch, in the same transaction. */
@@ -51,7 +51,7 @@ struct state {
     int64_t current;          /* the generation that is written */
     struct segment *segments; /* by id */
     size_t segment_count, segment_cap;
-    struct mark *marks;
+    struct named_mark *marks;
     size_t mark_count, mark_cap;
     uint64_t sum; /* of all this, as it was read or written last */
 };
@@ -140,6 +140,8 @@ int records_get_ready(struct records *records);
 
 /* Makes the tables of a new file. */
 int state_create(struct records *records);
+/* Makes the tables of an older version's file those of this one; its state has been read. */
+int state_upgrade(struct records *records);
 int state_read(struct records *records);
 /* Writes all but segments and marks. */
 int state_write(struct records *records);

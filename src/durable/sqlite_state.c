@@ -35,8 +35,21 @@ static const char schema[] =
     "CREATE TABLE neighbour (\n"
     "    name TEXT PRIMARY KEY,\n"
     "    epoch INTEGER NOT NULL,\n"
-    "    sequence INTEGER NOT NULL -- all that it applied up to this one is here\n"
+    "    sequence INTEGER NOT NULL, -- all that it applied up to this one is here\n"
+    "    life INTEGER NOT NULL DEFAULT 0, -- in which it did so; 0: it has not told\n"
+    "    life_from INTEGER NOT NULL DEFAULT 0 -- the first sequence of that life\n"
     ") STRICT, WITHOUT ROWID;\n";
+
+/* From version 1, whose marks had no life. */
+static const char upgrade_1[] =
+    "BEGIN IMMEDIATE;"
+    "ALTER TABLE neighbour ADD COLUMN life INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE neighbour ADD COLUMN life_from INTEGER NOT NULL DEFAULT 0;"
+    "PRAGMA user_version = 2;"
+    "COMMIT";
+
+static const char select_marks[] = "SELECT name, epoch, sequence, life, life_from FROM neighbour";
+static const char select_marks_1[] = "SELECT name, epoch, sequence, 0, 0 FROM neighbour";
 
 uint64_t row_hash(int64_t sequence, struct herd_slice text)
 {
@@ -63,6 +76,17 @@ static uint64_t segment_hash(const struct segment *segment)
                    segment->bytes, segment->last, segment->sum);
 }
 
+/* A mark without a life has the hash that it had before marks had any. */
+static uint64_t mark_hash(const struct named_mark *named)
+{
+    const struct herd_mark *mark = &named->mark;
+    char life[48] = "";
+    if (mark->life != 0)
+        snprintf(life, sizeof life, " %016" PRIx64 " %016" PRIx64, mark->life, mark->life_from);
+    return hash_of("neighbour %s %016" PRIx64 " %016" PRIx64 "%s", named->name, mark->epoch,
+                   mark->sequence, life);
+}
+
 static uint64_t sum_of(const struct state *state)
 {
     uint64_t sum = hash_of("state %016" PRIx64 " %" PRId64 " %" PRId64 " %" PRId64, state->epoch,
@@ -70,8 +94,7 @@ static uint64_t sum_of(const struct state *state)
     for (size_t i = 0; i < state->segment_count; i++)
         sum += state->segments[i].hash;
     for (size_t i = 0; i < state->mark_count; i++)
-        sum += hash_of("neighbour %s %016" PRIx64 " %016" PRIx64, state->marks[i].name,
-                       state->marks[i].epoch, state->marks[i].sequence);
+        sum += mark_hash(&state->marks[i]);
     return sum;
 }
 
@@ -105,16 +128,16 @@ static int append_segment(struct state *state, const struct segment *segment)
     return 0;
 }
 
-static int append_mark(struct state *state, struct herd_slice name, uint64_t epoch,
-                       uint64_t sequence)
+static int append_mark(struct state *state, struct herd_slice name, const struct herd_mark *mark)
 {
-    struct mark *marks = grown(state->marks, state->mark_count, &state->mark_cap, sizeof *marks);
+    struct named_mark *marks =
+        grown(state->marks, state->mark_count, &state->mark_cap, sizeof *marks);
     if (marks == NULL)
         return HERD_ENOMEM;
     state->marks = marks;
-    struct mark *mark = &marks[state->mark_count++];
-    *mark = (struct mark){.epoch = epoch, .sequence = sequence};
-    memcpy(mark->name, name.data, name.len);
+    struct named_mark *named = &marks[state->mark_count++];
+    *named = (struct named_mark){.mark = *mark};
+    memcpy(named->name, name.data, name.len);
     return 0;
 }
 
@@ -151,14 +174,17 @@ static int on_mark(struct records *records, sqlite3_stmt *row)
     size_t len = (size_t)sqlite3_column_bytes(row, 0);
     if (name == NULL || len > HERD_NAME_MAX)
         return records_damaged(records, "a neighbour's name has %zu bytes", len);
-    return append_mark(&records->state, herd_slice(name, len),
-                       (uint64_t)sqlite3_column_int64(row, 1),
-                       (uint64_t)sqlite3_column_int64(row, 2));
+    const struct herd_mark mark = {.epoch = (uint64_t)sqlite3_column_int64(row, 1),
+                                   .sequence = (uint64_t)sqlite3_column_int64(row, 2),
+                                   .life = (uint64_t)sqlite3_column_int64(row, 3),
+                                   .life_from = (uint64_t)sqlite3_column_int64(row, 4)};
+    return append_mark(&records->state, herd_slice(name, len), &mark);
 }
 
 int state_read(struct records *records)
 {
     struct state *state = &records->state;
+    int64_t version;
     state->segment_count = state->mark_count = 0;
     state->current = 0; /* found out below, if there is no row */
     int rc = records_each(records, "SELECT epoch, sequence_free, complete, current, sum FROM state",
@@ -169,7 +195,9 @@ int state_read(struct records *records)
                           " ORDER BY id",
                           on_segment);
     if (rc == 0)
-        rc = records_each(records, "SELECT name, epoch, sequence FROM neighbour", on_mark);
+        rc = records_number(records, "PRAGMA user_version", &version);
+    if (rc == 0)
+        rc = records_each(records, version == 1 ? select_marks_1 : select_marks, on_mark);
     if (rc == 0 && (state->current < 1 || state->sum != sum_of(state)))
         rc = records_damaged(records, "its state is not the one that was written");
     return rc;
@@ -180,6 +208,13 @@ int state_read(struct records *records)
 int state_create(struct records *records)
 {
     return records_execute(records, schema);
+}
+
+int state_upgrade(struct records *records)
+{
+    int64_t version;
+    int rc = records_number(records, "PRAGMA user_version", &version);
+    return rc == 0 && version == 1 ? records_execute(records, upgrade_1) : rc;
 }
 
 int state_write(struct records *records)
@@ -287,15 +322,20 @@ static int write_mark(struct records *records, struct herd_slice line)
 {
     struct herd_slice name = take_word(&line);
     /* Each line ends with LF, where the digits end at the latest. */
-    uint64_t epoch = strtoull(take_word(&line).data, NULL, 16);
-    uint64_t sequence = strtoull(take_word(&line).data, NULL, 10);
+    struct herd_mark mark;
+    mark.epoch = strtoull(take_word(&line).data, NULL, 16);
+    mark.sequence = strtoull(take_word(&line).data, NULL, 10);
+    mark.life = strtoull(take_word(&line).data, NULL, 16);
+    mark.life_from = strtoull(take_word(&line).data, NULL, 10);
     assert(name.len > 0 && name.len <= HERD_NAME_MAX);
     sqlite3_stmt *add = records->statements[ADD_MARK];
     sqlite3_bind_text(add, 1, name.data, (int)name.len, SQLITE_STATIC);
-    sqlite3_bind_int64(add, 2, (int64_t)epoch);
-    sqlite3_bind_int64(add, 3, (int64_t)sequence);
+    sqlite3_bind_int64(add, 2, (int64_t)mark.epoch);
+    sqlite3_bind_int64(add, 3, (int64_t)mark.sequence);
+    sqlite3_bind_int64(add, 4, (int64_t)mark.life);
+    sqlite3_bind_int64(add, 5, (int64_t)mark.life_from);
     int rc = records_run(records, ADD_MARK);
-    return rc == 0 ? append_mark(&records->state, name, epoch, sequence) : rc;
+    return rc == 0 ? append_mark(&records->state, name, &mark) : rc;
 }
 
 int state_write_marks(struct records *records, struct herd_slice lines)

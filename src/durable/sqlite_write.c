@@ -79,9 +79,12 @@ static bool is_same_marks(const struct state *state, struct herd_slice lines)
 {
     struct herd_buf text = {0};
     int rc = 0;
-    for (size_t i = 0; i < state->mark_count && rc == 0; i++)
-        rc = herd_buf_printf(&text, "%s %016" PRIx64 " %" PRIu64 "\n", state->marks[i].name,
-                             state->marks[i].epoch, state->marks[i].sequence);
+    for (size_t i = 0; i < state->mark_count && rc == 0; i++) {
+        const struct herd_mark *mark = &state->marks[i].mark;
+        rc = herd_buf_printf(&text, "%s %016" PRIx64 " %" PRIu64 " %016" PRIx64 " %" PRIu64 "\n",
+                             state->marks[i].name, mark->epoch, mark->sequence, mark->life,
+                             mark->life_from);
+    }
     bool is_same = rc == 0 && herd_slice_equal(herd_buf_slice(&text), lines);
     herd_buf_free(&text);
     return is_same;

@@ -81,6 +81,7 @@ static const struct {
     [HERD_NOTICE_LINK_FAILED] = {LOG_INFO, "the neighbour cannot be reached; trying on"},
     [HERD_NOTICE_LINK_REFUSED] = {LOG_ERROR, "the neighbour refused"},
     [HERD_NOTICE_HELLO] = {LOG_INFO, "dialled by the neighbour"},
+    [HERD_NOTICE_CLOCKS_DIFFER] = {LOG_ERROR, "the neighbour's clock differs"},
     [HERD_NOTICE_DISK_FAILED] = {LOG_ERROR, NULL}, /* durable knows which file, and why */
     [HERD_NOTICE_DISK_WORKS] = {LOG_INFO, NULL},
     [HERD_NOTICE_HELLO_REFUSED] = {LOG_ERROR, "a neighbour was refused"},

@@ -67,10 +67,10 @@ static int on_record(void *arg, uint64_t sequence, struct herd_slice text)
     return herd_node_restore_record(server->node, server->restored_at, sequence, text);
 }
 
-static int on_neighbour(void *arg, struct herd_slice name, uint64_t epoch, uint64_t sequence)
+static int on_neighbour(void *arg, struct herd_slice name, const struct herd_mark *mark)
 {
     struct server *server = arg;
-    herd_node_restore_neighbour(server->node, name, epoch, sequence);
+    herd_node_restore_neighbour(server->node, name, mark);
     return 0;
 }
 

@@ -184,12 +184,11 @@ static int on_record(void *arg, uint64_t sequence, struct herd_slice text)
     return 0;
 }
 
-static int on_neighbour(void *arg, struct herd_slice name, uint64_t epoch, uint64_t sequence)
+static int on_neighbour(void *arg, struct herd_slice name, const struct herd_mark *mark)
 {
     (void)arg;
     (void)name;
-    (void)epoch;
-    (void)sequence;
+    (void)mark;
     return 0;
 }
 

@@ -80,6 +80,9 @@ static void append_command(struct herd_buf *out, const struct herd_command *comm
     case HERD_VERB_REFUSE:
         append(out, command->rest, "");
         break;
+    case HERD_VERB_ENDED:
+        append_time(out, command->ended_ns, "");
+        break;
     case HERD_VERB_DIGEST:
         out->len = 0;
         FUZZ_CHECK(herd_append_digest(out, command->clients, command->digest) == 0);

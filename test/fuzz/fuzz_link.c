@@ -111,8 +111,11 @@ static void play_raw(struct game *game, struct fuzz_input *input)
 static void play_resume(struct game *game, struct fuzz_input *input)
 {
     unsigned sequence = fuzz_byte(input);
+    char life[48] = "";
+    if (sequence >= 192)
+        snprintf(life, sizeof(life), " recovered life=%016x", sequence % 4);
     if (game->link != NULL)
-        wire_sayf(game->link, "RESUME %016" PRIx64 " %u\n", epoch_of(game), sequence);
+        wire_sayf(game->link, "RESUME %016" PRIx64 " %u%s\n", epoch_of(game), sequence % 64, life);
 }
 
 static void play_word(struct game *game, struct fuzz_input *input)
@@ -178,9 +181,13 @@ static void play_inbound_hello(struct game *game, struct fuzz_input *input)
 {
     unsigned epoch = fuzz_byte(input);
     unsigned sequence = fuzz_byte(input);
+    char life[64] = "";
+    unsigned number = epoch / 4 % 4;
+    if (number > 0)
+        snprintf(life, sizeof(life), " life=%016x from=%u", number, sequence / 2 + 1);
     open_inbound(game);
-    wire_sayf(game->inbound, "HELLO Peer 2 %016x %u -%s\n", epoch % 4, sequence,
-              epoch >= 128 ? " prune" : "");
+    wire_sayf(game->inbound, "HELLO Peer 2 %016x %u -%s%s\n", epoch % 4, sequence,
+              epoch >= 128 ? " prune" : "", life);
 }
 
 /* It brings a record, or goes away. */

@@ -52,17 +52,17 @@ static const char *write_row(struct ledger *ledger, struct herd_slice line, bool
     return NULL;
 }
 
-/* `<name> <epoch> <sequence>` */
+/* `<name> <epoch> <sequence> <life> <life_from>` */
 static const char *write_mark(struct ledger *ledger, struct herd_slice line)
 {
     struct ledger_mark mark;
     char copy[128];
-    unsigned long long epoch, sequence;
+    unsigned long long epoch, sequence, life, life_from;
     snprintf(copy, sizeof(copy), "%.*s", line.data != NULL ? (int)line.len : 0, line.data);
-    if (sscanf(copy, "%64s %16llx %llu", mark.name, &epoch, &sequence) != 3)
+    if (sscanf(copy, "%64s %16llx %llu %16llx %llu", mark.name, &epoch, &sequence, &life,
+               &life_from) != 5)
         return "no mark of a batch";
-    mark.epoch = epoch;
-    mark.sequence = sequence;
+    mark.mark = (struct herd_mark){epoch, sequence, life, life_from};
     size_t i = 0;
     while (i < ledger->mark_count && strcmp(ledger->marks[i].name, mark.name) != 0)
         i++;
@@ -132,7 +132,7 @@ const char *ledger_restore(struct ledger *ledger, struct herd_node *node, struct
     }
     for (size_t i = 0; i < ledger->mark_count; i++) {
         const struct ledger_mark *mark = &ledger->marks[i];
-        herd_node_restore_neighbour(node, herd_slice_of(mark->name), mark->epoch, mark->sequence);
+        herd_node_restore_neighbour(node, herd_slice_of(mark->name), &mark->mark);
     }
     herd_node_restore_end(node, ledger->sequence_free);
     ledger->sequence_free += LEDGER_RESERVE; /* the next life's, if this one writes nothing */

@@ -19,7 +19,7 @@ struct ledger_row {
 
 struct ledger_mark {
     char name[HERD_NAME_MAX + 1];
-    uint64_t epoch, sequence;
+    struct herd_mark mark;
 };
 
 /* All zero: an empty disk. */

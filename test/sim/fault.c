@@ -23,8 +23,10 @@ enum {
     DISK_TROUBLE_MAX_MS = 8000,
     STARVE_MAX = 60, /* allocations from now */
     BACKUP_AGE_MAX_MS = 6000,
-    REPLAY_AGE_MAX = 8, /* records of the same client that are newer */
-    TRIES = 8           /* to find somebody whom it can befall */
+    COPY_DOWN_MAX_MS = 200,
+    COPY_LIFE_MAX_MS = 3000, /* of the first life with it */
+    REPLAY_AGE_MAX = 8,      /* records of the same client that are newer */
+    TRIES = 8                /* to find somebody whom it can befall */
 };
 
 static bool is_running(const struct world *world, uint32_t i)
@@ -282,6 +284,53 @@ static bool inject_island(struct world *world)
     return true;
 }
 
+/* The server dies, has the backup that it had before, and is soon there again. */
+static void begin_copy(struct world *world, uint32_t i)
+{
+    server_crash(world->servers[i], rng_percent(&world->rng, 50));
+    disk_put_backup(world->servers[i]->disk);
+    sim_at(&world->sim, world->sim.now_ns + some_ms(world, 1, COPY_DOWN_MAX_MS), on_restart, world,
+           i);
+}
+
+/* Some of its neighbours do not see it begin, nor for a while what it does. */
+static void hide(struct world *world, uint32_t i)
+{
+    for (uint32_t other = 0; other < world->graph.size; other++) {
+        if (!graph_joined(&world->graph, i, other) || net_is_cut(&world->net, i, other) ||
+            net_is_cut(&world->net, other, i) || !rng_percent(&world->rng, 80))
+            continue;
+        int64_t until_ns = world->sim.now_ns + some_ms(world, CUT_MAX_MS / 2, CUT_MAX_MS);
+        cut(world, i, other, until_ns);
+        cut(world, other, i, until_ns);
+    }
+}
+
+/* Once more, from the same sequence on: other records have it now. */
+static void on_second_copy(void *owner, uint64_t i)
+{
+    struct world *world = owner;
+    if (!world->faulty || !is_running(world, (uint32_t)i))
+        return;
+    hide(world, (uint32_t)i);
+    begin_copy(world, (uint32_t)i);
+    world->counts.faults[FAULT_OLD_COPY]++;
+}
+
+/* It counts when it happens for the second time. */
+static bool inject_old_copy(struct world *world)
+{
+    struct disk *disk = pick_disk(world);
+    if (disk == NULL)
+        return false;
+    if (disk->backup_newest == NULL)
+        disk_make_backup(disk);
+    int64_t at_ns = world->sim.now_ns + some_ms(world, 500, COPY_LIFE_MAX_MS);
+    begin_copy(world, disk->server->index);
+    sim_at(&world->sim, at_ns, on_second_copy, world, disk->server->index);
+    return false;
+}
+
 static struct net_wire *pick_wire(struct world *world)
 {
     uint32_t i = pick(world, false);
@@ -392,61 +441,6 @@ static struct model_record *pick_record(struct world *world)
     return record;
 }
 
-static void on_stranger_dialled(void *owner, struct net_end *end, const char *failure)
-{
-    struct model_record *record = end->data;
-    struct herd_buf line = {0};
-    (void)owner;
-    if (failure != NULL)
-        return;
-    words_append(&line, herd_slice_of("FLOOD stranger "));
-    words_append(&line, record->text);
-    words_append(&line, herd_slice_of("\n"));
-    net_write(end, line.data, line.len);
-    net_close(end);
-    herd_buf_free(&line);
-}
-
-static void on_stranger_bytes(void *owner, struct net_end *end, const char *data, size_t len)
-{
-    (void)owner;
-    (void)end;
-    (void)data;
-    (void)len;
-}
-
-static void on_stranger_end(void *owner, struct net_end *end)
-{
-    (void)owner;
-    (void)end;
-}
-
-static void on_stranger_wrote(void *owner, struct net_end *end, size_t len)
-{
-    (void)owner;
-    (void)end;
-    (void)len;
-}
-
-static void on_stranger_closed(void *owner, struct net_end *end, const char *reason)
-{
-    (void)owner;
-    (void)end;
-    (void)reason;
-}
-
-static const struct net_actor stranger_actor = {.on_dialled = on_stranger_dialled,
-                                                .on_bytes = on_stranger_bytes,
-                                                .on_end = on_stranger_end,
-                                                .on_wrote = on_stranger_wrote,
-                                                .on_closed = on_stranger_closed};
-
-void fault_make_stranger(struct world *world, uint32_t index)
-{
-    world->stranger = (struct net_host){
-        .name = "stranger", .actor = &stranger_actor, .net = &world->net, .index = index};
-}
-
 static bool inject_replay(struct world *world)
 {
     struct model_record *record = pick_record(world);
@@ -491,6 +485,7 @@ static bool (*const injectors[FAULT_KINDS])(struct world *world) = {
     [FAULT_TORN] = inject_torn,
     [FAULT_DISK_LOSS] = inject_disk_loss,
     [FAULT_OLD_DISK] = inject_old_disk,
+    [FAULT_OLD_COPY] = inject_old_copy,
     [FAULT_DISK_FULL] = inject_disk_full,
     [FAULT_DISK_SLOW] = inject_disk_slow,
     [FAULT_RESEND] = inject_resend,

@@ -27,6 +27,8 @@ struct world;
     X(FAULT_TORN, "torn", "a server dies while its disk writes")                                   \
     X(FAULT_DISK_LOSS, "disk-loss", "a server dies, and so does its disk")                         \
     X(FAULT_OLD_DISK, "old-disk", "a server dies, and comes back with a backup of its disk")       \
+    X(FAULT_OLD_COPY, "old-copy",                                                                  \
+      "the same backup of a disk takes its place again, unseen by some")                           \
     X(FAULT_DISK_FULL, "disk-full", "a disk takes nothing for a while")                            \
     X(FAULT_DISK_SLOW, "disk-slow", "a disk takes up to 3 s a batch for a while")                  \
     X(FAULT_RESEND, "resend", "a plain server sends FLOODs of what it holds again")

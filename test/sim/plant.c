@@ -145,10 +145,9 @@ static void forget_recovered(struct herd_buf *output)
 {
     static const char word[] = " recovered";
     struct herd_slice line = first_line(herd_buf_slice(output));
-    size_t len = sizeof(word) - 1;
-    if (begins(line, "RESUME ") && line.len > len &&
-        memcmp(line.data + line.len - 1 - len, word, len) == 0)
-        memset(output->data + line.len - 1 - len, ' ', len);
+    const char *at = memmem(line.data, line.len, word, sizeof(word) - 1);
+    if (begins(line, "RESUME ") && at != NULL)
+        memset(output->data + (at - output->data), ' ', line.len - 1 - (size_t)(at - line.data));
 }
 
 struct herd_slice plant_before_output(struct plant *plant, struct plug *plug,

@@ -54,16 +54,19 @@ herd_sim_plant(mutant-stale-digest)
 herd_sim_plant(mutant-ignore-shortage --faults starve)
 herd_sim_plant(mutant-leak)
 
-# Without digests sequences have to do, where no old disk makes them go back. Bugs that digests would mend show here.
+# Without digests sequences have to do, also where an old disk makes them go back. Bugs that digests would mend show here.
 set(in_sequence --lose-digests --plain 0 --faults
-    crash,dark,stop,stall,cut,cut-one-way,island,break,half-break,hole,edge,clock,slow,replay,torn,disk-loss,disk-full,disk-slow)
+    crash,dark,stop,stall,cut,cut-one-way,island,break,half-break,hole,edge,clock,slow,replay,torn,disk-loss,old-disk,old-copy,disk-full,disk-slow)
 add_test(NAME sim.sequences_alone COMMAND sim-swarm --seeds 1..150 ${in_sequence})
 herd_sim_plant(high-resume ${in_sequence})
+set(one_copy --lose-digests --plain 0 --durability interval --faults old-copy)
+add_test(NAME sim.one_copy COMMAND sim-swarm --seeds 1..150 ${one_copy})
+herd_sim_plant(mutant-no-life ${one_copy})
 herd_sim_plant(no-recovered ${in_sequence})
 herd_sim_plant(high-mark ${in_sequence} --checks equal)
 herd_sim_plant(torn-batch --lose-digests --plain 0 --faults torn --clients 2000 --updates 60 --durability interval)
 
 # What sequences hide, digests mend: a RESUME that claims too much does no harm.
 add_test(NAME sim.mended COMMAND sim-swarm --seeds 1..300 --plant high-resume --durability interval)
-set_tests_properties(sim.mended sim.replay_is_identical sim.replay_is_identical_with_pruning sim.sequences_alone
+set_tests_properties(sim.mended sim.replay_is_identical sim.replay_is_identical_with_pruning sim.sequences_alone sim.one_copy
     PROPERTIES LABELS sim TIMEOUT 600)

@@ -1,4 +1,5 @@
 #include "edge.h"
+#include "core/node.h"
 
 struct wire *edge_new(unsigned clients)
 {
@@ -33,8 +34,12 @@ void edge_greet(struct wire *link)
 {
     struct herd_node *node = link->driver->node;
     wire_dialled(link, NULL);
-    EDGE_EXPECT(link, "HELLO Hill 2 %016" PRIx64 " %" PRIu64 " -\n", herd_node_epoch(node),
-                herd_store_sequence(herd_node_store(node)));
+    char life[64] = "";
+    if (node->life != 0)
+        snprintf(life, sizeof(life), " life=%016" PRIx64 " from=%" PRIu64, node->life,
+                 node->life_from);
+    EDGE_EXPECT(link, "HELLO Hill 2 %016" PRIx64 " %" PRIu64 " - ttl=0%s\n", herd_node_epoch(node),
+                herd_store_sequence(herd_node_store(node)), life);
     EDGE_STATE(link, "greeting");
 }
 

@@ -98,7 +98,8 @@ struct mesh *mesh_new_row(size_t count, unsigned records)
                 driver_fail("no record");
         }
         for (size_t k = 0; k < count; k++)
-            herd_node_restore_neighbour(node, herd_slice_of(names[k]), k + 1, records);
+            herd_node_restore_neighbour(node, herd_slice_of(names[k]),
+                                        &(struct herd_mark){.epoch = k + 1, .sequence = records});
         herd_node_restore_end(node, records);
     }
     return mesh;

@@ -277,7 +277,8 @@ static struct mesh *mesh_with_a_gap(unsigned kept_of_ten)
                     herd_node_restore_record(node, mesh->now, i + 1, herd_slice(text, (size_t)len)),
                     0);
         }
-        herd_node_restore_neighbour(node, herd_slice_of(names[1 - k]), 2 - k, CROWD);
+        herd_node_restore_neighbour(node, herd_slice_of(names[1 - k]),
+                                    &(struct herd_mark){.epoch = 2 - k, .sequence = CROWD});
         herd_node_restore_end(node, CROWD);
     }
     assert_false(mesh_is_equal(mesh));

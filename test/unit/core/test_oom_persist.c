@@ -200,7 +200,8 @@ static int restore_all(struct driver *driver)
         rc = herd_node_restore_record(driver->node, driver->now, i + 1, herd_slice_of(text));
     }
     if (rc == 0) {
-        herd_node_restore_neighbour(driver->node, herd_slice_of("Jaquez"), 9, 3);
+        herd_node_restore_neighbour(driver->node, herd_slice_of("Jaquez"),
+                                    &(struct herd_mark){.epoch = 9, .sequence = 3});
         herd_node_restore_end(driver->node, 1000);
     }
     return rc;

@@ -452,8 +452,9 @@ static void test_flood_that_is_too_long_to_pass_on(void **state)
 static void test_verb_names(void **state)
 {
     static const char *const names[HERD_VERB_COUNT] = {
-        "",     "IAMAT", "WHATSAT", "FLOOD", "HELLO", "RESUME", "REFUSE", "MARK", "ACK",  "DIGEST",
-        "TREE", "KEYS",  "WANT",    "PING",  "PONG",  "PRUNE",  "GRAFT",  "LOST", "HAVE", "HELD"};
+        "",     "IAMAT", "WHATSAT", "FLOOD", "HELLO", "RESUME", "REFUSE",
+        "MARK", "ACK",   "DIGEST",  "TREE",  "KEYS",  "WANT",   "PING",
+        "PONG", "PRUNE", "GRAFT",   "LOST",  "HAVE",  "HELD",   "ENDED"};
     (void)state;
     for (int verb = 0; verb < HERD_VERB_COUNT; verb++)
         assert_string_equal(herd_verb_name((enum herd_verb)verb), names[verb]);
@@ -520,6 +521,9 @@ static void test_append(void **state)
     assert_int_equal(herd_append_range(&out, HERD_VERB_HELD, 4, 5), 0);
     assert_int_equal(herd_append_have(&out, 4, 5, herd_slice_of(" 0123abcd:a:1.5")), 0);
     assert_int_equal(herd_append_have(&out, 4, 5, herd_slice(NULL, 0)), 0);
+    assert_int_equal(herd_append_resume(&out, 1, 2, 0), 0);
+    assert_int_equal(herd_append_resume(&out, 1, 2, 0xdeadbeef), 0);
+    assert_int_equal(herd_append_ended(&out, 1500000000), 0);
     assert_int_equal(herd_append_invalid(&out, herd_slice("a\0b", 3)), 0);
     assert_int_equal(herd_append_invalid(&out, herd_slice(NULL, 0)), 0);
     static const char expected[] = "HELLO Hill 2 " EPOCH " 7 -\n"
@@ -532,6 +536,9 @@ static void test_append(void **state)
                                    "HELD 4 5\n"
                                    "HAVE 4 5 0123abcd:a:1.5\n"
                                    "HAVE 4 5\n"
+                                   "RESUME 0000000000000001 2\n"
+                                   "RESUME 0000000000000001 2 recovered life=" EPOCH "\n"
+                                   "ENDED 1.500000000\n"
                                    "? a\0b\n"
                                    "? \n";
     CHECK_SLICE(("all"), herd_buf_slice(&out), herd_slice(expected, sizeof(expected) - 1));

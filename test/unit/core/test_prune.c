@@ -71,8 +71,8 @@ static void hello_says_that_it_prunes(void **state)
         struct driver *driver = driver_new_with(&options);
         struct wire *link = driver_add_neighbour(driver, "Jaquez");
         wire_dialled(link, NULL);
-        EDGE_EXPECT(link, "HELLO Hill 2 %016" PRIx64 " 0 -%s\n", herd_node_epoch(driver->node),
-                    on ? " prune" : "");
+        EDGE_EXPECT(link, "HELLO Hill 2 %016" PRIx64 " 0 -%s ttl=0\n",
+                    herd_node_epoch(driver->node), on ? " prune" : "");
         driver_free(driver);
     }
 }

@@ -5,7 +5,7 @@
 #include <herd/store.h>
 
 #include "check.h"
-#include "core/rng.h"
+#include "core/node.h"
 #include "disk.h"
 #include "edge.h"
 
@@ -176,7 +176,8 @@ static void life_goes_on_where_it_was(void **state)
     CHECK_TRUE(("a new sequence"), herd_store_sequence(store) > sequence);
     CHECK_INT(("nothing to be written"), herd_node_is_persisted(driver->node), 1);
     inbound = edge_hello(driver, 0xabc, 9);
-    EDGE_EXPECT(inbound, "RESUME 0000000000000abc 7 recovered\n");
+    EDGE_EXPECT(inbound, "RESUME 0000000000000abc 7 recovered life=%016" PRIx64 "\n",
+                driver->node->life);
     /* What Jaquez lacks is found by the old sequences. */
     edge_greet(link);
     edge_resume(link, 3);
@@ -204,7 +205,7 @@ static void marks_are_written_with_what_bears_them_out(void **state)
     driver_advance_ms(driver, 250);
     disk_done(&disk, 0);
     CHECK_INT(("now it is"), disk.ledger.mark_count, 1);
-    CHECK_INT(("its sequence"), disk.ledger.marks[0].sequence, 2);
+    CHECK_INT(("its sequence"), disk.ledger.marks[0].mark.sequence, 2);
     assert_string_equal(disk.ledger.marks[0].name, "Jaquez");
     assert_non_null(disk_newest(&disk, "b"));
     disk_free(&disk);
@@ -275,7 +276,8 @@ static void rows_that_cannot_be_are_told(void **state)
     assert_true(herd_node_restore_record(node, driver->now, 5, good) < 0);
     assert_true(herd_node_restore_record(node, driver->now, 4, good) < 0);
     assert_int_equal(herd_node_restore_record(node, driver->now, 6, good), 0); /* not newer */
-    herd_node_restore_neighbour(node, herd_slice_of("Nobody"), 1, 1);
+    herd_node_restore_neighbour(node, herd_slice_of("Nobody"),
+                                &(struct herd_mark){.epoch = 1, .sequence = 1});
     herd_node_restore_end(node, 10);
     assert_int_equal(herd_store_count(herd_node_store(node)), 1);
     assert_int_equal(herd_store_sequence(herd_node_store(node)), 10);

@@ -175,7 +175,8 @@ static void test_one_that_spoke_before_this_server_started(void **state)
     for (uint64_t epoch = 0; epoch < 2; epoch++) {
         struct wire *link = edge_new(RECORDS);
         struct driver *driver = link->driver;
-        herd_node_restore_neighbour(driver->node, herd_slice_of("Jaquez"), epoch, epoch);
+        herd_node_restore_neighbour(driver->node, herd_slice_of("Jaquez"),
+                                    &(struct herd_mark){.epoch = epoch, .sequence = epoch});
         edge_greet(link);
         driver_advance_ms(driver, 300);
         EDGE_STATE(link, epoch > 0 ? "greeting" : "plain");
@@ -200,7 +201,7 @@ static struct wire *edge_ended_on_hello(struct wire *link, bool orderly)
 static void expect_hello(struct wire *link)
 {
     struct herd_node *node = link->driver->node;
-    EDGE_EXPECT(link, "HELLO Hill 2 %016" PRIx64 " %" PRIu64 " -\n", herd_node_epoch(node),
+    EDGE_EXPECT(link, "HELLO Hill 2 %016" PRIx64 " %" PRIu64 " - ttl=0\n", herd_node_epoch(node),
                 herd_store_sequence(herd_node_store(node)));
 }
 

@@ -149,8 +149,9 @@ static void test_databases_of_another_kind(void **state)
     } cases[] = {
         {"CREATE TABLE t (a)", "is a database, but not one of herd's records"},
         {"PRAGMA application_id = 1751478372", "is a database, but not one of herd's records"},
-        {"DROP TABLE t; PRAGMA application_id = 0x68726563; PRAGMA user_version = 2",
-         "was written by a newer herd (format 2, this one reads 1)"},
+        {"DROP TABLE t; PRAGMA application_id = 0x68726563; PRAGMA user_version = 3",
+         "was written by a newer herd (format 3, this one reads 2)"},
+        {"PRAGMA user_version = 2", "is damaged: no such table: state"},
         {"PRAGMA user_version = 1", "is damaged: no such table: state"},
     };
     struct fixture *fixture = *state;
@@ -168,8 +169,10 @@ static void test_changed_contents(void **state)
         {"UPDATE state SET sequence_free = sequence_free - 1", "its state is not the one"},
         {"UPDATE state SET epoch = epoch + 1", "its state is not the one"},
         {"UPDATE neighbour SET sequence = sequence + 1", "its state is not the one"},
+        {"UPDATE neighbour SET life = life + 1 WHERE name = 'Smith'", "its state is not the one"},
+        {"UPDATE neighbour SET life_from = 1 WHERE name = 'Smith'", "its state is not the one"},
         {"DELETE FROM neighbour WHERE name = 'Smith'", "its state is not the one"},
-        {"INSERT INTO neighbour VALUES (hex(zeroblob(33)), 1, 1)", "name has 66 bytes"},
+        {"INSERT INTO neighbour VALUES (hex(zeroblob(33)), 1, 1, 0, 0)", "name has 66 bytes"},
         {"UPDATE segment SET generation = generation + 1", "its state is not the one"},
         {"DELETE FROM segment WHERE id = (SELECT max(id) FROM segment)", "its state is not"},
         {"DELETE FROM state", "its state is not the one"},

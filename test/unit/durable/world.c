@@ -102,7 +102,8 @@ void world_make_journal(struct world *world, size_t rows_max, bool begins)
     world->disk.epoch = world->held.epoch;
     if (client == WORLD_CLIENTS && world->mark > 0) {
         assert_int_equal(herd_buf_printf(&world->batch.neighbours,
-                                         "Smith %016x %llu\nJaquez ffffffffffffffff 1\n",
+                                         "Smith %016x %llu 00000000000011fe 12\n"
+                                         "Jaquez ffffffffffffffff 1 0000000000000000 0\n",
                                          SMITH_EPOCH, (unsigned long long)world->mark),
                          0);
         world->disk.mark = world->mark;
@@ -197,16 +198,19 @@ static int on_record(void *arg, uint64_t sequence, struct herd_slice text)
     return 0;
 }
 
-static int on_neighbour(void *arg, struct herd_slice name, uint64_t epoch, uint64_t sequence)
+static int on_neighbour(void *arg, struct herd_slice name, const struct herd_mark *mark)
 {
     struct found *found = arg;
     if (herd_slice_equal(name, herd_slice_of("Smith"))) {
-        assert_int_equal(epoch, SMITH_EPOCH);
-        found->picture.mark = sequence;
+        assert_int_equal(mark->epoch, SMITH_EPOCH);
+        found->picture.mark = mark->sequence;
+        assert_int_equal(mark->life, found->is_of_version_1 ? 0 : 0x11fe);
+        assert_int_equal(mark->life_from, found->is_of_version_1 ? 0 : 12);
     } else {
         assert_true(herd_slice_equal(name, herd_slice_of("Jaquez")));
-        assert_int_equal(epoch, UINT64_MAX);
-        assert_int_equal(sequence, 1);
+        assert_int_equal(mark->epoch, UINT64_MAX);
+        assert_int_equal(mark->sequence, 1);
+        assert_int_equal(mark->life, 0);
     }
     return 0;
 }

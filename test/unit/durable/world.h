@@ -63,6 +63,7 @@ struct found {
     char *error;
     char lost[256]; /* what found_in was told of it */
     struct picture picture;
+    bool is_of_version_1; /* expected: marks without a life */
     bool has_state;
     bool is_other_epoch; /* the one that was found must not be gone on with */
     uint64_t sequence_free, last_sequence;

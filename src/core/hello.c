@@ -1,0 +1,138 @@
+/*
+ * HELLO: who dials says what it is and how it counts; who listens compares, and answers with what it
+ * holds of that.
+ *
+ *   epoch   another one: the neighbour began empty, and nothing of what it has marked holds
+ *   life    another one of the same epoch: it was read from disk. Where the disk was put back from a
+ *           copy, sequences that are marked here may mean other records now (lives.c)
+ */
+#include <stdio.h>
+
+#include <herd/err.h>
+#include <herd/posix_time.h>
+#include <herd/proto.h>
+
+#include "core/node.h"
+
+int hello_append(const struct herd_node *node, struct herd_buf *out)
+{
+    const struct herd_node_options *options = &node->options;
+    char words[128], life[64] = "";
+    if (node->life != 0)
+        snprintf(life, sizeof(life), " " HERD_WORD_LIFE "%016llx " HERD_WORD_FROM "%llu",
+                 (unsigned long long)node->life, (unsigned long long)node->life_from);
+    snprintf(words, sizeof(words), "%s" HERD_WORD_TTL "%lld%s",
+             options->prune ? HERD_CAPABILITY_PRUNE " " : "",
+             (long long)(options->record_ttl_ns / HERD_NS_PER_S), life);
+    return herd_append_hello(out, herd_slice_of(node->name), node->epoch,
+                             herd_store_sequence(node->store), options->max_skew_ns, words);
+}
+
+static int refuse(struct herd_conn *conn, struct herd_slice server, const char *why)
+{
+    char name[HERD_NAME_MAX + 1] = {0};
+    memcpy(name, server.data, server.len);
+    node_notice(conn->node, HERD_NOTICE_HELLO_REFUSED, name, 0, 0, "%s", why);
+    conn_close(conn);
+    return herd_buf_printf(conn_output(conn), "%s %s\n", herd_verb_name(HERD_VERB_REFUSE), why);
+}
+
+/* Why a server cannot be a neighbour, or NULL. */
+static const char *find_mismatch(const struct herd_node *node, const struct herd_command *command)
+{
+    uint64_t ttl_s;
+    if (herd_slice_equal(command->server, herd_slice_of(node->name)))
+        return "this is my own name";
+    if (command->max_skew_ns != node->options.max_skew_ns)
+        return "max_skew_s differs; it orders the records, so it must be the same in the whole "
+               "herd";
+    if (link_word_number(command->rest, HERD_WORD_TTL, 10, &ttl_s) &&
+        ttl_s != (uint64_t)(node->options.record_ttl_ns / HERD_NS_PER_S))
+        return "record_ttl_s differs; it ends the records, so it must be the same in the whole "
+               "herd";
+    return NULL;
+}
+
+/* The neighbour counts anew (another epoch, or the same one from further back): nothing of what it
+ * marked holds. */
+static void begin_anew(struct herd_node *node, struct neighbour *neighbour, uint64_t epoch)
+{
+    link_neighbour_reborn(&neighbour->link);
+    neighbour->source = node_new_source(node); /* what it told before it may have lost */
+    neighbour->mark.epoch = epoch;
+    neighbour->mark.sequence = 0;
+    neighbour->recovered = false; /* it sends all it has anyway */
+}
+
+/* What the neighbour says of its life, as a mark at nothing. */
+static struct herd_mark present_life(const struct herd_command *command)
+{
+    struct herd_mark life = {.epoch = command->epoch};
+    if (!link_word_number(command->rest, HERD_WORD_LIFE, 16, &life.life) ||
+        !link_word_number(command->rest, HERD_WORD_FROM, 10, &life.life_from) ||
+        life.life_from == 0)
+        life.life = life.life_from = 0;
+    return life;
+}
+
+static void meet(struct herd_node *node, struct neighbour *neighbour,
+                 const struct herd_command *command)
+{
+    struct herd_mark life = present_life(command);
+    struct herd_mark *mark = &neighbour->mark;
+    if (mark->epoch == command->epoch && mark->life != life.life) {
+        mark->sequence = lives_shared(mark, &life);
+        node->persist.marks_changed = true; /* the old life's may not outlast this one */
+        link_neighbour_restarted(&neighbour->link);
+    }
+    if (mark->epoch != command->epoch || mark->sequence > command->sequence)
+        begin_anew(node, neighbour, command->epoch);
+    mark->life = life.life;
+    mark->life_from = life.life_from;
+}
+
+/* From now on the neighbour's connection is this one; an older one has been given up by it, or will
+ * be. */
+static void take_inbound(struct herd_conn *conn, struct neighbour *neighbour)
+{
+    if (conn->neighbour != NULL) {
+        prune_on_inbound_lost(conn->neighbour);
+        conn->neighbour->inbound = NULL;
+    }
+    if (neighbour->inbound != NULL) {
+        prune_on_inbound_lost(neighbour);
+        neighbour->inbound->neighbour = NULL;
+        conn_abort(neighbour->inbound);
+    }
+    conn->neighbour = neighbour;
+    conn->known = true;
+    neighbour->inbound = conn;
+}
+
+int hello_take(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
+{
+    struct herd_node *node = conn->node;
+    const char *mismatch = find_mismatch(node, command);
+    if (mismatch != NULL)
+        return refuse(conn, command->server, mismatch);
+    struct herd_buf *out = conn_output(conn);
+    struct neighbour *neighbour = node_neighbour(node, command->server);
+    if (neighbour == NULL) {
+        conn->stranger = true;
+        return herd_append_position(out, HERD_VERB_RESUME, command->epoch, 0);
+    }
+    take_inbound(conn, neighbour);
+    neighbour->prunes = node->options.prune && link_has_word(command->rest, HERD_CAPABILITY_PRUNE);
+    neighbour->inbound_heard_ns = now.mono_ns;
+    neighbour->inbound_pinged_ns = INT64_MAX;
+    meet(node, neighbour, command);
+    node_notice(node, HERD_NOTICE_HELLO, neighbour->name, command->epoch, neighbour->mark.sequence,
+                "%s", "");
+    link_redial(&neighbour->link, now);
+    link_neighbour_greeted(&neighbour->link, now);
+    reconcile_init(&neighbour->reconcile);
+    neighbour->to_ack = neighbour->next_ack = 0;
+    neighbour->refused_ns = 0;
+    return herd_append_resume(out, command->epoch, neighbour->mark.sequence,
+                              neighbour->recovered ? node->life : 0);
+}
