@@ -307,7 +307,7 @@ static void on_resume(struct link *link, struct herd_now now, const struct herd_
         send_all(link);
     if (link_has_word(command->rest, HERD_WORD_RECOVERED))
         link_neighbour_recovered(link, command->rest);
-    link->marked = link->passed = link->resume;
+    link->marked = link->passed = link->acked = link->resume;
     link->catches_up = true;
     come_up(link);
     notice(link, HERD_NOTICE_LINK_UP, link->resume, "");

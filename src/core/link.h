@@ -51,7 +51,7 @@ struct link {
     uint64_t
         clean_marks[LINK_CLEAN_MARKS_MAX]; /* not yet ACKed, each with nothing left behind it */
     unsigned clean_mark_count;
-    uint64_t acked;         /* by the neighbour */
+    uint64_t acked;         /* by ACK or RESUME: the neighbour holds all up to this */
     uint64_t digest_told;   /* in the last DIGEST */
     int64_t digest_at_ns;   /* not before; INT64_MAX: not on this connection yet */
     bool digest_due;        /* none was sent on this connection */
