@@ -122,6 +122,8 @@ static struct question *new_question(struct broker *broker, struct broker_now no
     question->query = *query;
     question->asker = asker;
     question->deadline_ms = now.ms + broker->limits.answer_within_ms;
+    if (question->deadline_ms > broker->until_ms)
+        question->deadline_ms = broker->until_ms;
     /* After a change to a shorter time nobody overtakes who asked before. */
     const struct question *youngest = TAILQ_LAST(&broker->questions, question_list);
     if (youngest != NULL && youngest->deadline_ms > question->deadline_ms)
@@ -194,6 +196,11 @@ int broker_ask(struct broker *broker, struct broker_now now, const struct places
         metrics_add(broker->metrics, METRIC_places_refused_total, 1);
         refuse(broker, now.ms, question,
                broker_error(PLACES_OVER_QUERY_LIMIT, "too many questions are waiting for places"));
+        return 0;
+    }
+    if (now.ms >= broker->until_ms) {
+        metrics_add(broker->metrics, METRIC_places_timeouts_total, 1);
+        refuse(broker, now.ms, question, broker_error(PLACES_UNKNOWN_ERROR, "the server stops"));
         return 0;
     }
     struct broker_call *call = (struct broker_call *)query_map_find(&broker->map, query);
@@ -437,6 +444,7 @@ int broker_new(const struct broker_limits *limits, uint64_t seed, struct metrics
     if (broker == NULL)
         return HERD_ENOMEM;
     broker->metrics = metrics;
+    broker->until_ms = INT64_MAX;
     broker->rng.state = seed;
     broker->map.seed = rng_next(&broker->rng);
     broker->clients.seed = rng_next(&broker->rng);
@@ -490,6 +498,17 @@ void broker_load(struct broker *broker, struct allowance_record record)
     allowance_load(&broker->allowance, record);
 }
 
+void broker_hurry(struct broker *broker, int64_t until_ms)
+{
+    struct question *question;
+    broker->until_ms = until_ms;
+    TAILQ_FOREACH(question, &broker->questions, by_age)
+    {
+        if (question->deadline_ms > until_ms)
+            question->deadline_ms = until_ms;
+    }
+}
+
 void broker_stop(struct broker *broker)
 {
     struct places_answer *answer = broker_error(PLACES_UNKNOWN_ERROR, "the server stops");
@@ -512,22 +531,6 @@ bool broker_final(const struct broker *broker, struct allowance_record *out)
 enum circuit_state broker_circuit(const struct broker *broker)
 {
     return broker->circuit.state;
-}
-
-void broker_measure(const struct broker *broker)
-{
-    const struct {
-        enum metric metric;
-        int64_t value;
-    } gauges[] = {
-        {METRIC_places_calls_open, broker->calling_count},
-        {METRIC_places_calls_waiting, broker->waiting_count},
-        {METRIC_places_calls_today, broker->allowance.used},
-        {METRIC_places_cache_bytes, answer_cache_bytes(broker->cache)},
-        {METRIC_places_circuit, (int64_t)broker->circuit.state},
-    };
-    for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)
-        metrics_set(broker->metrics, gauges[i].metric, gauges[i].value);
 }
 
 /* ---- Effects -------------------------------------------------------------------------------- */

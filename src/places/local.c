@@ -61,6 +61,7 @@ struct local {
     bool is_turning;                   /* within on_turn: nothing is closed there */
     int64_t calls, calls_max;
     int64_t timeout_ms;        /* 0: none */
+    int64_t until_ms;          /* no deadline is later */
     void (*closed)(void *arg); /* not NULL: no more calls */
     void *closed_arg;
 };
@@ -128,7 +129,8 @@ static void end(struct local *local, struct local_call *call, struct places_answ
     places_done_cb *done = call->done;
     void *arg = call->arg;
     free(call);
-    local->calls--;
+    if (--local->calls == 0)
+        uv_timer_stop(&local->timer); /* it would keep a loop running that has nothing to do */
     if (done != NULL)
         done(arg, take_answer);
     else
@@ -283,6 +285,25 @@ static void set_timer(struct local *local)
     uv_timer_start(&local->timer, on_timer, left_ms > 0 ? (uint64_t)left_ms : 0, 0);
 }
 
+static void shorten(struct call_list *calls, int64_t until_ms)
+{
+    struct local_call *call;
+    TAILQ_FOREACH(call, calls, link)
+    {
+        if (call->deadline_ms > until_ms)
+            call->deadline_ms = until_ms;
+    }
+}
+
+static void hurry(struct provider *provider, int64_t within_ms)
+{
+    struct local *local = (struct local *)provider;
+    local->until_ms = (int64_t)uv_now(local->loop) + within_ms;
+    shorten(&local->waiting, local->until_ms);
+    shorten(&local->running, local->until_ms);
+    set_timer(local);
+}
+
 /* ---- Asking --------------------------------------------------------------------------------- */
 
 static int ask(struct provider *provider, const struct places_query *query, places_done_cb *done,
@@ -300,6 +321,8 @@ static int ask(struct provider *provider, const struct places_query *query, plac
     call->deadline_ms = INT64_MAX;
     if (local->timeout_ms > 0)
         call->deadline_ms = (int64_t)uv_now(local->loop) + local->timeout_ms;
+    if (call->deadline_ms > local->until_ms)
+        call->deadline_ms = local->until_ms;
     call->done = done;
     call->arg = arg;
     TAILQ_INSERT_TAIL(&local->waiting, call, link);
@@ -413,6 +436,7 @@ static int open_provider(const struct places_options *options, struct provider *
     local->loop = options->loop;
     local->log = options->log;
     local->calls_max = options->calls_max;
+    local->until_ms = INT64_MAX;
     local->timeout_ms = options->total_timeout_ms - options->total_timeout_ms / 20;
     TAILQ_INIT(&local->waiting);
     TAILQ_INIT(&local->running);
@@ -437,5 +461,6 @@ const struct provider_type provider_local = {
     .ask = ask,
     .cancel = cancel,
     .refresh = refresh,
+    .hurry = hurry,
     .close = close_provider,
 };

@@ -565,6 +565,20 @@ static void finish_closing(struct places *places)
     places->ledger = NULL;
 }
 
+static void hurry_desk(const struct desk *desk, int64_t within_ms)
+{
+    if (desk != NULL && desk->provider->type->hurry != NULL)
+        desk->provider->type->hurry(desk->provider, within_ms);
+}
+
+void places_hurry(struct places *places, int64_t within_ms)
+{
+    broker_hurry(places->broker, (int64_t)uv_now(places->loop) + within_ms);
+    hurry_desk(places->desk, within_ms);
+    hurry_desk(places->fallback, within_ms + HURRY_FALLBACK_MS);
+    pump_soon(places);
+}
+
 void places_close(struct places *places, void (*closed)(void *arg), void *arg)
 {
     places->is_closing = true;

@@ -142,6 +142,9 @@ struct provider_type {
     void (*cancel)(struct places_call *call);
     /* Looks whether what it reads from has changed, as at a reload; NULL: it is opened anew. */
     void (*refresh)(struct provider *provider);
+    /* The server stops: all is answered within so long, what is asked later too. NULL: only the
+     * broker asks, and cancels what takes too long. */
+    void (*hurry)(struct provider *provider, int64_t within_ms);
     /* Cancels all calls, then closes handles; `closed` runs once nothing is left on the loop. */
     void (*close)(struct provider *provider, void (*closed)(void *arg), void *arg);
 };

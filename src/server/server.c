@@ -17,7 +17,8 @@
 
 #include "server/room.h"
 
-enum { FILES_RESERVED = 64 }; /* standard ones, the loop's, log, places, disk, control */
+enum { FILES_RESERVED = 64 };    /* standard ones, the loop's, log, places, disk, control */
+enum { STOP_ANSWERS_MS = 1000 }; /* of the time of a stop, to bring the last answers out */
 
 int server_log_path(const struct config_values *values, const char *name, struct herd_buf *out)
 {
@@ -188,6 +189,8 @@ static void stop(struct server *server, const char *why)
     notify_systemd("STOPPING=1");
     if (!server->failed)
         LOG(server->log, LOG_INFO, "server", "stopping", log_text("reason", why));
+    if (server->places != NULL)
+        places_hurry(server->places, NET_STOP_MS - STOP_ANSWERS_MS);
     if (server->net != NULL)
         net_stop(server->net, on_net_stopped, server);
     else

@@ -246,6 +246,31 @@ def test_what_is_under_way_survives_a_reload(make_server, standin):
     assert standin.requests() == 1
 
 
+@pytest.mark.parametrize("fallback, status", [("none", "UNKNOWN_ERROR"), ("local", "OK")])
+def test_a_stop_answers_what_was_received(fallback, status, make_server, standin):
+    """A provider that hangs and a minute for it, more questions than may be under way or read at once: all are answered
+    in order, and the server is gone after five seconds."""
+    server = make_server("google", f'fallback = "{fallback}"', "calls_per_client = 0")
+    standin.behave("hang")
+    with server.client() as first, server.client() as second:
+        at = first.ask(IAMAT)
+        for client in (first, second):
+            client.send(b"".join(b"WHATSAT kiwi.cs.ucla.edu %d.%03d 5\n" % (1 + i % 40, i) for i in range(300)))
+        wait_until(lambda: metrics(server)["places_calls_open"] == 32, "as many calls as there may be are under way")
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        for client in (first, second):
+            for _ in range(300):
+                check_answer(client.answer(), at, status)
+            assert client.file.read() == b""
+            client.close()
+        assert server.process.wait(DEADLINE_S) == 0
+        took_s = time.monotonic() - began
+    print(f"fallback {fallback}: 600 questions of a provider that hangs answered, and the server gone, {took_s:.2f} s after SIGTERM")
+    assert took_s < 5 or SLOW > 1
+    assert "stopping late" not in server.log()
+
+
 @pytest.mark.parametrize("slow_ms, fails, status, timeout_ms", [
     (3000, False, "UNKNOWN_ERROR", SHORT_TIMEOUT_MS), (3000, True, "UNKNOWN_ERROR", SHORT_TIMEOUT_MS),
     (0, True, "UNKNOWN_ERROR", SHORT_TIMEOUT_MS), (100, False, "OK", LONG_TIMEOUT_MS)])

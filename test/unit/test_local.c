@@ -518,6 +518,27 @@ static void test_a_question_whose_time_is_over(void **state)
     places_answer_unref(asked.answer);
 }
 
+/* The server stops: no question waits longer than is left. */
+static void test_a_hurry(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asked before, after;
+    ask(fixture, &westwood, &before);
+    fixture->provider->type->hurry(fixture->provider, 0);
+    ask(fixture, &westwood, &after);
+    uv_run(&fixture->loop, UV_RUN_DEFAULT);
+    assert_int_equal(before.answers + after.answers, 2);
+    assert_int_equal(before.status, PLACES_UNKNOWN_ERROR);
+    assert_int_equal(after.status, PLACES_UNKNOWN_ERROR);
+    places_answer_unref(before.answer);
+    places_answer_unref(after.answer);
+    fixture->provider->type->hurry(fixture->provider, 600000);
+    ask(fixture, &westwood, &after);
+    uv_run(&fixture->loop, UV_RUN_DEFAULT);
+    assert_int_equal(after.status, PLACES_OK);
+    places_answer_unref(after.answer);
+}
+
 #define CASE(test)           cmocka_unit_test_setup_teardown(test, setup, teardown)
 #define CASE_IN_MEMORY(test) cmocka_unit_test_setup_teardown(test, setup_in_memory, teardown)
 
@@ -541,6 +562,7 @@ int main(void)
         CASE(test_a_new_file_is_seen),
         CASE(test_closing_while_it_is_read),
         CASE(test_a_question_whose_time_is_over),
+        CASE(test_a_hurry),
         CASE_IN_MEMORY(test_an_answer_to_the_byte),
         CASE_IN_MEMORY(test_nothing_within),
         CASE_IN_MEMORY(test_viewports_at_the_edges_of_the_map),
@@ -553,6 +575,7 @@ int main(void)
         CASE_IN_MEMORY(test_a_new_file_is_seen),
         CASE_IN_MEMORY(test_closing_while_it_is_read),
         CASE_IN_MEMORY(test_a_question_whose_time_is_over),
+        CASE_IN_MEMORY(test_a_hurry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
