@@ -23,6 +23,7 @@
 #include "places/ledger.h"
 
 enum { DAY_S = 24 * 60 * 60, PRICE_CALLS = 1000 };
+enum { TURN_NS = 500000 }; /* for answers in a turn: a call may have tens of thousands of askers */
 
 /* Questions to a provider without a broker; one more is refused. pipeline_max bounds a client's. */
 enum { LOCAL_QUESTIONS_MAX = 100000 };
@@ -160,9 +161,8 @@ static int open_desk(struct places *places, const struct provider_type *type,
 
 /* ---- Questions that need no broker: to a provider that costs nothing ------------------------ */
 
-static bool is_failure(const struct places_answer *answer)
+static bool is_failure(enum places_status status)
 {
-    enum places_status status = places_answer_status(answer);
     return status != PLACES_OK && status != PLACES_ZERO_RESULTS;
 }
 
@@ -177,7 +177,7 @@ static void on_direct(void *arg, struct places_answer *take_answer)
     struct errand errand = *(struct errand *)arg;
     free(arg);
     metrics_add(errand.desk->places->metrics, METRIC_places_local_total, 1);
-    if (errand.instead != NULL && is_failure(take_answer)) {
+    if (errand.instead != NULL && is_failure(places_answer_status(take_answer))) {
         places_answer_unref(take_answer);
         take_answer = errand.instead;
     } else {
@@ -308,19 +308,25 @@ static void note(struct places *places, const struct broker_effect *effect)
         log_int(notices[effect->notice].key, effect->number));
 }
 
-static void carry_out(struct places *places)
+/* Until `end_ns` of the clock. True: there may be more. */
+static bool carry_out(struct places *places, uint64_t end_ns)
 {
     static void (*const actions[])(struct places *, const struct broker_effect *) = {
         [BROKER_CALL] = call,          [BROKER_CANCEL] = cancel,   [BROKER_ANSWER] = answer,
         [BROKER_FALLBACK] = fall_back, [BROKER_RESERVE] = reserve, [BROKER_NOTE] = note,
     };
     struct broker_effect effect;
-    while (broker_effect(places->broker, &effect))
+    bool is_more;
+    while ((is_more = broker_effect(places->broker, &effect))) {
         actions[effect.kind](places, &effect);
+        if (uv_hrtime() >= end_ns)
+            break;
+    }
     broker_measure(places->broker);
-    int64_t cents = places->metrics->value[METRIC_places_calls_today] * places->price_per_thousand /
-                    PRICE_CALLS;
-    metrics_set(places->metrics, METRIC_places_cost_today, cents);
+    int64_t calls = places->metrics->value[METRIC_places_calls_today];
+    metrics_set(places->metrics, METRIC_places_cost_today,
+                calls * places->price_per_thousand / PRICE_CALLS);
+    return is_more;
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -334,7 +340,8 @@ static void on_pump(uv_idle_t *idle)
 {
     struct places *places = idle->data;
     uv_idle_stop(idle);
-    carry_out(places);
+    if (carry_out(places, uv_hrtime() + TURN_NS))
+        pump_soon(places);
     int64_t at_ms = broker_wakeup(places->broker), now_ms = (int64_t)uv_now(places->loop);
     if (at_ms == INT64_MAX)
         uv_timer_stop(&places->timer);
@@ -559,7 +566,7 @@ static void finish_closing(struct places *places)
     if (!places->is_closing || places->desks > 0 || places->ledger == NULL)
         return;
     struct allowance_record record;
-    carry_out(places);
+    carry_out(places, UINT64_MAX);
     bool has_record = broker_final(places->broker, &record);
     ledger_close(places->ledger, has_record ? &record : NULL, on_ledger_closed, places);
     places->ledger = NULL;
