@@ -69,12 +69,19 @@ static void fail_call(struct broker *broker, int64_t now_ms, struct broker_call 
     end_call(broker, call);
 }
 
-/* What is not under way would fare no better. */
-static void fail_pending(struct broker *broker, int64_t now_ms, struct places_answer *answer)
+/* What is not under way would fare no better. Who had no call yet is counted as refused. */
+static void fail_pending(struct broker *broker, int64_t now_ms, struct places_answer *answer,
+                         enum metric refused)
 {
     struct broker_call *call;
-    while ((call = TAILQ_FIRST(&broker->waiting)) != NULL)
+    while ((call = TAILQ_FIRST(&broker->waiting)) != NULL) {
+        const struct question *question;
+        TAILQ_FOREACH(question, &call->questions, of_call)
+        {
+            metrics_add(broker->metrics, refused, call->attempts == 0);
+        }
         fail_call(broker, now_ms, call, answer);
+    }
     while ((call = TAILQ_FIRST(&broker->resting)) != NULL)
         fail_call(broker, now_ms, call, answer);
 }
@@ -108,7 +115,7 @@ static void start_waiting(struct broker *broker, struct broker_now now)
         struct places_answer *answer =
             broker_error(PLACES_OVER_QUERY_LIMIT, "the calls for today are used up");
         broker_note(broker, BROKER_NOTICE_USED_UP, broker->allowance.cap);
-        fail_pending(broker, now.ms, answer);
+        fail_pending(broker, now.ms, answer, METRIC_places_refused_day_total);
         places_answer_unref(answer);
     }
 }
@@ -243,7 +250,7 @@ static bool failed(struct broker *broker, int64_t now_ms, bool is_probe,
         return false;
     metrics_add(broker->metrics, METRIC_places_circuit_opened_total, 1);
     broker_note(broker, BROKER_NOTICE_OPENED, broker->circuit.open_until - now_ms);
-    fail_pending(broker, now_ms, answer);
+    fail_pending(broker, now_ms, answer, METRIC_places_refused_circuit_total);
     return true;
 }
 
@@ -269,7 +276,8 @@ static void stop_calling(struct broker *broker, int64_t now_ms, struct broker_ca
         broker_note(broker, BROKER_NOTICE_REFUSED, 0);
     }
     fail_call(broker, now_ms, call, answer);
-    fail_pending(broker, now_ms, answer);
+    fail_pending(broker, now_ms, answer,
+                 is_quota ? METRIC_places_refused_quota_total : METRIC_places_refused_key_total);
 }
 
 /* Half of the time that the last one of its askers has left is for the second call itself. */
@@ -357,7 +365,7 @@ void broker_reserved(struct broker *broker, struct broker_now now, struct allowa
         struct places_answer *answer =
             broker_error(PLACES_OVER_QUERY_LIMIT, "the calls of the day cannot be counted");
         broker_note(broker, BROKER_NOTICE_UNWRITTEN, 0);
-        fail_pending(broker, now.ms, answer);
+        fail_pending(broker, now.ms, answer, METRIC_places_refused_day_total);
         places_answer_unref(answer);
     }
     start_waiting(broker, now);
@@ -531,69 +539,4 @@ bool broker_final(const struct broker *broker, struct allowance_record *out)
 enum circuit_state broker_circuit(const struct broker *broker)
 {
     return broker->circuit.state;
-}
-
-/* ---- Effects -------------------------------------------------------------------------------- */
-
-static bool next_note(struct broker *broker, struct broker_effect *out)
-{
-    for (enum broker_notice i = 0; i < BROKER_NOTICE_COUNT; i++) {
-        if (!broker->notes[i])
-            continue;
-        broker->notes[i] = false;
-        *out =
-            (struct broker_effect){.kind = BROKER_NOTE, .notice = i, .number = broker->numbers[i]};
-        return true;
-    }
-    return false;
-}
-
-static bool next_reservation(struct broker *broker, struct broker_effect *out)
-{
-    struct allowance_record record;
-    if (broker->is_stopped || !allowance_wants(&broker->allowance, &record))
-        return false;
-    *out = (struct broker_effect){.kind = BROKER_RESERVE, .record = record};
-    return true;
-}
-
-static bool next_order(struct broker *broker, struct broker_effect *out)
-{
-    struct broker_call *call = TAILQ_FIRST(&broker->to_call);
-    if (call != NULL) {
-        TAILQ_REMOVE(&broker->to_call, call, order);
-        call->is_ordered = false;
-        *out = (struct broker_effect){.kind = BROKER_CALL, .call = call, .query = call->node.query};
-        return true;
-    }
-    call = TAILQ_FIRST(&broker->to_cancel);
-    if (call == NULL)
-        return false;
-    TAILQ_REMOVE(&broker->to_cancel, call, order);
-    call->is_ordered = false;
-    *out = (struct broker_effect){.kind = BROKER_CANCEL, .call = call};
-    return true;
-}
-
-static bool next_answer(struct broker *broker, struct broker_effect *out)
-{
-    struct question *question = STAILQ_FIRST(&broker->answered);
-    if (question == NULL)
-        return false;
-    STAILQ_REMOVE_HEAD(&broker->answered, answered);
-    broker->question_count--;
-    *out = (struct broker_effect){
-        .kind = question->is_for_fallback ? BROKER_FALLBACK : BROKER_ANSWER,
-        .asker = question->asker,
-        .query = question->query,
-        .answer = question->answer,
-    };
-    free(question);
-    return true;
-}
-
-bool broker_effect(struct broker *broker, struct broker_effect *out)
-{
-    return next_note(broker, out) || next_reservation(broker, out) || next_order(broker, out) ||
-           next_answer(broker, out);
 }

@@ -25,6 +25,7 @@
 #include <herd/err.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "places/local_answer.h"
 #include "places/local_loader.h"
 
@@ -49,7 +50,8 @@ TAILQ_HEAD(call_list, local_call);
 struct local {
     struct provider base;
     uv_loop_t *loop;
-    struct log *log; /* or NULL */
+    struct log *log;         /* or NULL */
+    struct metrics *metrics; /* or NULL */
     char *path;
     struct local_file *file;
     struct local_loader *loader;       /* NULL once it is closed */
@@ -138,6 +140,13 @@ static void end(struct local *local, struct local_call *call, struct places_answ
     close_when_done(local);
 }
 
+static struct places_answer *late(struct local *local)
+{
+    if (local->metrics != NULL)
+        metrics_add(local->metrics, METRIC_places_timeouts_total, 1);
+    return failure("the places were not found in time");
+}
+
 static void turn_soon(struct local *local)
 {
     uv_idle_start(&local->turn, on_turn);
@@ -211,7 +220,7 @@ static bool is_over(struct local *local, struct local_call *call)
     if (call->is_cancelled)
         end(local, call, failure(herd_strerror(HERD_ECANCELED)));
     else if (call->deadline_ms <= (int64_t)uv_now(local->loop))
-        end(local, call, failure("the places were not found in time"));
+        end(local, call, late(local));
     else
         return false;
     return true;
@@ -263,7 +272,7 @@ static void on_timer(uv_timer_t *timer)
         if (call->done == NULL || call->deadline_ms > now_ms)
             continue;
         local_db_interrupt(call->db);
-        give(call, failure("the places were not found in time"));
+        give(call, late(local));
     }
     turn_soon(local); /* for those that wait */
 }
@@ -435,6 +444,7 @@ static int open_provider(const struct places_options *options, struct provider *
     local->base.type = &provider_local;
     local->loop = options->loop;
     local->log = options->log;
+    local->metrics = options->metrics;
     local->calls_max = options->calls_max;
     local->until_ms = INT64_MAX;
     local->timeout_ms = options->total_timeout_ms - options->total_timeout_ms / 20;

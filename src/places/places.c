@@ -196,6 +196,7 @@ static int ask_directly(struct desk *desk, const struct places_query *query, pla
     *errand = (struct errand){.desk = desk, .done = done, .arg = arg, .instead = instead};
     int rc =
         desk->provider->type->ask(desk->provider, query, on_direct, errand, &errand->places_call);
+    metrics_add(desk->places->metrics, METRIC_places_refused_total, rc == HERD_EBUSY);
     if (rc < 0)
         free(errand);
     else

@@ -207,9 +207,12 @@ static void test_what_waits_fails_when_the_circuit_opens(void **state)
     assert_metric(world, circuit, 1);
     assert_metric(world, circuit_opened_total, 1);
     assert_int_equal(world_count(world, 0, PLACES_UNKNOWN_ERROR), 100);
+    int64_t without_call = 100 - world->calls_total;
+    assert_in_range(without_call, 50, 68);
+    assert_metric(world, refused_circuit_total, without_call);
     size_t next = world_ask(world, 200);
     assert_int_equal(world->askers[next].answered_ms, world->now.ms);
-    assert_metric(world, refused_circuit_total, 1);
+    assert_metric(world, refused_circuit_total, without_call + 1);
 }
 
 static void test_a_reload_tries_at_once(void **state)
@@ -308,6 +311,7 @@ static void test_a_refused_key_is_not_tried_until_a_reload(void **state)
     world_load(world, 1, 1000000);
     assert_int_equal(world->calls_total, calls);
     assert_int_equal(world_count(world, 0, PLACES_REQUEST_DENIED), world->asker_count);
+    assert_metric(world, refused_key_total, (int64_t)world->asker_count - calls);
     world->weather.status = PLACES_OK;
     world_configure(world, false);
     size_t next = world_ask(world, 0);
