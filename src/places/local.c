@@ -336,7 +336,8 @@ static int ask(struct provider *provider, const struct places_query *query, plac
     call->arg = arg;
     TAILQ_INSERT_TAIL(&local->waiting, call, link);
     local->calls++;
-    local_loader_want(local->loader);
+    if (local->until_ms == INT64_MAX) /* else it comes too late */
+        local_loader_want(local->loader);
     turn_soon(local);
     *out = &call->base;
     return 0;

@@ -210,7 +210,7 @@ static void read_answer(const struct web_settings *settings, const struct places
         web_reply_fail_http(out, result->http_status); /* its page is HTML */
         return;
     }
-    json_t *root = web_json_read(result->body, &why);
+    json_t *root = web_json_read(result->body, settings->json_depth_max, &why);
     const json_t *elements = json_object_get(root, "elements");
     const char *remark = json_string_value(web_json_string(root, "remark"));
     if (root == NULL)

@@ -139,15 +139,17 @@ static int open_desk(struct places *places, const struct provider_type *type,
         .memory_max_bytes = values->places_memory_max_mib << 20,
         .connect_timeout_ms = values->places_connect_timeout_ms,
         .total_timeout_ms = values->places_total_timeout_ms,
+        .body_max_bytes = values->places_body_max_kib << 10,
+        .json_depth_max = values->places_json_depth_max,
         .calls_max = type->is_remote ? values->places_calls_max : LOCAL_QUESTIONS_MAX,
     };
-    struct desk *desk = calloc(1, sizeof *desk);
+    struct desk *desk = malloc(sizeof *desk);
     if (desk == NULL)
         return HERD_ENOMEM;
-    desk->places = places;
-    desk->memory_max_mib = values->places_memory_max_mib;
-    desk->total_timeout_ms = values->places_total_timeout_ms;
-    desk->data_file = strdup(values->places_data_file);
+    *desk = (struct desk){.places = places,
+                          .memory_max_mib = values->places_memory_max_mib,
+                          .total_timeout_ms = values->places_total_timeout_ms,
+                          .data_file = strdup(values->places_data_file)};
     int rc = desk->data_file != NULL ? type->open(&options, &desk->provider, error) : HERD_ENOMEM;
     if (rc < 0) {
         free(desk->data_file);
@@ -161,11 +163,6 @@ static int open_desk(struct places *places, const struct provider_type *type,
 
 /* ---- Questions that need no broker: to a provider that costs nothing ------------------------ */
 
-static bool is_failure(enum places_status status)
-{
-    return status != PLACES_OK && status != PLACES_ZERO_RESULTS;
-}
-
 static void leave(struct desk *desk)
 {
     if (--desk->calls == 0 && desk->is_retired)
@@ -175,9 +172,11 @@ static void leave(struct desk *desk)
 static void on_direct(void *arg, struct places_answer *take_answer)
 {
     struct errand errand = *(struct errand *)arg;
+    enum places_status status = places_answer_status(take_answer);
+    bool has_failed = status != PLACES_OK && status != PLACES_ZERO_RESULTS;
     free(arg);
     metrics_add(errand.desk->places->metrics, METRIC_places_local_total, 1);
-    if (errand.instead != NULL && is_failure(places_answer_status(take_answer))) {
+    if (errand.instead != NULL && has_failed) {
         places_answer_unref(take_answer);
         take_answer = errand.instead;
     } else {

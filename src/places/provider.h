@@ -109,6 +109,8 @@ struct places_options {
     int64_t memory_max_bytes; /* of places held in memory */
     int64_t connect_timeout_ms, total_timeout_ms;
     int64_t calls_max;
+    int64_t body_max_bytes; /* of an answer over the network */
+    int64_t json_depth_max; /* in it */
 };
 
 /* An open provider. Each provider's own struct begins with one. */

@@ -18,7 +18,7 @@
 #include "server/room.h"
 
 enum { FILES_RESERVED = 64 };    /* standard ones, the loop's, log, places, disk, control */
-enum { STOP_ANSWERS_MS = 1000 }; /* of the time of a stop, to bring the last answers out */
+enum { STOP_PLACES_MS = 2000 }; /* for places when it stops; NET_STOP_MS has time for a fallback */
 
 int server_log_path(const struct config_values *values, const char *name, struct herd_buf *out)
 {
@@ -190,7 +190,7 @@ static void stop(struct server *server, const char *why)
     if (!server->failed)
         LOG(server->log, LOG_INFO, "server", "stopping", log_text("reason", why));
     if (server->places != NULL)
-        places_hurry(server->places, NET_STOP_MS - STOP_ANSWERS_MS);
+        places_hurry(server->places, STOP_PLACES_MS);
     if (server->net != NULL)
         net_stop(server->net, on_net_stopped, server);
     else

@@ -117,6 +117,47 @@ def test_a_thousand_askers_of_one_place_are_one_call(make_server, standin):
         client.close()
 
 
+def test_askers_of_different_counts_share_a_call(make_server, standin):
+    """20 places are asked for, and each has as many of them as he asked for."""
+    server = make_server("google")
+    standin.behave(f"late:{300 * int(SLOW)}")
+    with server.client() as client:
+        at = client.ask(IAMAT)
+        client.send(b"".join(b"WHATSAT kiwi.cs.ucla.edu 10 %d\n" % count for count in (1, 20, 5)))
+        answers = [check_answer(client.answer(), at, "OK")["results"] for _ in range(3)]
+    assert standin.requests() == 1
+    assert len(answers[0]) == 1 and len(answers[2]) == 5 and len(answers[1]) > 5
+    assert answers[0] == answers[1][:1] and answers[2] == answers[1][:5]
+
+
+@pytest.mark.parametrize("provider", ["google", "google-legacy"])
+def test_answers_of_google_are_not_kept(provider, make_server, standin):
+    """Its terms forbid it, whatever the keys of the cache are; nor is an old one given instead of an error."""
+    server = make_server(provider, "cache_fresh_s = 3600", "cache_stale_s = 3600", "calls_per_client = 0")
+    with server.client() as client:
+        at = client.ask(IAMAT)
+        for i in range(3):
+            check_answer(client.whatsat(WHATSAT), at, "OK")
+            assert standin.requests() == i + 1
+        standin.behave("http:400")
+        check_answer(client.whatsat(WHATSAT), at, "INVALID_REQUEST")
+        standin.behave("http:403")
+        check_answer(client.whatsat(WHATSAT), at, "REQUEST_DENIED")
+    assert metrics(server)["places_cache_bytes"] == 0
+
+
+@pytest.mark.parametrize("key, behaviour, status", [
+    ("body_max_kib = 16384", "big", "OK"), ("body_max_kib = 16", "many:1000", "UNKNOWN_ERROR"), ("", "many:1000", "OK"),
+    ("json_depth_max = 33", "depth_33", "OK"), ("json_depth_max = 31", "depth_32", "UNKNOWN_ERROR")])
+def test_the_limits_of_an_answer(key, behaviour, status, make_server, standin):
+    """Each is a key; test_every_answer_comes_whatever_the_provider_does has them at their defaults."""
+    server = make_server("google", *([key] if key else []))
+    standin.behave(behaviour)
+    with server.client() as client:
+        at = client.ask(IAMAT)
+        check_answer(client.whatsat(WHATSAT), at, status)
+
+
 def ask_steadily(client, at, per_s, seconds, first, statuses):
     """Questions for a place each, so many a second; what they ended in."""
     client.socket.settimeout(DEADLINE_S)

@@ -12,6 +12,7 @@
 #include <herd/err.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "local_fixture.h"
 #include "places/local.h"
 #include "testing.h"
@@ -32,6 +33,7 @@ struct fixture {
     uv_loop_t loop;
     struct log *log;
     struct provider *provider;
+    struct metrics metrics;
     size_t closed;
     int64_t memory_max_bytes; /* 0: it is asked on disk */
     int64_t total_timeout_ms; /* 0: none */
@@ -62,6 +64,7 @@ static int open_file(struct fixture *fixture, const char *data_file, struct herd
 {
     struct places_options options = {.loop = &fixture->loop,
                                      .log = fixture->log,
+                                     .metrics = &fixture->metrics,
                                      .data_file = data_file,
                                      .base_url = "",
                                      .key_file = "",
@@ -515,6 +518,7 @@ static void test_a_question_whose_time_is_over(void **state)
     uv_run(&fixture->loop, UV_RUN_DEFAULT);
     assert_int_equal(asked.answers, 1);
     assert_int_equal(asked.status, PLACES_UNKNOWN_ERROR);
+    assert_int_equal(fixture->metrics.value[METRIC_places_timeouts_total], 1);
     places_answer_unref(asked.answer);
 }
 

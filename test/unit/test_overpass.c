@@ -54,6 +54,54 @@ static void test_types(void **state)
     }
 }
 
+/* Tag for tag: what becomes of OpenStreetMap's words (docs/places.md; Google's types). */
+static void test_every_type(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *same; /* values whose type has their name */
+        const char *others;     /* value=type */
+    } rows[] = {
+        {"amenity",
+         "atm bank bar cafe casino hospital library parking pharmacy police post_office restaurant "
+         "school university dentist courthouse fire_station bus_station car_rental car_wash "
+         "embassy",
+         "fast_food=meal_takeaway pub=bar nightclub=night_club fuel=gas_station "
+         "cinema=movie_theater doctors=doctor clinic=doctor townhall=city_hall "
+         "veterinary=veterinary_care"},
+        {"tourism", "aquarium museum zoo",
+         "hotel=lodging hostel=lodging motel=lodging guest_house=lodging camp_site=campground "
+         "gallery=art_gallery attraction=tourist_attraction viewpoint=tourist_attraction "
+         "artwork=tourist_attraction theme_park=amusement_park"},
+        {"leisure", "park stadium", "fitness_centre=gym"},
+        {"shop", "bakery supermarket",
+         "mall=shopping_mall clothes=clothing_store convenience=convenience_store "
+         "books=book_store hairdresser=hair_care anything=store"},
+        {"historic", "", "castle=tourist_attraction yes=tourist_attraction"},
+        {"railway", "", "station=train_station"},
+        {"aeroway", "", "aerodrome=airport"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char *words = NULL, *rest = NULL;
+        assert_true(asprintf(&words, "%s %s", rows[i].same, rows[i].others) > 0);
+        for (char *word = strtok_r(words, " ", &rest); word != NULL;
+             word = strtok_r(NULL, " ", &rest)) {
+            char *type = strchr(word, '='), *expected = NULL;
+            if (type != NULL)
+                *type++ = '\0';
+            assert_true(asprintf(&expected, "%s," POI, type != NULL ? type : word) > 0);
+            const char *const tags[8] = {rows[i].key, word};
+            struct herd_buf out = {0};
+            assert_int_equal(osm_append_types(tag_of, tags, &out), 0);
+            char *text = testing_take_text(&out);
+            assert_string_equal(text, expected);
+            free(text);
+            free(expected);
+        }
+        free(words);
+    }
+}
+
 static void test_vicinity(void **state)
 {
     (void)state;
@@ -237,13 +285,10 @@ static void test_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types),
-        cmocka_unit_test(test_vicinity),
-        cmocka_unit_test(test_name),
-        cmocka_unit_test(test_request),
-        cmocka_unit_test(test_elements),
-        cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_what_the_server_says),
+        cmocka_unit_test(test_types),    cmocka_unit_test(test_every_type),
+        cmocka_unit_test(test_vicinity), cmocka_unit_test(test_name),
+        cmocka_unit_test(test_request),  cmocka_unit_test(test_elements),
+        cmocka_unit_test(test_failures), cmocka_unit_test(test_what_the_server_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
