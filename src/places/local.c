@@ -173,10 +173,36 @@ static void on_work(uv_work_t *work)
     call->answer = local_answer(call->db, &call->query);
 }
 
-static void retire(struct local_file *file)
+/* A file that is not asked any more. */
+struct retired {
+    uv_work_t work;
+    struct local_file *file;
+};
+
+static void on_free(uv_work_t *work)
 {
-    if (file->is_retired && file->running == 0)
+    local_file_free(((struct retired *)work)->file);
+}
+
+static void on_freed(uv_work_t *work, int status)
+{
+    (void)status;
+    free(work);
+}
+
+/* In a thread: to give back the memory of millions of places takes longer than a turn may. */
+static void retire(struct local *local, struct local_file *file)
+{
+    if (!file->is_retired || file->running > 0)
+        return;
+    struct retired *retired = malloc(sizeof *retired);
+    if (retired == NULL) {
         local_file_free(file);
+        return;
+    }
+    retired->file = file;
+    int rc = uv_queue_work(local->loop, &retired->work, on_free, on_freed);
+    assert(rc == 0);
 }
 
 static void on_worked(uv_work_t *work, int status)
@@ -188,7 +214,7 @@ static void on_worked(uv_work_t *work, int status)
         log_failure(local, call);
     call->file->idle[call->file->idle_count++] = call->db;
     call->file->running--;
-    retire(call->file);
+    retire(local, call->file);
     TAILQ_REMOVE(&local->running, call, link);
     if (!TAILQ_EMPTY(&local->waiting))
         turn_soon(local);
@@ -387,7 +413,7 @@ static void on_loaded(void *arg, struct local_file *take_file, const char *error
     struct local_file *old = local->file;
     local->file = take_file;
     old->is_retired = true;
-    retire(old);
+    retire(local, old);
     if (take_file->memory != NULL)
         LOG(local->log, LOG_INFO, "places", "in memory", log_text("file", local->path),
             log_int("places", take_file->places),
