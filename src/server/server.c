@@ -17,7 +17,7 @@
 
 #include "server/room.h"
 
-enum { FILES_RESERVED = 64 };    /* standard ones, the loop's, log, places, disk, control */
+enum { FILES_RESERVED = 64 };   /* standard ones, the loop's, log, places, disk, control */
 enum { STOP_PLACES_MS = 2000 }; /* for places when it stops; NET_STOP_MS has time for a fallback */
 
 int server_log_path(const struct config_values *values, const char *name, struct herd_buf *out)
