@@ -171,18 +171,28 @@ static void on_check(uv_check_t *check)
     flush(check->data);
 }
 
+/* Without what other programs took of it. */
+static int64_t thread_cpu_ns(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (int64_t)used.tv_sec * HERD_NS_PER_S + used.tv_nsec;
+}
+
 /* The end of a turn: from here the loop sleeps until something happens. */
 static void measure_turn(struct net *net)
 {
-    int64_t now_ns = (int64_t)uv_hrtime();
+    int64_t now_ns = (int64_t)uv_hrtime(), cpu_ns = thread_cpu_ns();
     uint64_t idle_ns = uv_metrics_idle_time(net->options.loop);
     if (net->turn_began_ns > 0) {
         int64_t turn_ns = now_ns - net->turn_began_ns - (int64_t)(idle_ns - net->turn_idle_ns);
         metrics_max(net->options.metrics, METRIC_loop_turn_max_ns, turn_ns);
+        metrics_max(net->options.metrics, METRIC_loop_turn_cpu_max_ns, cpu_ns - net->turn_cpu_ns);
         metrics_add(net->options.metrics, METRIC_loop_turns_total, 1);
     }
     net->turn_began_ns = now_ns;
     net->turn_idle_ns = idle_ns;
+    net->turn_cpu_ns = cpu_ns;
 }
 
 static void on_prepare(uv_prepare_t *prepare)

@@ -34,6 +34,7 @@ struct net {
     bool has_now;
     int64_t turn_began_ns;
     uint64_t turn_idle_ns;
+    int64_t turn_cpu_ns;
     int handles; /* own ones, still open */
     void (*stopped)(void *arg);
     void *stopped_arg;

@@ -69,12 +69,19 @@ static void fail_call(struct broker *broker, int64_t now_ms, struct broker_call 
     end_call(broker, call);
 }
 
-/* What is not under way would fare no better. */
-static void fail_pending(struct broker *broker, int64_t now_ms, struct places_answer *answer)
+/* What is not under way would fare no better. Who had no call yet is counted as refused. */
+static void fail_pending(struct broker *broker, int64_t now_ms, struct places_answer *answer,
+                         enum metric refused)
 {
     struct broker_call *call;
-    while ((call = TAILQ_FIRST(&broker->waiting)) != NULL)
+    while ((call = TAILQ_FIRST(&broker->waiting)) != NULL) {
+        const struct question *question;
+        TAILQ_FOREACH(question, &call->questions, of_call)
+        {
+            metrics_add(broker->metrics, refused, call->attempts == 0);
+        }
         fail_call(broker, now_ms, call, answer);
+    }
     while ((call = TAILQ_FIRST(&broker->resting)) != NULL)
         fail_call(broker, now_ms, call, answer);
 }
@@ -108,7 +115,7 @@ static void start_waiting(struct broker *broker, struct broker_now now)
         struct places_answer *answer =
             broker_error(PLACES_OVER_QUERY_LIMIT, "the calls for today are used up");
         broker_note(broker, BROKER_NOTICE_USED_UP, broker->allowance.cap);
-        fail_pending(broker, now.ms, answer);
+        fail_pending(broker, now.ms, answer, METRIC_places_refused_day_total);
         places_answer_unref(answer);
     }
 }
@@ -122,6 +129,8 @@ static struct question *new_question(struct broker *broker, struct broker_now no
     question->query = *query;
     question->asker = asker;
     question->deadline_ms = now.ms + broker->limits.answer_within_ms;
+    if (question->deadline_ms > broker->until_ms)
+        question->deadline_ms = broker->until_ms;
     /* After a change to a shorter time nobody overtakes who asked before. */
     const struct question *youngest = TAILQ_LAST(&broker->questions, question_list);
     if (youngest != NULL && youngest->deadline_ms > question->deadline_ms)
@@ -196,6 +205,11 @@ int broker_ask(struct broker *broker, struct broker_now now, const struct places
                broker_error(PLACES_OVER_QUERY_LIMIT, "too many questions are waiting for places"));
         return 0;
     }
+    if (now.ms >= broker->until_ms) {
+        metrics_add(broker->metrics, METRIC_places_timeouts_total, 1);
+        refuse(broker, now.ms, question, broker_error(PLACES_UNKNOWN_ERROR, "the server stops"));
+        return 0;
+    }
     struct broker_call *call = (struct broker_call *)query_map_find(&broker->map, query);
     if (call != NULL) {
         metrics_add(broker->metrics, METRIC_places_coalesced_total, 1);
@@ -236,7 +250,7 @@ static bool failed(struct broker *broker, int64_t now_ms, bool is_probe,
         return false;
     metrics_add(broker->metrics, METRIC_places_circuit_opened_total, 1);
     broker_note(broker, BROKER_NOTICE_OPENED, broker->circuit.open_until - now_ms);
-    fail_pending(broker, now_ms, answer);
+    fail_pending(broker, now_ms, answer, METRIC_places_refused_circuit_total);
     return true;
 }
 
@@ -262,7 +276,8 @@ static void stop_calling(struct broker *broker, int64_t now_ms, struct broker_ca
         broker_note(broker, BROKER_NOTICE_REFUSED, 0);
     }
     fail_call(broker, now_ms, call, answer);
-    fail_pending(broker, now_ms, answer);
+    fail_pending(broker, now_ms, answer,
+                 is_quota ? METRIC_places_refused_quota_total : METRIC_places_refused_key_total);
 }
 
 /* Half of the time that the last one of its askers has left is for the second call itself. */
@@ -350,7 +365,7 @@ void broker_reserved(struct broker *broker, struct broker_now now, struct allowa
         struct places_answer *answer =
             broker_error(PLACES_OVER_QUERY_LIMIT, "the calls of the day cannot be counted");
         broker_note(broker, BROKER_NOTICE_UNWRITTEN, 0);
-        fail_pending(broker, now.ms, answer);
+        fail_pending(broker, now.ms, answer, METRIC_places_refused_day_total);
         places_answer_unref(answer);
     }
     start_waiting(broker, now);
@@ -437,6 +452,7 @@ int broker_new(const struct broker_limits *limits, uint64_t seed, struct metrics
     if (broker == NULL)
         return HERD_ENOMEM;
     broker->metrics = metrics;
+    broker->until_ms = INT64_MAX;
     broker->rng.state = seed;
     broker->map.seed = rng_next(&broker->rng);
     broker->clients.seed = rng_next(&broker->rng);
@@ -490,6 +506,17 @@ void broker_load(struct broker *broker, struct allowance_record record)
     allowance_load(&broker->allowance, record);
 }
 
+void broker_hurry(struct broker *broker, int64_t until_ms)
+{
+    struct question *question;
+    broker->until_ms = until_ms;
+    TAILQ_FOREACH(question, &broker->questions, by_age)
+    {
+        if (question->deadline_ms > until_ms)
+            question->deadline_ms = until_ms;
+    }
+}
+
 void broker_stop(struct broker *broker)
 {
     struct places_answer *answer = broker_error(PLACES_UNKNOWN_ERROR, "the server stops");
@@ -512,85 +539,4 @@ bool broker_final(const struct broker *broker, struct allowance_record *out)
 enum circuit_state broker_circuit(const struct broker *broker)
 {
     return broker->circuit.state;
-}
-
-void broker_measure(const struct broker *broker)
-{
-    const struct {
-        enum metric metric;
-        int64_t value;
-    } gauges[] = {
-        {METRIC_places_calls_open, broker->calling_count},
-        {METRIC_places_calls_waiting, broker->waiting_count},
-        {METRIC_places_calls_today, broker->allowance.used},
-        {METRIC_places_cache_bytes, answer_cache_bytes(broker->cache)},
-        {METRIC_places_circuit, (int64_t)broker->circuit.state},
-    };
-    for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)
-        metrics_set(broker->metrics, gauges[i].metric, gauges[i].value);
-}
-
-/* ---- Effects -------------------------------------------------------------------------------- */
-
-static bool next_note(struct broker *broker, struct broker_effect *out)
-{
-    for (enum broker_notice i = 0; i < BROKER_NOTICE_COUNT; i++) {
-        if (!broker->notes[i])
-            continue;
-        broker->notes[i] = false;
-        *out =
-            (struct broker_effect){.kind = BROKER_NOTE, .notice = i, .number = broker->numbers[i]};
-        return true;
-    }
-    return false;
-}
-
-static bool next_reservation(struct broker *broker, struct broker_effect *out)
-{
-    struct allowance_record record;
-    if (broker->is_stopped || !allowance_wants(&broker->allowance, &record))
-        return false;
-    *out = (struct broker_effect){.kind = BROKER_RESERVE, .record = record};
-    return true;
-}
-
-static bool next_order(struct broker *broker, struct broker_effect *out)
-{
-    struct broker_call *call = TAILQ_FIRST(&broker->to_call);
-    if (call != NULL) {
-        TAILQ_REMOVE(&broker->to_call, call, order);
-        call->is_ordered = false;
-        *out = (struct broker_effect){.kind = BROKER_CALL, .call = call, .query = call->node.query};
-        return true;
-    }
-    call = TAILQ_FIRST(&broker->to_cancel);
-    if (call == NULL)
-        return false;
-    TAILQ_REMOVE(&broker->to_cancel, call, order);
-    call->is_ordered = false;
-    *out = (struct broker_effect){.kind = BROKER_CANCEL, .call = call};
-    return true;
-}
-
-static bool next_answer(struct broker *broker, struct broker_effect *out)
-{
-    struct question *question = STAILQ_FIRST(&broker->answered);
-    if (question == NULL)
-        return false;
-    STAILQ_REMOVE_HEAD(&broker->answered, answered);
-    broker->question_count--;
-    *out = (struct broker_effect){
-        .kind = question->is_for_fallback ? BROKER_FALLBACK : BROKER_ANSWER,
-        .asker = question->asker,
-        .query = question->query,
-        .answer = question->answer,
-    };
-    free(question);
-    return true;
-}
-
-bool broker_effect(struct broker *broker, struct broker_effect *out)
-{
-    return next_note(broker, out) || next_reservation(broker, out) || next_order(broker, out) ||
-           next_answer(broker, out);
 }

@@ -89,6 +89,10 @@ void broker_reserved(struct broker *broker, struct broker_now now, struct allowa
 int64_t broker_wakeup(const struct broker *broker);
 void broker_tick(struct broker *broker, struct broker_now now);
 
+/* The server stops: all is answered by `until_ms` of the clock, and what is asked from then on at
+ * once, with an old answer, by the fallback, or with an error. */
+void broker_hurry(struct broker *broker, int64_t until_ms);
+
 /* Answers all that is asked, cancels all calls. */
 void broker_stop(struct broker *broker);
 

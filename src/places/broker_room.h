@@ -66,7 +66,8 @@ struct broker {
     struct answer_cache *cache;
     struct places_answer *paused, *refused; /* what is said meanwhile; NULL: it is not */
     int64_t paused_until_ms;
-    bool is_stopped; /* nothing is reserved any more */
+    int64_t until_ms; /* when the last question is answered; INT64_MAX: it is not known */
+    bool is_stopped;  /* nothing is reserved any more */
     /* Effects. */
     struct call_list to_call, to_cancel;
     STAILQ_HEAD(, question) answered;

@@ -1,4 +1,4 @@
-/* How questions get their answers, and why some are refused at once. */
+/* How questions get their answers, and why some are refused at once; what is counted. */
 #include <stdlib.h>
 
 #include "places/broker_room.h"
@@ -97,4 +97,20 @@ struct places_answer *broker_refusal(struct broker *broker, struct broker_now no
         broker->circuit.state = CIRCUIT_OPEN; /* the next one may try */
     return refuse(broker, METRIC_places_refused_client_total, PLACES_OVER_QUERY_LIMIT,
                   "too many questions for places from this connection");
+}
+
+void broker_measure(const struct broker *broker)
+{
+    const struct {
+        enum metric metric;
+        int64_t value;
+    } gauges[] = {
+        {METRIC_places_calls_open, broker->calling_count},
+        {METRIC_places_calls_waiting, broker->waiting_count},
+        {METRIC_places_calls_today, broker->allowance.used},
+        {METRIC_places_cache_bytes, answer_cache_bytes(broker->cache)},
+        {METRIC_places_circuit, (int64_t)broker->circuit.state},
+    };
+    for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)
+        metrics_set(broker->metrics, gauges[i].metric, gauges[i].value);
 }

@@ -360,7 +360,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
 {
     struct fetch_call *call = arg;
     size_t len = size * count;
-    if (len > FETCH_BODY_MAX_BYTES - call->body_len)
+    if (len > (size_t)call->fetch->options.body_max_bytes - call->body_len)
         call->outcome = FETCH_TOO_LONG;
     else if (append_body(call, data, len) < 0)
         call->outcome = FETCH_WITHOUT_MEMORY;
@@ -415,7 +415,7 @@ static int set_limits(CURL *easy, const struct fetch_options *options)
     failed |= (int)curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip");
     failed |= (int)curl_easy_setopt(easy, CURLOPT_USERAGENT, "herd/" HERD_VERSION);
     failed |=
-        (int)curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)FETCH_BODY_MAX_BYTES);
+        (int)curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)options->body_max_bytes);
     return failed ? HERD_EINVAL : 0;
 }
 
@@ -541,7 +541,7 @@ static const char *system_ca_file(void)
 static int fill_in(struct fetch *fetch, const struct fetch_options *options)
 {
     const char *ca_file = options->ca_file != NULL ? options->ca_file : system_ca_file();
-    assert(options->calls_max > 0);
+    assert(options->calls_max > 0 && options->body_max_bytes > 0);
     fetch->loop = options->loop;
     fetch->options = *options;
     TAILQ_INIT(&fetch->started);

@@ -11,10 +11,7 @@
 
 struct uv_loop_s;
 
-enum {
-    FETCH_BODY_MAX_BYTES = 1 << 20,    /* of an answer's body, after decompression */
-    FETCH_HEADERS_MAX_BYTES = 64 << 10 /* of an answer's status line and headers together */
-};
+enum { FETCH_HEADERS_MAX_BYTES = 64 << 10 }; /* of an answer's status line and headers together */
 
 /* What became of a call, one row each: the result's `error`, what a person reads. */
 #define FETCH_OUTCOME_TABLE(X)                                                                     \
@@ -60,6 +57,7 @@ struct fetch_options {
     int64_t connect_timeout_ms;
     int64_t total_timeout_ms; /* resolving, connecting and the whole answer */
     int64_t calls_max;        /* under way at once */
+    int64_t body_max_bytes;   /* of an answer, after decompression */
 };
 
 struct fetch;

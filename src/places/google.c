@@ -140,10 +140,9 @@ static void read_places(const json_t *places, struct web_reply *out)
 static void read_answer(const struct web_settings *settings, const struct places_query *query,
                         const struct fetch_result *result, struct web_reply *out)
 {
-    (void)settings;
     (void)query;
     const char *why = NULL;
-    json_t *root = web_json_read(result->body, &why);
+    json_t *root = web_json_read(result->body, settings->json_depth_max, &why);
     const json_t *places = json_object_get(root, "places");
     if (result->http_status != 200)
         read_error(result, root, out);

@@ -71,10 +71,9 @@ static void read_results(const json_t *root, struct web_reply *out)
 static void read_answer(const struct web_settings *settings, const struct places_query *query,
                         const struct fetch_result *result, struct web_reply *out)
 {
-    (void)settings;
     (void)query;
     const char *why = NULL;
-    json_t *root = web_json_read(result->body, &why);
+    json_t *root = web_json_read(result->body, settings->json_depth_max, &why);
     const char *name = json_string_value(json_object_get(root, "status"));
     const char *message = json_string_value(web_json_string(root, "error_message"));
     enum places_status status = status_named(name);

@@ -30,6 +30,7 @@ struct import {
     int64_t bytes_all;
     struct local_writer *writer;
     struct import_report *report;
+    int64_t seen; /* places, and what is none */
     struct herd_buf *error;
     char first_id[8]; /* the beginning of the first place's: whose ids they are */
 };
@@ -38,6 +39,7 @@ const char *import_fault_text(enum import_fault fault)
 {
     static const char *const texts[IMPORT_FAULT_COUNT] = {
         [IMPORT_NO_NAME] = "without a name",
+        [IMPORT_LONG_TEXT] = "with a name, tag or address of more than 1,024 bytes",
         [IMPORT_NO_GEOMETRY] = "without a geometry on the earth",
         [IMPORT_NO_FEATURE] = "not a GeoJSON feature",
         [IMPORT_NOT_JSON] = "not JSON, or not UTF-8",
@@ -46,16 +48,6 @@ const char *import_fault_text(enum import_fault fault)
         [IMPORT_BAD_LINE] = "not a line of GeoNames' tables",
     };
     return texts[fault];
-}
-
-static void count_fault(struct import *import, enum import_fault fault, int64_t line)
-{
-    struct import_report *report = import->report;
-    report->faults[fault]++;
-    if (fault == IMPORT_NO_NAME || report->example_count == IMPORT_EXAMPLES_MAX)
-        return;
-    report->examples[report->example_count].line = line;
-    report->examples[report->example_count++].fault = fault;
 }
 
 static int fail(struct import *import, int rc, const char *what)
@@ -71,17 +63,63 @@ static int fail_reading(struct import *import)
     return fail(import, HERD_EIO, code == Z_ERRNO ? strerror(errno) : reason);
 }
 
-static int add(struct import *import, const struct local_row *row)
+static int tell(struct import *import, struct import_progress progress)
 {
+    progress.places = import->report->places;
+    return import->options->on_progress != NULL
+               ? import->options->on_progress(import->options->arg, &progress)
+               : 0;
+}
+
+static int on_written(void *arg, int64_t places, int64_t places_all)
+{
+    return tell(arg,
+                (struct import_progress){.is_writing = true, .done = places, .all = places_all});
+}
+
+/* A place, or what is none, has been read. */
+static int step(struct import *import)
+{
+    if (++import->seen % PROGRESS_PLACES != 0)
+        return 0;
+    return tell(import, (struct import_progress){.done = gzoffset64(import->file),
+                                                 .all = import->bytes_all});
+}
+
+static int count_fault(struct import *import, enum import_fault fault, int64_t line)
+{
+    struct import_report *report = import->report;
+    report->faults[fault]++;
+    if (fault != IMPORT_NO_NAME && report->example_count < IMPORT_EXAMPLES_MAX) {
+        report->examples[report->example_count].line = line;
+        report->examples[report->example_count++].fault = fault;
+    }
+    return step(import);
+}
+
+/* An answer has 20 places, so their texts have a bound; OpenStreetMap's own is 255 characters. */
+static bool is_too_long(const struct local_row *row)
+{
+    const char *const texts[] = {row->name,     row->kind,  row->vicinity,
+                                 row->place_id, row->types, row->country};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (strlen(texts[i]) > IMPORT_TEXT_MAX_BYTES)
+            return true;
+    }
+    return false;
+}
+
+static int add(struct import *import, const struct local_row *row, int64_t line)
+{
+    if (is_too_long(row))
+        return count_fault(import, IMPORT_LONG_TEXT, line);
     if (import->report->places == 0)
         snprintf(import->first_id, sizeof import->first_id, "%s", row->place_id);
     int rc = local_writer_add(import->writer, row);
     if (rc < 0)
         return rc;
-    if (++import->report->places % PROGRESS_PLACES == 0 && import->options->on_progress != NULL)
-        import->options->on_progress(import->options->arg, gzoffset64(import->file),
-                                     import->bytes_all, import->report->places);
-    return 0;
+    import->report->places++;
+    return step(import);
 }
 
 /* ---- GeoJSON -------------------------------------------------------------------------------- */
@@ -104,18 +142,16 @@ static int take_feature(struct import *import, struct feature_maker *maker,
     };
     struct local_row row;
     enum feature_fault fault;
-    if (feature->state != FEATURE_WHOLE) {
-        count_fault(import, feature->state == FEATURE_TOO_LARGE ? IMPORT_TOO_LARGE : IMPORT_CUT_OFF,
-                    feature->line);
-        return 0;
-    }
+    if (feature->state != FEATURE_WHOLE)
+        return count_fault(import,
+                           feature->state == FEATURE_TOO_LARGE ? IMPORT_TOO_LARGE : IMPORT_CUT_OFF,
+                           feature->line);
     int rc = feature_make(maker, feature->text, &row, &fault);
     if (rc < 0)
         return rc;
     if (fault == FEATURE_GOOD)
-        return add(import, &row);
-    count_fault(import, faults[fault], feature->line);
-    return 0;
+        return add(import, &row, feature->line);
+    return count_fault(import, faults[fault], feature->line);
 }
 
 static int read_features(struct import *import)
@@ -170,9 +206,8 @@ static int take_line(struct import *import, struct geonames_maker *maker, char *
     if (line[0] == '#' || line[0] == '\0')
         return 0;
     if (is_whole && is_utf8(line) && geonames_make(maker, line, &row) == NULL)
-        return add(import, &row);
-    count_fault(import, IMPORT_BAD_LINE, number);
-    return 0;
+        return add(import, &row, number);
+    return count_fault(import, IMPORT_BAD_LINE, number);
 }
 
 static int read_lines(struct import *import)
@@ -302,7 +337,7 @@ int import_file(const char *path, const char *from, const struct import_options 
         rc = read_all(&import);
     close_file(&import);
     if (rc == 0)
-        return local_writer_publish(import.writer);
+        return local_writer_publish(import.writer, on_written, &import);
     local_writer_drop(import.writer);
     return rc;
 }

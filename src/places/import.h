@@ -2,6 +2,7 @@
 #ifndef PLACES_IMPORT_H
 #define PLACES_IMPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +13,7 @@ enum import_format { IMPORT_BY_LOOK, IMPORT_GEOJSON, IMPORT_GEONAMES };
 /* Why something of a file is no place in the end. */
 enum import_fault {
     IMPORT_NO_NAME,
+    IMPORT_LONG_TEXT,
     IMPORT_NO_GEOMETRY,
     IMPORT_NO_FEATURE,
     IMPORT_NOT_JSON,
@@ -24,7 +26,7 @@ enum import_fault {
 /* "without a name", "not JSON", …: static. */
 const char *import_fault_text(enum import_fault fault);
 
-enum { IMPORT_EXAMPLES_MAX = 10 };
+enum { IMPORT_EXAMPLES_MAX = 10, IMPORT_TEXT_MAX_BYTES = 1024 };
 
 struct import_report {
     int64_t places;
@@ -37,22 +39,28 @@ struct import_report {
     } examples[IMPORT_EXAMPLES_MAX];
 };
 
+/* While the file is read: bytes of it. Then, while the places are written: places. */
+struct import_progress {
+    bool is_writing;
+    int64_t done, all; /* all is 0 when it is not known */
+    int64_t places;    /* read so far */
+};
+
 struct import_options {
     enum import_format format;
     /* What is said of the source; NULL: what its ids let expect (OpenStreetMap, GeoNames), else the
      * file's name, and no licence that is known. */
     const char *name, *attribution, *licence;
-    /* From time to time: bytes of the file read so far, and of all (0: unknown), places. May be
-     * NULL. */
-    void (*on_progress)(void *arg, int64_t bytes, int64_t bytes_all, int64_t places);
+    /* From time to time; 0, or negative to stop. May be NULL. */
+    int (*on_progress)(void *arg, const struct import_progress *progress);
     void *arg;
 };
 
 /*
  * Makes the places file `path` of the file `from`, gzipped or not ("-": standard input), in memory
  * that does not grow with it. The file that was at `path` stays until the new one is whole, and if
- * none comes of it. 0, or a negative HERD_E… with a sentence appended to `error`; HERD_ENOTFOUND:
- * there was not one place in it.
+ * none comes of it. 0, what on_progress returned, or a negative HERD_E… with a sentence appended to
+ * `error`; HERD_ENOTFOUND: there was not one place in it.
  */
 int import_file(const char *path, const char *from, const struct import_options *options,
                 struct import_report *report, struct herd_buf *error);

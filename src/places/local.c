@@ -25,6 +25,7 @@
 #include <herd/err.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "places/local_answer.h"
 #include "places/local_loader.h"
 
@@ -49,7 +50,8 @@ TAILQ_HEAD(call_list, local_call);
 struct local {
     struct provider base;
     uv_loop_t *loop;
-    struct log *log; /* or NULL */
+    struct log *log;         /* or NULL */
+    struct metrics *metrics; /* or NULL */
     char *path;
     struct local_file *file;
     struct local_loader *loader;       /* NULL once it is closed */
@@ -61,6 +63,7 @@ struct local {
     bool is_turning;                   /* within on_turn: nothing is closed there */
     int64_t calls, calls_max;
     int64_t timeout_ms;        /* 0: none */
+    int64_t until_ms;          /* no deadline is later */
     void (*closed)(void *arg); /* not NULL: no more calls */
     void *closed_arg;
 };
@@ -128,12 +131,20 @@ static void end(struct local *local, struct local_call *call, struct places_answ
     places_done_cb *done = call->done;
     void *arg = call->arg;
     free(call);
-    local->calls--;
+    if (--local->calls == 0)
+        uv_timer_stop(&local->timer); /* it would keep a loop running that has nothing to do */
     if (done != NULL)
         done(arg, take_answer);
     else
         places_answer_unref(take_answer);
     close_when_done(local);
+}
+
+static struct places_answer *late(struct local *local)
+{
+    if (local->metrics != NULL)
+        metrics_add(local->metrics, METRIC_places_timeouts_total, 1);
+    return failure("the places were not found in time");
 }
 
 static void turn_soon(struct local *local)
@@ -162,10 +173,36 @@ static void on_work(uv_work_t *work)
     call->answer = local_answer(call->db, &call->query);
 }
 
-static void retire(struct local_file *file)
+/* A file that is not asked any more. */
+struct retired {
+    uv_work_t work;
+    struct local_file *file;
+};
+
+static void on_free(uv_work_t *work)
 {
-    if (file->is_retired && file->running == 0)
+    local_file_free(((struct retired *)work)->file);
+}
+
+static void on_freed(uv_work_t *work, int status)
+{
+    (void)status;
+    free(work);
+}
+
+/* In a thread: to give back the memory of millions of places takes longer than a turn may. */
+static void retire(struct local *local, struct local_file *file)
+{
+    if (!file->is_retired || file->running > 0)
+        return;
+    struct retired *retired = malloc(sizeof *retired);
+    if (retired == NULL) {
         local_file_free(file);
+        return;
+    }
+    retired->file = file;
+    int rc = uv_queue_work(local->loop, &retired->work, on_free, on_freed);
+    assert(rc == 0);
 }
 
 static void on_worked(uv_work_t *work, int status)
@@ -177,7 +214,7 @@ static void on_worked(uv_work_t *work, int status)
         log_failure(local, call);
     call->file->idle[call->file->idle_count++] = call->db;
     call->file->running--;
-    retire(call->file);
+    retire(local, call->file);
     TAILQ_REMOVE(&local->running, call, link);
     if (!TAILQ_EMPTY(&local->waiting))
         turn_soon(local);
@@ -209,7 +246,7 @@ static bool is_over(struct local *local, struct local_call *call)
     if (call->is_cancelled)
         end(local, call, failure(herd_strerror(HERD_ECANCELED)));
     else if (call->deadline_ms <= (int64_t)uv_now(local->loop))
-        end(local, call, failure("the places were not found in time"));
+        end(local, call, late(local));
     else
         return false;
     return true;
@@ -261,7 +298,7 @@ static void on_timer(uv_timer_t *timer)
         if (call->done == NULL || call->deadline_ms > now_ms)
             continue;
         local_db_interrupt(call->db);
-        give(call, failure("the places were not found in time"));
+        give(call, late(local));
     }
     turn_soon(local); /* for those that wait */
 }
@@ -283,6 +320,25 @@ static void set_timer(struct local *local)
     uv_timer_start(&local->timer, on_timer, left_ms > 0 ? (uint64_t)left_ms : 0, 0);
 }
 
+static void shorten(struct call_list *calls, int64_t until_ms)
+{
+    struct local_call *call;
+    TAILQ_FOREACH(call, calls, link)
+    {
+        if (call->deadline_ms > until_ms)
+            call->deadline_ms = until_ms;
+    }
+}
+
+static void hurry(struct provider *provider, int64_t within_ms)
+{
+    struct local *local = (struct local *)provider;
+    local->until_ms = (int64_t)uv_now(local->loop) + within_ms;
+    shorten(&local->waiting, local->until_ms);
+    shorten(&local->running, local->until_ms);
+    set_timer(local);
+}
+
 /* ---- Asking --------------------------------------------------------------------------------- */
 
 static int ask(struct provider *provider, const struct places_query *query, places_done_cb *done,
@@ -300,11 +356,14 @@ static int ask(struct provider *provider, const struct places_query *query, plac
     call->deadline_ms = INT64_MAX;
     if (local->timeout_ms > 0)
         call->deadline_ms = (int64_t)uv_now(local->loop) + local->timeout_ms;
+    if (call->deadline_ms > local->until_ms)
+        call->deadline_ms = local->until_ms;
     call->done = done;
     call->arg = arg;
     TAILQ_INSERT_TAIL(&local->waiting, call, link);
     local->calls++;
-    local_loader_want(local->loader);
+    if (local->until_ms == INT64_MAX) /* else it comes too late */
+        local_loader_want(local->loader);
     turn_soon(local);
     *out = &call->base;
     return 0;
@@ -354,7 +413,7 @@ static void on_loaded(void *arg, struct local_file *take_file, const char *error
     struct local_file *old = local->file;
     local->file = take_file;
     old->is_retired = true;
-    retire(old);
+    retire(local, old);
     if (take_file->memory != NULL)
         LOG(local->log, LOG_INFO, "places", "in memory", log_text("file", local->path),
             log_int("places", take_file->places),
@@ -412,7 +471,9 @@ static int open_provider(const struct places_options *options, struct provider *
     local->base.type = &provider_local;
     local->loop = options->loop;
     local->log = options->log;
+    local->metrics = options->metrics;
     local->calls_max = options->calls_max;
+    local->until_ms = INT64_MAX;
     local->timeout_ms = options->total_timeout_ms - options->total_timeout_ms / 20;
     TAILQ_INIT(&local->waiting);
     TAILQ_INIT(&local->running);
@@ -437,5 +498,6 @@ const struct provider_type provider_local = {
     .ask = ask,
     .cancel = cancel,
     .refresh = refresh,
+    .hurry = hurry,
     .close = close_provider,
 };

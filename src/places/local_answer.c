@@ -101,11 +101,10 @@ struct places_answer *local_answer(struct local_db *db, const struct places_quer
     if (!local_is_on_earth(query))
         return local_answer_off_earth();
     struct composer composer = {.db = db, .answer = places_answer_new(PLACES_OK)};
-    size_t within = 0;
-    int rc = local_db_near(db, query, on_place, &composer, &within);
+    int rc = local_db_near(db, query, on_place, &composer, NULL);
     herd_buf_free(&composer.texts);
     herd_buf_free(&composer.result);
-    if (rc == 0 && within > 0) {
+    if (rc == 0 && places_answer_count(composer.answer) > 0) {
         credit_sources(&composer);
         return composer.answer;
     }

@@ -33,7 +33,7 @@ int local_build(const char *path, const char *const *tables, size_t count, int64
         rc = add_table(writer, tables[i], error);
     *places = local_writer_places(writer);
     if (rc == 0)
-        return local_writer_publish(writer);
+        return local_writer_publish(writer, NULL, NULL);
     local_writer_drop(writer);
     return rc;
 }

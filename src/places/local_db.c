@@ -19,6 +19,8 @@ static const double rounding_m = 1e-6;
 
 enum { BUSY_TIMEOUT_MS = 100, REASON_MAX_BYTES = 160 };
 
+enum { CIRCLES_SMALLEST = 64, CIRCLES_FACTOR = 4, CIRCLE_MIN_M = 50 };
+
 enum statement { BEGIN, FIND, PLACE, COMMIT, STATEMENT_COUNT };
 
 static const char *const statement_texts[STATEMENT_COUNT] = {
@@ -237,12 +239,29 @@ static int find(struct local_db *db, const struct places_query *query, struct lo
 {
     struct herd_location centre = {query->latitude, query->longitude};
     struct local_area area = local_area_around(centre, query->radius_m);
+    *out = (struct local_nearest){0};
     for (size_t i = 0; i < area.count; i++) {
         int rc = find_in_box(db, query, &area.boxes[i], out);
         if (rc < 0)
             return rc;
     }
     return 0;
+}
+
+/* A large city has tens of thousands of places within 10 km. So circles are searched from a small one
+ * on: the first one that has enough of them has the nearest. */
+static int find_nearest(struct local_db *db, const struct places_query *query,
+                        struct local_nearest *out)
+{
+    struct places_query circle = *query;
+    circle.radius_m /= CIRCLES_SMALLEST;
+    for (; circle.radius_m < query->radius_m && circle.radius_m >= CIRCLE_MIN_M;
+         circle.radius_m *= CIRCLES_FACTOR) {
+        int rc = find(db, &circle, out);
+        if (rc < 0 || out->offered >= PLACES_RESULTS_MAX)
+            return rc;
+    }
+    return find(db, query, out);
 }
 
 static const char *text_of(sqlite3_stmt *row, int column)
@@ -304,11 +323,12 @@ int local_db_near(struct local_db *db, const struct places_query *query, local_p
         if (rc < 0)
             return rc;
     }
-    struct local_nearest nearest = {0};
-    int rc = find(db, query, &nearest);
+    struct local_nearest nearest;
+    int rc = within != NULL ? find(db, query, &nearest) : find_nearest(db, query, &nearest);
     for (size_t i = 0; i < nearest.count && rc == 0; i++)
         rc = show(db, &nearest.found[i], on_place, arg);
-    *within = nearest.offered;
+    if (within != NULL)
+        *within = nearest.offered;
     if (sqlite3_get_autocommit(db->sqlite))
         return rc;
     int ended = run(db, COMMIT);

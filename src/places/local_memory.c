@@ -13,7 +13,11 @@
 /* What the haversine formula may be off by; as local_db.c has it. */
 static const double rounding_m = 1e-6;
 
-enum { ROWS_FIRST = 1024, BYTES_MAX = 1 << 30 }; /* an offset has 32 bits, with room to spare */
+enum {
+    ROWS_FIRST = 1024,
+    BYTES_MAX = 1 << 30, /* an offset has 32 bits, with room to spare */
+    TREE_BYTES = 40      /* a place, roughly */
+};
 
 /* Rendered texts by their id in the file: ids count from 1 without large gaps. */
 struct table {
@@ -73,12 +77,12 @@ int64_t local_memory_places(const struct local_memory *memory)
     return (int64_t)memory->count;
 }
 
-/* The tree has 32 bytes and more a place; it is made when all is read. */
+/* The tree is made when all is read. */
 static int check_size(const struct local_memory *memory)
 {
     if (atomic_load_explicit(memory->is_over, memory_order_relaxed))
         return HERD_ECANCELED;
-    int64_t bytes = local_memory_bytes(memory) + (int64_t)memory->count * 40;
+    int64_t bytes = local_memory_bytes(memory) + (int64_t)memory->count * TREE_BYTES;
     return bytes <= memory->max_bytes && memory->texts.len < BYTES_MAX ? 0 : HERD_EFULL;
 }
 
@@ -188,6 +192,17 @@ static int on_record(void *arg, const struct local_record *record)
     return rc < 0 ? rc : add_row(memory, row);
 }
 
+/* What is too large is known before it is read. */
+static int check_sources(const struct local_memory *memory, const struct local_db *db)
+{
+    const struct local_source *source;
+    const int64_t each = sizeof(struct row) + TREE_BYTES + 3 * sizeof(uint32_t);
+    int64_t left = memory->max_bytes / each;
+    for (size_t i = 0; (source = local_db_source(db, i)) != NULL; i++)
+        left -= source->places < left ? source->places : left + 1;
+    return left >= 0 ? 0 : HERD_EFULL;
+}
+
 static int copy_sources(struct local_memory *memory, const struct local_db *db)
 {
     const struct local_source *source;
@@ -243,7 +258,9 @@ static int make_tree(struct local_memory *memory)
 
 static int load(struct local_memory *memory, struct local_db *db)
 {
-    int rc = append_text(memory, local_append_string, "");
+    int rc = check_sources(memory, db);
+    if (rc == 0)
+        rc = append_text(memory, local_append_string, "");
     if (rc == 0)
         rc = copy_sources(memory, db);
     if (rc == 0)

@@ -1,4 +1,10 @@
-/* A file is there whole or not at all: it is written beside, brought to the disk, and renamed. */
+/*
+ * A file is there whole or not at all: it is written beside, brought to the disk, and renamed.
+ *
+ * Places wait in a sorter until all are there, and are written along a curve that stays near
+ * itself. So each page of the tables and of the index is filled once, however many there are, and
+ * places that are near each other are so in the file.
+ */
 #include "places/local_writer.h"
 
 #include <errno.h>
@@ -16,15 +22,14 @@
 
 #include "places/local_area.h"
 #include "places/local_db.h"
+#include "places/row_sorter.h"
 
-enum { FILE_MODE = 0644 };
+enum { FILE_MODE = 0644, SORTER_BYTES = 32 << 20 };
 
 static const char schema[] =
     "PRAGMA journal_mode = OFF;"
     "PRAGMA synchronous = OFF;"
-    "PRAGMA cache_size = -65536;"
-    "PRAGMA temp.cache_size = -16384;"
-    "PRAGMA temp_store = FILE;"
+    "PRAGMA cache_size = -8192;"
     "BEGIN;"
     "CREATE TABLE source (\n"
     "    id INTEGER PRIMARY KEY,\n"
@@ -55,25 +60,29 @@ static const char schema[] =
     "    name TEXT NOT NULL\n"
     ");"
     /* A place is the point lat_min = lat_max, lon_min = lon_max, in whole 1e-7 degrees. */
-    "CREATE VIRTUAL TABLE place_at USING rtree_i32(id, lat_min, lat_max, lon_min, lon_max);"
-    /* Places wait here until all are there: the index is filled along a curve that stays near
-     * itself, else each one would touch other pages of it. */
-    "CREATE TEMP TABLE waiting (id INTEGER PRIMARY KEY, lat INTEGER, lon INTEGER, curve INTEGER);";
+    "CREATE VIRTUAL TABLE place_at USING rtree_i32(id, lat_min, lat_max, lon_min, lon_max);";
 
-enum statement { SOURCE, SOURCE_SAID, TYPE_LIST, AREA, PLACE, PLACE_AT, INDEX, STATEMENT_COUNT };
+enum statement {
+    SOURCE,
+    SOURCE_SAID,
+    FIND_TYPE_LIST,
+    TYPE_LIST,
+    AREA,
+    PLACE,
+    PLACE_AT,
+    STATEMENT_COUNT
+};
 
 static const char *const statement_texts[STATEMENT_COUNT] = {
     [SOURCE] = "INSERT INTO source VALUES (?1, 0, '', '', '', '')",
     [SOURCE_SAID] = "UPDATE source SET name = ?2, attribution = ?3, licence = ?4, version = ?5,"
                     " places = ?6 WHERE id = ?1",
-    /* The no-op update makes RETURNING give the row that is there already. */
-    [TYPE_LIST] = "INSERT INTO type_list (types) VALUES (?1)"
-                  " ON CONFLICT DO UPDATE SET types = types RETURNING id",
-    [AREA] = "INSERT INTO area (vicinity) VALUES (?1) RETURNING id",
+    [FIND_TYPE_LIST] = "SELECT id FROM type_list WHERE types = ?1",
+    [TYPE_LIST] = "INSERT INTO type_list (types, id) VALUES (?1, ?2)",
+    [AREA] = "INSERT INTO area (vicinity, id) VALUES (?1, ?2)",
     [PLACE] = "INSERT INTO place (id, source, type_list, area, extent_m, population, country, kind,"
               " place_id, name) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-    [PLACE_AT] = "INSERT INTO waiting VALUES (?1, ?2, ?3, ?4)",
-    [INDEX] = "INSERT INTO place_at SELECT id, lat, lat, lon, lon FROM waiting ORDER BY curve, id",
+    [PLACE_AT] = "INSERT INTO place_at VALUES (?1, ?2, ?2, ?3, ?3)",
 };
 
 struct local_writer {
@@ -81,11 +90,23 @@ struct local_writer {
     sqlite3 *sqlite;
     sqlite3_stmt *statements[STATEMENT_COUNT];
     int64_t source, places, places_before;
+    int64_t type_lists, areas; /* how many: the last one's id */
     /* The last row's: tables are sorted by area, so most rows need no look-up. */
     int64_t type_list, area;
     struct herd_buf types, vicinity;
+    struct row_sorter *waiting;
+    struct herd_buf record; /* of the sorter's, being made */
     struct herd_buf *error;
 };
+
+/* What a place is besides its texts, which follow it in a sorter's record: country, kind, place_id,
+ * name, each with its NUL. */
+struct fixed {
+    int64_t source, type_list, area, extent_m, population;
+    int32_t lat, lon;
+};
+
+enum { TEXTS = 4 };
 
 static int fail(struct local_writer *writer)
 {
@@ -123,17 +144,44 @@ static int bind_text(struct local_writer *writer, enum statement which, int para
     return rc == SQLITE_OK ? 0 : fail(writer);
 }
 
-/* The row of a table of texts for `text`; *id and `last` are those of the row before. */
-static int find_text(struct local_writer *writer, enum statement which, const char *text,
-                     struct herd_buf *last, int64_t *id)
+/* Whether `text` is the row before's; else it is from now on. 1, 0, or HERD_ENOMEM. */
+static int is_last(struct herd_buf *last, const char *text)
 {
     if (last->len > 0 && strcmp(last->data, text) == 0)
-        return 0;
+        return 1;
     last->len = 0;
-    int rc = herd_buf_append(last, text, strlen(text) + 1);
+    return herd_buf_append(last, text, strlen(text) + 1);
+}
+
+static int add_text(struct local_writer *writer, enum statement which, const char *text, int64_t id)
+{
+    int rc = bind_text(writer, which, 1, text);
+    sqlite3_bind_int64(writer->statements[which], 2, id);
+    return rc == 0 ? run(writer, which, NULL) : rc;
+}
+
+static int find_type_list(struct local_writer *writer, const char *types)
+{
+    int rc = is_last(&writer->types, types);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    writer->type_list = 0;
+    rc = bind_text(writer, FIND_TYPE_LIST, 1, types);
     if (rc == 0)
-        rc = bind_text(writer, which, 1, last->data);
-    return rc == 0 ? run(writer, which, id) : rc;
+        rc = run(writer, FIND_TYPE_LIST, &writer->type_list);
+    if (rc < 0 || writer->type_list > 0)
+        return rc;
+    writer->type_list = ++writer->type_lists;
+    return add_text(writer, TYPE_LIST, types, writer->type_list);
+}
+
+static int find_area(struct local_writer *writer, const char *vicinity)
+{
+    int rc = is_last(&writer->vicinity, vicinity);
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    writer->area = ++writer->areas;
+    return add_text(writer, AREA, vicinity, writer->area);
 }
 
 /* Every other bit of the result is one of the number's. */
@@ -149,46 +197,93 @@ static uint64_t spread(uint32_t number)
 }
 
 /* Along the Z-order curve (Morton 1966) of both coordinates, counted from the south-west. */
-static int add_to_waiting(struct local_writer *writer, int64_t id, int32_t lat, int32_t lon)
+static uint64_t curve_of(int32_t lat, int32_t lon)
 {
     uint32_t north = (uint32_t)lat + (UINT32_C(1) << 31),
              east = (uint32_t)lon + (UINT32_C(1) << 31);
-    uint64_t curve = (spread(north) << 1 | spread(east)) >> 1; /* SQLite's integers have a sign */
-    sqlite3_stmt *row = writer->statements[PLACE_AT];
-    sqlite3_bind_int64(row, 1, id);
-    sqlite3_bind_int(row, 2, lat);
-    sqlite3_bind_int(row, 3, lon);
-    sqlite3_bind_int64(row, 4, (int64_t)curve);
-    return run(writer, PLACE_AT, NULL);
+    return spread(north) << 1 | spread(east);
+}
+
+static int fail_waiting(struct local_writer *writer, int rc)
+{
+    if (rc == HERD_EIO)
+        return fail_errno(writer, writer->temporary);
+    herd_buf_printf(writer->error, "%s: %s", writer->temporary, herd_strerror(rc));
+    return rc;
 }
 
 int local_writer_add(struct local_writer *writer, const struct local_row *row)
 {
-    int rc = find_text(writer, TYPE_LIST, row->types, &writer->types, &writer->type_list);
+    int rc = find_type_list(writer, row->types);
     if (rc == 0)
-        rc = find_text(writer, AREA, row->vicinity, &writer->vicinity, &writer->area);
+        rc = find_area(writer, row->vicinity);
     if (rc < 0)
         return rc;
-    int64_t id = ++writer->places;
-    sqlite3_stmt *place = writer->statements[PLACE];
-    sqlite3_bind_int64(place, 1, id);
-    sqlite3_bind_int64(place, 2, writer->source);
-    sqlite3_bind_int64(place, 3, writer->type_list);
-    sqlite3_bind_int64(place, 4, writer->area);
-    sqlite3_bind_int64(place, 5, row->extent_m);
-    if (row->population < 0)
+    const struct fixed fixed = {
+        .source = writer->source,
+        .type_list = writer->type_list,
+        .area = writer->area,
+        .extent_m = row->extent_m,
+        .population = row->population,
+        .lat = local_units(row->location.latitude),
+        .lon = local_units(row->location.longitude),
+    };
+    const char *const texts[TEXTS] = {row->country, row->kind, row->place_id, row->name};
+    struct herd_buf *record = &writer->record;
+    record->len = 0;
+    rc = herd_buf_append(record, &fixed, sizeof fixed);
+    for (int i = 0; i < TEXTS && rc == 0; i++)
+        rc = herd_buf_append(record, texts[i], strlen(texts[i]) + 1);
+    if (rc == 0)
+        rc =
+            row_sorter_add(writer->waiting, curve_of(fixed.lat, fixed.lon), herd_buf_slice(record));
+    if (rc < 0)
+        return fail_waiting(writer, rc);
+    writer->places++;
+    return 0;
+}
+
+/* Writes a place that has waited, as number `id`. */
+static int write_place(struct local_writer *writer, struct herd_slice record, int64_t id)
+{
+    struct fixed fixed;
+    memcpy(&fixed, record.data, sizeof fixed);
+    sqlite3_stmt *place = writer->statements[PLACE], *at = writer->statements[PLACE_AT];
+    const int64_t numbers[] = {id, fixed.source, fixed.type_list, fixed.area, fixed.extent_m};
+    for (int i = 0; i < 5; i++)
+        sqlite3_bind_int64(place, 1 + i, numbers[i]);
+    if (fixed.population < 0)
         sqlite3_bind_null(place, 6);
     else
-        sqlite3_bind_int64(place, 6, row->population);
-    const char *const texts[] = {row->country, row->kind, row->place_id, row->name};
-    for (int i = 0; i < 4 && rc == 0; i++)
-        rc = bind_text(writer, PLACE, 7 + i, texts[i]);
+        sqlite3_bind_int64(place, 6, fixed.population);
+    const char *text = record.data + sizeof fixed;
+    int rc = 0;
+    for (int i = 0; i < TEXTS && rc == 0; i++, text += strlen(text) + 1)
+        rc = bind_text(writer, PLACE, 7 + i, text);
     if (rc == 0)
         rc = run(writer, PLACE, NULL);
     if (rc < 0)
         return rc;
-    return add_to_waiting(writer, id, local_units(row->location.latitude),
-                          local_units(row->location.longitude));
+    sqlite3_bind_int64(at, 1, id);
+    sqlite3_bind_int(at, 2, fixed.lat);
+    sqlite3_bind_int(at, 3, fixed.lon);
+    return run(writer, PLACE_AT, NULL);
+}
+
+static int write_places(struct local_writer *writer, local_writer_progress_cb *on_progress,
+                        void *arg)
+{
+    struct herd_slice record;
+    int64_t id = 0;
+    int rc;
+    while ((rc = row_sorter_next(writer->waiting, &record)) > 0) {
+        rc = write_place(writer, record, ++id);
+        if (rc == 0 && on_progress != NULL && id % LOCAL_WRITER_PROGRESS_PLACES == 0)
+            rc = on_progress(arg, id, writer->places);
+        if (rc < 0)
+            return rc;
+    }
+    return rc < 0 ? fail_waiting(writer, rc) : 0;
 }
 
 static int execute(struct local_writer *writer, const char *sql)
@@ -228,8 +323,11 @@ static void close_writer(struct local_writer *writer)
     }
     sqlite3_close(writer->sqlite);
     writer->sqlite = NULL;
+    row_sorter_free(writer->waiting);
+    writer->waiting = NULL;
     herd_buf_free(&writer->types);
     herd_buf_free(&writer->vicinity);
+    herd_buf_free(&writer->record);
 }
 
 /* Brings what was written to `path` onto the disk. */
@@ -281,7 +379,9 @@ int local_writer_open(const char *path, struct local_writer **out, struct herd_b
         free_writer(writer);
         return HERD_ENOMEM;
     }
-    int rc = open_writer(writer);
+    int rc = row_sorter_new(path, SORTER_BYTES, &writer->waiting);
+    if (rc == 0)
+        rc = open_writer(writer);
     if (rc < 0) {
         local_writer_drop(writer);
         return rc;
@@ -317,9 +417,10 @@ int local_writer_end_source(struct local_writer *writer, const struct local_tabl
     return rc == 0 ? run(writer, SOURCE_SAID, NULL) : rc;
 }
 
-int local_writer_publish(struct local_writer *writer)
+int local_writer_publish(struct local_writer *writer, local_writer_progress_cb *on_progress,
+                         void *arg)
 {
-    int rc = run(writer, INDEX, NULL);
+    int rc = write_places(writer, on_progress, arg);
     if (rc == 0)
         rc = execute(writer, "COMMIT");
     close_writer(writer);

@@ -191,7 +191,17 @@ static void read_elements(const struct web_settings *settings, const struct plac
     free(found);
 }
 
-/* A query that took too long or too much comes back with HTTP 200 and a remark. */
+/*
+ * A query that took too long or too much memory comes back with HTTP 200 and a remark, `runtime
+ * error: …`, behind the elements that were written until then, which are in no order of distance.
+ * All that the server had to say of a query is there in one text: `runtime remark: …` alone is no
+ * failure (Overpass API, src/overpass_api/output_formats/output_json.cc, and its error_output).
+ */
+static bool tells_of_failure(const char *remark)
+{
+    return strstr(remark, "remark: ") == NULL || strstr(remark, "error: ") != NULL;
+}
+
 static void read_answer(const struct web_settings *settings, const struct places_query *query,
                         const struct fetch_result *result, struct web_reply *out)
 {
@@ -200,12 +210,12 @@ static void read_answer(const struct web_settings *settings, const struct places
         web_reply_fail_http(out, result->http_status); /* its page is HTML */
         return;
     }
-    json_t *root = web_json_read(result->body, &why);
+    json_t *root = web_json_read(result->body, settings->json_depth_max, &why);
     const json_t *elements = json_object_get(root, "elements");
     const char *remark = json_string_value(web_json_string(root, "remark"));
     if (root == NULL)
         web_reply_fail_malformed(out, why);
-    else if (remark != NULL)
+    else if (remark != NULL && tells_of_failure(remark))
         web_reply_fail(out, PLACES_UNKNOWN_ERROR, remark);
     else if (!json_is_array(elements))
         web_reply_fail_malformed(out, "the answer was not of the expected form");

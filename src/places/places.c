@@ -23,6 +23,7 @@
 #include "places/ledger.h"
 
 enum { DAY_S = 24 * 60 * 60, PRICE_CALLS = 1000 };
+enum { TURN_NS = 500000 }; /* for answers in a turn: a call may have tens of thousands of askers */
 
 /* Questions to a provider without a broker; one more is refused. pipeline_max bounds a client's. */
 enum { LOCAL_QUESTIONS_MAX = 100000 };
@@ -138,15 +139,17 @@ static int open_desk(struct places *places, const struct provider_type *type,
         .memory_max_bytes = values->places_memory_max_mib << 20,
         .connect_timeout_ms = values->places_connect_timeout_ms,
         .total_timeout_ms = values->places_total_timeout_ms,
+        .body_max_bytes = values->places_body_max_kib << 10,
+        .json_depth_max = values->places_json_depth_max,
         .calls_max = type->is_remote ? values->places_calls_max : LOCAL_QUESTIONS_MAX,
     };
-    struct desk *desk = calloc(1, sizeof *desk);
+    struct desk *desk = malloc(sizeof *desk);
     if (desk == NULL)
         return HERD_ENOMEM;
-    desk->places = places;
-    desk->memory_max_mib = values->places_memory_max_mib;
-    desk->total_timeout_ms = values->places_total_timeout_ms;
-    desk->data_file = strdup(values->places_data_file);
+    *desk = (struct desk){.places = places,
+                          .memory_max_mib = values->places_memory_max_mib,
+                          .total_timeout_ms = values->places_total_timeout_ms,
+                          .data_file = strdup(values->places_data_file)};
     int rc = desk->data_file != NULL ? type->open(&options, &desk->provider, error) : HERD_ENOMEM;
     if (rc < 0) {
         free(desk->data_file);
@@ -160,12 +163,6 @@ static int open_desk(struct places *places, const struct provider_type *type,
 
 /* ---- Questions that need no broker: to a provider that costs nothing ------------------------ */
 
-static bool is_failure(const struct places_answer *answer)
-{
-    enum places_status status = places_answer_status(answer);
-    return status != PLACES_OK && status != PLACES_ZERO_RESULTS;
-}
-
 static void leave(struct desk *desk)
 {
     if (--desk->calls == 0 && desk->is_retired)
@@ -175,9 +172,11 @@ static void leave(struct desk *desk)
 static void on_direct(void *arg, struct places_answer *take_answer)
 {
     struct errand errand = *(struct errand *)arg;
+    enum places_status status = places_answer_status(take_answer);
+    bool has_failed = status != PLACES_OK && status != PLACES_ZERO_RESULTS;
     free(arg);
     metrics_add(errand.desk->places->metrics, METRIC_places_local_total, 1);
-    if (errand.instead != NULL && is_failure(take_answer)) {
+    if (errand.instead != NULL && has_failed) {
         places_answer_unref(take_answer);
         take_answer = errand.instead;
     } else {
@@ -196,6 +195,7 @@ static int ask_directly(struct desk *desk, const struct places_query *query, pla
     *errand = (struct errand){.desk = desk, .done = done, .arg = arg, .instead = instead};
     int rc =
         desk->provider->type->ask(desk->provider, query, on_direct, errand, &errand->places_call);
+    metrics_add(desk->places->metrics, METRIC_places_refused_total, rc == HERD_EBUSY);
     if (rc < 0)
         free(errand);
     else
@@ -308,19 +308,25 @@ static void note(struct places *places, const struct broker_effect *effect)
         log_int(notices[effect->notice].key, effect->number));
 }
 
-static void carry_out(struct places *places)
+/* Until `end_ns` of the clock. True: there may be more. */
+static bool carry_out(struct places *places, uint64_t end_ns)
 {
     static void (*const actions[])(struct places *, const struct broker_effect *) = {
         [BROKER_CALL] = call,          [BROKER_CANCEL] = cancel,   [BROKER_ANSWER] = answer,
         [BROKER_FALLBACK] = fall_back, [BROKER_RESERVE] = reserve, [BROKER_NOTE] = note,
     };
     struct broker_effect effect;
-    while (broker_effect(places->broker, &effect))
+    bool is_more;
+    while ((is_more = broker_effect(places->broker, &effect))) {
         actions[effect.kind](places, &effect);
+        if (uv_hrtime() >= end_ns)
+            break;
+    }
     broker_measure(places->broker);
-    int64_t cents = places->metrics->value[METRIC_places_calls_today] * places->price_per_thousand /
-                    PRICE_CALLS;
-    metrics_set(places->metrics, METRIC_places_cost_today, cents);
+    int64_t calls = places->metrics->value[METRIC_places_calls_today];
+    metrics_set(places->metrics, METRIC_places_cost_today,
+                calls * places->price_per_thousand / PRICE_CALLS);
+    return is_more;
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -334,7 +340,8 @@ static void on_pump(uv_idle_t *idle)
 {
     struct places *places = idle->data;
     uv_idle_stop(idle);
-    carry_out(places);
+    if (carry_out(places, uv_hrtime() + TURN_NS))
+        pump_soon(places);
     int64_t at_ms = broker_wakeup(places->broker), now_ms = (int64_t)uv_now(places->loop);
     if (at_ms == INT64_MAX)
         uv_timer_stop(&places->timer);
@@ -559,10 +566,24 @@ static void finish_closing(struct places *places)
     if (!places->is_closing || places->desks > 0 || places->ledger == NULL)
         return;
     struct allowance_record record;
-    carry_out(places);
+    carry_out(places, UINT64_MAX);
     bool has_record = broker_final(places->broker, &record);
     ledger_close(places->ledger, has_record ? &record : NULL, on_ledger_closed, places);
     places->ledger = NULL;
+}
+
+static void hurry_desk(const struct desk *desk, int64_t within_ms)
+{
+    if (desk != NULL && desk->provider->type->hurry != NULL)
+        desk->provider->type->hurry(desk->provider, within_ms);
+}
+
+void places_hurry(struct places *places, int64_t within_ms)
+{
+    broker_hurry(places->broker, (int64_t)uv_now(places->loop) + within_ms);
+    hurry_desk(places->desk, within_ms);
+    hurry_desk(places->fallback, within_ms + HURRY_FALLBACK_MS);
+    pump_soon(places);
 }
 
 void places_close(struct places *places, void (*closed)(void *arg), void *arg)

@@ -36,6 +36,11 @@ int places_reload(struct places *places, const struct config_values *values,
 int places_ask(struct places *places, const struct places_query *query, uint64_t client,
                places_done_cb *done, void *arg);
 
+/* The server stops: `done` has run for all questions within_ms from now and HURRY_FALLBACK_MS, which
+ * the fallback has to itself; questions that come later are answered at once. */
+void places_hurry(struct places *places, int64_t within_ms);
+enum { HURRY_FALLBACK_MS = 1500 };
+
 /* Answers all that is asked, closes everything, frees; then `closed` (may be NULL) runs. */
 void places_close(struct places *places, void (*closed)(void *arg), void *arg);
 

@@ -109,6 +109,8 @@ struct places_options {
     int64_t memory_max_bytes; /* of places held in memory */
     int64_t connect_timeout_ms, total_timeout_ms;
     int64_t calls_max;
+    int64_t body_max_bytes; /* of an answer over the network */
+    int64_t json_depth_max; /* in it */
 };
 
 /* An open provider. Each provider's own struct begins with one. */
@@ -142,6 +144,9 @@ struct provider_type {
     void (*cancel)(struct places_call *call);
     /* Looks whether what it reads from has changed, as at a reload; NULL: it is opened anew. */
     void (*refresh)(struct provider *provider);
+    /* The server stops: all is answered within so long, what is asked later too. NULL: only the
+     * broker asks, and cancels what takes too long. */
+    void (*hurry)(struct provider *provider, int64_t within_ms);
     /* Cancels all calls, then closes handles; `closed` runs once nothing is left on the loop. */
     void (*close)(struct provider *provider, void (*closed)(void *arg), void *arg);
 };

@@ -313,6 +313,7 @@ static int take_settings(struct web_client *client, const struct places_options 
 {
     const struct web_dialect *dialect = client->dialect;
     client->settings.total_timeout_ms = options->total_timeout_ms;
+    client->settings.json_depth_max = options->json_depth_max;
     int rc = take_language(client, options->language, error);
     if (rc == 0)
         rc = take_origin(client, options->base_url, error);
@@ -337,6 +338,7 @@ static int set_up(struct web_client *client, const struct places_options *option
         .connect_timeout_ms = options->connect_timeout_ms,
         .total_timeout_ms = options->total_timeout_ms,
         .calls_max = options->calls_max,
+        .body_max_bytes = options->body_max_bytes,
     };
     rc = fetch_new(&fetch_options, &client->fetch);
     if (rc < 0)

@@ -13,7 +13,8 @@ struct web_settings {
     struct herd_buf mask;   /* of fields, a whole header, terminated; empty: there is none */
     char language[17];      /* BCP 47: letters, digits, '-' */
     int64_t total_timeout_ms;
-    struct web_key key; /* all zero: there is none */
+    int64_t json_depth_max; /* of an answer */
+    struct web_key key;     /* all zero: there is none */
 };
 
 /* A request being written. What it holds is wiped once the call has started: the key is in it. */

@@ -2,9 +2,9 @@
 
 /* jansson's parser recurses up to 2,048 levels, and has no smaller limit for a call. Brackets that
  * do not match are left to it. */
-static bool is_too_deep(struct herd_slice body)
+static bool is_too_deep(struct herd_slice body, int64_t depth_max)
 {
-    size_t depth = 0;
+    int64_t depth = 0;
     bool in_string = false;
     for (size_t i = 0; i < body.len; i++) {
         char byte = body.data[i];
@@ -12,7 +12,7 @@ static bool is_too_deep(struct herd_slice body)
             i++;
         else if (byte == '"')
             in_string = !in_string;
-        else if (!in_string && (byte == '[' || byte == '{') && ++depth > WEB_JSON_DEPTH_MAX)
+        else if (!in_string && (byte == '[' || byte == '{') && ++depth > depth_max)
             return true;
         else if (!in_string && (byte == ']' || byte == '}') && depth > 0)
             depth--;
@@ -20,9 +20,9 @@ static bool is_too_deep(struct herd_slice body)
     return false;
 }
 
-json_t *web_json_read(struct herd_slice body, const char **why)
+json_t *web_json_read(struct herd_slice body, int64_t depth_max, const char **why)
 {
-    if (is_too_deep(body)) {
+    if (is_too_deep(body, depth_max)) {
         *why = "the answer was nested too deeply";
         return NULL;
     }

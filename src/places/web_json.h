@@ -4,19 +4,18 @@
 #define PLACES_WEB_JSON_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <jansson.h>
 
 #include <herd/buf.h>
 
-enum { WEB_JSON_DEPTH_MAX = 32 };
-
 /*
  * The object that `body` is, to be freed with json_decref; or NULL with *why, static: not JSON, not
- * UTF-8, not an object, nested deeper than WEB_JSON_DEPTH_MAX, a name twice in one object (which
+ * UTF-8, not an object, nested deeper than `depth_max`, a name twice in one object (which
  * of the two counts would be a guess), a NUL within a string, a number out of range, or no memory.
  */
-json_t *web_json_read(struct herd_slice body, const char **why);
+json_t *web_json_read(struct herd_slice body, int64_t depth_max, const char **why);
 
 /* The string of that name in `object` unless it is missing, empty or no string: then NULL.
  * Borrowed. `object` may be NULL or no object. */

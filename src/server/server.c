@@ -19,8 +19,9 @@
 #include "server/room.h"
 
 enum {
-    FILES_RESERVED = 64, /* standard ones, the loop's, log, places, disk, control */
-    STOP_MS = 4500       /* of the 5 s that a stop may take */
+    FILES_RESERVED = 64,   /* standard ones, the loop's, log, places, disk, control */
+    STOP_MS = 4500,        /* of the 5 s that a stop may take */
+    STOP_PLACES_MS = 2000, /* for places when it stops; NET_STOP_MS has time for a fallback */
 };
 
 int server_log_path(const struct config_values *values, const char *name, struct herd_buf *out)
@@ -194,6 +195,8 @@ static void stop(struct server *server, const char *why)
     notify_systemd("STOPPING=1");
     if (!server->failed)
         LOG(server->log, LOG_INFO, "server", "stopping", log_text("reason", why));
+    if (server->places != NULL)
+        places_hurry(server->places, STOP_PLACES_MS);
     if (server->net != NULL)
         net_stop(server->net, on_net_stopped, server);
     else

@@ -1,6 +1,8 @@
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +21,23 @@ struct bar {
     int64_t last_ms;
 };
 
+static volatile sig_atomic_t is_interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    is_interrupted = 1;
+}
+
+/* A half-made file of gigabytes must not stay behind whoever has waited long enough. */
+static void watch_interrupts(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        sigaction(numbers[i], &action, NULL);
+}
+
 static int64_t now_ms(void)
 {
     struct timespec now;
@@ -26,22 +45,43 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void on_progress(void *arg, int64_t bytes, int64_t bytes_all, int64_t places)
+static void draw(const struct import_progress *progress)
+{
+    int64_t all = progress->all, done = progress->done < all ? progress->done : all;
+    int width = all > 0 ? (int)(done * BAR_WIDTH / all) : 0;
+    fprintf(stderr, "\r%s [%.*s%*s] %3" PRId64 " %%  %" PRId64 " places ",
+            progress->is_writing ? "writing" : "reading", width, "##############################",
+            BAR_WIDTH - width, "", all > 0 ? done * 100 / all : 0, progress->places);
+}
+
+static int on_progress(void *arg, const struct import_progress *progress)
 {
     struct bar *bar = arg;
+    if (is_interrupted)
+        return HERD_ECANCELED;
     if (!bar->is_shown || now_ms() - bar->last_ms < BAR_EVERY_MS)
-        return;
+        return 0;
     bar->last_ms = now_ms();
-    int done = bytes_all > 0 ? (int)(bytes * BAR_WIDTH / bytes_all) : 0;
-    fprintf(stderr, "\r[%.*s%*s] %3" PRId64 " %%  %" PRId64 " places ", done,
-            "##############################", BAR_WIDTH - done, "",
-            bytes_all > 0 ? bytes * 100 / bytes_all : 0, places);
+    draw(progress);
+    return 0;
 }
 
 static void end_bar(const struct bar *bar)
 {
     if (bar->last_ms > 0)
-        fprintf(stderr, "\r%*s\r", BAR_WIDTH + 40, "");
+        fprintf(stderr, "\r%*s\r", BAR_WIDTH + 48, "");
+}
+
+/* What it took: for who plans a larger file. */
+static void print_costs(int64_t began_ms, int64_t places)
+{
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    double cpu_s = (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+                   (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+    printf("%.1f s, %.1f s of them on the processor (%.1f us a place), %ld MiB of memory at most\n",
+           (double)(now_ms() - began_ms) / 1000, cpu_s, cpu_s * 1e6 / (double)places,
+           used.ru_maxrss >> 10);
 }
 
 static void print_report(const char *out, const char *from, const struct import_report *report)
@@ -96,13 +136,19 @@ int command_import(const struct arguments *arguments)
         .arg = &bar,
     };
     const char *out = arguments->out != NULL ? arguments->out : default_out;
+    int64_t began_ms = now_ms();
+    watch_interrupts();
     int rc = import_file(out, arguments->words[0], &options, &report, &error);
     end_bar(&bar);
     int code = EXIT_DONE;
+    if (rc == HERD_ECANCELED)
+        herd_buf_printf(&error, "interrupted: %s is as it was", out);
     if (rc < 0)
         code = print_failure(rc, &error);
     else
         print_report(out, arguments->words[0], &report);
+    if (rc == 0)
+        print_costs(began_ms, report.places);
     herd_buf_free(&error);
     return code;
 }

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import pathlib
+import re
 import shutil
 import subprocess
 
@@ -95,3 +97,14 @@ def test_wrong_usage():
         assert "herd-places near" in run(*words, code=2), words
     assert "herd-places build" in run("--help")
     assert run("--version").startswith("herd-places ")
+
+
+def test_the_provider_of_the_docs_compiles(tmp_path):
+    """What docs/places.md says of adding one, with the line and the declaration that it speaks of."""
+    root = pathlib.Path(__file__).parent.parent.parent
+    blocks = re.findall(r"```c\n(.*?)```", (root / "docs/places.md").read_text(), re.DOTALL)
+    assert len(blocks) == 1
+    source = tmp_path / "example.c"
+    source.write_text('#include "places/provider.h"\nextern const struct provider_type provider_example;\n' + blocks[0])
+    run("-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-I", root / "src", "-I", root / "include", "-c", "-o",
+        tmp_path / "example.o", source, program="cc")

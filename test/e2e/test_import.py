@@ -6,10 +6,11 @@ import gzip
 import json
 import pathlib
 import random
-import resource
+import re
+import signal
 import subprocess
 
-from herdlib import BIN, SLOW, wait_until
+from herdlib import BIN, DEADLINE_S, SLOW, wait_until
 from placeslib import reload
 
 EXTRACT = pathlib.Path("/usr/share/doc/python-osmnx-doc/examples/tests/input_data/West-Oakland.osm.bz2")
@@ -99,22 +100,55 @@ def test_failures_say_why_and_leave_the_old_file(tmp_path):
     assert "herd-places import" in run("import", "--format", "xml", good, code=2)
 
 
-def test_a_large_file_in_bounded_memory(tmp_path):
-    """The memory it takes at most does not grow with the file: a budget far below what the features take together."""
-    count = 100000
+def features_of(count, note):
     chance = random.Random(1)
-    big = tmp_path / "big.ndjson"
-    with open(big, "w") as file:
-        for i in range(count):
-            place = feature(f"Place {i}", chance.uniform(-180, 180), chance.uniform(-90, 90), amenity="cafe", note="x" * 1500)
-            file.write(json.dumps(place) + "\n")
-    assert big.stat().st_size > 150 << 20
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    assert f"{count} places; 0 left out" in run("import", "--out", tmp_path / "out.db", big)
-    used_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    print(f"{big.stat().st_size >> 20} MiB imported with {used_kib >> 10} MiB")
-    if SLOW == 1 and used_kib > before:
-        assert used_kib < 120 << 10
+    for i in range(count):
+        place = feature(f"Place {i}", chance.uniform(-180, 180), chance.uniform(-90, 90), amenity="cafe", note=note)
+        yield (json.dumps(place) + "\n").encode()
+
+
+def begin_import(out):
+    return subprocess.Popen([BIN / "herd-places", "import", "--out", out, "-"], stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def import_as_a_stream(out, features):
+    """What it says of its memory, in MiB, and how many bytes it was given."""
+    process, size = begin_import(out), 0
+    for line in features:
+        size += process.stdin.write(line)
+    stdout, stderr = process.communicate(timeout=600 * SLOW)
+    assert process.returncode == 0, stderr
+    return int(re.search(r" (\d+) MiB of memory at most", stdout.decode())[1]), size
+
+
+def test_a_large_file_in_bounded_memory(tmp_path):
+    """The memory it takes at most does not grow with the file, neither with the bytes of its features nor with their
+    number; scripts/bench-import does it with millions."""
+    out = tmp_path / "out.db"
+    scale = 1 if SLOW == 1 else 20  # a sanitizer has a memory of its own: then it is a test of the way alone
+    large, small = 50000 // scale, 200000 // scale
+    used_mib, size = import_as_a_stream(out, features_of(large, "x" * 3000))
+    assert size > 3000 * large and f"{large} places" in run("info", "--file", out)
+    many_mib, size = import_as_a_stream(out, features_of(small, ""))
+    assert size < 500 * small and f"{small} places" in run("info", "--file", out)
+    print(f"{large} features of 3 KB: {used_mib} MiB; {small} small ones: {many_mib} MiB")
+    if SLOW == 1:
+        assert used_mib < 64 and many_mib < 64
+
+
+def test_an_interrupted_import_leaves_nothing(tmp_path):
+    out = tmp_path / "out.db"
+    run("import", "--out", out, "-", input=json.dumps(feature("A", 1, 1)))
+    before = out.read_bytes()
+    process = begin_import(out)
+    process.stdin.write(b"".join(features_of(10000, "")))
+    process.stdin.flush()
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2, "it has begun a file")
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 1, stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["out.db"] and out.read_bytes() == before
 
 
 def test_a_server_takes_up_a_new_file(make_herd, tmp_path):

@@ -117,6 +117,47 @@ def test_a_thousand_askers_of_one_place_are_one_call(make_server, standin):
         client.close()
 
 
+def test_askers_of_different_counts_share_a_call(make_server, standin):
+    """20 places are asked for, and each has as many of them as he asked for."""
+    server = make_server("google")
+    standin.behave(f"late:{300 * int(SLOW)}")
+    with server.client() as client:
+        at = client.ask(IAMAT)
+        client.send(b"".join(b"WHATSAT kiwi.cs.ucla.edu 10 %d\n" % count for count in (1, 20, 5)))
+        answers = [check_answer(client.answer(), at, "OK")["results"] for _ in range(3)]
+    assert standin.requests() == 1
+    assert len(answers[0]) == 1 and len(answers[2]) == 5 and len(answers[1]) > 5
+    assert answers[0] == answers[1][:1] and answers[2] == answers[1][:5]
+
+
+@pytest.mark.parametrize("provider", ["google", "google-legacy"])
+def test_answers_of_google_are_not_kept(provider, make_server, standin):
+    """Its terms forbid it, whatever the keys of the cache are; nor is an old one given instead of an error."""
+    server = make_server(provider, "cache_fresh_s = 3600", "cache_stale_s = 3600", "calls_per_client = 0")
+    with server.client() as client:
+        at = client.ask(IAMAT)
+        for i in range(3):
+            check_answer(client.whatsat(WHATSAT), at, "OK")
+            assert standin.requests() == i + 1
+        standin.behave("http:400")
+        check_answer(client.whatsat(WHATSAT), at, "INVALID_REQUEST")
+        standin.behave("http:403")
+        check_answer(client.whatsat(WHATSAT), at, "REQUEST_DENIED")
+    assert metrics(server)["places_cache_bytes"] == 0
+
+
+@pytest.mark.parametrize("key, behaviour, status", [
+    ("body_max_kib = 16384", "big", "OK"), ("body_max_kib = 16", "many:1000", "UNKNOWN_ERROR"), ("", "many:1000", "OK"),
+    ("json_depth_max = 33", "depth_33", "OK"), ("json_depth_max = 31", "depth_32", "UNKNOWN_ERROR")])
+def test_the_limits_of_an_answer(key, behaviour, status, make_server, standin):
+    """Each is a key; test_every_answer_comes_whatever_the_provider_does has them at their defaults."""
+    server = make_server("google", *([key] if key else []))
+    standin.behave(behaviour)
+    with server.client() as client:
+        at = client.ask(IAMAT)
+        check_answer(client.whatsat(WHATSAT), at, status)
+
+
 def ask_steadily(client, at, per_s, seconds, first, statuses):
     """Questions for a place each, so many a second; what they ended in."""
     client.socket.settimeout(DEADLINE_S)
@@ -244,6 +285,31 @@ def test_what_is_under_way_survives_a_reload(make_server, standin):
         reload(server)
         check_answer(client.answer(), at, "OK")
     assert standin.requests() == 1
+
+
+@pytest.mark.parametrize("fallback, status", [("none", "UNKNOWN_ERROR"), ("local", "OK")])
+def test_a_stop_answers_what_was_received(fallback, status, make_server, standin):
+    """A provider that hangs and a minute for it, more questions than may be under way or read at once: all are answered
+    in order, and the server is gone after five seconds."""
+    server = make_server("google", f'fallback = "{fallback}"', "calls_per_client = 0")
+    standin.behave("hang")
+    with server.client() as first, server.client() as second:
+        at = first.ask(IAMAT)
+        for client in (first, second):
+            client.send(b"".join(b"WHATSAT kiwi.cs.ucla.edu %d.%03d 5\n" % (1 + i % 40, i) for i in range(100)))
+        wait_until(lambda: metrics(server)["places_calls_open"] == 32, "as many calls as there may be are under way")
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        for client in (first, second):
+            for _ in range(100):
+                check_answer(client.answer(), at, status)
+            assert client.file.read() == b""
+            client.close()
+        assert server.process.wait(DEADLINE_S) == 0
+        took_s = time.monotonic() - began
+    print(f"fallback {fallback}: 200 questions of a provider that hangs answered, and the server gone, {took_s:.2f} s after SIGTERM")
+    assert took_s < 5 or SLOW > 1
+    assert "stopping late" not in server.log()
 
 
 @pytest.mark.parametrize("slow_ms, fails, status, timeout_ms", [

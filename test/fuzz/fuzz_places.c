@@ -29,7 +29,7 @@ static void check_rendered(const struct places_answer *answer, size_t count)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const int http_statuses[] = {200, 200, 200, 400, 403, 429, 503};
-    static const struct web_settings settings = {.language = "en"};
+    static const struct web_settings settings = {.language = "en", .json_depth_max = 32};
     static const struct web_key key = {.len = 3, .text = "key"};
     static const struct places_query query = {34.06893, -118.445127, 10000};
     struct fuzz_input input = {data, data + size};

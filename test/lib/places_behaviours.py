@@ -291,7 +291,7 @@ def nothing(request, arg):
 
 
 def many(request, arg):
-    return shaped(request, [place_named(request, f"No. {i}") for i in range(50)])
+    return shaped(request, [place_named(request, f"No. {i}") for i in range(int(arg or 50))])
 
 
 def odd_names(request, arg):

@@ -49,6 +49,7 @@ void open_fetch(struct fixture *fixture, const char *ca_file, int64_t total_time
         .connect_timeout_ms = total_timeout_ms,
         .total_timeout_ms = total_timeout_ms,
         .calls_max = CALLS_MAX,
+        .body_max_bytes = 1 << 20,
     };
     fixture->closed = 0;
     fixture->fds = testing_count_fds();

@@ -37,6 +37,8 @@ struct places_options options_of(struct fixture *fixture, int64_t total_timeout_
         .connect_timeout_ms = total_timeout_ms,
         .total_timeout_ms = total_timeout_ms,
         .calls_max = CALLS_MAX,
+        .body_max_bytes = 1 << 20,
+        .json_depth_max = 32,
     };
 }
 

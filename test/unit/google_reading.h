@@ -19,7 +19,7 @@ static inline json_t *read_body(const struct web_dialect *dialect, int http_stat
         .http_status = http_status, .retry_after_ms = -1, .body = body};
     struct web_reply reply = {0};
     struct herd_buf out = {0};
-    const struct web_settings settings = {.language = "en"};
+    const struct web_settings settings = {.language = "en", .json_depth_max = 32};
     const struct places_query query = {34.06893, -118.445127, 10000};
     dialect->read(&settings, &query, &result, &reply);
     struct places_answer *answer = web_reply_finish(&reply, &key);

@@ -14,3 +14,6 @@ herd_unit_test(broker_caps SOURCES test_broker_caps.c broker_world.c LINKS herd_
 herd_unit_test(local_memory SOURCES test_local_memory.c local_fixture.c LINKS herd_places)
 add_dependencies(test_local_memory places_file)
 herd_unit_test(import SOURCES test_import.c LINKS herd_places PkgConfig::JANSSON)
+herd_unit_test(row_sorter SOURCES test_row_sorter.c LINKS herd_places)
+herd_unit_test(places SOURCES test_places.c LINKS herd_places)
+add_dependencies(test_places places_file)

@@ -207,9 +207,12 @@ static void test_what_waits_fails_when_the_circuit_opens(void **state)
     assert_metric(world, circuit, 1);
     assert_metric(world, circuit_opened_total, 1);
     assert_int_equal(world_count(world, 0, PLACES_UNKNOWN_ERROR), 100);
+    int64_t without_call = 100 - world->calls_total;
+    assert_in_range(without_call, 50, 68);
+    assert_metric(world, refused_circuit_total, without_call);
     size_t next = world_ask(world, 200);
     assert_int_equal(world->askers[next].answered_ms, world->now.ms);
-    assert_metric(world, refused_circuit_total, 1);
+    assert_metric(world, refused_circuit_total, without_call + 1);
 }
 
 static void test_a_reload_tries_at_once(void **state)
@@ -308,11 +311,42 @@ static void test_a_refused_key_is_not_tried_until_a_reload(void **state)
     world_load(world, 1, 1000000);
     assert_int_equal(world->calls_total, calls);
     assert_int_equal(world_count(world, 0, PLACES_REQUEST_DENIED), world->asker_count);
+    assert_metric(world, refused_key_total, (int64_t)world->asker_count - calls);
     world->weather.status = PLACES_OK;
     world_configure(world, false);
     size_t next = world_ask(world, 0);
     world_run(world, 50);
     assert_int_equal(world->askers[next].status, PLACES_OK);
+}
+
+/* The server stops: with a provider that hangs and a minute for an answer, who has asked has his at
+ * the time that is left, who asks before it too, and who comes later at once; and no call is made
+ * that nobody can wait for. */
+static void test_a_stop_answers_all_in_time(void **state)
+{
+    struct world *world = *state;
+    world->limits.answer_within_ms = 57000;
+    world_configure(world, false);
+    world->weather.after_ms = -1;
+    for (int i = 0; i < 100; i++)
+        world_ask(world, i);
+    world_run(world, 1000);
+    int64_t until_ms = world->now.ms + 3000;
+    broker_hurry(world->broker, until_ms);
+    world_run(world, 1000);
+    for (int i = 0; i < 10; i++)
+        world_ask(world, 50 + 10 * i);
+    assert_int_equal(world->answered_count, 0);
+    world_run(world, 2000);
+    assert_int_equal(world->answered_count, 110);
+    for (size_t i = 0; i < 110; i++)
+        assert_int_equal(world->askers[i].answered_ms, until_ms);
+    int64_t calls = world->calls_total;
+    size_t late = world_ask(world, 1000);
+    assert_int_equal(world->askers[late].answered_ms, world->now.ms);
+    assert_int_equal(world->askers[late].status, PLACES_UNKNOWN_ERROR);
+    assert_int_equal(world->calls_total, calls);
+    assert_metric(world, timeouts_total, 33); /* the circuit opens: the others had no call */
 }
 
 int main(void)
@@ -334,6 +368,7 @@ int main(void)
         WORLD_TEST(test_a_probe_that_is_not_made_leaves_the_next_one_free),
         WORLD_TEST(test_quota),
         WORLD_TEST(test_a_refused_key_is_not_tried_until_a_reload),
+        WORLD_TEST(test_a_stop_answers_all_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@ static void test_the_calls_of_a_day(void **state)
     assert_metric(world, calls_today, 100);
     assert_true(world->notices[BROKER_NOTICE_USED_UP] > 0);
     assert_int_equal(world_count(world, 0, PLACES_OVER_QUERY_LIMIT), 500);
+    assert_metric(world, refused_day_total, 500);
     world->now.day++;
     world_load(world, 10, 60000);
     assert_int_equal(world->calls_total, 200);
@@ -96,6 +97,7 @@ static void test_no_call_when_it_cannot_be_counted(void **state)
     assert_int_equal(world->calls_total, 0);
     assert_int_equal(world->askers[asker].status, PLACES_OVER_QUERY_LIMIT);
     assert_int_equal(world->notices[BROKER_NOTICE_UNWRITTEN], 1);
+    assert_metric(world, refused_day_total, 1);
     world->disk_is_full = false;
     asker = world_ask(world, 2);
     world_run(world, 100);

@@ -470,7 +470,7 @@ static void test_retry_delay(void **state)
         {"{}", -1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const struct web_settings settings = {.language = "en"};
+        const struct web_settings settings = {.language = "en", .json_depth_max = 32};
         const struct fetch_result result = {
             .http_status = 429, .retry_after_ms = -1, .body = herd_slice_of(cases[i].body)};
         struct web_reply reply = {.failure.retry_after_ms = -1};

@@ -327,6 +327,87 @@ static void test_the_old_file_stays(void **state)
     testing_remove_folder(folder); /* with nothing in it that it does not know */
 }
 
+struct watcher {
+    int64_t readings, writings, last, stop_at; /* of the writings; 0: never */
+};
+
+static int on_progress(void *arg, const struct import_progress *progress)
+{
+    struct watcher *watcher = arg;
+    int64_t *count = progress->is_writing ? &watcher->writings : &watcher->readings;
+    if (++*count == 1)
+        watcher->last = 0;
+    assert_true(progress->done > watcher->last || !progress->is_writing);
+    assert_true(progress->done >= watcher->last && progress->done <= progress->all);
+    watcher->last = progress->done;
+    return watcher->stop_at > 0 && watcher->writings == watcher->stop_at ? HERD_ECANCELED : 0;
+}
+
+static void append_lines(struct herd_buf *out, int count)
+{
+    for (int i = 0; i < count; i++)
+        assert_int_equal(herd_buf_append_text(out, london), 0);
+}
+
+/* Both halves of the work are told of, and it can be stopped in the second one, when all is read;
+ * then nothing has happened. */
+static void test_progress_and_a_stop(void **state)
+{
+    (void)state;
+    char *folder = testing_make_folder();
+    char *from = testing_path(folder, "from.txt"), *out = testing_path(folder, "out.db");
+    struct watcher watcher = {.stop_at = 2};
+    const struct import_options options = {.on_progress = on_progress, .arg = &watcher};
+    struct import_report report;
+    struct herd_buf error = {0}, lines = {0};
+    append_lines(&lines, 10000);
+    testing_write_file(from, lines.data, lines.len);
+    assert_int_equal(import_file(out, from, &options, &report, &error), HERD_ECANCELED);
+    assert_int_equal(watcher.readings, 2);
+    assert_int_equal(watcher.writings, 2);
+    assert_int_equal(access(out, F_OK), -1);
+    watcher = (struct watcher){0};
+    assert_int_equal(import_file(out, from, &options, &report, &error), 0);
+    assert_int_equal(watcher.writings, 2);
+    unlink(from);
+    unlink(out);
+    assert_int_equal(rmdir(folder), 0); /* of the first one nothing is left */
+    herd_buf_free(&error);
+    herd_buf_free(&lines);
+    free(from);
+    free(out);
+    free(folder);
+}
+
+/* A name is as long as an answer can bear twenty times. */
+static void test_a_name_that_is_too_long(void **state)
+{
+    (void)state;
+    char *folder = testing_make_folder();
+    char *from = testing_path(folder, "from.ndjson"), *out = testing_path(folder, "out.db");
+    const struct import_options options = {0};
+    struct import_report report;
+    struct herd_buf error = {0}, text = {0};
+    for (int len = IMPORT_TEXT_MAX_BYTES; len <= IMPORT_TEXT_MAX_BYTES + 1; len++) {
+        char *name = calloc(1, (size_t)len + 1);
+        memset(name, 'x', (size_t)len);
+        herd_buf_printf(
+            &text, "{\"type\":\"Feature\"," AT_1_2 ",\"properties\":{\"name\":\"%s\"}}\n", name);
+        free(name);
+    }
+    testing_write_file(from, text.data, text.len);
+    assert_int_equal(import_file(out, from, &options, &report, &error), 0);
+    assert_int_equal(report.places, 1);
+    assert_int_equal(report.faults[IMPORT_LONG_TEXT], 1);
+    assert_int_equal(report.example_count, 1);
+    assert_int_equal(report.examples[0].line, 2);
+    herd_buf_free(&error);
+    herd_buf_free(&text);
+    free(from);
+    free(out);
+    testing_remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +418,8 @@ int main(void)
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_geonames_lines),
         cmocka_unit_test(test_the_old_file_stays),
+        cmocka_unit_test(test_progress_and_a_stop),
+        cmocka_unit_test(test_a_name_that_is_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

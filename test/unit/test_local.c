@@ -12,6 +12,7 @@
 #include <herd/err.h>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "local_fixture.h"
 #include "places/local.h"
 #include "testing.h"
@@ -32,6 +33,7 @@ struct fixture {
     uv_loop_t loop;
     struct log *log;
     struct provider *provider;
+    struct metrics metrics;
     size_t closed;
     int64_t memory_max_bytes; /* 0: it is asked on disk */
     int64_t total_timeout_ms; /* 0: none */
@@ -62,6 +64,7 @@ static int open_file(struct fixture *fixture, const char *data_file, struct herd
 {
     struct places_options options = {.loop = &fixture->loop,
                                      .log = fixture->log,
+                                     .metrics = &fixture->metrics,
                                      .data_file = data_file,
                                      .base_url = "",
                                      .key_file = "",
@@ -515,7 +518,29 @@ static void test_a_question_whose_time_is_over(void **state)
     uv_run(&fixture->loop, UV_RUN_DEFAULT);
     assert_int_equal(asked.answers, 1);
     assert_int_equal(asked.status, PLACES_UNKNOWN_ERROR);
+    assert_int_equal(fixture->metrics.value[METRIC_places_timeouts_total], 1);
     places_answer_unref(asked.answer);
+}
+
+/* The server stops: no question waits longer than is left. */
+static void test_a_hurry(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asked before, after;
+    ask(fixture, &westwood, &before);
+    fixture->provider->type->hurry(fixture->provider, 0);
+    ask(fixture, &westwood, &after);
+    uv_run(&fixture->loop, UV_RUN_DEFAULT);
+    assert_int_equal(before.answers + after.answers, 2);
+    assert_int_equal(before.status, PLACES_UNKNOWN_ERROR);
+    assert_int_equal(after.status, PLACES_UNKNOWN_ERROR);
+    places_answer_unref(before.answer);
+    places_answer_unref(after.answer);
+    fixture->provider->type->hurry(fixture->provider, 600000);
+    ask(fixture, &westwood, &after);
+    uv_run(&fixture->loop, UV_RUN_DEFAULT);
+    assert_int_equal(after.status, PLACES_OK);
+    places_answer_unref(after.answer);
 }
 
 #define CASE(test)           cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -541,6 +566,7 @@ int main(void)
         CASE(test_a_new_file_is_seen),
         CASE(test_closing_while_it_is_read),
         CASE(test_a_question_whose_time_is_over),
+        CASE(test_a_hurry),
         CASE_IN_MEMORY(test_an_answer_to_the_byte),
         CASE_IN_MEMORY(test_nothing_within),
         CASE_IN_MEMORY(test_viewports_at_the_edges_of_the_map),
@@ -553,6 +579,7 @@ int main(void)
         CASE_IN_MEMORY(test_a_new_file_is_seen),
         CASE_IN_MEMORY(test_closing_while_it_is_read),
         CASE_IN_MEMORY(test_a_question_whose_time_is_over),
+        CASE_IN_MEMORY(test_a_hurry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,7 +63,9 @@ static void test_rows_are_kept(void **state)
         {"SELECT places FROM source WHERE name = 'Test'", 2},
         {"SELECT population FROM place WHERE place_id = 't:1'", 2019},
         {"SELECT count(*) FROM place WHERE place_id = 't:2' AND population IS NULL", 1},
-        {"SELECT id FROM place_at WHERE lat_min = 340561200 AND lon_max = -1184306300", 1},
+        {"SELECT count(*) FROM place_at JOIN place USING (id) WHERE lat_min = 340561200"
+         " AND lon_max = -1184306300 AND place_id = 't:1'",
+         1},
         {"SELECT rtreecheck('place_at') = 'ok'", 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)

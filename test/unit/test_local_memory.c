@@ -230,7 +230,12 @@ static void test_a_limit(void **state)
     assert_int_equal(local_db_open(file, &db, &error), 0);
     for (int64_t bytes = 0; bytes < 8 << 20; bytes = bytes * 2 + 1000)
         assert_int_equal(local_memory_load(db, bytes, &never, &memory), HERD_EFULL);
+    /* Nearly enough: that is found while it is read. */
+    for (int64_t bytes = 20 << 20; bytes < 29 << 20; bytes += 2 << 20)
+        assert_int_equal(local_memory_load(db, bytes, &never, &memory), HERD_EFULL);
     static const atomic_bool is_over = true;
+    assert_int_equal(local_memory_load(db, 8 << 20, &is_over, &memory), HERD_EFULL); /* before it */
+    assert_int_equal(local_memory_load(db, 20 << 20, &is_over, &memory), HERD_ECANCELED);
     assert_int_equal(local_memory_load(db, plenty_bytes, &is_over, &memory), HERD_ECANCELED);
     local_db_close(db);
     free(file);

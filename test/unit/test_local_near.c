@@ -134,6 +134,12 @@ static size_t assert_same(const struct world *world, double latitude, double lon
         fail_msg("%.7f,%.7f %.3f m: %zu within, %zu shown; a search through all rows: %zu, %zu%s",
                  latitude, longitude, radius_m, within, expectation.seen, count, shown,
                  expectation.has_same_order ? "" : ", in another order");
+    expectation.seen = 0;
+    assert_int_equal(local_db_near(world->db, &query, on_place, &expectation, NULL), 0);
+    if (expectation.seen != shown || !expectation.has_same_order)
+        fail_msg("%.7f,%.7f %.3f m, not counted: %zu shown, not %zu%s", latitude, longitude,
+                 radius_m, expectation.seen, shown,
+                 expectation.has_same_order ? "" : ", in another order");
     free(hits);
     return count;
 }

@@ -54,6 +54,54 @@ static void test_types(void **state)
     }
 }
 
+/* Tag for tag: what becomes of OpenStreetMap's words (docs/places.md; Google's types). */
+static void test_every_type(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *same; /* values whose type has their name */
+        const char *others;     /* value=type */
+    } rows[] = {
+        {"amenity",
+         "atm bank bar cafe casino hospital library parking pharmacy police post_office restaurant "
+         "school university dentist courthouse fire_station bus_station car_rental car_wash "
+         "embassy",
+         "fast_food=meal_takeaway pub=bar nightclub=night_club fuel=gas_station "
+         "cinema=movie_theater doctors=doctor clinic=doctor townhall=city_hall "
+         "veterinary=veterinary_care"},
+        {"tourism", "aquarium museum zoo",
+         "hotel=lodging hostel=lodging motel=lodging guest_house=lodging camp_site=campground "
+         "gallery=art_gallery attraction=tourist_attraction viewpoint=tourist_attraction "
+         "artwork=tourist_attraction theme_park=amusement_park"},
+        {"leisure", "park stadium", "fitness_centre=gym"},
+        {"shop", "bakery supermarket",
+         "mall=shopping_mall clothes=clothing_store convenience=convenience_store "
+         "books=book_store hairdresser=hair_care anything=store"},
+        {"historic", "", "castle=tourist_attraction yes=tourist_attraction"},
+        {"railway", "", "station=train_station"},
+        {"aeroway", "", "aerodrome=airport"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char *words = NULL, *rest = NULL;
+        assert_true(asprintf(&words, "%s %s", rows[i].same, rows[i].others) > 0);
+        for (char *word = strtok_r(words, " ", &rest); word != NULL;
+             word = strtok_r(NULL, " ", &rest)) {
+            char *type = strchr(word, '='), *expected = NULL;
+            if (type != NULL)
+                *type++ = '\0';
+            assert_true(asprintf(&expected, "%s," POI, type != NULL ? type : word) > 0);
+            const char *const tags[8] = {rows[i].key, word};
+            struct herd_buf out = {0};
+            assert_int_equal(osm_append_types(tag_of, tags, &out), 0);
+            char *text = testing_take_text(&out);
+            assert_string_equal(text, expected);
+            free(text);
+            free(expected);
+        }
+        free(words);
+    }
+}
+
 static void test_vicinity(void **state)
 {
     (void)state;
@@ -102,6 +150,11 @@ static void test_request(void **state)
     assert_contains(body, "data=%5Bout%3Ajson%5D%5Btimeout%3A3%5D%3Bnwr%28around%3A156.25%2C");
     assert_contains(body, "nwr%28around%3A10000.0%2C34.06893%2C-118.445127%29%5B~%22%5E%28amenity");
     assert_null(strpbrk(body, " \"\r\n&+"));
+    int rings = 0;
+    for (const char *at = body;
+         (at = strstr(at, "%5Bname%5D%3Bout%20tags%20center%20500%3B")) != NULL; at++)
+        rings++;
+    assert_int_equal(rings, 4);
     free(body);
     herd_buf_free(&request.url);
     herd_buf_free(&request.headers);
@@ -143,6 +196,64 @@ static void test_elements(void **state)
     json_decref(root);
 }
 
+/* The server's own pages, as it writes them. */
+#define PAGE(text)                                                                                 \
+    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE html PUBLIC "                           \
+    "\"-//W3C//DTD XHTML 1.0 Strict//EN\">\n<html><head><title>OSM3S Response</title></head>\n"    \
+    "<body>\n<p><strong style=\"color:#FF0000\">Error</strong>: " text "</p>\n</body></html>\n"
+#define HEAD                                                                                       \
+    "{\"version\":0.6,\"generator\":\"Overpass API 0.7.62\",\"osm3s\":{\"timestamp_osm_base\":"    \
+    "\"2026-11-25T20:00:00Z\",\"copyright\":\"The data included in this document is from "         \
+    "www.openstreetmap.org.\"},\"elements\":["
+#define ONE                                                                                        \
+    "{\"type\":\"node\",\"id\":1,\"lat\":34.0680000,\"lon\":-118.4450000,\"tags\":{\"amenity\":"   \
+    "\"cafe\",\"name\":\"One\"}}"
+
+static void test_what_the_server_says(void **state)
+{
+    (void)state;
+    static const struct {
+        int http_status;
+        const char *body, *status, *message;
+    } cases[] = {
+        {429,
+         PAGE("runtime error: open64: 0 Success /osm3s_osm_base "
+              "Dispatcher_Client::request_read_and_idx::rate_limited. Please check "
+              "/api/status for the quota of your IP address."),
+         "OVER_QUERY_LIMIT", "The places provider failed: HTTP 429"},
+        {504,
+         PAGE("runtime error: open64: 0 Success /osm3s_osm_base "
+              "Dispatcher_Client::request_read_and_idx::timeout. The server is probably too "
+              "busy to handle your request."),
+         "UNKNOWN_ERROR", "The places provider failed: HTTP 504"},
+        {504, PAGE("The dispatcher (i.e. the database management system) is turned off."),
+         "UNKNOWN_ERROR", "The places provider failed: HTTP 504"},
+        {400, PAGE("line 1: parse error: Unknown type"), "INVALID_REQUEST",
+         "The places provider failed: HTTP 400"},
+        {200, PAGE("runtime error"), "UNKNOWN_ERROR",
+         "The places provider failed: the answer was not JSON"},
+        {200,
+         HEAD "],\"remark\":\"runtime error: Query timed out in \\\"query\\\" at line 1 after 3 "
+              "seconds.\"}",
+         "UNKNOWN_ERROR", "runtime error: Query timed out in \"query\" at line 1 after 3 seconds."},
+        /* What came until then is not the nearest. */
+        {200,
+         HEAD ONE "],\"remark\":\"runtime error: Query run out of memory using about 512 MB of "
+                  "RAM.\"}",
+         "UNKNOWN_ERROR", "runtime error: Query run out of memory using about 512 MB of RAM."},
+        {200, HEAD ONE "],\"remark\":\"runtime remark: Test\"}", "OK", NULL},
+        {200, HEAD ONE "],\"remark\":\"runtime remark: a runtime error: b\"}", "UNKNOWN_ERROR",
+         "runtime remark: a runtime error: b"},
+        /* What `out count` gives is no place. */
+        {200, HEAD "{\"type\":\"count\",\"id\":0,\"tags\":{\"nodes\":\"7\",\"total\":\"7\"}}]}",
+         "ZERO_RESULTS", NULL},
+        {200, HEAD ONE, "UNKNOWN_ERROR", "The places provider failed: the answer was not JSON"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_status(read_text(&overpass_dialect, cases[i].http_status, cases[i].body),
+                      cases[i].status, cases[i].message);
+}
+
 static void test_failures(void **state)
 {
     (void)state;
@@ -174,9 +285,10 @@ static void test_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types),    cmocka_unit_test(test_vicinity),
-        cmocka_unit_test(test_name),     cmocka_unit_test(test_request),
-        cmocka_unit_test(test_elements), cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_types),    cmocka_unit_test(test_every_type),
+        cmocka_unit_test(test_vicinity), cmocka_unit_test(test_name),
+        cmocka_unit_test(test_request),  cmocka_unit_test(test_elements),
+        cmocka_unit_test(test_failures), cmocka_unit_test(test_what_the_server_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
