@@ -44,18 +44,21 @@ bool conn_begin_work(struct herd_conn *conn)
         return true;
     if (node->spare_work_count > 0)
         conn->work = node->spare_works[--node->spare_work_count];
-    else if ((conn->work = malloc(sizeof(*conn->work))) == NULL)
-        return false;
-    *conn->work = (struct conn_work){0};
-    return true;
+    else
+        conn->work = calloc(1, sizeof(*conn->work));
+    return conn->work != NULL;
 }
 
+/* It is all zero then, as conn_begin_work gives it. */
 static void give_work_back(struct herd_conn *conn)
 {
     struct herd_node *node = conn->node;
     struct conn_work *work = conn->work;
-    herd_frame_free(&work->frame);
-    herd_node_recycle(node, &work->out);
+    if (work->frame.cap > 0)
+        herd_frame_free(&work->frame);
+    if (work->out.cap > 0)
+        herd_node_recycle(node, &work->out);
+    work->held = 0; /* it may be more when memory was short */
     if (conn->is_link)
         return;
     conn->work = NULL;

@@ -181,13 +181,19 @@ def urgent(realtime):
 
 @contextlib.contextmanager
 def before_all_others(server, urgent_too):
-    """A running server gets real-time priority for a while, if this run is urgent."""
-    if urgent_too:
-        os.sched_setscheduler(server.pid, os.SCHED_RR, os.sched_param(1))
+    """
+    A running server gets real-time priority for a while, if this run is urgent. All of its threads: the loop waits
+    without sleeping for one that is just waking it, and would wait for ever for one that it does not let run.
+    """
+    def threads():
+        return [int(thread.name) for thread in pathlib.Path(f"/proc/{server.pid}/task").iterdir()] if urgent_too else []
+
+    for thread in threads():
+        os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(1))
     yield
-    if urgent_too:
-        os.sched_setscheduler(server.pid, os.SCHED_OTHER, os.sched_param(0))
-        os.setpriority(os.PRIO_PROCESS, server.pid, URGENT_NICE)
+    for thread in threads():
+        os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, thread, URGENT_NICE)
 
 
 class Rig:
