@@ -322,8 +322,8 @@ static void send_ack(struct neighbour *neighbour)
     struct herd_conn *conn = neighbour->inbound;
     if (conn == NULL || conn->closing)
         return;
-    if (herd_append_mark(conn_front(conn), HERD_VERB_ACK, neighbour->mark.epoch, neighbour->to_ack_all,
-                         neighbour->to_ack) < 0)
+    if (herd_append_mark(conn_front(conn), HERD_VERB_ACK, neighbour->mark.epoch,
+                         neighbour->to_ack_all, neighbour->to_ack) < 0)
         conn_abort(conn);
     conn_touch(conn);
 }
