@@ -13,13 +13,15 @@ int digest_init(struct digest *digest)
     *digest = (struct digest){0};
     digest->sums = calloc(DIGEST_LEAVES, sizeof(*digest->sums));
     digest->heads = calloc(DIGEST_LEAVES, sizeof(*digest->heads));
-    return digest->sums != NULL && digest->heads != NULL ? 0 : HERD_ENOMEM;
+    digest->notes = calloc(1, sizeof(*digest->notes));
+    return digest->sums != NULL && digest->heads != NULL && digest->notes != NULL ? 0 : HERD_ENOMEM;
 }
 
 void digest_close(struct digest *digest)
 {
     free(digest->sums);
     free(digest->heads);
+    free(digest->notes);
     *digest = (struct digest){0};
 }
 

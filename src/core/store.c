@@ -16,59 +16,10 @@
 #include <herd/posix_time.h>
 #include <herd/store.h>
 
-#include "core/arena.h"
 #include "core/digits.h"
-#include "core/expiry.h"
-#include "core/store.h"
-#include "core/table.h"
+#include "core/store_room.h"
 
-enum {
-    SLAB_BITS = 13,
-    SLAB_SLOTS = 1 << SLAB_BITS,
-    SLAB_UNUSED = 2, /* at its end: so that a slab fits whole pages together with malloc's own */
-    LIST_HEAD = 0,   /* the slot the circular list begins and ends at */
-    EXPIRE_STEPS_MAX = 10000 /* records looked at in one call */
-};
-
-enum slot_kind { SLOT_FREE, SLOT_RECORD, SLOT_CURSOR, SLOT_HEAD };
-
-/* As small as it can be: what the text tells (the order, the lengths of fields, the hash) is read
- * from there again when it is needed. */
-struct slot {
-    uint64_t sequence;     /* record: its own; cursor: of the last record read */
-    arena_ref text;        /* record: canonical, text_len bytes */
-    uint32_t prev, next;   /* in the list; next also in the list of free slots */
-    uint32_t next_in_leaf; /* record: of the digest's leaf; LIST_HEAD: none */
-    uint32_t source;
-    unsigned text_len : 14; /* record */
-    unsigned kind : 2;
-    unsigned leaf : 16; /* record: of the digest */
-};
-
-_Static_assert(sizeof(struct slot) == 32, "two to a cache line");
-_Static_assert(HERD_RECORD_TEXT_MAX < 1 << 14 &&
-                   HERD_RECORD_TEXT_MAX <= ARENA_CLASSES * ARENA_STEP_BYTES,
-               "any text fits");
-
-struct herd_store {
-    struct table table;
-    struct arena arena;
-    struct slot **slabs;
-    uint32_t slab_count, slab_cap;
-    uint32_t used;       /* slots ever in use */
-    uint32_t free_slots; /* LIST_HEAD: none */
-    uint32_t clients;
-    uint64_t sequence;
-    struct digest digest;
-    struct expiry expiry;
-    uint64_t seed;
-    int64_t max_skew_ns;
-};
-
-static struct slot *slot_at(const struct herd_store *store, uint32_t index)
-{
-    return &store->slabs[index >> SLAB_BITS][index & (SLAB_SLOTS - 1)];
-}
+enum { EXPIRE_STEPS_MAX = 10000 /* records looked at in one call */ };
 
 static int add_slab(struct herd_store *store)
 {
@@ -115,22 +66,6 @@ static void give_slot(struct herd_store *store, uint32_t index)
     store->free_slots = index;
 }
 
-static void unlink_slot(struct herd_store *store, const struct slot *slot)
-{
-    slot_at(store, slot->prev)->next = slot->next;
-    slot_at(store, slot->next)->prev = slot->prev;
-}
-
-static void link_after(struct herd_store *store, uint32_t before, uint32_t index)
-{
-    struct slot *first = slot_at(store, before);
-    struct slot *slot = slot_at(store, index);
-    slot->prev = before;
-    slot->next = first->next;
-    slot_at(store, first->next)->prev = index;
-    first->next = index;
-}
-
 int herd_store_new(uint64_t seed, int64_t max_skew_ns, struct herd_store **out)
 {
     struct herd_store *store = calloc(1, sizeof(*store));
@@ -175,11 +110,6 @@ static uint32_t tag_of(const struct herd_store *store, struct herd_slice client)
     return (uint32_t)XXH3_64bits_withSeed(client.data, client.len, store->seed);
 }
 
-static struct herd_slice text_of(const struct herd_store *store, const struct slot *slot)
-{
-    return herd_slice(arena_text(&store->arena, slot->text), slot->text_len);
-}
-
 /* An id holds no space, so it is the text's first field if a space stands behind it. */
 static bool begins_with(struct herd_slice text, struct herd_slice client)
 {
@@ -203,6 +133,7 @@ static void prefetch_record(const struct herd_store *store, const struct slot *s
     const char *text = arena_text(&store->arena, slot->text);
     __builtin_prefetch(text);
     __builtin_prefetch(text + 64);
+    __builtin_prefetch(text + slot->text_len - 1);
     __builtin_prefetch(&store->digest.sums[slot->leaf], 1);
     __builtin_prefetch(slot_at(store, slot->prev), 1);
     __builtin_prefetch(slot_at(store, slot->next), 1);
@@ -305,18 +236,44 @@ static uint64_t hash_of(const struct herd_store *store, const struct slot *slot)
     return XXH3_64bits(arena_text(&store->arena, slot->text), slot->text_len);
 }
 
-/* Fills a slot of the record's client and makes it the newest of the list; it is not in the list,
- * and its old text no longer counts in the digest. */
+/* What has been noted. By then the text is in the cache, and no store to it is under way that its
+ * hash would have to wait for. */
+static void count_noted(const struct herd_store *store)
+{
+    struct digest_notes *notes = store->digest.notes;
+    for (unsigned i = 0; i < notes->count; i++) {
+        const struct digest_note *note = &notes->notes[i];
+        struct slot *slot = slot_at(store, note->index);
+        digest_subtract(&store->digest, note->leaf, note->less);
+        if (slot->kind != SLOT_RECORD || slot->counted)
+            continue;
+        slot->counted = true;
+        digest_add(&store->digest, (uint16_t)slot->leaf, hash_of(store, slot));
+    }
+    notes->count = 0;
+}
+
+/* What has to be taken off the digest for the text that a slot has now. */
+static uint64_t uncount(const struct herd_store *store, struct slot *slot)
+{
+    uint64_t less = slot->counted ? hash_of(store, slot) : 0;
+    slot->counted = false;
+    return less;
+}
+
+/* Fills a slot of the record's client and makes it the newest of the list; it is not in the list.
+ * `less` is what its old text counts in the digest. */
 static void fill(struct herd_store *store, uint32_t index, const struct herd_record *record,
-                 uint32_t source)
+                 uint32_t source, uint64_t less)
 {
     struct slot *slot = slot_at(store, index);
     slot->sequence = ++store->sequence;
     slot->source = source;
-    slot->text_len = herd_record_text_len(record) & ((1 << 14) - 1);
+    slot->text_len = herd_record_text_len(record) & ((1 << 13) - 1);
     herd_record_write_text(record, arena_text(&store->arena, slot->text));
-    digest_add(&store->digest, (uint16_t)slot->leaf, hash_of(store, slot));
     link_after(store, slot_at(store, LIST_HEAD)->prev, index);
+    if (digest_take_note(&store->digest, index, (uint16_t)slot->leaf, less))
+        count_noted(store);
 }
 
 /* When a record ends, which may be later than there are times. */
@@ -347,7 +304,7 @@ static int insert(struct herd_store *store, const struct herd_record *record, ui
     expiry_add(&store->expiry, index, end_ns(store, record));
     table_insert(&store->table, tag, index);
     store->clients++;
-    fill(store, index, record, source);
+    fill(store, index, record, source, 0);
     return 1;
 }
 
@@ -362,12 +319,12 @@ static int replace(struct herd_store *store, uint32_t index, const struct herd_r
         if (text == ARENA_NONE)
             return HERD_ENOMEM;
     }
-    digest_subtract(&store->digest, (uint16_t)slot->leaf, hash_of(store, slot));
+    uint64_t less = uncount(store, slot);
     if (text != slot->text)
         arena_release(&store->arena, slot->text, slot->text_len);
     slot->text = text;
     unlink_slot(store, slot);
-    fill(store, index, record, source);
+    fill(store, index, record, source, less);
     return 1;
 }
 
@@ -421,13 +378,13 @@ size_t herd_store_count(const struct herd_store *store)
 /* How many records of the leaf were passed on the way: all of them may be in one. */
 static int leave_leaf(struct herd_store *store, uint32_t index)
 {
-    const struct slot *slot = slot_at(store, index);
+    struct slot *slot = slot_at(store, index);
     uint32_t *at = &store->digest.heads[slot->leaf];
     int passed = 0;
     for (; *at != index; passed++)
         at = &slot_at(store, *at)->next_in_leaf;
     *at = slot->next_in_leaf;
-    digest_subtract(&store->digest, (uint16_t)slot->leaf, hash_of(store, slot));
+    digest_subtract(&store->digest, (uint16_t)slot->leaf, uncount(store, slot));
     return passed;
 }
 
@@ -475,6 +432,7 @@ void herd_store_skip_sequences(struct herd_store *store, uint64_t sequence)
 void store_children(const struct herd_store *store, struct digest_prefix prefix,
                     uint64_t out[DIGEST_FANOUT])
 {
+    count_noted(store);
     digest_children(&store->digest, prefix, out);
 }
 
@@ -504,7 +462,8 @@ uint64_t herd_store_sequence(const struct herd_store *store)
 
 uint64_t herd_store_digest(const struct herd_store *store)
 {
-    return store->digest.total;
+    count_noted(store);
+    return store->digest.notes->total;
 }
 
 size_t herd_store_bytes(const struct herd_store *store)
@@ -512,7 +471,7 @@ size_t herd_store_bytes(const struct herd_store *store)
     return sizeof(*store) + table_bytes(&store->table) + store->arena.bytes +
            store->arena.chunk_cap * sizeof(*store->arena.chunks) +
            store->slab_cap * sizeof(*store->slabs) +
-           DIGEST_LEAVES * (sizeof(uint64_t) + sizeof(uint32_t)) +
+           DIGEST_LEAVES * (sizeof(uint64_t) + sizeof(uint32_t)) + sizeof(struct digest_notes) +
            (store->expiry.bucket_count + store->expiry.next_count) * sizeof(uint32_t) +
            store->slab_count * (SLAB_SLOTS - SLAB_UNUSED) * sizeof(struct slot);
 }
@@ -531,85 +490,4 @@ void herd_cursor_free(struct herd_store *store, herd_cursor cursor)
 {
     unlink_slot(store, slot_at(store, cursor));
     give_slot(store, cursor);
-}
-
-bool herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_entry *out)
-{
-    struct slot *slot = slot_at(store, cursor);
-    uint32_t index = slot->next;
-    while (slot_at(store, index)->kind == SLOT_CURSOR)
-        index = slot_at(store, index)->next;
-    const struct slot *next = slot_at(store, index);
-    if (next->kind == SLOT_HEAD)
-        return false;
-    *out = (struct herd_entry){text_of(store, next), next->sequence, next->source};
-    unlink_slot(store, slot);
-    link_after(store, index, cursor);
-    slot->sequence = next->sequence;
-    return true;
-}
-
-bool herd_cursor_at_end(const struct herd_store *store, herd_cursor cursor)
-{
-    const struct slot *slot = slot_at(store, slot_at(store, cursor)->next);
-    while (slot->kind == SLOT_CURSOR)
-        slot = slot_at(store, slot->next);
-    return slot->kind == SLOT_HEAD;
-}
-
-uint64_t herd_cursor_sequence(const struct herd_store *store, herd_cursor cursor)
-{
-    return herd_cursor_at_end(store, cursor) ? store->sequence : slot_at(store, cursor)->sequence;
-}
-
-/* Puts the cursor behind the slot `before`, when all up to `sequence` counts as read. */
-static void place(struct herd_store *store, herd_cursor cursor, uint32_t before, uint64_t sequence)
-{
-    struct slot *slot = slot_at(store, cursor);
-    if (before != cursor) {
-        unlink_slot(store, slot);
-        link_after(store, before, cursor);
-    }
-    slot->sequence = sequence;
-}
-
-void herd_cursor_to_begin(struct herd_store *store, herd_cursor cursor)
-{
-    place(store, cursor, LIST_HEAD, 0);
-}
-
-void herd_cursor_to_end(struct herd_store *store, herd_cursor cursor)
-{
-    place(store, cursor, slot_at(store, LIST_HEAD)->prev, store->sequence);
-}
-
-bool herd_cursor_seek_back(struct herd_store *store, herd_cursor cursor, uint64_t sequence,
-                           size_t steps_max)
-{
-    uint32_t before = slot_at(store, cursor)->prev;
-    for (size_t step = 0; step < steps_max; step++) {
-        const struct slot *slot = slot_at(store, before);
-        if (slot->kind == SLOT_HEAD || (slot->kind == SLOT_RECORD && slot->sequence <= sequence)) {
-            place(store, cursor, before, sequence);
-            return true;
-        }
-        before = slot->prev;
-    }
-    place(store, cursor, before, slot_at(store, cursor)->sequence);
-    return false;
-}
-
-bool store_cursor_peek(const struct herd_store *store, herd_cursor cursor, uint64_t *sequence)
-{
-    const struct slot *slot = slot_at(store, slot_at(store, cursor)->next);
-    while (slot->kind == SLOT_CURSOR)
-        slot = slot_at(store, slot->next);
-    *sequence = slot->sequence;
-    return slot->kind == SLOT_RECORD;
-}
-
-void store_cursor_to(struct herd_store *store, herd_cursor cursor, herd_cursor other)
-{
-    const struct slot *at = slot_at(store, other);
-    place(store, cursor, at->prev, at->sequence);
 }

@@ -1,6 +1,7 @@
 /* The wheel, and a store whose records end, against naive models: arrays that are searched. */
 #include <herd/err.h>
 #include <herd/posix_time.h>
+#include <herd/proto.h>
 #include <herd/store.h>
 
 #include "core/digest.h"
@@ -388,9 +389,55 @@ static void many_ends_at_once_take_several_calls(void **state)
     herd_store_free(store);
 }
 
+/* The digest is asked for only now and then: a slot may have had several records since, and none. */
+static void digest_of_slots_that_had_others(void **state)
+{
+    static const int asked_every[] = {1, 2, 7, 1000000};
+    uint64_t first = 0;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(asked_every); i++) {
+        struct herd_store *store, *anew;
+        struct rng rng = {7};
+        assert_int_equal(herd_store_new(1, 0, &store), 0);
+        assert_int_equal(herd_store_set_ttl(store, 10 * HERD_NS_PER_S), 0);
+        assert_int_equal(herd_store_new(2, 0, &anew), 0);
+        for (int step = 0; step < 2000; step++) {
+            struct text_record record;
+            char text[128];
+            int second = 1000 + step / 10;
+            snprintf(text, sizeof(text), "c%u +1+1 %d.%d %d.0 Hill +1.0",
+                     (unsigned)rng_below(&rng, 40), second, step % 10,
+                     second - (int)rng_below(&rng, 9));
+            record_of(text, &record);
+            assert_int_equal(herd_store_apply(store, &record.record, 0), 1);
+            if (step % 5 == 0)
+                herd_store_expire(store, second * HERD_NS_PER_S);
+            if (step % asked_every[i] == 0)
+                herd_store_digest(store);
+        }
+        herd_cursor cursor;
+        struct herd_entry entry;
+        assert_int_equal(herd_cursor_new(store, &cursor), 0);
+        while (herd_cursor_next(store, cursor, &entry)) {
+            struct herd_record record;
+            assert_int_equal(herd_record_parse(entry.text, &record), 0);
+            assert_int_equal(herd_store_apply(anew, &record, 0), 1);
+        }
+        uint64_t digest = herd_store_digest(store);
+        CHECK_INT(("asked every %d", asked_every[i]), digest, herd_store_digest(anew));
+        first = i == 0 ? digest : first;
+        CHECK_INT(("asked every %d", asked_every[i]), digest, first);
+        herd_store_expire(store, 5000 * HERD_NS_PER_S);
+        CHECK_INT(("of none"), herd_store_digest(store), 0);
+        herd_store_free(store);
+        herd_store_free(anew);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(digest_of_slots_that_had_others),
         cmocka_unit_test(wheel_finds_all_that_ends),
         cmocka_unit_test(end_is_seen_within_a_second),
         cmocka_unit_test(store_forgets_what_has_ended),

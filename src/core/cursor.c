@@ -1,0 +1,85 @@
+/* Cursors: slots of the list by sequence. What is behind one is what its reader has not read. */
+#include <herd/store.h>
+
+#include "core/store_room.h"
+
+bool herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_entry *out)
+{
+    struct slot *slot = slot_at(store, cursor);
+    uint32_t index = slot->next;
+    while (slot_at(store, index)->kind == SLOT_CURSOR)
+        index = slot_at(store, index)->next;
+    const struct slot *next = slot_at(store, index);
+    if (next->kind == SLOT_HEAD)
+        return false;
+    *out = (struct herd_entry){text_of(store, next), next->sequence, next->source};
+    unlink_slot(store, slot);
+    link_after(store, index, cursor);
+    slot->sequence = next->sequence;
+    return true;
+}
+
+bool herd_cursor_at_end(const struct herd_store *store, herd_cursor cursor)
+{
+    const struct slot *slot = slot_at(store, slot_at(store, cursor)->next);
+    while (slot->kind == SLOT_CURSOR)
+        slot = slot_at(store, slot->next);
+    return slot->kind == SLOT_HEAD;
+}
+
+uint64_t herd_cursor_sequence(const struct herd_store *store, herd_cursor cursor)
+{
+    return herd_cursor_at_end(store, cursor) ? store->sequence : slot_at(store, cursor)->sequence;
+}
+
+/* Puts the cursor behind the slot `before`, when all up to `sequence` counts as read. */
+static void place(struct herd_store *store, herd_cursor cursor, uint32_t before, uint64_t sequence)
+{
+    struct slot *slot = slot_at(store, cursor);
+    if (before != cursor) {
+        unlink_slot(store, slot);
+        link_after(store, before, cursor);
+    }
+    slot->sequence = sequence;
+}
+
+void herd_cursor_to_begin(struct herd_store *store, herd_cursor cursor)
+{
+    place(store, cursor, LIST_HEAD, 0);
+}
+
+void herd_cursor_to_end(struct herd_store *store, herd_cursor cursor)
+{
+    place(store, cursor, slot_at(store, LIST_HEAD)->prev, store->sequence);
+}
+
+bool herd_cursor_seek_back(struct herd_store *store, herd_cursor cursor, uint64_t sequence,
+                           size_t steps_max)
+{
+    uint32_t before = slot_at(store, cursor)->prev;
+    for (size_t step = 0; step < steps_max; step++) {
+        const struct slot *slot = slot_at(store, before);
+        if (slot->kind == SLOT_HEAD || (slot->kind == SLOT_RECORD && slot->sequence <= sequence)) {
+            place(store, cursor, before, sequence);
+            return true;
+        }
+        before = slot->prev;
+    }
+    place(store, cursor, before, slot_at(store, cursor)->sequence);
+    return false;
+}
+
+bool store_cursor_peek(const struct herd_store *store, herd_cursor cursor, uint64_t *sequence)
+{
+    const struct slot *slot = slot_at(store, slot_at(store, cursor)->next);
+    while (slot->kind == SLOT_CURSOR)
+        slot = slot_at(store, slot->next);
+    *sequence = slot->sequence;
+    return slot->kind == SLOT_RECORD;
+}
+
+void store_cursor_to(struct herd_store *store, herd_cursor cursor, herd_cursor other)
+{
+    const struct slot *at = slot_at(store, other);
+    place(store, cursor, at->prev, at->sequence);
+}

@@ -1,0 +1,79 @@
+/* store_room.h: what the parts of the store's code share: its slots and the list through them. */
+#ifndef CORE_STORE_ROOM_H
+#define CORE_STORE_ROOM_H
+
+#include "core/arena.h"
+#include "core/expiry.h"
+#include "core/store.h"
+#include "core/table.h"
+
+enum {
+    SLAB_BITS = 13,
+    SLAB_SLOTS = 1 << SLAB_BITS,
+    SLAB_UNUSED = 2, /* at its end: so that a slab fits whole pages together with malloc's own */
+    LIST_HEAD = 0    /* the slot the circular list begins and ends at */
+};
+
+enum slot_kind { SLOT_FREE, SLOT_RECORD, SLOT_CURSOR, SLOT_HEAD };
+
+/* As small as it can be: what the text tells (the order, the lengths of fields, the hash) is read
+ * from there again when it is needed. */
+struct slot {
+    uint64_t sequence;     /* record: its own; cursor: of the last record read */
+    arena_ref text;        /* record: canonical, text_len bytes */
+    uint32_t prev, next;   /* in the list; next also in the list of free slots */
+    uint32_t next_in_leaf; /* record: of the digest's leaf; LIST_HEAD: none */
+    uint32_t source;
+    unsigned text_len : 13; /* record */
+    unsigned counted : 1;   /* record: in the digest; else it is noted there for later */
+    unsigned kind : 2;
+    unsigned leaf : 16; /* record: of the digest */
+};
+
+_Static_assert(sizeof(struct slot) == 32, "two to a cache line");
+_Static_assert(HERD_RECORD_TEXT_MAX < 1 << 13 &&
+                   HERD_RECORD_TEXT_MAX <= ARENA_CLASSES * ARENA_STEP_BYTES,
+               "any text fits");
+
+struct herd_store {
+    struct table table;
+    struct arena arena;
+    struct slot **slabs;
+    uint32_t slab_count, slab_cap;
+    uint32_t used;       /* slots ever in use */
+    uint32_t free_slots; /* LIST_HEAD: none */
+    uint32_t clients;
+    uint64_t sequence;
+    struct digest digest;
+    struct expiry expiry;
+    uint64_t seed;
+    int64_t max_skew_ns;
+};
+
+static inline struct slot *slot_at(const struct herd_store *store, uint32_t index)
+{
+    return &store->slabs[index >> SLAB_BITS][index & (SLAB_SLOTS - 1)];
+}
+
+static inline void unlink_slot(struct herd_store *store, const struct slot *slot)
+{
+    slot_at(store, slot->prev)->next = slot->next;
+    slot_at(store, slot->next)->prev = slot->prev;
+}
+
+static inline void link_after(struct herd_store *store, uint32_t before, uint32_t index)
+{
+    struct slot *first = slot_at(store, before);
+    struct slot *slot = slot_at(store, index);
+    slot->prev = before;
+    slot->next = first->next;
+    slot_at(store, first->next)->prev = index;
+    first->next = index;
+}
+
+static inline struct herd_slice text_of(const struct herd_store *store, const struct slot *slot)
+{
+    return herd_slice(arena_text(&store->arena, slot->text), slot->text_len);
+}
+
+#endif
