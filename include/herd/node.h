@@ -45,8 +45,8 @@ struct herd_node_options {
     enum herd_durability durability;
     int64_t safety_timeout_ns; /* COMMIT, HERD: an answer that has waited so long is `? ` and the
                                   line instead; 0: it waits on */
-    bool has_disk;     /* effects PERSIST are wanted */
-    bool prune;        /* one tree an origin, between those that have it on */
+    bool has_disk;             /* effects PERSIST are wanted */
+    bool prune;                /* one tree an origin, between those that have it on */
     size_t output_max; /* bytes of answers that wait for one client; above it no more of its lines
                           are taken */
     unsigned pipeline_max; /* WHATSAT of one connection that wait for places */
@@ -71,8 +71,8 @@ int herd_node_add_neighbour(struct herd_node *node, struct herd_now now, const c
  * if there is none. */
 int herd_node_remove_neighbour(struct herd_node *node, struct herd_now now, const char *name);
 
-/* output_max, pipeline_max, safety_timeout_ns, prune (from the next connection of each link on) and on_line may change
- * while it runs; the other options are left alone. */
+/* output_max, pipeline_max, safety_timeout_ns, prune (from the next connection of each link on)
+ * and on_line may change while it runs; the other options are left alone. */
 void herd_node_configure(struct herd_node *node, const struct herd_node_options *options);
 
 /* A connection was accepted. `data` is the caller's. 0 or HERD_ENOMEM. It lives until

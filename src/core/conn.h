@@ -64,7 +64,7 @@ struct herd_ask {
     struct herd_buf refusal;      /* SAFETY: the lines, as they come back if that takes too long */
     struct herd_location where;
     double radius_m;
-    unsigned count; /* SAFETY: lines that wait */
+    unsigned count;                 /* SAFETY: lines that wait */
     uint16_t client_at, client_len; /* RECORD: the id, in `answer` */
     int64_t after_ns;               /* RECORD */
     int64_t deadline_ns;            /* RECORD, SAFETY */

@@ -1,7 +1,7 @@
 /*
- * The file at the start: made if there is none, opened, told from others by its kind and version. A new one is
- * made in one transaction with a rollback journal, and gets its write-ahead log then: so it is empty
- * or whole, whatever happens to that log.
+ * The file at the start: made if there is none, opened, told from others by its kind and version. A
+ * new one is made in one transaction with a rollback journal, and gets its write-ahead log then: so
+ * it is empty or whole, whatever happens to that log.
  */
 #include <assert.h>
 #include <errno.h>
