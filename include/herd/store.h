@@ -20,8 +20,9 @@ void herd_store_free(struct herd_store *store);
 
 /*
  * Keeps a record if it is newer than the one held of its client, or that one has ended at `now_ns`
- * (POSIX), as the newest of the list, and gives it the next sequence. `source` says where it came from, for herd_entry. The fields are
- * copied. 1: kept. 0: not newer; nothing changed. HERD_ENOMEM: nothing changed.
+ * (POSIX), as the newest of the list, and gives it the next sequence. `source` says where it came
+ * from, for herd_entry. The fields are copied. 1: kept. 0: not newer; nothing changed. HERD_ENOMEM:
+ * nothing changed.
  */
 int herd_store_apply(struct herd_store *store, const struct herd_record *record, uint32_t source,
                      int64_t now_ns);

@@ -328,16 +328,6 @@ static int replace(struct herd_store *store, uint32_t index, const struct herd_r
     return 1;
 }
 
-/* Whether what is held has ended, and only waits for its turn to be removed. */
-static bool has_ended(const struct herd_store *store, const struct slot *held, int64_t now_ns)
-{
-    struct herd_record record;
-    if (store->expiry.ttl_ns == 0)
-        return false;
-    view(store, held, &record);
-    return herd_store_is_expired(store, &record, now_ns);
-}
-
 int herd_store_apply(struct herd_store *store, const struct herd_record *record, uint32_t source,
                      int64_t now_ns)
 {
@@ -346,8 +336,11 @@ int herd_store_apply(struct herd_store *store, const struct herd_record *record,
     uint32_t index = find(store, record->client, tag);
     if (index == TABLE_NONE)
         return insert(store, record, tag, source);
-    const struct slot *held = slot_at(store, index);
-    if (!is_newer(store, record, held) && !has_ended(store, held, now_ns))
+    struct herd_record held = {0}; /* if it has ended, it only waits for its turn to be removed */
+    if (store->expiry.ttl_ns > 0)
+        view(store, slot_at(store, index), &held);
+    if (!is_newer(store, record, slot_at(store, index)) &&
+        !herd_store_is_expired(store, &held, now_ns))
         return 0;
     return replace(store, index, record, source);
 }
@@ -375,8 +368,8 @@ size_t herd_store_count(const struct herd_store *store)
     return store->clients;
 }
 
-/* How many records of the leaf were passed on the way: all of them may be in one. */
-static int leave_leaf(struct herd_store *store, uint32_t index)
+/* How many records of its leaf were passed on the way: all of them may be in one. */
+static int remove_record(struct herd_store *store, uint32_t index)
 {
     struct slot *slot = slot_at(store, index);
     uint32_t *at = &store->digest.heads[slot->leaf];
@@ -385,15 +378,7 @@ static int leave_leaf(struct herd_store *store, uint32_t index)
         at = &slot_at(store, *at)->next_in_leaf;
     *at = slot->next_in_leaf;
     digest_subtract(&store->digest, (uint16_t)slot->leaf, uncount(store, slot));
-    return passed;
-}
-
-/* As leave_leaf. */
-static int remove_record(struct herd_store *store, uint32_t index)
-{
-    struct slot *slot = slot_at(store, index);
     table_remove(&store->table, tag_of(store, client_of(store, slot)), index);
-    int passed = leave_leaf(store, index);
     unlink_slot(store, slot);
     arena_release(&store->arena, slot->text, slot->text_len);
     give_slot(store, index);

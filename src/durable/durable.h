@@ -38,11 +38,12 @@ struct durable_found {
 
 /*
  * Opens the folder for this process alone and reads what is there; blocks, so only before the loop
- * runs. Where that can be read but nothing can be written (a full disk, a read-only folder), it says so in
- * the log, durable_is_failing is true, and each batch tries again. Where part of what was written is lost,
- * it says so in the log and by the metric disk_damaged. 0, or HERD_EBUSY (another process has it), HERD_EIO, HERD_EPROTO (not a herd's file, a
- * newer version's, or damaged beyond what can be read), each with a sentence appended to `error`
- * that says which file, what is wrong and what to do.
+ * runs. Where that can be read but nothing can be written (a full disk, a read-only folder), it
+ * says so in the log, durable_is_failing is true, and each batch tries again. Where part of what
+ * was written is lost, it says so in the log and by the metric disk_damaged. 0, or HERD_EBUSY
+ * (another process has it), HERD_EIO, HERD_EPROTO (not a herd's file, a newer version's, or damaged
+ * beyond what can be read), each with a sentence appended to `error` that says which file, what is
+ * wrong and what to do.
  */
 int durable_open(const struct durable_options *options, const struct durable_found *found,
                  struct durable **out, struct herd_buf *error);

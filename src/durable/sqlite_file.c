@@ -1,7 +1,7 @@
 /*
- * The file at the start: made if there is none, opened, told from others by its kind and version. A new one is
- * made in one transaction with a rollback journal, and gets its write-ahead log then: so it is empty
- * or whole, whatever happens to that log.
+ * The file at the start: made if there is none, opened, told from others by its kind and version. A
+ * new one is made in one transaction with a rollback journal, and gets its write-ahead log then: so
+ * it is empty or whole, whatever happens to that log.
  */
 #include <assert.h>
 #include <errno.h>
@@ -170,7 +170,7 @@ static int append_uri(struct herd_buf *out, const char *path)
     for (; rc == 0 && *path != '\0'; path++)
         rc = herd_buf_printf(out, strchr("?#%", *path) != NULL ? "%%%02X" : "%c",
                              (unsigned char)*path);
-    return rc < 0 ? rc : herd_buf_append_text(out, "?immutable=1");
+    return rc < 0 ? rc : herd_buf_printf(out, "%s", "?immutable=1");
 }
 
 /* Without a file for the log's index, for which there may be no room. */

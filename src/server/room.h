@@ -70,8 +70,8 @@ int storage_open(struct server *server, struct herd_buf *error);
 /* Whether data_dir/NAME is this process' alone. */
 bool storage_has_folder(const struct server *server);
 void storage_write(struct server *server, const struct herd_batch *batch);
-/* Closes once all that was applied has been written, or cannot be. At stop_by_ns the loop is stopped,
- * whatever the disk does: then `closed` does not run, and `abandoned` is true. */
+/* Closes once all that was applied has been written, or cannot be. At stop_by_ns the loop is
+ * stopped, whatever the disk does: then `closed` does not run, and `abandoned` is true. */
 void storage_close(struct server *server, void (*closed)(void *arg));
 /* Lets go of a folder without records. */
 void storage_release(struct server *server);

@@ -214,7 +214,7 @@ def test_a_file_removed_under_a_server_is_said_and_missed_by_nobody(make_herd, d
             with pytest.raises(TimeoutError):
                 client.socket.recv(1)
     herd.wait_agrees()
-    hill.stop()
+    assert hill.kill(signal.SIGTERM) == 1, "not all that it was told is on disk"
     hill.start()
     wait_until(lambda: hill.status()["clients"] == 101, "its neighbour has given it everything")
     holds(hill, told)

@@ -1,6 +1,6 @@
 /*
- * Preloaded into a server: as long as the file named by SLOW_SYNC_WHILE is there, fsync and fdatasync
- * hang, as on a disk that does not answer.
+ * Preloaded into a server: as long as the file named by SLOW_SYNC_WHILE is there, fsync and
+ * fdatasync hang, as on a disk that does not answer.
  */
 #include <dlfcn.h>
 #include <stdlib.h>

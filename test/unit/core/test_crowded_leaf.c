@@ -300,7 +300,8 @@ static void crowded_leaf_is_mended_in_several_walks(void **state)
     }
 }
 
-/* Each that goes is looked for among those that came later: that is counted, so no call takes long. */
+/* Each that goes is looked for among those that came later: that is counted, so no call takes
+ * long. */
 static void a_crowd_that_ends_takes_many_calls(void **state)
 {
     (void)state;
@@ -323,7 +324,8 @@ static void a_crowd_that_ends_takes_many_calls(void **state)
         int64_t before = (int64_t)herd_store_count(store);
         all = herd_store_expire(store, 4 * COUNT * HERD_NS_PER_S);
         int64_t after = (int64_t)herd_store_count(store);
-        /* The n-th from the end passes n - 1 others; the last of a call may go beyond its budget. */
+        /* The n-th from the end passes n - 1 others; the last of a call may go beyond its
+         * budget. */
         int64_t passed = (before * (before - 1) - after * (after - 1)) / 2;
         CHECK_TRUE(("%lld to %lld", (long long)before, (long long)after),
                    passed <= STEPS_MAX + before);

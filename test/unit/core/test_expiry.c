@@ -409,7 +409,7 @@ static void digest_of_slots_that_had_others(void **state)
                      (unsigned)rng_below(&rng, 40), second, step % 10,
                      second - (int)rng_below(&rng, 9));
             record_of(text, &record);
-            assert_int_equal(herd_store_apply(store, &record.record, 0), 1);
+            assert_int_equal(herd_store_apply(store, &record.record, 0, 0), 1);
             if (step % 5 == 0)
                 herd_store_expire(store, second * HERD_NS_PER_S);
             if (step % asked_every[i] == 0)
@@ -421,7 +421,7 @@ static void digest_of_slots_that_had_others(void **state)
         while (herd_cursor_next(store, cursor, &entry)) {
             struct herd_record record;
             assert_int_equal(herd_record_parse(entry.text, &record), 0);
-            assert_int_equal(herd_store_apply(anew, &record, 0), 1);
+            assert_int_equal(herd_store_apply(anew, &record, 0, 0), 1);
         }
         uint64_t digest = herd_store_digest(store);
         CHECK_INT(("asked every %d", asked_every[i]), digest, herd_store_digest(anew));

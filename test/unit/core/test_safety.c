@@ -1,5 +1,5 @@
-/* Answers that wait for the disk or a neighbour have a limit; and a disk that cannot be written from
- * the start. */
+/* Answers that wait for the disk or a neighbour have a limit; and a disk that cannot be written
+ * from the start. */
 #include <herd/err.h>
 
 #include "check.h"
@@ -84,8 +84,7 @@ static void all_lines_of_a_turn_come_back(void **state)
     wire_say(other, "IAMAT c +1+1 100\n");
     wire_say(client, "PING\n");
     driver_advance_ms(driver, TIMEOUT_MS - 1000);
-    EDGE_EXPECT(client,
-                "? IAMAT  a\t+1+1 100 \n? IAMAT b +1+1 100\n? WHATSAT nobody 1 1\nPONG\n");
+    EDGE_EXPECT(client, "? IAMAT  a\t+1+1 100 \n? IAMAT b +1+1 100\n? WHATSAT nobody 1 1\nPONG\n");
     CHECK_INT(("lines"), refused(driver), 2);
     EDGE_EXPECT(other, "%s", "");
     CHECK_INT(("the other's"), waiting(driver), 1);
@@ -229,7 +228,8 @@ static void a_stop_does_not_wait_for_neighbours_that_are_not_there(void **state)
     driver_free(driver);
 }
 
-/* As after a batch that has failed: tried each second, even with nothing new, and nothing is safe. */
+/* As after a batch that has failed: tried each second, even with nothing new, and nothing is
+ * safe. */
 static void a_disk_that_cannot_be_written_at_the_start_is_tried_again(void **state)
 {
     (void)state;

@@ -82,7 +82,8 @@ bool picture_equal(const struct picture *a, const struct picture *b);
 /* Fails the test, saying why, unless exactly this is in the folder. */
 void assert_found_in(const char *folder, const struct picture *expected);
 
-/* Copies records.db, its log and its witness, as they are, into another folder; what was there is removed. */
+/* Copies records.db, its log and its witness, as they are, into another folder; what was there
+ * is removed. */
 void copy_files(const char *from, const char *to);
 /* records.db-witness alone, of the three. */
 void copy_witness(const char *from, const char *to);
