@@ -33,6 +33,7 @@
 #include <herd/proto.h>
 
 #include "core/node.h"
+#include "core/store.h"
 
 enum {
     DELAY_MIN_MS = 100,
@@ -41,7 +42,8 @@ enum {
     GREETING_MS = 300,
     HELLO_AGAIN_MIN_MS = 2000,
     HELLO_AGAIN_MAX_MS = 600000,
-    ENDED_EARLY_MS = 2000, /* what clocks may differ by, and what a record's way takes */
+    ENDED_STEPS_MAX = 4096, /* records looked through for one that may have been refused */
+    ENDED_EARLY_MS = 2000,  /* what clocks may differ by, and what a record's way takes */
 };
 
 #define NEVER INT64_MAX
@@ -345,12 +347,20 @@ static void on_ack(struct link *link, struct herd_now now, const struct herd_com
 
 /* A record of this time has ended for the neighbour. If it has not here, one of the clocks is wrong,
  * and what the neighbour acknowledges it may not hold. */
+/* One that was sent again, to mend a difference, has been held there: the ACK to come is not about
+ * it. */
+static bool may_be_of_the_next_ack(const struct link *link, int64_t received_ns)
+{
+    return store_may_have_since(node_of(link)->store, link->acked, received_ns, ENDED_STEPS_MAX);
+}
+
 static void on_ended(struct link *link, struct herd_now now, const struct herd_command *command)
 {
     struct herd_node *node = node_of(link);
     int64_t end_ns;
     if (__builtin_add_overflow(command->ended_ns, node->options.record_ttl_ns, &end_ns) ||
-        end_ns <= now.wall_ns + ENDED_EARLY_MS * HERD_NS_PER_MS)
+        end_ns <= now.wall_ns + ENDED_EARLY_MS * HERD_NS_PER_MS ||
+        !may_be_of_the_next_ack(link, command->ended_ns))
         return;
     if (now.wall_ns >= link->unsafe_until_ns)
         notice(link, HERD_NOTICE_CLOCKS_DIFFER, 0,

@@ -296,6 +296,25 @@ static void ack_of_what_was_refused_answers_nobody(void **state)
     driver_free(herd.driver);
 }
 
+/* What was sent again because the stores differ has been ACKed long ago, when it was held. */
+static void what_has_ended_there_since_its_ack_is_no_sign(void **state)
+{
+    struct herd herd;
+    uint64_t epoch;
+    (void)state;
+    herd_open(&herd);
+    epoch = herd_node_epoch(herd.driver->node);
+    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
+    wire_sayf(herd.link, "ACK %016" PRIx64 " 1\n", epoch);
+    EDGE_EXPECT(herd.client, "AT Hill +0.000000000 a +1+1 1700000000\n");
+    herd.driver->now.wall_ns += HERD_NS_PER_S;
+    wire_say(herd.client, "IAMAT b +1+1 1700000000\n");
+    wire_sayf(herd.link, "ENDED %d\nACK %016" PRIx64 " 2\n", DRIVER_WALL_S, epoch);
+    EDGE_EXPECT(herd.client, "AT Hill +1.000000000 b +1+1 1700000000\n");
+    CHECK_INT(("told"), driver_count_notices(herd.driver, HERD_NOTICE_CLOCKS_DIFFER), 0);
+    driver_free(herd.driver);
+}
+
 /* On its way over, a record may end. */
 static void what_has_ended_here_as_well_is_no_sign(void **state)
 {
@@ -322,6 +341,7 @@ int main(void)
         cmocka_unit_test(ttl_is_the_same_in_the_whole_herd),
         cmocka_unit_test(what_has_ended_is_told),
         cmocka_unit_test(ack_of_what_was_refused_answers_nobody),
+        cmocka_unit_test(what_has_ended_there_since_its_ack_is_no_sign),
         cmocka_unit_test(what_has_ended_here_as_well_is_no_sign),
     };
     return cmocka_run_group_tests_name("lives", tests, NULL, NULL);
