@@ -211,23 +211,30 @@ static size_t missed_goal(const struct world *world)
     return goal;
 }
 
-/* All goals have to be reached, and to stay so for a while. How long it took, in out->even_ns. */
+/* All goals have to be reached, and to stay so for a while. How long it took, in out->even_ns.
+ * Clients that sent a hundred lines at once, to a server that takes one at a time, and whose answers
+ * each wait for a neighbour, are served for as long as that takes. */
 static void become_even(struct world *world, struct run_result *out)
 {
     int max_s = world->options.plain > 0 ? PLAIN_EVEN_MAX_S : EVEN_MAX_S;
     int64_t begin_ns = world->sim.now_ns;
-    int64_t missed_ns = begin_ns;
+    int64_t missed_ns = begin_ns, served_ns = begin_ns;
+    uint64_t waiting = world_waiting(world);
     size_t goal = 0;
     while (!world->sim.failed && world->sim.now_ns - missed_ns < REST_MS * SIM_MS &&
-           world->sim.now_ns < begin_ns + max_s * SIM_S) {
+           world->sim.now_ns < served_ns + max_s * SIM_S) {
         advance(world, POLL_MS * SIM_MS);
         goal = missed_goal(world);
         if (goal < GOALS)
             missed_ns = world->sim.now_ns;
+        if (world_waiting(world) < waiting) {
+            waiting = world_waiting(world);
+            served_ns = world->sim.now_ns;
+        }
     }
     out->even_ns = missed_ns - begin_ns;
     if (goal < GOALS && goals[goal].else_text != NULL)
-        sim_fail(&world->sim, SIM_LIVE, "%d s after the last fault, %s", max_s,
+        sim_fail(&world->sim, SIM_LIVE, "%d s after the last fault and answer, %s", max_s,
                  goals[goal].else_text);
     else if (goal < GOALS)
         world_fail_uneven(world);

@@ -344,6 +344,14 @@ bool world_is_left(const struct world *world)
     return true;
 }
 
+uint64_t world_waiting(const struct world *world)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < world->options.phones; i++)
+        count += phone_waits(world->phones[i]);
+    return count;
+}
+
 void world_audit(struct world *world)
 {
     for (uint32_t i = 0; i < world->graph.size; i++) {

@@ -125,6 +125,8 @@ bool world_is_linked(const struct world *world);
 
 /* Whether all phones have hung up, and the servers know it. */
 bool world_is_left(const struct world *world);
+/* How many requests of phones have no answer yet. */
+uint64_t world_waiting(const struct world *world);
 
 /* Compares all stores with what they should hold; fails the run if they differ. */
 void world_audit(struct world *world);
