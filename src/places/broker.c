@@ -228,7 +228,8 @@ static void succeed(struct broker *broker, int64_t now_ms, struct broker_call *c
                     struct places_answer *answer)
 {
     struct question *question;
-    answer_cache_put(broker->cache, now_ms, &call->node.query, answer);
+    if (call->era == broker->era) /* else it may be another provider's, which forbids it */
+        answer_cache_put(broker->cache, now_ms, &call->node.query, answer);
     while ((question = TAILQ_FIRST(&call->questions)) != NULL)
         broker_answer(broker, question, answer);
     end_call(broker, call);
@@ -241,11 +242,13 @@ static void answered(struct broker *broker)
 }
 
 /* True: it opened, and what was pending has failed. */
-static bool failed(struct broker *broker, int64_t now_ms, bool is_probe,
+static bool failed(struct broker *broker, int64_t now_ms, const struct broker_call *call,
                    struct places_answer *answer)
 {
     metrics_add(broker->metrics, METRIC_places_failures_total, 1);
-    if (!circuit_failed(&broker->circuit, now_ms, is_probe, broker->limits.breaker_failures,
+    if (call->era != broker->era)
+        return false;
+    if (!circuit_failed(&broker->circuit, now_ms, call->is_probe, broker->limits.breaker_failures,
                         broker->limits.breaker_open_ms, &broker->rng))
         return false;
     metrics_add(broker->metrics, METRIC_places_circuit_opened_total, 1);
@@ -260,8 +263,12 @@ static void stop_calling(struct broker *broker, int64_t now_ms, struct broker_ca
 {
     bool is_quota = places_answer_status(answer) == PLACES_OVER_QUERY_LIMIT;
     struct places_answer **kept = is_quota ? &broker->paused : &broker->refused;
-    answered(broker);
     metrics_add(broker->metrics, METRIC_places_failures_total, 1);
+    if (call->era != broker->era) { /* the key may be another one now */
+        fail_call(broker, now_ms, call, answer);
+        return;
+    }
+    answered(broker);
     places_answer_unref(*kept);
     *kept = places_answer_ref(answer);
     if (is_quota) {
@@ -310,7 +317,7 @@ static bool may_retry(struct broker *broker, int64_t now_ms, const struct broker
 static void fail_or_retry(struct broker *broker, int64_t now_ms, struct broker_call *call,
                           struct places_answer *answer)
 {
-    bool has_opened = failed(broker, now_ms, call->is_probe, answer);
+    bool has_opened = failed(broker, now_ms, call, answer);
     int64_t delay_ms = has_opened ? -1 : retry_delay_ms(broker, now_ms, call);
     if (delay_ms < 0 || broker->circuit.state != CIRCUIT_CLOSED ||
         !may_retry(broker, now_ms, call, answer)) {
@@ -401,9 +408,8 @@ static void expire(struct broker *broker, int64_t now_ms, struct question *quest
     metrics_add(broker->metrics, METRIC_places_timeouts_total, 1);
     broker_fail(broker, now_ms, question, answer);
     if (TAILQ_EMPTY(&call->questions)) {
-        bool is_probe = call->is_probe;
         if (was_calling)
-            failed(broker, now_ms, is_probe, answer);
+            failed(broker, now_ms, call, answer);
         abandon(broker, call);
     }
     places_answer_unref(answer);
@@ -491,6 +497,7 @@ void broker_configure(struct broker *broker, const struct broker_limits *limits,
                       bool is_other_provider)
 {
     broker->limits = *limits;
+    broker->era++;
     broker->allowance.cap = limits->calls_per_day;
     forget_said(broker);
     broker->circuit.open_until = 0; /* who reloads has repaired something: it is tried at once */

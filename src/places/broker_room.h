@@ -43,6 +43,7 @@ struct broker_call {
     bool is_ordered;                /* in one of them */
     struct question_list questions; /* oldest first */
     int64_t attempts;
+    int64_t era;         /* the broker's when it was made */
     int64_t retry_at_ms; /* while RESTING */
     bool is_probe;
     void *data;
@@ -66,6 +67,7 @@ struct broker {
     struct answer_cache *cache;
     struct places_answer *paused, *refused; /* what is said meanwhile; NULL: it is not */
     int64_t paused_until_ms;
+    int64_t era; /* one more with each configuration: what an older call says is not of this one */
     int64_t until_ms; /* when the last question is answered; INT64_MAX: it is not known */
     bool is_stopped;  /* nothing is reserved any more */
     /* Effects. */
