@@ -85,6 +85,28 @@ def test_bad_features_are_named(tmp_path):
         [f"{bad}:6", "not JSON, or not UTF-8"]]
 
 
+def test_what_is_cut_short_is_no_new_file(tmp_path):
+    """A gzipped file says itself that there is more of it."""
+    out, cut = tmp_path / "places.db", tmp_path / "cut.ndjson.gz"
+    out.write_text("the old one")
+    lines = [json.dumps(feature(f"Place {i}", 1, 1)) + "\n" for i in range(1000)]
+    for level in (0, 6):  # also where it ends with a line
+        whole = gzip.compress("".join(lines).encode(), level)
+        at = whole.index(b"\n", len(whole) // 2) + 1 if level == 0 else len(whole) // 2
+        cut.write_bytes(whole[:at])
+        done = subprocess.run([BIN / "herd-places", "import", "--out", out, cut], capture_output=True, text=True)
+        assert done.returncode == 1 and "unexpected end of file" in done.stderr
+        assert out.read_text() == "the old one"
+
+
+def test_a_line_with_nul_takes_no_other_with_it(tmp_path):
+    out, table = tmp_path / "places.db", tmp_path / "table.txt"
+    rows = ["\t".join([str(i), name, "", "", "50", "10", "P", "PPL", "DE", *[""] * 10]) + "\n"
+            for i, name in enumerate(["A", "B\0b", "C", "D"])]
+    table.write_text("".join(rows))
+    assert "3 places; 1 left out: 1 not a line of GeoNames' tables" in run("import", "--out", out, table)
+
+
 def test_failures_say_why_and_leave_the_old_file(tmp_path):
     good, out = tmp_path / "good.geojson", tmp_path / "out.db"
     good.write_text(json.dumps(feature("A", 1, 1)))
