@@ -198,3 +198,24 @@ def test_a_server_takes_up_a_new_file(make_herd, tmp_path):
         out.with_name("garbage").rename(out)
         wait_until(lambda: "the new places file is no good" in server.log(), "a broken file is told")
         assert place() == "Third"
+
+
+def test_a_new_file_with_a_hole_does_not_take_the_place_of_a_good_one(tmp_path, make_herd):
+    """As a copy that was preallocated and broken off, or a crash, leaves one: its first pages are good."""
+    out, features = tmp_path / "places.db", tmp_path / "a.ndjson"
+    features.write_text("".join(json.dumps(feature(f"Place {i}", 10, 50)) + "\n" for i in range(5000)))
+    run("import", "--out", out, features)
+    server = make_herd({"Hill": []}, places=f'data_file = "{out}"').start()["Hill"]
+    with server.client() as client:
+        client.ask(b"IAMAT kiwi +50+10 1")
+        client.whatsat(b"WHATSAT kiwi 1 1")
+        wait_until(lambda: 'msg="in memory"' in server.log(), "it is read")
+        pages = bytearray(out.read_bytes())
+        begin = len(pages) // 4096 // 2 * 4096
+        pages[begin:begin + 4 * 4096] = bytes(4 * 4096)
+        broken = out.with_name("broken")
+        broken.write_bytes(pages)
+        broken.rename(out)
+        wait_until(lambda: "the new places file is no good" in server.log(), "a broken file is told")
+        assert len(json.loads(client.whatsat(b"WHATSAT kiwi 1 20")[1])["results"]) == 20
+    assert "asked on disk" not in server.log()
