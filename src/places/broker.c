@@ -90,6 +90,7 @@ static void begin(struct broker *broker, int64_t now_ms, struct broker_call *cal
 {
     leave(broker, call);
     call->state = CALLING;
+    broker->is_used_up = false;
     TAILQ_INSERT_TAIL(&broker->calling, call, link);
     broker->calling_count++;
     if (call->attempts++ == 0)
@@ -114,7 +115,7 @@ static void start_waiting(struct broker *broker, struct broker_now now)
         }
         struct places_answer *answer =
             broker_error(PLACES_OVER_QUERY_LIMIT, "the calls for today are used up");
-        broker_note(broker, BROKER_NOTICE_USED_UP, broker->allowance.cap);
+        broker_note_used_up(broker);
         fail_pending(broker, now.ms, answer, METRIC_places_refused_day_total);
         places_answer_unref(answer);
     }
@@ -287,18 +288,22 @@ static void stop_calling(struct broker *broker, int64_t now_ms, struct broker_ca
                  is_quota ? METRIC_places_refused_quota_total : METRIC_places_refused_key_total);
 }
 
-/* Half of the time that the last one of its askers has left is for the second call itself. */
-static int64_t retry_delay_ms(struct broker *broker, int64_t now_ms, const struct broker_call *call)
+/* Half of the time that the last one of its askers has left is for the second call itself. -1: the
+ * provider wants to be left alone for longer than that. */
+static int64_t retry_delay_ms(struct broker *broker, int64_t now_ms, const struct broker_call *call,
+                              const struct places_answer *answer)
 {
     const struct broker_limits *limits = &broker->limits;
     const struct question *last = TAILQ_LAST(&call->questions, question_list);
     int64_t max_ms = (last->deadline_ms - now_ms) / 2;
     if (max_ms > limits->retry_max_ms)
         max_ms = limits->retry_max_ms;
-    if (max_ms < limits->retry_min_ms)
+    int64_t min_ms = places_answer_failure(answer).retry_after_ms;
+    if (min_ms < limits->retry_min_ms)
+        min_ms = limits->retry_min_ms;
+    if (max_ms < min_ms)
         return -1;
-    return limits->retry_min_ms +
-           (int64_t)rng_below(&broker->rng, (uint64_t)(max_ms - limits->retry_min_ms) + 1);
+    return min_ms + (int64_t)rng_below(&broker->rng, (uint64_t)(max_ms - min_ms) + 1);
 }
 
 static bool may_retry(struct broker *broker, int64_t now_ms, const struct broker_call *call,
@@ -318,7 +323,7 @@ static void fail_or_retry(struct broker *broker, int64_t now_ms, struct broker_c
                           struct places_answer *answer)
 {
     bool has_opened = failed(broker, now_ms, call, answer);
-    int64_t delay_ms = has_opened ? -1 : retry_delay_ms(broker, now_ms, call);
+    int64_t delay_ms = has_opened ? -1 : retry_delay_ms(broker, now_ms, call, answer);
     if (delay_ms < 0 || broker->circuit.state != CIRCUIT_CLOSED ||
         !may_retry(broker, now_ms, call, answer)) {
         fail_call(broker, now_ms, call, answer);
@@ -368,10 +373,14 @@ void broker_reserved(struct broker *broker, struct broker_now now, struct allowa
                      bool is_written)
 {
     allowance_reserved(&broker->allowance, record, is_written);
+    if (is_written)
+        broker->is_unwritten = false;
     if (!is_written) {
         struct places_answer *answer =
             broker_error(PLACES_OVER_QUERY_LIMIT, "the calls of the day cannot be counted");
-        broker_note(broker, BROKER_NOTICE_UNWRITTEN, 0);
+        if (!broker->is_unwritten)
+            broker_note(broker, BROKER_NOTICE_UNWRITTEN, 0);
+        broker->is_unwritten = true;
         fail_pending(broker, now.ms, answer, METRIC_places_refused_day_total);
         places_answer_unref(answer);
     }

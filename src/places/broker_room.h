@@ -74,6 +74,7 @@ struct broker {
     struct call_list to_call, to_cancel;
     STAILQ_HEAD(, question) answered;
     bool notes[BROKER_NOTICE_COUNT];
+    bool is_used_up, is_unwritten; /* as the notes have it */
     int64_t numbers[BROKER_NOTICE_COUNT];
 };
 
@@ -90,6 +91,9 @@ void broker_fail(struct broker *broker, int64_t now_ms, struct question *questio
                  struct places_answer *answer);
 
 void broker_note(struct broker *broker, enum broker_notice notice, int64_t number);
+
+/* Once, until there are calls again. */
+void broker_note_used_up(struct broker *broker);
 
 /* Why a question for a new call is refused: an answer, the caller's; or NULL. When the circuit is
  * open and it is time to try, *is_probe is set. */

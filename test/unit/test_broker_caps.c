@@ -16,12 +16,13 @@ static void test_the_calls_of_a_day(void **state)
     assert_int_equal(world->disk.calls, 100);
     assert_int_equal(world->disk.day, WORLD_DAY);
     assert_metric(world, calls_today, 100);
-    assert_true(world->notices[BROKER_NOTICE_USED_UP] > 0);
+    assert_int_equal(world->notices[BROKER_NOTICE_USED_UP], 1); /* not with each question */
     assert_int_equal(world_count(world, 0, PLACES_OVER_QUERY_LIMIT), 500);
     assert_metric(world, refused_day_total, 500);
     world->now.day++;
     world_load(world, 10, 60000);
     assert_int_equal(world->calls_total, 200);
+    assert_int_equal(world->notices[BROKER_NOTICE_USED_UP], 2);
 }
 
 /* Killed at any moment, again and again: never more, and never much less. */
@@ -96,8 +97,10 @@ static void test_no_call_when_it_cannot_be_counted(void **state)
     world_run(world, 100);
     assert_int_equal(world->calls_total, 0);
     assert_int_equal(world->askers[asker].status, PLACES_OVER_QUERY_LIMIT);
+    world_ask(world, 3);
+    world_run(world, 100);
     assert_int_equal(world->notices[BROKER_NOTICE_UNWRITTEN], 1);
-    assert_metric(world, refused_day_total, 1);
+    assert_metric(world, refused_day_total, 2);
     world->disk_is_full = false;
     asker = world_ask(world, 2);
     world_run(world, 100);
