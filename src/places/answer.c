@@ -13,6 +13,10 @@ enum { RESULT_FLAGS = JSON_INDENT(3) | JSON_REAL_PRECISION(15) };
 
 static const char element_indent[] = "\n      ";
 
+/* A result as it is rendered: indented, what is small and deep becomes fifty times as long, and each
+ * asker gets a copy. Google's have some 3 KiB. */
+enum { RESULT_MAX_BYTES = 64 << 10, TEXT_MAX_BYTES = 1 << 30 };
+
 struct places_answer {
     size_t references;
     enum places_status status;
@@ -107,6 +111,7 @@ static int lose_memory(struct places_answer *answer)
 
 struct indenter {
     struct herd_buf *out;
+    size_t len_max;
     bool without_memory;
 };
 
@@ -119,6 +124,8 @@ static int on_json(const char *text, size_t len, void *arg)
     while (rest.len > 0) {
         const char *newline = memchr(rest.data, '\n', rest.len);
         size_t before = newline != NULL ? (size_t)(newline - rest.data) : rest.len;
+        if (indenter->out->len + before > indenter->len_max)
+            return -1;
         int rc = herd_buf_append(indenter->out, rest.data, before);
         if (rc == 0 && newline != NULL)
             rc = herd_buf_append_text(indenter->out, element_indent);
@@ -132,10 +139,11 @@ static int on_json(const char *text, size_t len, void *arg)
     return 0;
 }
 
-/* Appends `value` with its lines after the first indented. 0, HERD_ENOMEM or HERD_EINVAL. */
-static int append_json(struct herd_buf *out, const json_t *value, size_t flags)
+/* Appends `value` with its lines after the first indented. 0, HERD_ENOMEM or HERD_EINVAL (also when
+ * it has more than `max_bytes`). */
+static int append_json(struct herd_buf *out, const json_t *value, size_t flags, size_t max_bytes)
 {
-    struct indenter indenter = {.out = out};
+    struct indenter indenter = {.out = out, .len_max = out->len + max_bytes};
     if (json_dump_callback(value, on_json, &indenter, flags) == 0)
         return 0;
     return indenter.without_memory ? HERD_ENOMEM : HERD_EINVAL;
@@ -164,7 +172,7 @@ static int append_text(struct herd_buf *out, const char *text)
         string = string_of_ascii(text);
     if (string == NULL)
         return HERD_ENOMEM;
-    int rc = append_json(out, string, JSON_ENCODE_ANY);
+    int rc = append_json(out, string, JSON_ENCODE_ANY, TEXT_MAX_BYTES);
     json_decref(string);
     return rc < 0 ? HERD_ENOMEM : 0;
 }
@@ -221,7 +229,7 @@ int places_answer_append_result(struct places_answer *answer, places_append_cb *
 
 static int append_object(void *arg, struct herd_buf *out)
 {
-    return append_json(out, arg, RESULT_FLAGS);
+    return append_json(out, arg, RESULT_FLAGS, RESULT_MAX_BYTES);
 }
 
 int places_answer_add_result(struct places_answer *answer, const struct json_t *object)

@@ -90,6 +90,7 @@ static void begin(struct broker *broker, int64_t now_ms, struct broker_call *cal
 {
     leave(broker, call);
     call->state = CALLING;
+    broker->is_used_up = false;
     TAILQ_INSERT_TAIL(&broker->calling, call, link);
     broker->calling_count++;
     if (call->attempts++ == 0)
@@ -114,7 +115,7 @@ static void start_waiting(struct broker *broker, struct broker_now now)
         }
         struct places_answer *answer =
             broker_error(PLACES_OVER_QUERY_LIMIT, "the calls for today are used up");
-        broker_note(broker, BROKER_NOTICE_USED_UP, broker->allowance.cap);
+        broker_note_used_up(broker);
         fail_pending(broker, now.ms, answer, METRIC_places_refused_day_total);
         places_answer_unref(answer);
     }
@@ -228,7 +229,8 @@ static void succeed(struct broker *broker, int64_t now_ms, struct broker_call *c
                     struct places_answer *answer)
 {
     struct question *question;
-    answer_cache_put(broker->cache, now_ms, &call->node.query, answer);
+    if (call->era == broker->era) /* else it may be another provider's, which forbids it */
+        answer_cache_put(broker->cache, now_ms, &call->node.query, answer);
     while ((question = TAILQ_FIRST(&call->questions)) != NULL)
         broker_answer(broker, question, answer);
     end_call(broker, call);
@@ -241,11 +243,13 @@ static void answered(struct broker *broker)
 }
 
 /* True: it opened, and what was pending has failed. */
-static bool failed(struct broker *broker, int64_t now_ms, bool is_probe,
+static bool failed(struct broker *broker, int64_t now_ms, const struct broker_call *call,
                    struct places_answer *answer)
 {
     metrics_add(broker->metrics, METRIC_places_failures_total, 1);
-    if (!circuit_failed(&broker->circuit, now_ms, is_probe, broker->limits.breaker_failures,
+    if (call->era != broker->era)
+        return false;
+    if (!circuit_failed(&broker->circuit, now_ms, call->is_probe, broker->limits.breaker_failures,
                         broker->limits.breaker_open_ms, &broker->rng))
         return false;
     metrics_add(broker->metrics, METRIC_places_circuit_opened_total, 1);
@@ -260,8 +264,12 @@ static void stop_calling(struct broker *broker, int64_t now_ms, struct broker_ca
 {
     bool is_quota = places_answer_status(answer) == PLACES_OVER_QUERY_LIMIT;
     struct places_answer **kept = is_quota ? &broker->paused : &broker->refused;
-    answered(broker);
     metrics_add(broker->metrics, METRIC_places_failures_total, 1);
+    if (call->era != broker->era) { /* the key may be another one now */
+        fail_call(broker, now_ms, call, answer);
+        return;
+    }
+    answered(broker);
     places_answer_unref(*kept);
     *kept = places_answer_ref(answer);
     if (is_quota) {
@@ -280,18 +288,22 @@ static void stop_calling(struct broker *broker, int64_t now_ms, struct broker_ca
                  is_quota ? METRIC_places_refused_quota_total : METRIC_places_refused_key_total);
 }
 
-/* Half of the time that the last one of its askers has left is for the second call itself. */
-static int64_t retry_delay_ms(struct broker *broker, int64_t now_ms, const struct broker_call *call)
+/* Half of the time that the last one of its askers has left is for the second call itself. -1: the
+ * provider wants to be left alone for longer than that. */
+static int64_t retry_delay_ms(struct broker *broker, int64_t now_ms, const struct broker_call *call,
+                              const struct places_answer *answer)
 {
     const struct broker_limits *limits = &broker->limits;
     const struct question *last = TAILQ_LAST(&call->questions, question_list);
     int64_t max_ms = (last->deadline_ms - now_ms) / 2;
     if (max_ms > limits->retry_max_ms)
         max_ms = limits->retry_max_ms;
-    if (max_ms < limits->retry_min_ms)
+    int64_t min_ms = places_answer_failure(answer).retry_after_ms;
+    if (min_ms < limits->retry_min_ms)
+        min_ms = limits->retry_min_ms;
+    if (max_ms < min_ms)
         return -1;
-    return limits->retry_min_ms +
-           (int64_t)rng_below(&broker->rng, (uint64_t)(max_ms - limits->retry_min_ms) + 1);
+    return min_ms + (int64_t)rng_below(&broker->rng, (uint64_t)(max_ms - min_ms) + 1);
 }
 
 static bool may_retry(struct broker *broker, int64_t now_ms, const struct broker_call *call,
@@ -310,8 +322,8 @@ static bool may_retry(struct broker *broker, int64_t now_ms, const struct broker
 static void fail_or_retry(struct broker *broker, int64_t now_ms, struct broker_call *call,
                           struct places_answer *answer)
 {
-    bool has_opened = failed(broker, now_ms, call->is_probe, answer);
-    int64_t delay_ms = has_opened ? -1 : retry_delay_ms(broker, now_ms, call);
+    bool has_opened = failed(broker, now_ms, call, answer);
+    int64_t delay_ms = has_opened ? -1 : retry_delay_ms(broker, now_ms, call, answer);
     if (delay_ms < 0 || broker->circuit.state != CIRCUIT_CLOSED ||
         !may_retry(broker, now_ms, call, answer)) {
         fail_call(broker, now_ms, call, answer);
@@ -361,10 +373,14 @@ void broker_reserved(struct broker *broker, struct broker_now now, struct allowa
                      bool is_written)
 {
     allowance_reserved(&broker->allowance, record, is_written);
+    if (is_written)
+        broker->is_unwritten = false;
     if (!is_written) {
         struct places_answer *answer =
             broker_error(PLACES_OVER_QUERY_LIMIT, "the calls of the day cannot be counted");
-        broker_note(broker, BROKER_NOTICE_UNWRITTEN, 0);
+        if (!broker->is_unwritten)
+            broker_note(broker, BROKER_NOTICE_UNWRITTEN, 0);
+        broker->is_unwritten = true;
         fail_pending(broker, now.ms, answer, METRIC_places_refused_day_total);
         places_answer_unref(answer);
     }
@@ -401,9 +417,8 @@ static void expire(struct broker *broker, int64_t now_ms, struct question *quest
     metrics_add(broker->metrics, METRIC_places_timeouts_total, 1);
     broker_fail(broker, now_ms, question, answer);
     if (TAILQ_EMPTY(&call->questions)) {
-        bool is_probe = call->is_probe;
         if (was_calling)
-            failed(broker, now_ms, is_probe, answer);
+            failed(broker, now_ms, call, answer);
         abandon(broker, call);
     }
     places_answer_unref(answer);
@@ -491,6 +506,7 @@ void broker_configure(struct broker *broker, const struct broker_limits *limits,
                       bool is_other_provider)
 {
     broker->limits = *limits;
+    broker->era++;
     broker->allowance.cap = limits->calls_per_day;
     forget_said(broker);
     broker->circuit.open_until = 0; /* who reloads has repaired something: it is tried at once */

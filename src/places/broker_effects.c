@@ -31,6 +31,7 @@ static bool next_order(struct broker *broker, struct broker_effect *out)
     if (call != NULL) {
         TAILQ_REMOVE(&broker->to_call, call, order);
         call->is_ordered = false;
+        call->era = broker->era;
         *out = (struct broker_effect){.kind = BROKER_CALL, .call = call, .query = call->node.query};
         return true;
     }

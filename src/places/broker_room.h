@@ -43,6 +43,7 @@ struct broker_call {
     bool is_ordered;                /* in one of them */
     struct question_list questions; /* oldest first */
     int64_t attempts;
+    int64_t era;         /* the broker's when it was made */
     int64_t retry_at_ms; /* while RESTING */
     bool is_probe;
     void *data;
@@ -66,12 +67,14 @@ struct broker {
     struct answer_cache *cache;
     struct places_answer *paused, *refused; /* what is said meanwhile; NULL: it is not */
     int64_t paused_until_ms;
+    int64_t era; /* one more with each configuration: what an older call says is not of this one */
     int64_t until_ms; /* when the last question is answered; INT64_MAX: it is not known */
     bool is_stopped;  /* nothing is reserved any more */
     /* Effects. */
     struct call_list to_call, to_cancel;
     STAILQ_HEAD(, question) answered;
     bool notes[BROKER_NOTICE_COUNT];
+    bool is_used_up, is_unwritten; /* as the notes have it */
     int64_t numbers[BROKER_NOTICE_COUNT];
 };
 
@@ -88,6 +91,9 @@ void broker_fail(struct broker *broker, int64_t now_ms, struct question *questio
                  struct places_answer *answer);
 
 void broker_note(struct broker *broker, enum broker_notice notice, int64_t number);
+
+/* Once, until there are calls again. */
+void broker_note_used_up(struct broker *broker);
 
 /* Why a question for a new call is refused: an answer, the caller's; or NULL. When the circuit is
  * open and it is time to try, *is_probe is set. */

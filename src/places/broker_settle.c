@@ -16,6 +16,13 @@ void broker_note(struct broker *broker, enum broker_notice notice, int64_t numbe
     broker->numbers[notice] = number;
 }
 
+void broker_note_used_up(struct broker *broker)
+{
+    if (!broker->is_used_up)
+        broker_note(broker, BROKER_NOTICE_USED_UP, broker->allowance.cap);
+    broker->is_used_up = true;
+}
+
 void broker_answer(struct broker *broker, struct question *question, struct places_answer *answer)
 {
     if (question->call != NULL)
@@ -82,7 +89,7 @@ struct places_answer *broker_refusal(struct broker *broker, struct broker_now no
         return refuse(broker, METRIC_places_refused_total, PLACES_OVER_QUERY_LIMIT,
                       "too many questions are waiting for places");
     if (allowance_is_used_up(&broker->allowance, now.day)) {
-        broker_note(broker, BROKER_NOTICE_USED_UP, broker->allowance.cap);
+        broker_note_used_up(broker);
         return refuse(broker, METRIC_places_refused_day_total, PLACES_OVER_QUERY_LIMIT,
                       "the calls for today are used up");
     }

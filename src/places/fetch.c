@@ -23,6 +23,7 @@
 #include "places/fetch.h"
 #include "places/secret.h"
 #include "places/secret_http2.h"
+#include "places/secret_openssl.h"
 
 enum { FETCH_STREAMS_MAX = 8, BODY_FIRST_BYTES = 16 << 10 };
 
@@ -558,6 +559,7 @@ static int fill_in(struct fetch *fetch, const struct fetch_options *options)
 
 int fetch_new(const struct fetch_options *options, struct fetch **out)
 {
+    secret_openssl_begin(); /* once; not again at the next reload */
     if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, secret_malloc, secret_free, secret_realloc,
                              secret_strdup, secret_calloc) != CURLE_OK)
         return HERD_EIO;

@@ -63,6 +63,14 @@ static int fail_reading(struct import *import)
     return fail(import, HERD_EIO, code == Z_ERRNO ? strerror(errno) : reason);
 }
 
+/* zlib tells of a file that is cut short once all that is there was read, and not as a failure. */
+static bool has_ended_early(const struct import *import)
+{
+    int code;
+    gzerror(import->file, &code);
+    return code < 0;
+}
+
 static int tell(struct import *import, struct import_progress progress)
 {
     progress.places = import->report->places;
@@ -128,7 +136,7 @@ static int64_t read_some(void *arg, char *data, size_t size)
 {
     struct import *import = arg;
     int got = gzread(import->file, data, (unsigned)size);
-    return got < 0 ? fail_reading(import) : got;
+    return got < 0 || (got == 0 && has_ended_early(import)) ? fail_reading(import) : got;
 }
 
 static int take_feature(struct import *import, struct feature_maker *maker,
@@ -194,13 +202,14 @@ static bool is_utf8(const char *text)
     return string != NULL;
 }
 
-static int take_line(struct import *import, struct geonames_maker *maker, char *line,
+/* `len` bytes, among which may be NUL. */
+static int take_line(struct import *import, struct geonames_maker *maker, char *line, size_t len,
                      int64_t number)
 {
     struct local_row row;
-    size_t len = strlen(line);
-    bool is_whole = len > 0 && (line[len - 1] == '\n' || gzeof(import->file));
-    if (!is_whole)
+    bool has_end = len > 0 && (line[len - 1] == '\n' || gzeof(import->file));
+    bool is_whole = has_end && strlen(line) == len;
+    if (!has_end)
         skip_line(import);
     line[strcspn(line, "\r\n")] = '\0';
     if (line[0] == '#' || line[0] == '\0')
@@ -215,13 +224,15 @@ static int read_lines(struct import *import)
     struct geonames_maker maker;
     char *line = malloc(LINE_MAX_BYTES);
     int rc = line != NULL ? 0 : HERD_ENOMEM;
+    int64_t at = gztell64(import->file);
     for (int64_t number = 1; rc == 0 && gzgets(import->file, line, LINE_MAX_BYTES) != NULL;
-         number++)
-        rc = take_line(import, &maker, line, number);
+         number++) {
+        size_t len = (size_t)(gztell64(import->file) - at);
+        rc = take_line(import, &maker, line, len, number);
+        at = gztell64(import->file);
+    }
     free(line);
-    int code;
-    gzerror(import->file, &code);
-    return rc == 0 && code < 0 ? fail_reading(import) : rc;
+    return rc == 0 && has_ended_early(import) ? fail_reading(import) : rc;
 }
 
 /* ---- The file ------------------------------------------------------------------------------- */

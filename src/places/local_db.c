@@ -152,13 +152,13 @@ static int check_version(struct local_db *db, const char *path, struct herd_buf 
         return HERD_EIO;
     }
     if (application != LOCAL_DB_APPLICATION_ID) {
-        herd_buf_printf(error, "%s is no places file: make one with `herd-places build`", path);
+        herd_buf_printf(error, "%s is no places file: make one with `herd-places import`", path);
         return HERD_EPROTO;
     }
     if (version != LOCAL_DB_VERSION) {
         herd_buf_printf(error,
                         "%s is a places file of version %lld, this herd reads version %d: make it "
-                        "again with `herd-places build` of this herd",
+                        "again with `herd-places import` of this herd",
                         path, (long long)version, LOCAL_DB_VERSION);
         return HERD_EPROTO;
     }

@@ -45,7 +45,19 @@ static void free_when_closed(struct local_loader *loader)
     closed(arg);
 }
 
-/* A failure to read it into memory leaves it to be asked on disk. */
+/* What is too large for memory is asked on disk; what cannot be read there is broken. */
+static void read_places(struct local_loader *loader)
+{
+    struct local_file *file = loader->opened;
+    int rc = local_file_load(file, loader->max_bytes, &loader->is_over);
+    if (rc != HERD_EIO)
+        return;
+    herd_buf_printf(&loader->error, "%s cannot be read: %s", loader->path,
+                    local_db_reason(file->idle[0]));
+    local_file_free(file);
+    loader->opened = NULL;
+}
+
 static void on_work(uv_work_t *work)
 {
     struct local_loader *loader = work->data;
@@ -57,7 +69,7 @@ static void on_work(uv_work_t *work)
     if (rc < 0 && loader->error.len == 0)
         herd_buf_append_text(&loader->error, herd_strerror(rc));
     if (rc == 0 && loader->was_wanted)
-        local_file_load(loader->opened, loader->max_bytes, &loader->is_over);
+        read_places(loader);
     if (herd_buf_append(&loader->error, "", 1) < 0)
         loader->error.len = 0;
 }

@@ -48,7 +48,7 @@ struct places {
     struct desk *fallback; /* or NULL */
     int desks;             /* that are not closed, retired ones too */
     int64_t price_per_thousand;
-    bool is_down; /* as the log has it */
+    bool is_down, is_unwritten; /* as the log has it */
     uv_idle_t pump;
     uv_timer_t timer; /* the broker's next tick */
     int handles;      /* still open */
@@ -265,9 +265,12 @@ static void fall_back(struct places *places, const struct broker_effect *effect)
 static void on_written(void *arg, struct allowance_record record, const char *error)
 {
     struct places *places = arg;
-    if (error != NULL)
+    if (error != NULL && !places->is_unwritten)
         LOG(places->log, LOG_ERROR, "places", "the calls of the day cannot be written down",
             log_text("reason", error));
+    if (error == NULL && places->is_unwritten)
+        LOG(places->log, LOG_INFO, "places", "the calls of the day can be written down again");
+    places->is_unwritten = error != NULL;
     broker_reserved(places->broker, now_of(places), record, error == NULL);
     pump_soon(places);
 }

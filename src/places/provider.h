@@ -54,7 +54,8 @@ int places_answer_set_error(struct places_answer *answer, const char *message);
 int places_answer_add_attribution(struct places_answer *answer, const char *html);
 
 /* `object` is one result as jansson holds it (struct json_t, borrowed). Besides, HERD_EFULL at
- * PLACES_RESULTS_MAX results and HERD_EINVAL when it is not an object: nothing is added. */
+ * PLACES_RESULTS_MAX results and HERD_EINVAL when it is not an object, or one that is longer than any
+ * place's when it is rendered: nothing is added. */
 struct json_t;
 int places_answer_add_result(struct places_answer *answer, const struct json_t *object);
 

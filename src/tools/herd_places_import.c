@@ -141,8 +141,11 @@ int command_import(const struct arguments *arguments)
     int rc = import_file(out, arguments->words[0], &options, &report, &error);
     end_bar(&bar);
     int code = EXIT_DONE;
-    if (rc == HERD_ECANCELED)
+    if (rc < 0 && is_interrupted) { /* also while it waited for input */
+        rc = HERD_ECANCELED;
+        error.len = 0;
         herd_buf_printf(&error, "interrupted: %s is as it was", out);
+    }
     if (rc < 0)
         code = print_failure(rc, &error);
     else

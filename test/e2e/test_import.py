@@ -85,6 +85,28 @@ def test_bad_features_are_named(tmp_path):
         [f"{bad}:6", "not JSON, or not UTF-8"]]
 
 
+def test_what_is_cut_short_is_no_new_file(tmp_path):
+    """A gzipped file says itself that there is more of it."""
+    out, cut = tmp_path / "places.db", tmp_path / "cut.ndjson.gz"
+    out.write_text("the old one")
+    lines = [json.dumps(feature(f"Place {i}", 1, 1)) + "\n" for i in range(1000)]
+    for level in (0, 6):  # also where it ends with a line
+        whole = gzip.compress("".join(lines).encode(), level)
+        at = whole.index(b"\n", len(whole) // 2) + 1 if level == 0 else len(whole) // 2
+        cut.write_bytes(whole[:at])
+        done = subprocess.run([BIN / "herd-places", "import", "--out", out, cut], capture_output=True, text=True)
+        assert done.returncode == 1 and "unexpected end of file" in done.stderr
+        assert out.read_text() == "the old one"
+
+
+def test_a_line_with_nul_takes_no_other_with_it(tmp_path):
+    out, table = tmp_path / "places.db", tmp_path / "table.txt"
+    rows = ["\t".join([str(i), name, "", "", "50", "10", "P", "PPL", "DE", *[""] * 10]) + "\n"
+            for i, name in enumerate(["A", "B\0b", "C", "D"])]
+    table.write_text("".join(rows))
+    assert "3 places; 1 left out: 1 not a line of GeoNames' tables" in run("import", "--out", out, table)
+
+
 def test_failures_say_why_and_leave_the_old_file(tmp_path):
     good, out = tmp_path / "good.geojson", tmp_path / "out.db"
     good.write_text(json.dumps(feature("A", 1, 1)))
@@ -176,3 +198,24 @@ def test_a_server_takes_up_a_new_file(make_herd, tmp_path):
         out.with_name("garbage").rename(out)
         wait_until(lambda: "the new places file is no good" in server.log(), "a broken file is told")
         assert place() == "Third"
+
+
+def test_a_new_file_with_a_hole_does_not_take_the_place_of_a_good_one(tmp_path, make_herd):
+    """As a copy that was preallocated and broken off, or a crash, leaves one: its first pages are good."""
+    out, features = tmp_path / "places.db", tmp_path / "a.ndjson"
+    features.write_text("".join(json.dumps(feature(f"Place {i}", 10, 50)) + "\n" for i in range(5000)))
+    run("import", "--out", out, features)
+    server = make_herd({"Hill": []}, places=f'data_file = "{out}"').start()["Hill"]
+    with server.client() as client:
+        client.ask(b"IAMAT kiwi +50+10 1")
+        client.whatsat(b"WHATSAT kiwi 1 1")
+        wait_until(lambda: 'msg="in memory"' in server.log(), "it is read")
+        pages = bytearray(out.read_bytes())
+        begin = len(pages) // 4096 // 2 * 4096
+        pages[begin:begin + 4 * 4096] = bytes(4 * 4096)
+        broken = out.with_name("broken")
+        broken.write_bytes(pages)
+        broken.rename(out)
+        wait_until(lambda: "the new places file is no good" in server.log(), "a broken file is told")
+        assert len(json.loads(client.whatsat(b"WHATSAT kiwi 1 20")[1])["results"]) == 20
+    assert "asked on disk" not in server.log()

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from herdlib import DEADLINE_S, SLOW, WRAP, free_ports, wait_until
-from placeslib import IAMAT, KEY, WHATSAT, places_of, reload, write_key
+from placeslib import IAMAT, KEY, WHATSAT, StandIn, places_of, reload, write_key
 
 TIMEOUT_MS = 5000  # one question is to time out, the others are not
 
@@ -135,6 +135,27 @@ def test_the_key_is_only_in_its_file(provider, is_http2, make_herd, standin, tmp
         check_core(core)
     waiting.close()
     check_files(tmp_path, key_file)
+
+
+@pytest.mark.skipif(bool(WRAP) or SLOW > 1, reason="the memory of valgrind or a sanitizer is not the server's alone")
+@pytest.mark.parametrize("provider", ["google", "google-legacy"])
+def test_what_is_echoed_over_tls_is_in_no_core(provider, make_server, tmp_path):
+    """OpenSSL decrypts into memory of its own, and connections end at each reload."""
+    tls = tmp_path / "tls"
+    tls.mkdir()
+    standin = StandIn("--tls", str(tls))
+    try:
+        server = make_server(provider, f'ca_file = "{tls}/cert.pem"', origin=f"https://127.0.0.1:{standin.port}")
+        standin.behave("long_message")
+        with server.client() as client:
+            client.ask(IAMAT)
+            for _ in range(6):
+                assert json.loads(client.whatsat(WHATSAT)[1])["status"] == "REQUEST_DENIED"
+                reload(server)
+            assert standin.requests() == 6
+            check_core(core_of_running(server, tmp_path))
+    finally:
+        standin.stop()
 
 
 def test_a_key_that_others_may_read_is_refused(make_herd, tmp_path):

@@ -187,6 +187,38 @@ static void test_refused_results(void **state)
     places_answer_unref(answer);
 }
 
+/* 40 KB of zeros that are 26 levels deep would be two megabytes, for each asker. */
+static void test_a_result_that_grows_is_left_out(void **state)
+{
+    (void)state;
+    struct places_answer *answer = places_answer_new(PLACES_OK);
+    json_t *deep = json_array();
+    for (int i = 0; i < 20000; i++)
+        json_array_append_new(deep, json_integer(0));
+    for (int i = 0; i < 25; i++)
+        deep = json_pack("[o]", deep);
+    json_t *result = json_pack("{s:s,s:o}", "name", "Deep", "x", deep);
+    add(answer, json_pack("{s:s}", "name", "Before"));
+    assert_int_equal(places_answer_add_result(answer, result), HERD_EINVAL);
+    json_decref(result);
+    add(answer, json_pack("{s:s}", "name", "After"));
+    assert_int_equal(places_answer_count(answer), 2);
+    assert_rendered(answer, PLACES_RESULTS_MAX,
+                    "{\n"
+                    "   \"html_attributions\": [],\n"
+                    "   \"results\": [\n"
+                    "      {\n"
+                    "         \"name\": \"Before\"\n"
+                    "      },\n"
+                    "      {\n"
+                    "         \"name\": \"After\"\n"
+                    "      }\n"
+                    "   ],\n"
+                    "   \"status\": \"OK\"\n"
+                    "}\n\n");
+    places_answer_unref(answer);
+}
+
 static void test_rendered_results(void **state)
 {
     (void)state;
@@ -321,6 +353,7 @@ int main(void)
         cmocka_unit_test(test_no_blank_line_inside),
         cmocka_unit_test(test_text_that_is_not_utf8),
         cmocka_unit_test(test_refused_results),
+        cmocka_unit_test(test_a_result_that_grows_is_left_out),
         cmocka_unit_test(test_rendered_results),
         cmocka_unit_test(test_without_memory),
         cmocka_unit_test(test_appends_and_is_shared),

@@ -54,6 +54,23 @@ static void test_a_failed_call_is_made_again_after_a_while(void **state)
     assert_true(delay_ms >= 100 && delay_ms <= 1400); /* half of what was left */
 }
 
+/* HTTP 503 with a Retry-After. */
+static void test_a_provider_that_says_when_is_not_asked_before(void **state)
+{
+    struct world *world = *state;
+    world->weather.status = PLACES_UNKNOWN_ERROR;
+    world->weather.retry_after_ms = 1200;
+    world_ask(world, 1);
+    world_run(world, 2850);
+    assert_int_equal(world->calls_total, 2);
+    assert_true(world->call_times_ms[1] - world->call_times_ms[0] >= 50 + 1200);
+    world->weather.retry_after_ms = 120000;
+    size_t asker = world_ask(world, 2);
+    world_run(world, 2850);
+    assert_int_equal(world->calls_total, 3);
+    assert_int_equal(world->askers[asker].answered_ms, world->askers[asker].asked_ms + 50);
+}
+
 static void test_no_third_attempt(void **state)
 {
     struct world *world = *state;
@@ -355,6 +372,7 @@ int main(void)
         WORLD_TEST(test_a_thousand_askers_of_one_place_are_one_call),
         WORLD_TEST(test_calls_are_limited_and_the_rest_waits),
         WORLD_TEST(test_a_failed_call_is_made_again_after_a_while),
+        WORLD_TEST(test_a_provider_that_says_when_is_not_asked_before),
         WORLD_TEST(test_no_third_attempt),
         WORLD_TEST(test_an_answer_that_cost_its_call_is_not_asked_again),
         WORLD_TEST(test_delays_are_jittered_over_the_whole_range),

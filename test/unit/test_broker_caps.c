@@ -16,12 +16,13 @@ static void test_the_calls_of_a_day(void **state)
     assert_int_equal(world->disk.calls, 100);
     assert_int_equal(world->disk.day, WORLD_DAY);
     assert_metric(world, calls_today, 100);
-    assert_true(world->notices[BROKER_NOTICE_USED_UP] > 0);
+    assert_int_equal(world->notices[BROKER_NOTICE_USED_UP], 1); /* not with each question */
     assert_int_equal(world_count(world, 0, PLACES_OVER_QUERY_LIMIT), 500);
     assert_metric(world, refused_day_total, 500);
     world->now.day++;
     world_load(world, 10, 60000);
     assert_int_equal(world->calls_total, 200);
+    assert_int_equal(world->notices[BROKER_NOTICE_USED_UP], 2);
 }
 
 /* Killed at any moment, again and again: never more, and never much less. */
@@ -96,8 +97,10 @@ static void test_no_call_when_it_cannot_be_counted(void **state)
     world_run(world, 100);
     assert_int_equal(world->calls_total, 0);
     assert_int_equal(world->askers[asker].status, PLACES_OVER_QUERY_LIMIT);
+    world_ask(world, 3);
+    world_run(world, 100);
     assert_int_equal(world->notices[BROKER_NOTICE_UNWRITTEN], 1);
-    assert_metric(world, refused_day_total, 1);
+    assert_metric(world, refused_day_total, 2);
     world->disk_is_full = false;
     asker = world_ask(world, 2);
     world_run(world, 100);
@@ -157,6 +160,40 @@ static void test_cache(void **state)
     world_configure(world, true); /* another provider's answers are another's */
     broker_measure(world->broker);
     assert_metric(world, cache_bytes, 0);
+}
+
+/* A key that was refused is remembered until a reload: not by a call that was made before it. */
+static void test_a_call_from_before_a_reload_says_nothing_of_the_time_after(void **state)
+{
+    struct world *world = *state;
+    world->weather.status = PLACES_REQUEST_DENIED;
+    size_t before = world_ask(world, 1);
+    world_configure(world, false);
+    world->weather.status = PLACES_OK;
+    world_run(world, 1000);
+    assert_int_equal(world->askers[before].status, PLACES_REQUEST_DENIED);
+    size_t after = world_ask(world, 2);
+    world_run(world, 1000);
+    assert_int_equal(world->askers[after].status, PLACES_OK);
+    assert_int_equal(world->notices[BROKER_NOTICE_REFUSED], 0);
+
+    world_ask(world, 3); /* of a provider that forbids to keep its answers */
+    world->limits.cache_max_bytes = 1 << 20;
+    world_configure(world, true);
+    world_run(world, 1000);
+    assert_metric(world, cache_bytes, 0);
+    int64_t calls = world->calls_total;
+    world_ask(world, 3);
+    assert_int_equal(world->calls_total, calls + 1);
+
+    world->weather.status = PLACES_UNKNOWN_ERROR;
+    world->limits.breaker_failures = 1;
+    world->limits.attempts_max = 1;
+    world_configure(world, false);
+    world_ask(world, 4);
+    world_configure(world, true);
+    world_run(world, 1000);
+    assert_int_equal(broker_circuit(world->broker), CIRCUIT_CLOSED);
 }
 
 static void test_cache_is_bounded_and_keeps_what_is_used(void **state)
@@ -272,6 +309,7 @@ int main(void)
         WORLD_TEST(test_no_call_when_it_cannot_be_counted),
         WORLD_TEST(test_the_calls_of_a_client),
         WORLD_TEST(test_cache),
+        WORLD_TEST(test_a_call_from_before_a_reload_says_nothing_of_the_time_after),
         WORLD_TEST(test_cache_is_bounded_and_keeps_what_is_used),
         WORLD_TEST(test_fallback),
         cmocka_unit_test(test_swarm),

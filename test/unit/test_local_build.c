@@ -213,7 +213,7 @@ static void test_files_that_cannot_be_opened(void **state)
     execute(path, "PRAGMA user_version = 1; DROP TABLE area");
     assert_not_opened(path, HERD_EIO, "no such table: area");
     execute(path, "PRAGMA application_id = 0");
-    assert_not_opened(path, HERD_EPROTO, "herd-places build");
+    assert_not_opened(path, HERD_EPROTO, "herd-places import");
 }
 
 int main(void)
