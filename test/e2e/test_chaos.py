@@ -163,7 +163,8 @@ def test_trials_find_a_loss(tmp_path):
 
 @pytest.mark.parametrize("harm, durability", [("disk", "herd"), ("disk", "commit"), ("island", "herd")])
 def test_short_trials_with_harms(harm, durability, tmp_path):
-    done = run_trials(tmp_path, TRIALS * 2, "--durability", durability, "--harms", harm)
+    trials = TRIALS + 5  # a harm comes in half of them; with this seed, in one of the first three
+    done = run_trials(tmp_path, trials, "--durability", durability, "--harms", harm)
     assert done.returncode == 0 and f" {harm}=0 " not in done.stdout, done.stdout + done.stderr
 
 
