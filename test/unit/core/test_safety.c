@@ -3,6 +3,7 @@
 #include <herd/err.h>
 
 #include "check.h"
+#include "core/node.h"
 #include "disk.h"
 #include "edge.h"
 
@@ -37,6 +38,27 @@ static uint64_t waiting(const struct driver *driver)
 static uint64_t refused(const struct driver *driver)
 {
     return herd_node_stats(driver->node)->answers_unsafe;
+}
+
+/* A new limit is that of all answers: the first does not keep the others waiting for its old one. */
+static void a_new_limit_is_that_of_answers_that_wait_already(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
+    struct herd_node_options options = driver->node->options;
+    struct wire *first = driver_accept(driver), *second = driver_accept(driver);
+    wire_say(first, "IAMAT a +1+1 100\n");
+    options.safety_timeout_ns = TIMEOUT_MS / 3 * HERD_NS_PER_MS;
+    herd_node_configure(driver->node, &options);
+    driver_advance_ms(driver, TIMEOUT_MS / 6);
+    wire_say(second, "IAMAT b +1+1 100\n");
+    driver_advance_ms(driver, TIMEOUT_MS / 6);
+    EDGE_EXPECT(first, "? IAMAT a +1+1 100\n");
+    EDGE_EXPECT(second, "%s", "");
+    driver_advance_ms(driver, TIMEOUT_MS / 6);
+    EDGE_EXPECT(second, "? IAMAT b +1+1 100\n");
+    disk_free(&disk);
 }
 
 static void what_the_disk_does_not_take_in_time_is_refused(void **state)
@@ -260,6 +282,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_disk_does_not_take_in_time_is_refused),
+        cmocka_unit_test(a_new_limit_is_that_of_answers_that_wait_already),
         cmocka_unit_test(what_no_neighbour_takes_in_time_is_refused),
         cmocka_unit_test(all_lines_of_a_turn_come_back),
         cmocka_unit_test(without_a_limit_it_waits_on),
