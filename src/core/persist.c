@@ -26,6 +26,7 @@ int persist_init(struct herd_node *node)
     struct persist *persist = &node->persist;
     persist->end = &persist->first;
     persist->next_ns = persist->again_ns = INT64_MIN;
+    persist->refuse_by_ns = INT64_MAX;
     int rc = herd_cursor_new(node->store, &persist->journal);
     return rc < 0 ? rc : herd_cursor_new(node->store, &persist->snapshot);
 }
@@ -57,8 +58,10 @@ bool persist_wants_ack(const struct herd_node *node)
  * those behind it waiting. With none, an answer waits for as long as it takes. */
 static int64_t deadline(const struct herd_ask *ask)
 {
-    int64_t timeout_ns = ask->node->options.safety_timeout_ns;
-    return timeout_ns > 0 ? ask->asked_ns + timeout_ns : INT64_MAX;
+    const struct herd_node *node = ask->node;
+    int64_t timeout_ns = node->options.safety_timeout_ns;
+    int64_t at_ns = timeout_ns > 0 ? ask->asked_ns + timeout_ns : INT64_MAX;
+    return at_ns < node->persist.refuse_by_ns ? at_ns : node->persist.refuse_by_ns;
 }
 
 /* The answers of one connection in one turn wait together. */
@@ -180,6 +183,7 @@ void persist_tick(struct herd_node *node, struct herd_now now)
 void persist_stop(struct herd_node *node, struct herd_now now)
 {
     node->persist.again_ns = now.mono_ns; /* a disk that has failed is tried once more */
+    node->persist.refuse_by_ns = now.mono_ns + SAFETY_STOP_MS * HERD_NS_PER_MS;
     persist_tick(node, now);
 }
 

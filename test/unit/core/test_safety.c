@@ -250,6 +250,26 @@ static void a_stop_does_not_wait_for_neighbours_that_are_not_there(void **state)
     driver_free(driver);
 }
 
+/* Neither the disk nor the neighbour says anything, for as long as a client might wait. */
+static void a_stop_refuses_what_still_waits_while_that_can_go_out(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
+    struct herd_node_options options = driver->node->options;
+    options.safety_timeout_ns = 600 * HERD_NS_PER_S;
+    herd_node_configure(driver->node, &options);
+    struct wire *client = driver_accept(driver);
+    wire_say(client, "IAMAT a +1+1 100\n");
+    driver_stop(driver);
+    driver_advance_ms(driver, SAFETY_STOP_MS - 1);
+    EDGE_EXPECT(client, "%s", "");
+    driver_advance_ms(driver, 1);
+    EDGE_EXPECT(client, "? IAMAT a +1+1 100\n");
+    assert_false(client->open);
+    disk_free(&disk);
+}
+
 /* As after a batch that has failed: tried each second, even with nothing new, and nothing is
  * safe. */
 static void a_disk_that_cannot_be_written_at_the_start_is_tried_again(void **state)
@@ -292,6 +312,7 @@ int main(void)
         cmocka_unit_test(a_stop_does_not_wait_for_a_disk_that_fails),
         cmocka_unit_test(a_stop_answers_what_the_disk_still_takes),
         cmocka_unit_test(a_stop_does_not_wait_for_neighbours_that_are_not_there),
+        cmocka_unit_test(a_stop_refuses_what_still_waits_while_that_can_go_out),
         cmocka_unit_test(a_disk_that_cannot_be_written_at_the_start_is_tried_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
