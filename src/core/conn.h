@@ -74,7 +74,8 @@ struct herd_ask {
     unsigned count;                 /* SAFETY: lines that wait */
     uint16_t client_at, client_len; /* RECORD: the id, in `answer` */
     int64_t after_ns;               /* RECORD */
-    int64_t deadline_ns;            /* RECORD, SAFETY */
+    int64_t deadline_ns;            /* RECORD */
+    int64_t asked_ns;               /* SAFETY */
     struct timer timer;             /* RECORD */
     uint64_t sequence, turn;        /* SAFETY */
     enum ask_kind kind;

@@ -77,7 +77,20 @@ void link_neighbour_restarted(struct link *link)
     dial_anew(link);
 }
 
-uint64_t link_resume_position(struct link *link, const struct herd_command *command)
+/* What was marked there it may have refused, as having ended; only the ACK, which may be lost, would
+ * have said so. No answer of an earlier life waits any more. */
+static uint64_t without_unacknowledged(const struct link *link, uint64_t position)
+{
+    const struct herd_node *node = link->conn.node;
+    uint64_t told = link->acked;
+    if (node->options.durability != HERD_DURABILITY_HERD || node->options.record_ttl_ns == 0)
+        return position;
+    if (node->life_from > 0 && told < node->life_from - 1)
+        told = node->life_from - 1;
+    return position < told ? position : told;
+}
+
+static uint64_t believed(struct link *link, const struct herd_command *command)
 {
     if (command->epoch != link->conn.node->epoch || command->sequence > sequence_of(link))
         return 0;
@@ -88,6 +101,11 @@ uint64_t link_resume_position(struct link *link, const struct herd_command *comm
     if (link->owed_to > 0 && command->sequence >= link->owed_from)
         return link->owed_from - 1;
     return command->sequence;
+}
+
+uint64_t link_resume_position(struct link *link, const struct herd_command *command)
+{
+    return without_unacknowledged(link, believed(link, command));
 }
 
 /* Its own latest words may be lost to it. */

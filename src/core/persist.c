@@ -26,6 +26,7 @@ int persist_init(struct herd_node *node)
     struct persist *persist = &node->persist;
     persist->end = &persist->first;
     persist->next_ns = persist->again_ns = INT64_MIN;
+    persist->refuse_by_ns = INT64_MAX;
     int rc = herd_cursor_new(node->store, &persist->journal);
     return rc < 0 ? rc : herd_cursor_new(node->store, &persist->snapshot);
 }
@@ -53,11 +54,14 @@ bool persist_wants_ack(const struct herd_node *node)
     return node->options.durability == HERD_DURABILITY_HERD && node->persist.first != NULL;
 }
 
-/* What there is a limit to: with none, an answer waits for as long as it takes. */
-static int64_t deadline(const struct herd_node *node, struct herd_now now)
+/* Of the limit that there is now: it may have changed since, and the first answer must not keep
+ * those behind it waiting. With none, an answer waits for as long as it takes. */
+static int64_t deadline(const struct herd_ask *ask)
 {
+    const struct herd_node *node = ask->node;
     int64_t timeout_ns = node->options.safety_timeout_ns;
-    return timeout_ns > 0 ? now.mono_ns + timeout_ns : INT64_MAX;
+    int64_t at_ns = timeout_ns > 0 ? ask->asked_ns + timeout_ns : INT64_MAX;
+    return at_ns < node->persist.refuse_by_ns ? at_ns : node->persist.refuse_by_ns;
 }
 
 /* The answers of one connection in one turn wait together. */
@@ -71,7 +75,7 @@ static struct herd_ask *waiting_ask(struct herd_conn *conn, struct herd_now now)
     if (ask == NULL)
         return NULL;
     ask->turn = node->turn;
-    ask->deadline_ns = deadline(node, now);
+    ask->asked_ns = now.mono_ns;
     node->stats.answers_waiting++;
     node_queue_ask(node->persist.end, ask);
     node->persist.end = &ask->next_queued;
@@ -168,8 +172,8 @@ static bool waits_in_vain(const struct herd_node *node)
 void persist_tick(struct herd_node *node, struct herd_now now)
 {
     const struct persist *persist = &node->persist;
-    for (int i = 0; i < REFUSALS_PER_TURN && persist->first != NULL &&
-                    persist->first->deadline_ns <= now.mono_ns;
+    for (int i = 0;
+         i < REFUSALS_PER_TURN && persist->first != NULL && deadline(persist->first) <= now.mono_ns;
          i++)
         refuse(persist->first, now);
     if (waits_in_vain(node))
@@ -179,6 +183,7 @@ void persist_tick(struct herd_node *node, struct herd_now now)
 void persist_stop(struct herd_node *node, struct herd_now now)
 {
     node->persist.again_ns = now.mono_ns; /* a disk that has failed is tried once more */
+    node->persist.refuse_by_ns = now.mono_ns + SAFETY_STOP_MS * HERD_NS_PER_MS;
     persist_tick(node, now);
 }
 
@@ -377,7 +382,7 @@ int64_t persist_wakeup(const struct herd_node *node)
         return at;
     if (waits_in_vain(node))
         return INT64_MIN;
-    return first->deadline_ns < at ? first->deadline_ns : at;
+    return deadline(first) < at ? deadline(first) : at;
 }
 
 bool herd_node_is_persisted(const struct herd_node *node)

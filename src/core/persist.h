@@ -10,6 +10,7 @@ enum {
     PERSIST_AGAIN_MS = 1000,     /* after a failure */
     PERSIST_RECORDS_MAX = 16384, /* of one batch */
     REFUSALS_PER_TURN = 1024,
+    SAFETY_STOP_MS = 3000, /* what answers have when the node stops: refusals are to go out */
     PERSIST_BYTES_MAX = 4 * 1024 * 1024
 };
 
@@ -32,6 +33,7 @@ struct persist {
     uint64_t at_neighbour; /* likewise, held by some neighbour */
     int64_t next_ns;       /* not before, unless an answer waits */
     int64_t again_ns;      /* not before, after a failure */
+    int64_t refuse_by_ns;  /* all that wait; INT64_MAX: the node does not stop */
     struct herd_ask *first, **end; /* answers that wait, by sequence */
 };
 

@@ -179,6 +179,7 @@ void server_crash(struct server *server, bool loud)
     if (server->node == NULL)
         return;
     sim_trace(&server->world->sim, server->name, "..", "-", loud ? "(crashes)" : "(goes dark)");
+    server->world->counts.deaths++;
     net_crash(&server->host, loud);
     if (server->disk != NULL)
         disk_crash(server->disk);

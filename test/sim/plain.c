@@ -310,6 +310,7 @@ void plain_crash(struct plain *plain, bool loud)
     if (!plain->running)
         return;
     sim_trace(&plain->world->sim, plain->name, "..", "-", loud ? "(crashes)" : "(goes dark)");
+    plain->world->counts.deaths++;
     plain->running = false;
     plain->alive_ns = plain->world->sim.now_ns;
     plain->end_shows = loud && plain->manner != PLAIN_ONE &&

@@ -233,12 +233,7 @@ static bool is_plain_even(const struct world *world, uint32_t i, uint32_t client
         return true;
     if (held == NULL || (newest != NULL && model_compare(held, newest) < 0))
         return false;
-    static const enum fault_kind deaths[] = {FAULT_CRASH, FAULT_DARK,      FAULT_STOP,
-                                             FAULT_TORN,  FAULT_DISK_LOSS, FAULT_OLD_DISK};
-    bool died = world->counts.plain_dropped > 0;
-    for (size_t k = 0; k < sizeof(deaths) / sizeof(deaths[0]); k++)
-        died = died || world->counts.faults[deaths[k]] > 0;
-    return died;
+    return world->counts.plain_dropped > 0 || world->counts.deaths > 0;
 }
 
 /* Servers whose clocks differ let a record go at different times: till then they differ. */

@@ -63,6 +63,7 @@ struct world_counts {
                                                     not at once; answered with `? ` */
     uint64_t batches;                            /* written to disks */
     uint64_t plain_dropped; /* FLOODs of plain servers that did not reach their neighbour */
+    uint64_t deaths;        /* of servers of any kind, whatever the fault was */
     uint64_t faults[FAULT_KINDS];
 };
 

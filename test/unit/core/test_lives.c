@@ -329,6 +329,32 @@ static void what_has_ended_here_as_well_is_no_sign(void **state)
     driver_free(herd.driver);
 }
 
+/* The ACK, and with it what was refused, may be lost with its connection; RESUME claims that too. */
+static void what_was_not_acknowledged_is_sent_again(void **state)
+{
+    struct herd herd;
+    uint64_t epoch;
+    (void)state;
+    herd_open(&herd);
+    epoch = herd_node_epoch(herd.driver->node);
+    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
+    wire_sayf(herd.link, "ACK %016" PRIx64 " 1\n", epoch);
+    EDGE_EXPECT(herd.client, "AT Hill +0.000000000 a +1+1 1700000000\n");
+    wire_say(herd.client, "IAMAT b +1+1 1700000000\n");
+    wire_close(herd.link, "reset");
+    driver_advance_to_dial(herd.driver, herd.link);
+    wire_dialled(herd.link, NULL);
+    wire_take(herd.link);
+    edge_resume(herd.link, 2);
+    EDGE_EXPECT(herd.link,
+                "FLOOD Hill b +1+1 1700000000 %d.000000000 Hill +0.000000000\n"
+                "MARK %016" PRIx64 " 2\n",
+                DRIVER_WALL_S, epoch);
+    wire_sayf(herd.link, "ENDED %d\nACK %016" PRIx64 " 2\n", DRIVER_WALL_S, epoch);
+    EDGE_EXPECT(herd.client, "%s", "");
+    driver_free(herd.driver);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +369,7 @@ int main(void)
         cmocka_unit_test(ack_of_what_was_refused_answers_nobody),
         cmocka_unit_test(what_has_ended_there_since_its_ack_is_no_sign),
         cmocka_unit_test(what_has_ended_here_as_well_is_no_sign),
+        cmocka_unit_test(what_was_not_acknowledged_is_sent_again),
     };
     return cmocka_run_group_tests_name("lives", tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include <herd/err.h>
 
 #include "check.h"
+#include "core/node.h"
 #include "disk.h"
 #include "edge.h"
 
@@ -37,6 +38,27 @@ static uint64_t waiting(const struct driver *driver)
 static uint64_t refused(const struct driver *driver)
 {
     return herd_node_stats(driver->node)->answers_unsafe;
+}
+
+/* A new limit is that of all answers: the first does not keep the others waiting for its old one. */
+static void a_new_limit_is_that_of_answers_that_wait_already(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
+    struct herd_node_options options = driver->node->options;
+    struct wire *first = driver_accept(driver), *second = driver_accept(driver);
+    wire_say(first, "IAMAT a +1+1 100\n");
+    options.safety_timeout_ns = TIMEOUT_MS / 3 * HERD_NS_PER_MS;
+    herd_node_configure(driver->node, &options);
+    driver_advance_ms(driver, TIMEOUT_MS / 6);
+    wire_say(second, "IAMAT b +1+1 100\n");
+    driver_advance_ms(driver, TIMEOUT_MS / 6);
+    EDGE_EXPECT(first, "? IAMAT a +1+1 100\n");
+    EDGE_EXPECT(second, "%s", "");
+    driver_advance_ms(driver, TIMEOUT_MS / 6);
+    EDGE_EXPECT(second, "? IAMAT b +1+1 100\n");
+    disk_free(&disk);
 }
 
 static void what_the_disk_does_not_take_in_time_is_refused(void **state)
@@ -228,6 +250,26 @@ static void a_stop_does_not_wait_for_neighbours_that_are_not_there(void **state)
     driver_free(driver);
 }
 
+/* Neither the disk nor the neighbour says anything, for as long as a client might wait. */
+static void a_stop_refuses_what_still_waits_while_that_can_go_out(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
+    struct herd_node_options options = driver->node->options;
+    options.safety_timeout_ns = 600 * HERD_NS_PER_S;
+    herd_node_configure(driver->node, &options);
+    struct wire *client = driver_accept(driver);
+    wire_say(client, "IAMAT a +1+1 100\n");
+    driver_stop(driver);
+    driver_advance_ms(driver, SAFETY_STOP_MS - 1);
+    EDGE_EXPECT(client, "%s", "");
+    driver_advance_ms(driver, 1);
+    EDGE_EXPECT(client, "? IAMAT a +1+1 100\n");
+    assert_false(client->open);
+    disk_free(&disk);
+}
+
 /* As after a batch that has failed: tried each second, even with nothing new, and nothing is
  * safe. */
 static void a_disk_that_cannot_be_written_at_the_start_is_tried_again(void **state)
@@ -260,6 +302,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_disk_does_not_take_in_time_is_refused),
+        cmocka_unit_test(a_new_limit_is_that_of_answers_that_wait_already),
         cmocka_unit_test(what_no_neighbour_takes_in_time_is_refused),
         cmocka_unit_test(all_lines_of_a_turn_come_back),
         cmocka_unit_test(without_a_limit_it_waits_on),
@@ -269,6 +312,7 @@ int main(void)
         cmocka_unit_test(a_stop_does_not_wait_for_a_disk_that_fails),
         cmocka_unit_test(a_stop_answers_what_the_disk_still_takes),
         cmocka_unit_test(a_stop_does_not_wait_for_neighbours_that_are_not_there),
+        cmocka_unit_test(a_stop_refuses_what_still_waits_while_that_can_go_out),
         cmocka_unit_test(a_disk_that_cannot_be_written_at_the_start_is_tried_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
