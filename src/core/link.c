@@ -345,8 +345,6 @@ static void on_ack(struct link *link, struct herd_now now, const struct herd_com
         persist_on_held(node, now, held);
 }
 
-/* A record of this time has ended for the neighbour. If it has not here, one of the clocks is wrong,
- * and what the neighbour acknowledges it may not hold. */
 /* One that was sent again, to mend a difference, has been held there: the ACK to come is not about
  * it. */
 static bool may_be_of_the_next_ack(const struct link *link, int64_t received_ns)
@@ -354,19 +352,20 @@ static bool may_be_of_the_next_ack(const struct link *link, int64_t received_ns)
     return store_may_have_since(node_of(link)->store, link->acked, received_ns, ENDED_STEPS_MAX);
 }
 
+/* A record of this time has ended for the neighbour. If it has not here, one of the clocks is wrong,
+ * and what the neighbour acknowledges it may not hold. */
 static void on_ended(struct link *link, struct herd_now now, const struct herd_command *command)
 {
     struct herd_node *node = node_of(link);
     int64_t end_ns;
     if (__builtin_add_overflow(command->ended_ns, node->options.record_ttl_ns, &end_ns) ||
         end_ns <= now.wall_ns + ENDED_EARLY_MS * HERD_NS_PER_MS ||
-        !may_be_of_the_next_ack(link, command->ended_ns))
+        end_ns <= link->unsafe_until_ns || !may_be_of_the_next_ack(link, command->ended_ns))
         return;
     if (now.wall_ns >= link->unsafe_until_ns)
         notice(link, HERD_NOTICE_CLOCKS_DIFFER, 0,
                "records that have not ended here have ended there");
-    if (end_ns > link->unsafe_until_ns)
-        link->unsafe_until_ns = end_ns;
+    link->unsafe_until_ns = end_ns;
 }
 
 static void on_refuse(struct link *link, const struct herd_command *command)

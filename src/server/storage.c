@@ -203,8 +203,8 @@ static void on_written(void *arg, int status)
      * records. */
     if (status < 0 && server->storage_closed != NULL) {
         server->unwritten = true;
-        LOG(server->log, LOG_ERROR, "storage", "the last records could not be written",
-            log_text("reason", herd_strerror(status)));
+        LOG(server->log, LOG_ERROR, "storage",
+            "the last records could not be written; the reason was told when the disk failed");
         close_files(server);
         return;
     }
