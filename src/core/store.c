@@ -166,10 +166,11 @@ void store_expect(struct herd_store *store, const struct herd_slice *clients, si
  * be at the same address: what is there now decides. */
 static uint32_t find_expected(struct herd_store *store, struct herd_slice client)
 {
-    while (store->expected_next < store->expected_count) {
-        const struct expected *expected = &store->expected[store->expected_next++];
+    for (unsigned i = store->expected_next; i < store->expected_count; i++) {
+        const struct expected *expected = &store->expected[i];
         if (expected->client != client.data)
             continue;
+        store->expected_next = (uint8_t)(i + 1);
         if (expected->index == TABLE_NONE)
             return TABLE_NONE;
         const struct slot *slot = slot_at(store, expected->index);
