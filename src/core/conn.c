@@ -465,7 +465,9 @@ bool conn_effect(struct herd_conn *conn, struct herd_effect *out)
     }
     if (has_output) {
         trace_output(conn);
-        *out = (struct herd_effect){.kind = HERD_EFFECT_WRITE, .conn = conn, .output = work->out};
+        out->kind = HERD_EFFECT_WRITE; /* other fields are not its own, and many bytes */
+        out->conn = conn;
+        out->output = work->out;
         conn->in_flight += (uint32_t)work->out.len;
         work->out = (struct herd_buf){0};
         return true;

@@ -39,12 +39,18 @@ static inline unsigned digits_before(uint64_t marks)
     return marks == 0 ? 8 : (unsigned)__builtin_ctzll(marks) / 8;
 }
 
-/* How many bytes at the beginning of a word are decimal digits. */
-static inline unsigned digits_count(uint64_t word)
+/* Where the bytes of a word are that are no decimal digits, as digits_before takes it. */
+static inline uint64_t digits_others(uint64_t word)
 {
     uint64_t value = word ^ DIGITS_EACH('0'); /* a digit becomes 0..9 */
     uint64_t low = value & DIGITS_EACH(0x7f);
-    return digits_before(((low + DIGITS_EACH(0x7f - 9)) | value) & DIGITS_EACH(0x80));
+    return ((low + DIGITS_EACH(0x7f - 9)) | value) & DIGITS_EACH(0x80);
+}
+
+/* How many bytes at the beginning of a word are decimal digits. */
+static inline unsigned digits_count(uint64_t word)
+{
+    return digits_before(digits_others(word));
 }
 
 /* What the first `count` (1..8) bytes of a word, all digits, are worth. Neighbours are joined to

@@ -107,37 +107,36 @@ int herd_location_parse(struct herd_slice text, struct herd_location *out)
     return 0;
 }
 
-/* Whether a coordinate in degrees, so far from the pole or the date line that no fraction takes it
- * there, begins at *at, which is advanced past it. One number decides: a coordinate of degrees has
- * at most `degrees_digits` of them before the mark. */
-static bool skip_plain(struct herd_slice text, size_t *at, unsigned degrees_digits,
-                       uint32_t degrees_max)
+/* The end of a coordinate in degrees that begins at `at`, so far from the pole or the date line that
+ * no fraction takes it there; 0 for none. One word decides: a coordinate of degrees has at most
+ * `degrees_digits` (below 7) of them before the mark, which is in the word as well. */
+static size_t skip_plain(struct herd_slice text, size_t at, unsigned degrees_digits,
+                         uint32_t degrees_max)
 {
-    size_t i = *at;
-    if (i == text.len || (text.data[i] != '+' && text.data[i] != '-'))
-        return false;
-    uint64_t word = digits_word(text, ++i);
-    unsigned count = digits_count(word);
+    if (at == text.len || (text.data[at] != '+' && text.data[at] != '-'))
+        return 0;
+    uint64_t word = digits_word(text, ++at);
+    uint64_t others = digits_others(word);
+    unsigned count = digits_before(others);
     if (count == 0 || count > degrees_digits || digits_value(word, count) >= degrees_max)
-        return false;
-    i += count;
-    if (i < text.len && text.data[i] == '.') {
-        size_t mark = i++;
-        do {
-            count = digits_count(digits_word(text, i));
-            i += count;
-        } while (count == 8);
-        if (i == mark + 1)
-            return false;
+        return 0;
+    if (at + count == text.len || text.data[at + count] != '.')
+        return at + count;
+    unsigned end = digits_before(others & (others - 1)); /* the next one that is no digit */
+    if (end == count + 1)
+        return 0;
+    at += end;
+    while (end == 8) {
+        end = digits_count(digits_word(text, at));
+        at += end;
     }
-    *at = i;
-    return true;
+    return at;
 }
 
 size_t herd_location_begins(struct herd_slice text)
 {
-    size_t at = 0;
-    return skip_plain(text, &at, 2, 90) && skip_plain(text, &at, 3, 180) ? at : 0;
+    size_t latitude_end = skip_plain(text, 0, 2, 90);
+    return latitude_end > 0 ? skip_plain(text, latitude_end, 3, 180) : 0;
 }
 
 double herd_geo_distance_m(struct herd_location a, struct herd_location b)

@@ -67,7 +67,7 @@ bool herd_time_begins(struct herd_slice text, int64_t *out_ns)
     uint64_t whole = digits_load(at), fraction = digits_load(at + 11);
     unsigned tens = (unsigned)(at[8] - '0'), ones = (unsigned)(at[9] - '0');
     unsigned last = (unsigned)(at[19] - '0');
-    if (tens > 9 || ones > 9 || last > 9 || digits_count(whole) < 8 || digits_count(fraction) < 8)
+    if (tens > 9 || ones > 9 || last > 9 || (digits_others(whole) | digits_others(fraction)) != 0)
         return false;
     uint64_t seconds = digits_value(whole, 8) * UINT64_C(100) + tens * 10 + ones;
     *out_ns = (int64_t)(seconds * HERD_NS_PER_S + digits_value(fraction, 8) * UINT64_C(10) + last);
@@ -99,13 +99,15 @@ int herd_time_parse(struct herd_slice text, int64_t *out_ns)
 /* Writes the seconds, at most 11 digits, without leading zeros. */
 static char *put_seconds(uint64_t seconds, char *out)
 {
+    if (seconds < 10) { /* most differences */
+        *out = (char)('0' + seconds);
+        return out + 1;
+    }
     uint32_t high = (uint32_t)(seconds / 100000000);
     uint64_t low = digits_of((uint32_t)(seconds % 100000000));
     if (high == 0) {
-        /* A zero is one digit. */
         unsigned zeros =
             digits_before(((low & DIGITS_EACH(0x0f)) + DIGITS_EACH(0x7f)) & DIGITS_EACH(0x80));
-        zeros = zeros < 8 ? zeros : 7;
         for (unsigned i = zeros; i < 8; i++)
             *out++ = (char)(low >> (8 * i));
         return out;

@@ -139,9 +139,10 @@ static void prefetch_record(const struct herd_store *store, const struct slot *s
     __builtin_prefetch(slot_at(store, slot->next), 1);
 }
 
-void store_expect(const struct herd_store *store, const struct herd_slice *clients, size_t count)
+void store_expect(struct herd_store *store, const struct herd_slice *clients, size_t count)
 {
-    uint32_t tags[STORE_EXPECT_MAX], found[STORE_EXPECT_MAX];
+    struct expected *expected = store->expected;
+    uint32_t tags[STORE_EXPECT_MAX];
     assert(count <= STORE_EXPECT_MAX);
     for (size_t i = 0; i < count; i++) {
         tags[i] = tag_of(store, clients[i]);
@@ -149,14 +150,34 @@ void store_expect(const struct herd_store *store, const struct herd_slice *clien
     }
     for (size_t i = 0; i < count; i++) {
         struct table_walk walk = table_walk(&store->table, tags[i]);
-        found[i] = table_walk_next(&walk);
-        if (found[i] != TABLE_NONE)
-            __builtin_prefetch(slot_at(store, found[i]), 1);
+        expected[i] = (struct expected){clients[i].data, table_walk_next(&walk)};
+        if (expected[i].index != TABLE_NONE)
+            __builtin_prefetch(slot_at(store, expected[i].index), 1);
     }
     for (size_t i = 0; i < count; i++) {
-        if (found[i] != TABLE_NONE)
-            prefetch_record(store, slot_at(store, found[i]));
+        if (expected[i].index != TABLE_NONE)
+            prefetch_record(store, slot_at(store, expected[i].index));
     }
+    store->expected_count = (uint8_t)count;
+    store->expected_next = 0;
+}
+
+/* Where store_expect has seen this client's record. All may have changed since, and other bytes may
+ * be at the same address: what is there now decides. */
+static uint32_t find_expected(struct herd_store *store, struct herd_slice client)
+{
+    for (unsigned i = store->expected_next; i < store->expected_count; i++) {
+        const struct expected *expected = &store->expected[i];
+        if (expected->client != client.data)
+            continue;
+        store->expected_next = (uint8_t)(i + 1);
+        if (expected->index == TABLE_NONE)
+            return TABLE_NONE;
+        const struct slot *slot = slot_at(store, expected->index);
+        bool is_there = slot->kind == SLOT_RECORD && begins_with(text_of(store, slot), client);
+        return is_there ? expected->index : TABLE_NONE;
+    }
+    return TABLE_NONE;
 }
 
 /* The next field of a canonical text, which is advanced past it. */
@@ -204,6 +225,16 @@ static void view(const struct herd_store *store, const struct slot *slot, struct
     out->received_ns = time_of(out->received);
 }
 
+/* A time in a canonical text, which is advanced past it. */
+static int64_t take_time(struct herd_slice *rest)
+{
+    int64_t ns;
+    if (!herd_time_begins(*rest, &ns) || rest->data[HERD_TIME_USUAL_LEN] != ' ')
+        return time_of(take_field(rest));
+    *rest = herd_slice(rest->data + HERD_TIME_USUAL_LEN + 1, rest->len - HERD_TIME_USUAL_LEN - 1);
+    return ns;
+}
+
 /* herd_record_order_ns of what is held of a client; only the fields that it takes are looked at. */
 static int64_t held_order_ns(const struct herd_store *store, const struct slot *held,
                              size_t client_len)
@@ -212,9 +243,9 @@ static int64_t held_order_ns(const struct herd_store *store, const struct slot *
     struct herd_slice text = text_of(store, held);
     struct herd_slice rest = herd_slice(text.data + client_len + 1, text.len - client_len - 1);
     take_field(&rest);
-    record.sent_ns = time_of(take_field(&rest));
+    record.sent_ns = take_time(&rest);
     if (store->max_skew_ns > 0)
-        record.received_ns = time_of(take_field(&rest));
+        record.received_ns = take_time(&rest);
     return herd_record_order_ns(&record, store->max_skew_ns);
 }
 
@@ -328,19 +359,29 @@ static int replace(struct herd_store *store, uint32_t index, const struct herd_r
     return 1;
 }
 
+/* It only waits for its turn to be removed. */
+static bool has_ended(const struct herd_store *store, const struct slot *held, int64_t now_ns)
+{
+    struct herd_record record;
+    if (store->expiry.ttl_ns == 0)
+        return false;
+    view(store, held, &record);
+    return herd_store_is_expired(store, &record, now_ns);
+}
+
 int herd_store_apply(struct herd_store *store, const struct herd_record *record, uint32_t source,
                      int64_t now_ns)
 {
     assert(record->client.len > 0 && herd_record_fits(record));
-    uint32_t tag = tag_of(store, record->client);
-    uint32_t index = find(store, record->client, tag);
-    if (index == TABLE_NONE)
-        return insert(store, record, tag, source);
-    struct herd_record held = {0}; /* if it has ended, it only waits for its turn to be removed */
-    if (store->expiry.ttl_ns > 0)
-        view(store, slot_at(store, index), &held);
+    uint32_t index = find_expected(store, record->client);
+    if (index == TABLE_NONE) {
+        uint32_t tag = tag_of(store, record->client);
+        index = find(store, record->client, tag);
+        if (index == TABLE_NONE)
+            return insert(store, record, tag, source);
+    }
     if (!is_newer(store, record, slot_at(store, index)) &&
-        !herd_store_is_expired(store, &held, now_ns))
+        !has_ended(store, slot_at(store, index), now_ns))
         return 0;
     return replace(store, index, record, source);
 }

@@ -11,11 +11,13 @@
 enum { STORE_EXPECT_MAX = 8 };
 
 /*
- * Has the memory fetched that records of these clients (at most STORE_EXPECT_MAX) will take: one
- * after the other, an update would wait for its slot in the table, then for the record, then for
- * its text and for its neighbours in the list. Changes nothing.
+ * Looks for the records of these clients (at most STORE_EXPECT_MAX), which will be applied in this
+ * order, and has the memory fetched that they will take: one after the other, an update would wait
+ * for its slot in the table, then for the record, then for its text and for its neighbours in the
+ * list. herd_store_apply of the same bytes need not look for it again. Nothing depends on it:
+ * others may be applied, and the bytes may go.
  */
-void store_expect(const struct herd_store *store, const struct herd_slice *clients, size_t count);
+void store_expect(struct herd_store *store, const struct herd_slice *clients, size_t count);
 
 /* As digest_children. */
 void store_children(const struct herd_store *store, struct digest_prefix prefix,

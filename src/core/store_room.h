@@ -35,6 +35,12 @@ _Static_assert(HERD_RECORD_TEXT_MAX < 1 << 13 &&
                    HERD_RECORD_TEXT_MAX <= ARENA_CLASSES * ARENA_STEP_BYTES,
                "any text fits");
 
+/* What store_expect has found. */
+struct expected {
+    const char *client; /* its bytes, which may be gone: only compared */
+    uint32_t index;     /* TABLE_NONE: none */
+};
+
 struct herd_store {
     struct table table;
     struct arena arena;
@@ -48,6 +54,8 @@ struct herd_store {
     struct expiry expiry;
     uint64_t seed;
     int64_t max_skew_ns;
+    uint8_t expected_count, expected_next;
+    struct expected expected[STORE_EXPECT_MAX];
 };
 
 static inline struct slot *slot_at(const struct herd_store *store, uint32_t index)

@@ -21,8 +21,7 @@
 int plain_store_new(uint64_t seed, int64_t max_skew_ns, struct herd_store **out);
 int plain_store_apply(struct herd_store *store, const struct herd_record *record, uint32_t source,
                       int64_t now_ns);
-void plain_store_expect(const struct herd_store *store, const struct herd_slice *clients,
-                        size_t count);
+void plain_store_expect(struct herd_store *store, const struct herd_slice *clients, size_t count);
 void plain_store_free(struct herd_store *store);
 
 enum { ROUNDS = 40, UPDATES = 50000, RTT_MS = 2 * MESH_LATENCY_MS };
@@ -130,7 +129,7 @@ static void make_updates(struct rng *rng, unsigned records, unsigned round)
 struct kind {
     int (*make)(uint64_t seed, int64_t max_skew_ns, struct herd_store **out);
     apply_fn apply;
-    void (*expect)(const struct herd_store *store, const struct herd_slice *clients, size_t count);
+    void (*expect)(struct herd_store *store, const struct herd_slice *clients, size_t count);
     void (*drop)(struct herd_store *store);
 };
 

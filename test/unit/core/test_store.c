@@ -3,6 +3,7 @@
 #include <herd/store.h>
 
 #include "check.h"
+#include "core/store.h"
 #include "records.h"
 
 enum { CLIENTS = 200, CURSORS = 5, STEPS = 100000 };
@@ -61,6 +62,15 @@ static bool model_is_newer(const struct model *model, const struct herd_record *
     return herd_record_compare(record, &other.record, model->max_skew_ns) > 0;
 }
 
+/* Looks ahead, sometimes: once to what comes next, and once to what does not, for by then another
+ * record is at this address. */
+static void step_expect(struct model *model, struct herd_slice client)
+{
+    const struct herd_slice clients[] = {client, client};
+    if (rng_below(&model->rng, 2) == 0)
+        store_expect(model->store, clients, COUNT_OF(clients));
+}
+
 static void step_apply(struct model *model, unsigned clock_s)
 {
     static struct text_record next;
@@ -69,6 +79,7 @@ static void step_apply(struct model *model, unsigned clock_s)
     struct model_record *held = &model->records[client];
     random_record(&model->rng, clock_s, client, &next);
     bool newer = held->len == 0 || model_is_newer(model, &next.record, held);
+    step_expect(model, next.record.client);
     assert_int_equal(herd_store_apply(model->store, &next.record, source, 0), newer);
     if (!newer)
         return;
