@@ -130,6 +130,7 @@ static struct question *new_question(struct broker *broker, struct broker_now no
     question->query = *query;
     question->asker = asker;
     question->deadline_ms = now.ms + broker->limits.answer_within_ms;
+    question->fallback_until_ms = question->deadline_ms + broker->limits.fallback_ms;
     if (question->deadline_ms > broker->until_ms)
         question->deadline_ms = broker->until_ms;
     /* After a change to a shorter time nobody overtakes who asked before. */

@@ -19,6 +19,7 @@ struct question {
     struct broker_call *call;
     struct places_query query;
     int64_t deadline_ms;
+    int64_t fallback_until_ms;
     void *asker;
     struct places_answer *answer; /* once it has one; a reference of its own */
     bool is_for_fallback;

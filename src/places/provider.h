@@ -143,6 +143,9 @@ struct provider_type {
                void *arg, struct places_call **out);
     /* Ends a call early: `done` still runs, once, later, with UNKNOWN_ERROR. */
     void (*cancel)(struct places_call *call);
+    /* A call has so long from now, or less: what is left of another provider's time. NULL: it is no
+     * fallback. */
+    void (*limit)(struct places_call *call, int64_t within_ms);
     /* Looks whether what it reads from has changed, as at a reload; NULL: it is opened anew. */
     void (*refresh)(struct provider *provider);
     /* The server stops: all is answered within so long, what is asked later too. NULL: only the

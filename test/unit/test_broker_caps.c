@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "places/broker_limits.h"
+
 /* ---- Caps ----------------------------------------------------------------------------------- */
 
 static void test_the_calls_of_a_day(void **state)
@@ -237,6 +239,34 @@ static void test_fallback(void **state)
     assert_metric(world, fallback_total, 6);
 }
 
+/* The provider's time and the fallback's are all that there is, and leave something for the way. */
+static void test_the_fallback_has_what_the_provider_left(void **state)
+{
+    struct world *world = *state;
+    const struct provider_type type = {.is_remote = true};
+    char local[] = "local", none[] = "none";
+    struct config_values values = {.places_total_timeout_ms = 3000, .places_fallback = local};
+    struct broker_limits limits = broker_limits_of(&values, &type);
+    assert_int_equal(limits.answer_within_ms, 2400);
+    assert_int_equal(limits.answer_within_ms + limits.fallback_ms, 2850);
+    world->limits.has_fallback = true;
+    world->limits.answer_within_ms = limits.answer_within_ms;
+    world->limits.fallback_ms = limits.fallback_ms;
+    world_configure(world, false);
+    world->weather.after_ms = -1;
+    size_t late = world_ask(world, 1);
+    world_run(world, 2850);
+    assert_int_equal(world->askers[late].answered_ms, world->askers[late].asked_ms + 2400);
+    assert_int_equal(world->askers[late].fallback_until_ms, world->askers[late].asked_ms + 2850);
+    world->weather = (struct weather){.status = PLACES_UNKNOWN_ERROR, .is_final = true};
+    size_t early = world_ask(world, 2);
+    world_run(world, 2850);
+    assert_int_equal(world->askers[early].answered_ms, world->askers[early].asked_ms);
+    assert_int_equal(world->askers[early].fallback_until_ms, world->askers[early].asked_ms + 2850);
+    values.places_fallback = none;
+    assert_int_equal(broker_limits_of(&values, &type).answer_within_ms, 2850);
+}
+
 /* ---- All together --------------------------------------------------------------------------- */
 
 static void change_weather(struct world *world)
@@ -312,6 +342,7 @@ int main(void)
         WORLD_TEST(test_a_call_from_before_a_reload_says_nothing_of_the_time_after),
         WORLD_TEST(test_cache_is_bounded_and_keeps_what_is_used),
         WORLD_TEST(test_fallback),
+        WORLD_TEST(test_the_fallback_has_what_the_provider_left),
         cmocka_unit_test(test_swarm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
