@@ -259,6 +259,16 @@ static bool failed(struct broker *broker, int64_t now_ms, const struct broker_ca
     return true;
 }
 
+static int64_t pause_ms_of(const struct broker *broker, const struct places_answer *answer)
+{
+    int64_t said_ms = places_answer_failure(answer).retry_after_ms;
+    if (said_ms < 0)
+        return broker->limits.quota_pause_ms;
+    if (said_ms < BROKER_PAUSE_MIN_MS)
+        return BROKER_PAUSE_MIN_MS;
+    return said_ms < BROKER_PAUSE_MAX_MS ? said_ms : BROKER_PAUSE_MAX_MS;
+}
+
 /* The provider wants no calls: for a while, or with this key. */
 static void stop_calling(struct broker *broker, int64_t now_ms, struct broker_call *call,
                          struct places_answer *answer)
@@ -274,11 +284,7 @@ static void stop_calling(struct broker *broker, int64_t now_ms, struct broker_ca
     places_answer_unref(*kept);
     *kept = places_answer_ref(answer);
     if (is_quota) {
-        int64_t pause_ms = places_answer_failure(answer).retry_after_ms;
-        if (pause_ms < 0)
-            pause_ms = broker->limits.quota_pause_ms;
-        if (pause_ms > BROKER_PAUSE_MAX_MS)
-            pause_ms = BROKER_PAUSE_MAX_MS;
+        int64_t pause_ms = pause_ms_of(broker, answer);
         broker->paused_until_ms = now_ms + pause_ms;
         broker_note(broker, BROKER_NOTICE_PAUSED, pause_ms);
     } else {

@@ -40,6 +40,8 @@ struct broker_limits {
 
 /* Longest pause that a provider may ask for: a mistake of its must not last for ever. */
 enum { BROKER_PAUSE_MAX_MS = 60 * 60 * 1000 };
+/* And the shortest: "asked too much, come back at once" is no answer for each question to fetch. */
+enum { BROKER_PAUSE_MIN_MS = 1000 };
 
 /* Questions held at once, those included that share a call; one more is refused. */
 enum { BROKER_QUESTIONS_MAX = 1 << 16 };
