@@ -43,12 +43,20 @@ static void leave(struct broker *broker, struct broker_call *call)
     }
 }
 
+/* Who asks the same from now on needs another call. */
+static void set_apart(struct broker *broker, struct broker_call *call)
+{
+    if (!call->is_apart)
+        query_map_remove(&broker->map, &call->node);
+    call->is_apart = true;
+}
+
 static void free_call(struct broker *broker, struct broker_call *call)
 {
     assert(TAILQ_EMPTY(&call->questions));
     leave(broker, call);
     if (call->state != ABANDONED)
-        query_map_remove(&broker->map, &call->node);
+        set_apart(broker, call);
     free(call);
 }
 
@@ -408,7 +416,7 @@ static void abandon(struct broker *broker, struct broker_call *call)
         end_call(broker, call);
         return;
     }
-    query_map_remove(&broker->map, &call->node);
+    set_apart(broker, call);
     call->state = ABANDONED;
     call->is_ordered = true;
     TAILQ_INSERT_TAIL(&broker->to_cancel, call, order);
@@ -509,6 +517,19 @@ void broker_free(struct broker *broker)
     free(broker);
 }
 
+/* What is under way with the old provider, or comes back to it from there, is the old one's. */
+static void forget_provider(struct broker *broker)
+{
+    struct broker_call *call;
+    broker->circuit = (struct circuit){0};
+    answer_cache_limit(broker->cache, 0);
+    TAILQ_FOREACH(call, &broker->calling, link)
+    {
+        if (call->state == CALLING && !call->is_ordered)
+            set_apart(broker, call);
+    }
+}
+
 void broker_configure(struct broker *broker, const struct broker_limits *limits,
                       bool is_other_provider)
 {
@@ -517,10 +538,8 @@ void broker_configure(struct broker *broker, const struct broker_limits *limits,
     broker->allowance.cap = limits->calls_per_day;
     forget_said(broker);
     broker->circuit.open_until = 0; /* who reloads has repaired something: it is tried at once */
-    if (is_other_provider) {
-        broker->circuit = (struct circuit){0};
-        answer_cache_limit(broker->cache, 0);
-    }
+    if (is_other_provider)
+        forget_provider(broker);
     answer_cache_limit(broker->cache, limits->cache_max_bytes);
 }
 

@@ -198,6 +198,41 @@ static void test_a_call_from_before_a_reload_says_nothing_of_the_time_after(void
     assert_int_equal(broker_circuit(world->broker), CIRCUIT_CLOSED);
 }
 
+/* Who asks after the change has the new provider's answer; who asked before, the old one's. */
+static void test_nobody_joins_a_call_to_another_provider(void **state)
+{
+    struct world *world = *state;
+    world->limits.attempts_max = 2;
+    world_configure(world, false);
+    world->weather.status = PLACES_ZERO_RESULTS;
+    world->weather.after_ms = 500;
+    size_t before = world_ask(world, 1);
+    world_configure(world, false); /* the same provider */
+    size_t joins = world_ask(world, 1);
+    assert_int_equal(world->calls_total, 1);
+    world_configure(world, true);
+    world->weather.status = PLACES_OK;
+    size_t after = world_ask(world, 1);
+    assert_int_equal(world->calls_total, 2);
+    size_t joins_after = world_ask(world, 1);
+    assert_int_equal(world->calls_total, 2);
+    world_run(world, 1000);
+    assert_int_equal(world->askers[before].status, PLACES_ZERO_RESULTS);
+    assert_int_equal(world->askers[joins].status, PLACES_ZERO_RESULTS);
+    assert_int_equal(world->askers[after].status, PLACES_OK);
+    assert_int_equal(world->askers[joins_after].status, PLACES_OK);
+
+    world->weather.status = PLACES_UNKNOWN_ERROR; /* a call that is made again */
+    size_t again = world_ask(world, 2);
+    world_configure(world, true);
+    world->weather.status = PLACES_OK;
+    size_t other = world_ask(world, 2);
+    world_run(world, 2850);
+    assert_int_equal(world->askers[again].status, PLACES_OK);
+    assert_int_equal(world->askers[other].status, PLACES_OK);
+    assert_int_equal(world->calls_total, 5);
+}
+
 static void test_cache_is_bounded_and_keeps_what_is_used(void **state)
 {
     struct world *world = *state;
@@ -340,6 +375,7 @@ int main(void)
         WORLD_TEST(test_the_calls_of_a_client),
         WORLD_TEST(test_cache),
         WORLD_TEST(test_a_call_from_before_a_reload_says_nothing_of_the_time_after),
+        WORLD_TEST(test_nobody_joins_a_call_to_another_provider),
         WORLD_TEST(test_cache_is_bounded_and_keeps_what_is_used),
         WORLD_TEST(test_fallback),
         WORLD_TEST(test_the_fallback_has_what_the_provider_left),
