@@ -26,6 +26,13 @@ static void turn_to(struct allowance *allowance, int64_t day)
     allowance->wanted = 0;
 }
 
+int64_t allowance_used(const struct allowance *allowance, int64_t day)
+{
+    struct allowance then = *allowance;
+    turn_to(&then, day);
+    return then.used;
+}
+
 void allowance_load(struct allowance *allowance, struct allowance_record record)
 {
     allowance->day = record.day;

@@ -34,6 +34,9 @@ enum allowance_verdict {
     ALLOWANCE_USED_UP
 };
 
+/* Calls made on that day. */
+int64_t allowance_used(const struct allowance *allowance, int64_t day);
+
 /* What an earlier life left behind: all of it counts as used. */
 void allowance_load(struct allowance *allowance, struct allowance_record record);
 

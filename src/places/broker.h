@@ -105,7 +105,7 @@ bool broker_final(const struct broker *broker, struct allowance_record *out);
 enum circuit_state broker_circuit(const struct broker *broker);
 
 /* Brings the gauges of `metrics` up to date. */
-void broker_measure(const struct broker *broker);
+void broker_measure(const struct broker *broker, struct broker_now now);
 
 enum broker_notice {
     BROKER_NOTICE_OPENED, /* number: ms until the next try */

@@ -317,6 +317,14 @@ static void note(struct places *places, const struct broker_effect *effect)
         log_int(notices[effect->notice].key, effect->number));
 }
 
+void places_measure(struct places *places)
+{
+    broker_measure(places->broker, now_of(places));
+    int64_t calls = places->metrics->value[METRIC_places_calls_today];
+    metrics_set(places->metrics, METRIC_places_cost_today,
+                calls * places->price_per_thousand / PRICE_CALLS);
+}
+
 /* Until `end_ns` of the clock. True: there may be more. */
 static bool carry_out(struct places *places, uint64_t end_ns)
 {
@@ -331,10 +339,7 @@ static bool carry_out(struct places *places, uint64_t end_ns)
         if (uv_hrtime() >= end_ns)
             break;
     }
-    broker_measure(places->broker);
-    int64_t calls = places->metrics->value[METRIC_places_calls_today];
-    metrics_set(places->metrics, METRIC_places_cost_today,
-                calls * places->price_per_thousand / PRICE_CALLS);
+    places_measure(places);
     return is_more;
 }
 

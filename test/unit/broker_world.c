@@ -110,7 +110,7 @@ static void take_effects(struct world *world)
             on_answer(world, &effect);
         }
     }
-    broker_measure(world->broker);
+    broker_measure(world->broker, world->now);
 }
 
 size_t world_ask_as(struct world *world, int place, uint64_t client)

@@ -22,8 +22,11 @@ static void test_the_calls_of_a_day(void **state)
     assert_int_equal(world_count(world, 0, PLACES_OVER_QUERY_LIMIT), 500);
     assert_metric(world, refused_day_total, 500);
     world->now.day++;
+    broker_measure(world->broker, world->now); /* before anybody asks */
+    assert_metric(world, calls_today, 0);
     world_load(world, 10, 60000);
     assert_int_equal(world->calls_total, 200);
+    assert_metric(world, calls_today, 100);
     assert_int_equal(world->notices[BROKER_NOTICE_USED_UP], 2);
 }
 
@@ -160,7 +163,7 @@ static void test_cache(void **state)
     world_run(world, 2850);
     assert_int_equal(world->askers[too_old].status, PLACES_UNKNOWN_ERROR);
     world_configure(world, true); /* another provider's answers are another's */
-    broker_measure(world->broker);
+    broker_measure(world->broker, world->now);
     assert_metric(world, cache_bytes, 0);
 }
 
