@@ -51,6 +51,7 @@ struct places_answer *places_answer_new(enum places_status status);
  * Bytes of `message` and `html` that are not UTF-8 become question marks.
  */
 int places_answer_set_error(struct places_answer *answer, const char *message);
+/* Besides, HERD_EINVAL when all attributions come to more than 64 KiB: nothing is added. */
 int places_answer_add_attribution(struct places_answer *answer, const char *html);
 
 /* `object` is one result as jansson holds it (struct json_t, borrowed). Besides, HERD_EFULL at
