@@ -78,6 +78,32 @@ static void test_the_clock_is_set(void **state)
     assert_int_equal(world->calls_total, 20);
 }
 
+/* A clock that is ahead, and set right again: the calls of the real day are not forgotten. */
+static void test_the_clock_is_ahead_for_a_while(void **state)
+{
+    struct world *world = *state;
+    world->limits.calls_per_day = 10;
+    world_configure(world, false);
+    world_load(world, 10, 600);
+    assert_int_equal(world->calls_total, 6);
+    world->now.day++;
+    world_load(world, 10, 300);
+    assert_int_equal(world->calls_total, 9);
+    world->now.day--;
+    world_load(world, 10, 5000);
+    assert_int_equal(world->calls_total, 10);
+    assert_metric(world, calls_today, 10);
+    world->now.day++; /* the three count here too: they may have been of this day */
+    world_load(world, 10, 5000);
+    assert_int_equal(world->calls_total, 17);
+    world->now.day++;
+    world_load(world, 10, 5000);
+    assert_int_equal(world->calls_total, 27);
+    world->now.day -= 2; /* so many days that nothing is known of it */
+    world_load(world, 10, 5000);
+    assert_int_equal(world->calls_total, 27);
+}
+
 static void test_nothing_is_reserved_that_nobody_asked_for(void **state)
 {
     struct world *world = *state;
@@ -373,6 +399,7 @@ int main(void)
         WORLD_TEST(test_the_calls_of_a_day_over_kills),
         WORLD_TEST(test_a_small_cap),
         WORLD_TEST(test_the_clock_is_set),
+        WORLD_TEST(test_the_clock_is_ahead_for_a_while),
         WORLD_TEST(test_nothing_is_reserved_that_nobody_asked_for),
         WORLD_TEST(test_no_call_when_it_cannot_be_counted),
         WORLD_TEST(test_the_calls_of_a_client),
