@@ -57,6 +57,7 @@ static void test_retry_after(void **state)
         start(fixture, &asker, fixture->standin.origin);
         run_until_done(fixture, &asker);
         assert_int_equal(asker.result.retry_after_ms, rows[i].ms);
+        free(asker.body);
     }
     close_fetch(fixture);
 }
