@@ -41,7 +41,7 @@ def test_build_and_ask(tmp_path):
 
 
 def test_what_a_file_says_does_not_reach_the_terminal(tmp_path):
-    rows = HEAD + "t:1\tA\x1b[2Jb\u009bc\u00e9\t1\t1\tlocality\tPPLC\tNZ\t1\t1\tV\x1b]0;x\x07\n"
+    rows = HEAD + ROWS.splitlines(True)[0] + "t:9\tA\x1b[2Jb\u009bc\u00e9\t1\t1\tlocality\tPPLC\tNZ\t1\t1\tV\x1b]0;x\x07\n"
     line = run("near", "--file", build(tmp_path, rows), "1,1", 1).splitlines()[0]
     assert line.split(None, 2)[2] == "A?[2Jb?c\u00e9, V?]0;x?  (locality)"
 
