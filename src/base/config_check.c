@@ -1,5 +1,6 @@
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,10 +156,77 @@ static bool is_language(const char *text)
     return true;
 }
 
+const char config_field_mask_form[] = "should be fields of Google's with commas between, "
+                                      "places.displayName and places.location among them";
+
+static bool has_field(const char *mask, const char *field)
+{
+    size_t len = strlen(field);
+    for (const char *at = mask; (at = strstr(at, field)) != NULL; at += len) {
+        if (at[len] == ',' || at[len] == '.' || at[len] == '\0')
+            return true;
+    }
+    return false;
+}
+
+static bool are_fields(const char *mask)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.";
+    static const char prefix[] = "places.";
+    for (;; mask++) {
+        size_t len = strspn(mask, letters);
+        if (strncmp(mask, prefix, sizeof prefix - 1) != 0 || len < sizeof prefix)
+            return false;
+        mask += len;
+        if (*mask != ',')
+            return *mask == '\0';
+    }
+}
+
+bool config_is_field_mask(const char *mask)
+{
+    return are_fields(mask) && has_field(mask, "places.displayName") &&
+           has_field(mask, "places.location");
+}
+
+/* Two keys of section places of which the first must not be above the second; the line is that of
+ * the one that is given last. */
+struct ordered {
+    enum config_key low_key, high_key;
+    const char *low_name, *high_name;
+    int64_t low, high;
+    bool only_if_given; /* the first one */
+    const char *why;
+};
+
+static void check_times(const struct config_values *values, const struct config_tree *tree,
+                        struct config_mistakes *mistakes)
+{
+    const struct ordered rows[] = {
+        {CONFIG_KEY_places_retry_min_ms, CONFIG_KEY_places_retry_max_ms, "retry_min_ms",
+         "retry_max_ms", values->places_retry_min_ms, values->places_retry_max_ms, false,
+         "no call would ever be made again"},
+        /* Its default is just cut by a shorter total. */
+        {CONFIG_KEY_places_connect_timeout_ms, CONFIG_KEY_places_total_timeout_ms,
+         "connect_timeout_ms", "total_timeout_ms", values->places_connect_timeout_ms,
+         values->places_total_timeout_ms, true, "every call ends before"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct ordered *row = &rows[i];
+        int low_line = line_of(tree, row->low_key), high_line = line_of(tree, row->high_key);
+        if (row->low <= row->high || (row->only_if_given && tree->values[row->low_key] == NULL))
+            continue;
+        config_mistake(mistakes, low_line > high_line ? low_line : high_line,
+                       "places: %s (%" PRId64 ") is above %s (%" PRId64 "): %s", row->low_name,
+                       row->low, row->high_name, row->high, row->why);
+    }
+}
+
 void config_check_values(const struct config_values *values, const struct config_tree *tree,
                          struct config_mistakes *mistakes)
 {
     const char *url = values->places_base_url, *language = values->places_language;
+    const char *mask = values->places_field_mask;
     const char *problem = url[0] != '\0' ? check_base_url(url, mistakes) : NULL;
     if (strcmp(values->security, "tls") == 0)
         config_mistake(mistakes, line_of(tree, CONFIG_KEY_security),
@@ -170,6 +238,11 @@ void config_check_values(const struct config_values *values, const struct config
         config_mistake(mistakes, line_of(tree, CONFIG_KEY_places_language),
                        "places.language: \"%s\" is no BCP 47 tag such as en or pt-BR",
                        config_show(language, strlen(language)).text);
+    if (mask[0] != '\0' && !config_is_field_mask(mask))
+        config_mistake(mistakes, line_of(tree, CONFIG_KEY_places_field_mask),
+                       "places.field_mask: \"%s\" %s", config_show(mask, strlen(mask)).text,
+                       config_field_mask_form);
+    check_times(values, tree, mistakes);
 }
 
 /* Servers */

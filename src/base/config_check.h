@@ -8,6 +8,13 @@
 #include "base/config_mistakes.h"
 #include "base/config_parse.h"
 
+/*
+ * Whether `mask` names fields as Google's Places API (New) does, `places.id,places.displayName`, and
+ * among them those without which no result is shown. What it should be otherwise, for a message.
+ */
+bool config_is_field_mask(const char *mask);
+extern const char config_field_mask_form[];
+
 /* Checks what the values mean together; they are set already. `tree` gives the lines. */
 void config_check_values(const struct config_values *values, const struct config_tree *tree,
                          struct config_mistakes *mistakes);

@@ -10,20 +10,33 @@ static int64_t block_of(const struct allowance *allowance)
 }
 
 /*
- * A later day begins with nothing used. An earlier one is a clock that was set back: today's calls
- * go on counting in the day they were counted in, unless that is so far ahead that the clock must
- * have been wrong before; then they are today's, to be reserved anew.
+ * A later day begins with what was counted in it before, mostly nothing. An earlier one is a clock
+ * that was set back: when calls of that day are known, it has these and those that were made
+ * meanwhile. Otherwise today's calls go on counting in the day they were counted in, unless that is
+ * so far ahead that the clock must have been wrong before; then they are today's. All of them are to
+ * be reserved anew.
  */
 static void turn_to(struct allowance *allowance, int64_t day)
 {
-    if (day > allowance->day) {
-        allowance->used = 0;
-    } else if (day >= allowance->day - 1) {
+    const struct allowance_record now = {allowance->day, allowance->used}, other = allowance->other;
+    bool is_known = other.day == day && other.calls > 0;
+    if (day == now.day || (day == now.day - 1 && !is_known))
         return;
-    }
+    if (day > now.day)
+        allowance->used = 0;
+    if (is_known)
+        allowance->used += other.calls;
+    allowance->other = now;
     allowance->day = day;
     allowance->reserved = allowance->used;
     allowance->wanted = 0;
+}
+
+int64_t allowance_used(const struct allowance *allowance, int64_t day)
+{
+    struct allowance then = *allowance;
+    turn_to(&then, day);
+    return then.used;
 }
 
 void allowance_load(struct allowance *allowance, struct allowance_record record)

@@ -24,8 +24,9 @@ struct allowance {
     int64_t day;  /* that `used` is of */
     int64_t used; /* calls made */
     int64_t reserved;
-    int64_t wanted; /* reservation under way; 0: none */
-    bool is_short;  /* the next one is due: so nothing is reserved that nobody asked for */
+    int64_t wanted;                /* reservation under way; 0: none */
+    struct allowance_record other; /* the day that was counted before this one */
+    bool is_short; /* the next one is due: so nothing is reserved that nobody asked for */
 };
 
 enum allowance_verdict {
@@ -33,6 +34,9 @@ enum allowance_verdict {
     ALLOWANCE_WAIT,    /* for a reservation */
     ALLOWANCE_USED_UP
 };
+
+/* Calls made on that day. */
+int64_t allowance_used(const struct allowance *allowance, int64_t day);
 
 /* What an earlier life left behind: all of it counts as used. */
 void allowance_load(struct allowance *allowance, struct allowance_record record);

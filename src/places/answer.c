@@ -17,6 +17,9 @@ static const char element_indent[] = "\n      ";
  * asker gets a copy. Google's have some 3 KiB. */
 enum { RESULT_MAX_BYTES = 64 << 10, TEXT_MAX_BYTES = 1 << 30 };
 
+/* Of all html_attributions together; Google's are a line each, for 20 places at most. */
+enum { ATTRIBUTIONS_MAX_BYTES = 64 << 10 };
+
 struct places_answer {
     size_t references;
     enum places_status status;
@@ -165,16 +168,17 @@ static json_t *string_of_ascii(const char *text)
     return string;
 }
 
-static int append_text(struct herd_buf *out, const char *text)
+/* 0, HERD_ENOMEM, or HERD_EINVAL when it has more than `max_bytes`: then a part of it is there. */
+static int append_text(struct herd_buf *out, const char *text, size_t max_bytes)
 {
     json_t *string = json_string(text);
     if (string == NULL)
         string = string_of_ascii(text);
     if (string == NULL)
         return HERD_ENOMEM;
-    int rc = append_json(out, string, JSON_ENCODE_ANY, TEXT_MAX_BYTES);
+    int rc = append_json(out, string, JSON_ENCODE_ANY, max_bytes);
     json_decref(string);
-    return rc < 0 ? HERD_ENOMEM : 0;
+    return rc;
 }
 
 int places_answer_set_error(struct places_answer *answer, const char *message)
@@ -182,7 +186,7 @@ int places_answer_set_error(struct places_answer *answer, const char *message)
     if (answer->without_memory)
         return HERD_ENOMEM;
     herd_buf_free(&answer->error);
-    return append_text(&answer->error, message) < 0 ? lose_memory(answer) : 0;
+    return append_text(&answer->error, message, TEXT_MAX_BYTES) < 0 ? lose_memory(answer) : 0;
 }
 
 static int begin_element(struct herd_buf *list)
@@ -195,10 +199,18 @@ int places_answer_add_attribution(struct places_answer *answer, const char *html
 {
     if (answer->without_memory)
         return HERD_ENOMEM;
-    int rc = begin_element(&answer->attributions);
+    struct herd_buf *all = &answer->attributions;
+    size_t before = all->len;
+    int rc = begin_element(all);
+    if (rc == 0 && all->len >= ATTRIBUTIONS_MAX_BYTES)
+        rc = HERD_EINVAL;
     if (rc == 0)
-        rc = append_text(&answer->attributions, html);
-    return rc < 0 ? lose_memory(answer) : 0;
+        rc = append_text(all, html, ATTRIBUTIONS_MAX_BYTES - all->len);
+    if (rc == HERD_ENOMEM)
+        return lose_memory(answer);
+    if (rc < 0)
+        all->len = before;
+    return rc;
 }
 
 /* The end of adding a result that begins at `before` in results and came out as `rc`. */

@@ -43,12 +43,20 @@ static void leave(struct broker *broker, struct broker_call *call)
     }
 }
 
+/* Who asks the same from now on needs another call. */
+static void set_apart(struct broker *broker, struct broker_call *call)
+{
+    if (!call->is_apart)
+        query_map_remove(&broker->map, &call->node);
+    call->is_apart = true;
+}
+
 static void free_call(struct broker *broker, struct broker_call *call)
 {
     assert(TAILQ_EMPTY(&call->questions));
     leave(broker, call);
     if (call->state != ABANDONED)
-        query_map_remove(&broker->map, &call->node);
+        set_apart(broker, call);
     free(call);
 }
 
@@ -130,6 +138,7 @@ static struct question *new_question(struct broker *broker, struct broker_now no
     question->query = *query;
     question->asker = asker;
     question->deadline_ms = now.ms + broker->limits.answer_within_ms;
+    question->fallback_until_ms = question->deadline_ms + broker->limits.fallback_ms;
     if (question->deadline_ms > broker->until_ms)
         question->deadline_ms = broker->until_ms;
     /* After a change to a shorter time nobody overtakes who asked before. */
@@ -258,6 +267,16 @@ static bool failed(struct broker *broker, int64_t now_ms, const struct broker_ca
     return true;
 }
 
+static int64_t pause_ms_of(const struct broker *broker, const struct places_answer *answer)
+{
+    int64_t said_ms = places_answer_failure(answer).retry_after_ms;
+    if (said_ms < 0)
+        return broker->limits.quota_pause_ms;
+    if (said_ms < BROKER_PAUSE_MIN_MS)
+        return BROKER_PAUSE_MIN_MS;
+    return said_ms < BROKER_PAUSE_MAX_MS ? said_ms : BROKER_PAUSE_MAX_MS;
+}
+
 /* The provider wants no calls: for a while, or with this key. */
 static void stop_calling(struct broker *broker, int64_t now_ms, struct broker_call *call,
                          struct places_answer *answer)
@@ -273,11 +292,7 @@ static void stop_calling(struct broker *broker, int64_t now_ms, struct broker_ca
     places_answer_unref(*kept);
     *kept = places_answer_ref(answer);
     if (is_quota) {
-        int64_t pause_ms = places_answer_failure(answer).retry_after_ms;
-        if (pause_ms < 0)
-            pause_ms = broker->limits.quota_pause_ms;
-        if (pause_ms > BROKER_PAUSE_MAX_MS)
-            pause_ms = BROKER_PAUSE_MAX_MS;
+        int64_t pause_ms = pause_ms_of(broker, answer);
         broker->paused_until_ms = now_ms + pause_ms;
         broker_note(broker, BROKER_NOTICE_PAUSED, pause_ms);
     } else {
@@ -401,7 +416,7 @@ static void abandon(struct broker *broker, struct broker_call *call)
         end_call(broker, call);
         return;
     }
-    query_map_remove(&broker->map, &call->node);
+    set_apart(broker, call);
     call->state = ABANDONED;
     call->is_ordered = true;
     TAILQ_INSERT_TAIL(&broker->to_cancel, call, order);
@@ -502,6 +517,19 @@ void broker_free(struct broker *broker)
     free(broker);
 }
 
+/* What is under way with the old provider, or comes back to it from there, is the old one's. */
+static void forget_provider(struct broker *broker)
+{
+    struct broker_call *call;
+    broker->circuit = (struct circuit){0};
+    answer_cache_limit(broker->cache, 0);
+    TAILQ_FOREACH(call, &broker->calling, link)
+    {
+        if (call->state == CALLING && !call->is_ordered)
+            set_apart(broker, call);
+    }
+}
+
 void broker_configure(struct broker *broker, const struct broker_limits *limits,
                       bool is_other_provider)
 {
@@ -510,10 +538,8 @@ void broker_configure(struct broker *broker, const struct broker_limits *limits,
     broker->allowance.cap = limits->calls_per_day;
     forget_said(broker);
     broker->circuit.open_until = 0; /* who reloads has repaired something: it is tried at once */
-    if (is_other_provider) {
-        broker->circuit = (struct circuit){0};
-        answer_cache_limit(broker->cache, 0);
-    }
+    if (is_other_provider)
+        forget_provider(broker);
     answer_cache_limit(broker->cache, limits->cache_max_bytes);
 }
 

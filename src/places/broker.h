@@ -22,6 +22,7 @@ struct metrics;
 /* How much and how long; each a key of herd.conf, section places. They may change while it runs. */
 struct broker_limits {
     int64_t answer_within_ms; /* after this a question is answered, whatever is missing */
+    int64_t fallback_ms;      /* that the fallback has besides, if the provider took all of it */
     int64_t calls_max;        /* under way at once */
     int64_t waiting_max;      /* that wait for a free one; the next question is refused */
     int64_t attempts_max;     /* calls for one question */
@@ -39,6 +40,8 @@ struct broker_limits {
 
 /* Longest pause that a provider may ask for: a mistake of its must not last for ever. */
 enum { BROKER_PAUSE_MAX_MS = 60 * 60 * 1000 };
+/* And the shortest: "asked too much, come back at once" is no answer for each question to fetch. */
+enum { BROKER_PAUSE_MIN_MS = 1000 };
 
 /* Questions held at once, those included that share a call; one more is refused. */
 enum { BROKER_QUESTIONS_MAX = 1 << 16 };
@@ -102,7 +105,7 @@ bool broker_final(const struct broker *broker, struct allowance_record *out);
 enum circuit_state broker_circuit(const struct broker *broker);
 
 /* Brings the gauges of `metrics` up to date. */
-void broker_measure(const struct broker *broker);
+void broker_measure(const struct broker *broker, struct broker_now now);
 
 enum broker_notice {
     BROKER_NOTICE_OPENED, /* number: ms until the next try */
@@ -118,7 +121,8 @@ enum broker_effect_kind {
     BROKER_CALL,     /* call, query: ask the provider, then broker_called */
     BROKER_CANCEL,   /* call: end it early */
     BROKER_ANSWER,   /* asker, answer (yours) */
-    BROKER_FALLBACK, /* asker, query, answer (yours): ask elsewhere; `answer` if that fails too */
+    BROKER_FALLBACK, /* asker, query, answer (yours), until_ms: ask elsewhere; `answer` if that
+                        fails too, or is not there by then */
     BROKER_RESERVE,  /* record: write it, then broker_reserved */
     BROKER_NOTE      /* notice, number: for the log */
 };
@@ -132,6 +136,7 @@ struct broker_effect {
     struct allowance_record record;
     enum broker_notice notice;
     int64_t number;
+    int64_t until_ms; /* of the clock */
 };
 
 /* Takes the next effect: true and *out, or false when there is none. */

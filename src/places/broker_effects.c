@@ -56,6 +56,7 @@ static bool next_answer(struct broker *broker, struct broker_effect *out)
         .asker = question->asker,
         .query = question->query,
         .answer = question->answer,
+        .until_ms = question->fallback_until_ms,
     };
     free(question);
     return true;

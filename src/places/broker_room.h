@@ -19,6 +19,7 @@ struct question {
     struct broker_call *call;
     struct places_query query;
     int64_t deadline_ms;
+    int64_t fallback_until_ms;
     void *asker;
     struct places_answer *answer; /* once it has one; a reference of its own */
     bool is_for_fallback;
@@ -36,7 +37,7 @@ TAILQ_HEAD(question_list, question);
 enum call_state { WAITING, CALLING, RESTING, ABANDONED };
 
 struct broker_call {
-    struct query_node node; /* in the map, unless ABANDONED */
+    struct query_node node; /* in the map, unless ABANDONED or is_apart */
     enum call_state state;
     TAILQ_ENTRY(broker_call) link;  /* of waiting, resting or calling (which has ABANDONED too) */
     TAILQ_ENTRY(broker_call) order; /* of to_call or to_cancel */
@@ -46,6 +47,7 @@ struct broker_call {
     int64_t era;         /* the broker's when it was made */
     int64_t retry_at_ms; /* while RESTING */
     bool is_probe;
+    bool is_apart; /* of a provider that was exchanged: not in the map, nobody joins it any more */
     void *data;
 };
 

@@ -106,7 +106,7 @@ struct places_answer *broker_refusal(struct broker *broker, struct broker_now no
                   "too many questions for places from this connection");
 }
 
-void broker_measure(const struct broker *broker)
+void broker_measure(const struct broker *broker, struct broker_now now)
 {
     const struct {
         enum metric metric;
@@ -114,7 +114,7 @@ void broker_measure(const struct broker *broker)
     } gauges[] = {
         {METRIC_places_calls_open, broker->calling_count},
         {METRIC_places_calls_waiting, broker->waiting_count},
-        {METRIC_places_calls_today, broker->allowance.used},
+        {METRIC_places_calls_today, allowance_used(&broker->allowance, now.day)},
         {METRIC_places_cache_bytes, answer_cache_bytes(broker->cache)},
         {METRIC_places_circuit, (int64_t)broker->circuit.state},
     };

@@ -160,14 +160,25 @@ static void finish(struct fetch_call *call, const struct fetch_result *result)
     free_call(call);
 }
 
+/* -1: it was not said. To libcurl that and "at once" are 0, and a date that is over is less. */
+static int64_t retry_after_ms(CURL *easy)
+{
+    curl_off_t retry_after_s = 0;
+    struct curl_header *header;
+    if (curl_easy_header(easy, "Retry-After", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+        return -1;
+    curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+    if (retry_after_s > 0)
+        return (retry_after_s < RETRY_AFTER_MAX_S ? retry_after_s : RETRY_AFTER_MAX_S) * 1000;
+    size_t digits = strspn(header->value, "0123456789");
+    bool is_number = digits > 0 && header->value[digits] == '\0';
+    return is_number || curl_getdate(header->value, NULL) != -1 ? 0 : -1;
+}
+
 static struct fetch_result result_of(struct fetch_call *call, CURLcode code)
 {
     long http_status = 0;
-    curl_off_t retry_after_s = 0;
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &http_status);
-    curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
-    if (retry_after_s > RETRY_AFTER_MAX_S)
-        retry_after_s = RETRY_AFTER_MAX_S;
     enum fetch_outcome outcome = call->outcome;
     if (outcome == FETCH_ANSWERED)
         outcome = outcome_of(code);
@@ -175,7 +186,7 @@ static struct fetch_result result_of(struct fetch_call *call, CURLcode code)
         .error = outcomes[outcome].error,
         .outcome = outcome,
         .http_status = (int)http_status,
-        .retry_after_ms = retry_after_s > 0 ? retry_after_s * 1000 : -1,
+        .retry_after_ms = retry_after_ms(call->easy),
         .body = herd_slice(call->body, outcome == FETCH_ANSWERED ? call->body_len : 0),
     };
 }

@@ -4,6 +4,7 @@
 
 #include <herd/err.h>
 
+#include "base/config_check.h"
 #include "places/google.h"
 #include "places/google_place.h"
 #include "places/web_json.h"
@@ -155,40 +156,13 @@ static void read_answer(const struct web_settings *settings, const struct places
     json_decref(root);
 }
 
-/* Fields as Google names them, and those among them without which no result is shown. */
-static bool is_mask(const char *mask)
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.";
-    static const char prefix[] = "places.";
-    for (;; mask++) {
-        size_t len = strspn(mask, letters);
-        if (strncmp(mask, prefix, sizeof prefix - 1) != 0 || len < sizeof prefix)
-            return false;
-        mask += len;
-        if (*mask != ',')
-            return *mask == '\0';
-    }
-}
-
-static bool has_field(const char *mask, const char *field)
-{
-    size_t len = strlen(field);
-    for (const char *at = mask; (at = strstr(at, field)) != NULL; at += len) {
-        if (at[len] == ',' || at[len] == '.' || at[len] == '\0')
-            return true;
-    }
-    return false;
-}
-
 static int configure(const struct places_options *options, struct web_settings *settings,
                      struct herd_buf *error)
 {
     const char *own = options->field_mask;
     bool is_enterprise = strcmp(options->price_class, "enterprise") == 0;
-    if (own[0] != '\0' && (!is_mask(own) || !has_field(own, "places.displayName") ||
-                           !has_field(own, "places.location"))) {
-        herd_buf_append_text(error, "field_mask: should be fields of Google's with commas between, "
-                                    "places.displayName and places.location among them");
+    if (own[0] != '\0' && !config_is_field_mask(own)) {
+        herd_buf_printf(error, "field_mask: %s", config_field_mask_form);
         return HERD_EINVAL;
     }
     int rc = herd_buf_append_text(&settings->mask, mask_header);

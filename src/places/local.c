@@ -17,6 +17,7 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
@@ -26,10 +27,11 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "core/timers.h"
 #include "places/local_answer.h"
 #include "places/local_loader.h"
 
-enum { TURN_NS = 500000 };
+enum { TURN_NS = 500000, NS_PER_MS = 1000000 };
 
 struct local_call {
     struct places_call base;
@@ -37,7 +39,8 @@ struct local_call {
     uv_work_t work;
     struct places_query query;
     int64_t deadline_ms;
-    places_done_cb *done; /* NULL once it ran */
+    struct timer deadline; /* set while somebody waits */
+    places_done_cb *done;  /* NULL once it ran */
     void *arg;
     struct local_file *file; /* while it runs */
     struct local_db *db;
@@ -57,7 +60,8 @@ struct local {
     struct local_loader *loader;       /* NULL once it is closed */
     bool is_failing;                   /* the last answer said that the file cannot be read */
     uv_idle_t turn;                    /* runs while there is something to answer */
-    uv_timer_t timer;                  /* the oldest deadline */
+    uv_timer_t timer;                  /* the earliest deadline */
+    struct timers deadlines;           /* of all calls that have one */
     int handles;                       /* that are not closed yet */
     struct call_list waiting, running; /* in the order they were asked */
     bool is_turning;                   /* within on_turn: nothing is closed there */
@@ -76,6 +80,7 @@ static void set_timer(struct local *local);
 static void free_local(struct local *local)
 {
     local_file_free(local->file);
+    timers_close(&local->deadlines);
     free(local->path);
     free(local);
 }
@@ -118,9 +123,10 @@ static struct places_answer *failure(const char *message)
 }
 
 /* The asker has his answer, and the call goes on without him; he may ask, cancel and close. */
-static void give(struct local_call *call, struct places_answer *take_answer)
+static void give(struct local *local, struct local_call *call, struct places_answer *take_answer)
 {
     places_done_cb *done = call->done;
+    timers_clear(&local->deadlines, &call->deadline);
     call->done = NULL;
     done(call->arg, take_answer);
 }
@@ -130,6 +136,7 @@ static void end(struct local *local, struct local_call *call, struct places_answ
 {
     places_done_cb *done = call->done;
     void *arg = call->arg;
+    timers_clear(&local->deadlines, &call->deadline);
     free(call);
     if (--local->calls == 0)
         uv_timer_stop(&local->timer); /* it would keep a loop running that has nothing to do */
@@ -288,45 +295,61 @@ static void on_turn(uv_idle_t *idle)
 
 /* ---- Time ----------------------------------------------------------------------------------- */
 
+static struct local_call *first_late(const struct local *local)
+{
+    struct timer *timer = timers_first(&local->deadlines);
+    if (timer == NULL || timer->at_ns > (int64_t)uv_now(local->loop) * NS_PER_MS)
+        return NULL;
+    return (struct local_call *)((char *)timer - offsetof(struct local_call, deadline));
+}
+
+/* Those that wait are at an end; those that run go on without their asker. */
 static void on_timer(uv_timer_t *timer)
 {
     struct local *local = timer->data;
-    struct local_call *call, *next;
-    int64_t now_ms = (int64_t)uv_now(local->loop);
-    for (call = TAILQ_FIRST(&local->running); call != NULL; call = next) {
-        next = TAILQ_NEXT(call, link);
-        if (call->done == NULL || call->deadline_ms > now_ms)
+    struct local_call *call;
+    uint64_t end_ns = uv_hrtime() + TURN_NS;
+    local->is_turning = true;
+    while ((call = first_late(local)) != NULL && uv_hrtime() < end_ns) {
+        if (call->db != NULL) {
+            local_db_interrupt(call->db);
+            give(local, call, late(local));
             continue;
-        local_db_interrupt(call->db);
-        give(call, late(local));
+        }
+        TAILQ_REMOVE(&local->waiting, call, link);
+        end(local, call, late(local));
     }
-    turn_soon(local); /* for those that wait */
+    local->is_turning = false;
+    set_timer(local);
+    close_when_done(local);
 }
 
-/* All have the same time, so the first of each list is the oldest. */
 static void set_timer(struct local *local)
 {
-    const struct local_call *call = TAILQ_FIRST(&local->running);
-    while (call != NULL && call->done == NULL)
-        call = TAILQ_NEXT(call, link);
-    const struct local_call *waiting = TAILQ_FIRST(&local->waiting);
-    if (call == NULL || (waiting != NULL && waiting->deadline_ms < call->deadline_ms))
-        call = waiting;
-    if (call == NULL || call->deadline_ms == INT64_MAX) {
+    const struct timer *first = timers_first(&local->deadlines);
+    if (first == NULL || local->is_turning) {
         uv_timer_stop(&local->timer);
         return;
     }
-    int64_t left_ms = call->deadline_ms - (int64_t)uv_now(local->loop);
+    int64_t left_ms = first->at_ns / NS_PER_MS - (int64_t)uv_now(local->loop);
     uv_timer_start(&local->timer, on_timer, left_ms > 0 ? (uint64_t)left_ms : 0, 0);
 }
 
-static void shorten(struct call_list *calls, int64_t until_ms)
+/* 0 or HERD_ENOMEM; never the latter for a call that has a deadline. */
+static int shorten(struct local *local, struct local_call *call, int64_t until_ms)
+{
+    if (until_ms >= call->deadline_ms || call->done == NULL)
+        return 0;
+    call->deadline_ms = until_ms;
+    return timers_set(&local->deadlines, &call->deadline, until_ms * NS_PER_MS);
+}
+
+static void shorten_all(struct local *local, struct call_list *calls)
 {
     struct local_call *call;
     TAILQ_FOREACH(call, calls, link)
     {
-        if (call->deadline_ms > until_ms)
-            call->deadline_ms = until_ms;
+        shorten(local, call, local->until_ms);
     }
 }
 
@@ -334,8 +357,15 @@ static void hurry(struct provider *provider, int64_t within_ms)
 {
     struct local *local = (struct local *)provider;
     local->until_ms = (int64_t)uv_now(local->loop) + within_ms;
-    shorten(&local->waiting, local->until_ms);
-    shorten(&local->running, local->until_ms);
+    shorten_all(local, &local->waiting);
+    shorten_all(local, &local->running);
+    set_timer(local);
+}
+
+static void limit(struct places_call *base, int64_t within_ms)
+{
+    struct local *local = (struct local *)base->provider;
+    shorten(local, (struct local_call *)base, (int64_t)uv_now(local->loop) + within_ms);
     set_timer(local);
 }
 
@@ -353,13 +383,16 @@ static int ask(struct provider *provider, const struct places_query *query, plac
         return HERD_ENOMEM;
     call->base.provider = provider;
     call->query = *query;
-    call->deadline_ms = INT64_MAX;
-    if (local->timeout_ms > 0)
-        call->deadline_ms = (int64_t)uv_now(local->loop) + local->timeout_ms;
-    if (call->deadline_ms > local->until_ms)
-        call->deadline_ms = local->until_ms;
     call->done = done;
     call->arg = arg;
+    call->deadline_ms = INT64_MAX;
+    int64_t until_ms = local->until_ms;
+    if (local->timeout_ms > 0 && until_ms > (int64_t)uv_now(local->loop) + local->timeout_ms)
+        until_ms = (int64_t)uv_now(local->loop) + local->timeout_ms;
+    if (shorten(local, call, until_ms) < 0) {
+        free(call);
+        return HERD_ENOMEM;
+    }
     TAILQ_INSERT_TAIL(&local->waiting, call, link);
     local->calls++;
     if (local->until_ms == INT64_MAX) /* else it comes too late */
@@ -497,6 +530,7 @@ const struct provider_type provider_local = {
     .open = open_provider,
     .ask = ask,
     .cancel = cancel,
+    .limit = limit,
     .refresh = refresh,
     .hurry = hurry,
     .close = close_provider,

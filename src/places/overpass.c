@@ -2,7 +2,9 @@
  * POST /api/interpreter with a query in Overpass QL. The server does not sort by distance, and has
  * more places around a large city than an answer may be long. So it is asked for rings, each four
  * times as wide as the one before, with so many places of each at most: whatever the place is like,
- * the 20 nearest are in the first ring that has as many, and that ring is then hardly ever cut.
+ * the 20 nearest are in the first ring that has as many, and that ring is then hardly ever cut. All
+ * rings together, with every tag, are within the default of body_max_kib: a place comes to some 600
+ * bytes, in a city that is described well to twice as many.
  */
 #include "places/overpass.h"
 
@@ -15,7 +17,7 @@
 #include "places/web_json.h"
 #include "places/web_url.h"
 
-enum { RINGS = 4, RING_FACTOR = 4, RING_PLACES_MAX = 500, ELEMENTS_MAX = RINGS * RING_PLACES_MAX };
+enum { RINGS = 4, RING_FACTOR = 4, RING_PLACES_MAX = 200, ELEMENTS_MAX = RINGS * RING_PLACES_MAX };
 
 static const char filter[] = "[~\"^(amenity|tourism|historic|leisure|shop)$\"~\".\"][name]";
 

@@ -19,7 +19,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
-#include "places/broker.h"
+#include "places/broker_limits.h"
 #include "places/ledger.h"
 
 enum { DAY_S = 24 * 60 * 60, PRICE_CALLS = 1000 };
@@ -186,8 +186,9 @@ static void on_direct(void *arg, struct places_answer *take_answer)
     leave(errand.desk);
 }
 
+/* `within_ms`: of what the provider gives itself; INT64_MAX: all of it. */
 static int ask_directly(struct desk *desk, const struct places_query *query, places_done_cb *done,
-                        void *arg, struct places_answer *instead)
+                        void *arg, struct places_answer *instead, int64_t within_ms)
 {
     struct errand *errand = malloc(sizeof *errand);
     if (errand == NULL)
@@ -196,11 +197,14 @@ static int ask_directly(struct desk *desk, const struct places_query *query, pla
     int rc =
         desk->provider->type->ask(desk->provider, query, on_direct, errand, &errand->places_call);
     metrics_add(desk->places->metrics, METRIC_places_refused_total, rc == HERD_EBUSY);
-    if (rc < 0)
+    if (rc < 0) {
         free(errand);
-    else
-        desk->calls++;
-    return rc;
+        return rc;
+    }
+    desk->calls++;
+    if (within_ms < INT64_MAX)
+        desk->provider->type->limit(errand->places_call, within_ms);
+    return 0;
 }
 
 /* ---- The broker's effects ------------------------------------------------------------------- */
@@ -256,9 +260,11 @@ static void answer(struct places *places, const struct broker_effect *effect)
 static void fall_back(struct places *places, const struct broker_effect *effect)
 {
     struct asker asker = *(struct asker *)effect->asker;
+    int64_t left_ms = effect->until_ms - (int64_t)uv_now(places->loop);
     free(effect->asker);
     if (places->fallback == NULL || places->is_closing ||
-        ask_directly(places->fallback, &effect->query, asker.done, asker.arg, effect->answer) < 0)
+        ask_directly(places->fallback, &effect->query, asker.done, asker.arg, effect->answer,
+                     left_ms > 0 ? left_ms : 0) < 0)
         asker.done(asker.arg, effect->answer);
 }
 
@@ -311,6 +317,14 @@ static void note(struct places *places, const struct broker_effect *effect)
         log_int(notices[effect->notice].key, effect->number));
 }
 
+void places_measure(struct places *places)
+{
+    broker_measure(places->broker, now_of(places));
+    int64_t calls = places->metrics->value[METRIC_places_calls_today];
+    metrics_set(places->metrics, METRIC_places_cost_today,
+                calls * places->price_per_thousand / PRICE_CALLS);
+}
+
 /* Until `end_ns` of the clock. True: there may be more. */
 static bool carry_out(struct places *places, uint64_t end_ns)
 {
@@ -325,10 +339,7 @@ static bool carry_out(struct places *places, uint64_t end_ns)
         if (uv_hrtime() >= end_ns)
             break;
     }
-    broker_measure(places->broker);
-    int64_t calls = places->metrics->value[METRIC_places_calls_today];
-    metrics_set(places->metrics, METRIC_places_cost_today,
-                calls * places->price_per_thousand / PRICE_CALLS);
+    places_measure(places);
     return is_more;
 }
 
@@ -359,7 +370,7 @@ int places_ask(struct places *places, const struct places_query *query, uint64_t
 {
     assert(!places->is_closing);
     if (!places->desk->provider->type->is_remote)
-        return ask_directly(places->desk, query, done, arg, NULL);
+        return ask_directly(places->desk, query, done, arg, NULL, INT64_MAX);
     struct asker *asker = malloc(sizeof *asker);
     if (asker == NULL)
         return HERD_ENOMEM;
@@ -373,32 +384,6 @@ int places_ask(struct places *places, const struct places_query *query, uint64_t
 }
 
 /* ---- Opening and reloading ------------------------------------------------------------------ */
-
-/* A twentieth of the time is for the way of the answer, and for the fallback. */
-static struct broker_limits limits_of(const struct config_values *values,
-                                      const struct provider_type *type)
-{
-    int64_t total_ms = values->places_total_timeout_ms;
-    return (struct broker_limits){
-        .answer_within_ms = total_ms - (total_ms + 19) / 20,
-        .calls_max = values->places_calls_max,
-        .waiting_max = values->places_waiting_max,
-        .attempts_max = values->places_attempts_max,
-        .retry_min_ms = values->places_retry_min_ms,
-        .retry_max_ms = values->places_retry_max_ms,
-        .retry_percent = values->places_retry_percent,
-        .retry_min = values->places_retry_min,
-        .breaker_failures = values->places_breaker_failures,
-        .breaker_open_ms = values->places_breaker_open_ms,
-        .quota_pause_ms = values->places_quota_pause_ms,
-        .calls_per_day = values->places_calls_per_day,
-        .calls_per_client = values->places_calls_per_client,
-        .cache_max_bytes = type->may_keep ? values->places_cache_max_kib << 10 : 0,
-        .cache_fresh_ms = values->places_cache_fresh_s * 1000,
-        .cache_stale_ms = values->places_cache_stale_s * 1000,
-        .has_fallback = strcmp(values->places_fallback, "none") != 0,
-    };
-}
 
 /* Whether a desk is already what the values name: of a provider that looks at its file itself. */
 static bool is_as_named(const struct desk *desk, const struct provider_type *type,
@@ -460,7 +445,7 @@ int places_reload(struct places *places, const struct config_values *values, str
     if (rc < 0)
         return rc;
     const struct provider_type *before = places->desk->provider->type;
-    const struct broker_limits limits = limits_of(values, desk->provider->type);
+    const struct broker_limits limits = broker_limits_of(values, desk->provider->type);
     struct desk *const there[] = {places->desk, places->fallback};
     for (size_t i = 0; i < 2; i++) {
         if (there[i] != desk && there[i] != fallback)
@@ -489,7 +474,7 @@ static int open_parts(struct places *places, const struct places_setup *setup,
 {
     struct allowance_record record;
     const struct provider_type *type = provider_find(setup->values->places_provider);
-    const struct broker_limits limits = limits_of(setup->values, type);
+    const struct broker_limits limits = broker_limits_of(setup->values, type);
     int rc = broker_new(&limits, setup->seed, setup->metrics, &places->broker);
     if (rc == 0)
         rc = ledger_open(setup->loop, setup->folder, on_written, places, &places->ledger, &record,

@@ -36,6 +36,9 @@ int places_reload(struct places *places, const struct config_values *values,
 int places_ask(struct places *places, const struct places_query *query, uint64_t client,
                places_done_cb *done, void *arg);
 
+/* Brings the gauges up to date: at midnight a day's calls are over, whether somebody asks or not. */
+void places_measure(struct places *places);
+
 /* The server stops: `done` has run for all questions within_ms from now and HURRY_FALLBACK_MS, which
  * the fallback has to itself; questions that come later are answered at once. */
 void places_hurry(struct places *places, int64_t within_ms);

@@ -51,6 +51,7 @@ struct places_answer *places_answer_new(enum places_status status);
  * Bytes of `message` and `html` that are not UTF-8 become question marks.
  */
 int places_answer_set_error(struct places_answer *answer, const char *message);
+/* Besides, HERD_EINVAL when all attributions come to more than 64 KiB: nothing is added. */
 int places_answer_add_attribution(struct places_answer *answer, const char *html);
 
 /* `object` is one result as jansson holds it (struct json_t, borrowed). Besides, HERD_EFULL at
@@ -143,6 +144,9 @@ struct provider_type {
                void *arg, struct places_call **out);
     /* Ends a call early: `done` still runs, once, later, with UNKNOWN_ERROR. */
     void (*cancel)(struct places_call *call);
+    /* A call has so long from now, or less: what is left of another provider's time. NULL: it is no
+     * fallback. */
+    void (*limit)(struct places_call *call, int64_t within_ms);
     /* Looks whether what it reads from has changed, as at a reload; NULL: it is opened anew. */
     void (*refresh)(struct provider *provider);
     /* The server stops: all is answered within so long, what is asked later too. NULL: only the

@@ -49,6 +49,8 @@ void server_collect_metrics(struct server *server)
     };
     for (size_t i = 0; i < sizeof(counted) / sizeof(counted[0]); i++)
         metrics_set(&server->metrics, counted[i].metric, (int64_t)counted[i].value);
+    if (server->places != NULL)
+        places_measure(server->places);
 }
 
 static json_t *hex(uint64_t value)

@@ -11,6 +11,7 @@
 #include <herd/err.h>
 #include <herd/geo.h>
 
+#include "base/utf8.h"
 #include "herd_places.h"
 #include "places/local.h"
 #include "places/local_db.h"
@@ -71,14 +72,39 @@ struct printer {
     size_t left;
 };
 
+/* What a file says is shown, not obeyed: control characters, C1's too, and what is no UTF-8 become
+ * question marks. */
+static void print_text(const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    size_t left = strlen(text);
+    while (left > 0) {
+        size_t len = utf8_length(at, left);
+        bool is_control = *at < 0x20 || *at == 0x7f || (len == 2 && *at == 0xc2 && at[1] < 0xa0);
+        if (len == 0 || is_control)
+            putchar('?');
+        else
+            fwrite(at, 1, len, stdout);
+        len += len == 0;
+        at += len;
+        left -= len;
+    }
+}
+
 static int on_place(void *arg, const struct local_place *place)
 {
     struct printer *printer = arg;
     if (printer->left == 0)
         return 0;
     printer->left--;
-    printf("%8.2f km  %s%s%s  (%s)\n", place->distance_m / 1000, place->name,
-           place->vicinity[0] != '\0' ? ", " : "", place->vicinity, place->types);
+    printf("%8.2f km  ", place->distance_m / 1000);
+    print_text(place->name);
+    if (place->vicinity[0] != '\0')
+        printf(", ");
+    print_text(place->vicinity);
+    printf("  (");
+    print_text(place->types);
+    printf(")\n");
     return 0;
 }
 

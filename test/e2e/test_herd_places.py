@@ -40,6 +40,12 @@ def test_build_and_ask(tmp_path):
     assert run("near", "--file", places, "-41.28664+174.77557", 5, 1).endswith("1 of 2 places within 5 km\n")
 
 
+def test_what_a_file_says_does_not_reach_the_terminal(tmp_path):
+    rows = HEAD + ROWS.splitlines(True)[0] + "t:9\tA\x1b[2Jb\u009bc\u00e9\t1\t1\tlocality\tPPLC\tNZ\t1\t1\tV\x1b]0;x\x07\n"
+    line = run("near", "--file", build(tmp_path, rows), "1,1", 1).splitlines()[0]
+    assert line.split(None, 2)[2] == "A?[2Jb?c\u00e9, V?]0;x?  (locality)"
+
+
 def test_answer_as_a_server_gives_it(tmp_path):
     text = run("near", "--file", build(tmp_path), "--json", "-41.28664,174.77557", 5, 1)
     assert text.endswith("}\n\n") and "\n\n" not in text[:-2]

@@ -308,10 +308,13 @@ def status(request, arg):
 
 
 def http_error(request, arg):
-    """`429:` without a delay, `429` with Google's."""
-    code = int(arg.rstrip(":"))
-    if arg == "429:":
-        return error_new(429, "Quota exceeded.")
+    """`429:` without a delay, `429:X` with "Retry-After: X" alone, `429` with Google's."""
+    number, colon, after = arg.partition(":")
+    code = int(number)
+    if colon:
+        answer = error_new(code, "Quota exceeded.")
+        answer.headers += [f"Retry-After: {after}"] if after else []
+        return answer
     return too_many() if code == 429 else error_new(code, f"The stand-in was told to say {code}.")
 
 

@@ -39,6 +39,29 @@ static void test_failed_status(void **state)
     assert_outcome(&asker, FETCH_ANSWERED, 0);
 }
 
+/* "At once" is something else than nothing, and so is a date that is over; nonsense is nothing. */
+static void test_retry_after(void **state)
+{
+    static const struct {
+        const char *behaviour;
+        int64_t ms;
+    } rows[] = {
+        {"http:429:", -1},     {"http:429:0", 0},    {"http:429:Thu, 01 Jan 1998 00:00:00 GMT", 0},
+        {"http:429:soon", -1}, {"http:503:7", 7000}, {"http:503:9999999", 86400000},
+    };
+    struct fixture *fixture = *state;
+    open_fetch(fixture, NULL, PLENTY_MS);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct asker asker = {0};
+        standin_behave(&fixture->standin, rows[i].behaviour);
+        start(fixture, &asker, fixture->standin.origin);
+        run_until_done(fixture, &asker);
+        assert_int_equal(asker.result.retry_after_ms, rows[i].ms);
+        free(asker.body);
+    }
+    close_fetch(fixture);
+}
+
 /* What is sent: the headers asked for and our own, the body byte for byte, nothing of the
  * environment's. */
 static void test_request(void **state)
@@ -254,6 +277,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answer),
         cmocka_unit_test(test_failed_status),
+        cmocka_unit_test(test_retry_after),
         cmocka_unit_test(test_request),
         cmocka_unit_test(test_connections_are_kept),
         cmocka_unit_test(test_busy),

@@ -86,6 +86,7 @@ static void on_answer(struct world *world, const struct broker_effect *effect)
     asker->answered_ms = world->now.ms;
     asker->status = places_answer_status(effect->answer);
     asker->is_fallback = effect->kind == BROKER_FALLBACK;
+    asker->fallback_until_ms = effect->until_ms;
     places_answer_unref(effect->answer);
     world->answered_count++;
     world->refused_count += asker->answered_ms == asker->asked_ms && asker->status != PLACES_OK;
@@ -109,7 +110,7 @@ static void take_effects(struct world *world)
             on_answer(world, &effect);
         }
     }
-    broker_measure(world->broker);
+    broker_measure(world->broker, world->now);
 }
 
 size_t world_ask_as(struct world *world, int place, uint64_t client)

@@ -30,6 +30,7 @@ struct world_asker {
     int64_t asked_ms, answered_ms; /* -1: not yet */
     enum places_status status;
     bool is_fallback;
+    int64_t fallback_until_ms;
     char name; /* of the answer: which call it is from */
 };
 

@@ -147,6 +147,31 @@ static void test_no_blank_line_inside(void **state)
     places_answer_unref(answer);
 }
 
+static void test_attributions_are_bounded(void **state)
+{
+    (void)state;
+    struct places_answer *answer = places_answer_new(PLACES_OK);
+    char *line = malloc(2001), *long_one = malloc((64 << 10) + 1);
+    assert_true(line != NULL && long_one != NULL);
+    memset(line, 'x', 2000);
+    line[2000] = '\0';
+    memset(long_one, 'y', 64 << 10);
+    long_one[64 << 10] = '\0';
+    assert_int_equal(places_answer_add_attribution(answer, long_one), HERD_EINVAL);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(places_answer_add_attribution(answer, line), i < 32 ? 0 : HERD_EINVAL);
+    struct herd_buf out = {0};
+    assert_int_equal(places_answer_render(answer, PLACES_RESULTS_MAX, &out), 0);
+    assert_in_range(out.len, 32 * 2000, 65 << 10);
+    json_t *root = json_loadb(out.data, out.len, 0, NULL);
+    assert_int_equal(json_array_size(json_object_get(root, "html_attributions")), 32);
+    json_decref(root);
+    herd_buf_free(&out);
+    free(line);
+    free(long_one);
+    places_answer_unref(answer);
+}
+
 static void test_text_that_is_not_utf8(void **state)
 {
     (void)state;
@@ -351,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_error),
         cmocka_unit_test(test_no_blank_line_inside),
+        cmocka_unit_test(test_attributions_are_bounded),
         cmocka_unit_test(test_text_that_is_not_utf8),
         cmocka_unit_test(test_refused_results),
         cmocka_unit_test(test_a_result_that_grows_is_left_out),

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "places/broker_limits.h"
+
 /* ---- Caps ----------------------------------------------------------------------------------- */
 
 static void test_the_calls_of_a_day(void **state)
@@ -20,8 +22,11 @@ static void test_the_calls_of_a_day(void **state)
     assert_int_equal(world_count(world, 0, PLACES_OVER_QUERY_LIMIT), 500);
     assert_metric(world, refused_day_total, 500);
     world->now.day++;
+    broker_measure(world->broker, world->now); /* before anybody asks */
+    assert_metric(world, calls_today, 0);
     world_load(world, 10, 60000);
     assert_int_equal(world->calls_total, 200);
+    assert_metric(world, calls_today, 100);
     assert_int_equal(world->notices[BROKER_NOTICE_USED_UP], 2);
 }
 
@@ -71,6 +76,32 @@ static void test_the_clock_is_set(void **state)
     world->now.day++;
     world_load(world, 10, 5000);
     assert_int_equal(world->calls_total, 20);
+}
+
+/* A clock that is ahead, and set right again: the calls of the real day are not forgotten. */
+static void test_the_clock_is_ahead_for_a_while(void **state)
+{
+    struct world *world = *state;
+    world->limits.calls_per_day = 10;
+    world_configure(world, false);
+    world_load(world, 10, 600);
+    assert_int_equal(world->calls_total, 6);
+    world->now.day++;
+    world_load(world, 10, 300);
+    assert_int_equal(world->calls_total, 9);
+    world->now.day--;
+    world_load(world, 10, 5000);
+    assert_int_equal(world->calls_total, 10);
+    assert_metric(world, calls_today, 10);
+    world->now.day++; /* the three count here too: they may have been of this day */
+    world_load(world, 10, 5000);
+    assert_int_equal(world->calls_total, 17);
+    world->now.day++;
+    world_load(world, 10, 5000);
+    assert_int_equal(world->calls_total, 27);
+    world->now.day -= 2; /* so many days that nothing is known of it */
+    world_load(world, 10, 5000);
+    assert_int_equal(world->calls_total, 27);
 }
 
 static void test_nothing_is_reserved_that_nobody_asked_for(void **state)
@@ -158,7 +189,7 @@ static void test_cache(void **state)
     world_run(world, 2850);
     assert_int_equal(world->askers[too_old].status, PLACES_UNKNOWN_ERROR);
     world_configure(world, true); /* another provider's answers are another's */
-    broker_measure(world->broker);
+    broker_measure(world->broker, world->now);
     assert_metric(world, cache_bytes, 0);
 }
 
@@ -194,6 +225,41 @@ static void test_a_call_from_before_a_reload_says_nothing_of_the_time_after(void
     world_configure(world, true);
     world_run(world, 1000);
     assert_int_equal(broker_circuit(world->broker), CIRCUIT_CLOSED);
+}
+
+/* Who asks after the change has the new provider's answer; who asked before, the old one's. */
+static void test_nobody_joins_a_call_to_another_provider(void **state)
+{
+    struct world *world = *state;
+    world->limits.attempts_max = 2;
+    world_configure(world, false);
+    world->weather.status = PLACES_ZERO_RESULTS;
+    world->weather.after_ms = 500;
+    size_t before = world_ask(world, 1);
+    world_configure(world, false); /* the same provider */
+    size_t joins = world_ask(world, 1);
+    assert_int_equal(world->calls_total, 1);
+    world_configure(world, true);
+    world->weather.status = PLACES_OK;
+    size_t after = world_ask(world, 1);
+    assert_int_equal(world->calls_total, 2);
+    size_t joins_after = world_ask(world, 1);
+    assert_int_equal(world->calls_total, 2);
+    world_run(world, 1000);
+    assert_int_equal(world->askers[before].status, PLACES_ZERO_RESULTS);
+    assert_int_equal(world->askers[joins].status, PLACES_ZERO_RESULTS);
+    assert_int_equal(world->askers[after].status, PLACES_OK);
+    assert_int_equal(world->askers[joins_after].status, PLACES_OK);
+
+    world->weather.status = PLACES_UNKNOWN_ERROR; /* a call that is made again */
+    size_t again = world_ask(world, 2);
+    world_configure(world, true);
+    world->weather.status = PLACES_OK;
+    size_t other = world_ask(world, 2);
+    world_run(world, 2850);
+    assert_int_equal(world->askers[again].status, PLACES_OK);
+    assert_int_equal(world->askers[other].status, PLACES_OK);
+    assert_int_equal(world->calls_total, 5);
 }
 
 static void test_cache_is_bounded_and_keeps_what_is_used(void **state)
@@ -235,6 +301,34 @@ static void test_fallback(void **state)
     world_run(world, 2850);
     assert_false(world->askers[asker].is_fallback);
     assert_metric(world, fallback_total, 6);
+}
+
+/* The provider's time and the fallback's are all that there is, and leave something for the way. */
+static void test_the_fallback_has_what_the_provider_left(void **state)
+{
+    struct world *world = *state;
+    const struct provider_type type = {.is_remote = true};
+    char local[] = "local", none[] = "none";
+    struct config_values values = {.places_total_timeout_ms = 3000, .places_fallback = local};
+    struct broker_limits limits = broker_limits_of(&values, &type);
+    assert_int_equal(limits.answer_within_ms, 2400);
+    assert_int_equal(limits.answer_within_ms + limits.fallback_ms, 2850);
+    world->limits.has_fallback = true;
+    world->limits.answer_within_ms = limits.answer_within_ms;
+    world->limits.fallback_ms = limits.fallback_ms;
+    world_configure(world, false);
+    world->weather.after_ms = -1;
+    size_t late = world_ask(world, 1);
+    world_run(world, 2850);
+    assert_int_equal(world->askers[late].answered_ms, world->askers[late].asked_ms + 2400);
+    assert_int_equal(world->askers[late].fallback_until_ms, world->askers[late].asked_ms + 2850);
+    world->weather = (struct weather){.status = PLACES_UNKNOWN_ERROR, .is_final = true};
+    size_t early = world_ask(world, 2);
+    world_run(world, 2850);
+    assert_int_equal(world->askers[early].answered_ms, world->askers[early].asked_ms);
+    assert_int_equal(world->askers[early].fallback_until_ms, world->askers[early].asked_ms + 2850);
+    values.places_fallback = none;
+    assert_int_equal(broker_limits_of(&values, &type).answer_within_ms, 2850);
 }
 
 /* ---- All together --------------------------------------------------------------------------- */
@@ -305,13 +399,16 @@ int main(void)
         WORLD_TEST(test_the_calls_of_a_day_over_kills),
         WORLD_TEST(test_a_small_cap),
         WORLD_TEST(test_the_clock_is_set),
+        WORLD_TEST(test_the_clock_is_ahead_for_a_while),
         WORLD_TEST(test_nothing_is_reserved_that_nobody_asked_for),
         WORLD_TEST(test_no_call_when_it_cannot_be_counted),
         WORLD_TEST(test_the_calls_of_a_client),
         WORLD_TEST(test_cache),
         WORLD_TEST(test_a_call_from_before_a_reload_says_nothing_of_the_time_after),
+        WORLD_TEST(test_nobody_joins_a_call_to_another_provider),
         WORLD_TEST(test_cache_is_bounded_and_keeps_what_is_used),
         WORLD_TEST(test_fallback),
+        WORLD_TEST(test_the_fallback_has_what_the_provider_left),
         cmocka_unit_test(test_swarm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -138,6 +138,33 @@ static void test_values(void **state)
     assert_config_rows(*state, rows, sizeof rows / sizeof *rows);
 }
 
+static void test_places_that_never_work(void **state)
+{
+    static const struct config_bad_text rows[] = {
+        {"places { field_mask = \"foo\" }\n" HILL,
+         "F:1: places.field_mask: \"foo\" should be fields of Google's with commas between, "
+         "places.displayName and places.location among them\n"},
+        {"places {\n field_mask = \"places.displayName,places.id\" }\n" HILL,
+         "F:2: places.field_mask: \"places.displayName,places.id\" should be fields of Google's "
+         "with commas between, places.displayName and places.location among them\n"},
+        {"places { retry_min_ms = 3000 }\n" HILL,
+         "F:1: places: retry_min_ms (3000) is above retry_max_ms (2000): no call would ever be "
+         "made again\n"},
+        {"places {\n retry_max_ms = 99\n}\n" HILL,
+         "F:2: places: retry_min_ms (100) is above retry_max_ms (99): no call would ever be made "
+         "again\n"},
+        {"places {\n total_timeout_ms = 500\n connect_timeout_ms = 501\n}\n" HILL,
+         "F:3: places: connect_timeout_ms (501) is above total_timeout_ms (500): every call "
+         "ends before\n"},
+    };
+    assert_config_rows(*state, rows, sizeof rows / sizeof *rows);
+    config_free(config_load_good_text(*state, "places { total_timeout_ms = 500 }\n" HILL));
+    config_free(config_load_good_text(
+        *state, "places { retry_min_ms = 7 retry_max_ms = 7 total_timeout_ms = 500 "
+                "connect_timeout_ms = 500 "
+                "field_mask = \"places.id,places.displayName.text,places.location\" }\n" HILL));
+}
+
 static void test_base_url(void **state)
 {
     static const char form[] = "is not http:// or https:// with a host, a port if need be, and "
@@ -439,6 +466,7 @@ int main(void)
         CONFIG_TEST(test_names_of_servers),
         CONFIG_TEST(test_given_twice),
         CONFIG_TEST(test_values),
+        CONFIG_TEST(test_places_that_never_work),
         CONFIG_TEST(test_base_url),
         CONFIG_TEST(test_addresses),
         CONFIG_TEST(test_open_is_for_loopback_alone),

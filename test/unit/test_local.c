@@ -543,6 +543,27 @@ static void test_a_hurry(void **state)
     places_answer_unref(after.answer);
 }
 
+/* What is left of another provider's time may be less than the next question has. */
+static void test_a_question_with_less_time_than_the_one_before(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asked patient[CALLS_MAX - 1], hasty;
+    for (size_t i = 0; i < CALLS_MAX - 1; i++)
+        ask(fixture, &westwood, &patient[i]);
+    ask(fixture, &westwood, &hasty);
+    fixture->provider->type->limit(hasty.call, 0);
+    uv_run(&fixture->loop, UV_RUN_DEFAULT);
+    assert_int_equal(hasty.answers, 1);
+    assert_int_equal(hasty.status, PLACES_UNKNOWN_ERROR);
+    assert_int_equal(fixture->metrics.value[METRIC_places_timeouts_total], 1);
+    places_answer_unref(hasty.answer);
+    for (size_t i = 0; i < CALLS_MAX - 1; i++) {
+        assert_int_equal(patient[i].answers, 1);
+        assert_int_equal(patient[i].status, PLACES_OK);
+        places_answer_unref(patient[i].answer);
+    }
+}
+
 #define CASE(test)           cmocka_unit_test_setup_teardown(test, setup, teardown)
 #define CASE_IN_MEMORY(test) cmocka_unit_test_setup_teardown(test, setup_in_memory, teardown)
 
@@ -567,6 +588,7 @@ int main(void)
         CASE(test_closing_while_it_is_read),
         CASE(test_a_question_whose_time_is_over),
         CASE(test_a_hurry),
+        CASE(test_a_question_with_less_time_than_the_one_before),
         CASE_IN_MEMORY(test_an_answer_to_the_byte),
         CASE_IN_MEMORY(test_nothing_within),
         CASE_IN_MEMORY(test_viewports_at_the_edges_of_the_map),
