@@ -263,14 +263,14 @@ static void on_deadline(uv_timer_t *timer)
     net_check_stopped(net);
 }
 
-void net_stop(struct net *net, void (*stopped)(void *arg), void *arg)
+void net_stop(struct net *net, int64_t within_ms, void (*stopped)(void *arg), void *arg)
 {
     assert(net->stopped == NULL);
     net->stopped = stopped;
     net->stopped_arg = arg;
     listeners_close(net);
     herd_node_stop(net->options.node, net_now());
-    uv_timer_start(&net->deadline, on_deadline, is_open(net) ? NET_STOP_MS : 0, 0);
+    uv_timer_start(&net->deadline, on_deadline, is_open(net) ? (uint64_t)within_ms : 0, 0);
 }
 
 static void on_streams_closed(void *arg)

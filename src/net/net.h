@@ -46,12 +46,10 @@ void net_set_connections_max(struct net *net, size_t connections_max);
 struct herd_now net_now(void);
 
 /* Stops listening, answers what was received, closes; `stopped` runs once nothing is open, at the
- * latest after NET_STOP_MS. */
-void net_stop(struct net *net, void (*stopped)(void *arg), void *arg);
+ * latest after `within_ms`. */
+void net_stop(struct net *net, int64_t within_ms, void (*stopped)(void *arg), void *arg);
 
 /* After `stopped`: unhooks from the loop, frees once the handles are closed. */
 void net_free(struct net *net);
-
-enum { NET_STOP_MS = 4000 };
 
 #endif

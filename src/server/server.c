@@ -19,9 +19,12 @@
 #include "server/room.h"
 
 enum {
-    FILES_RESERVED = 64,   /* standard ones, the loop's, log, places, disk, control */
-    STOP_MS = 4500,        /* of the 5 s that a stop may take */
-    STOP_PLACES_MS = 2000, /* for places when it stops; NET_STOP_MS has time for a fallback */
+    FILES_RESERVED = 64, /* standard ones, the loop's, log, places, disk, control */
+    /* Of stop_timeout_ms, in hundredths: when each has to be done, with time for what comes behind
+     * it. A fallback comes behind places. */
+    STOP_PLACES_SHARE = 40,
+    STOP_NET_SHARE = 80,
+    STOP_DISK_SHARE = 90,
 };
 
 int server_log_path(const struct config_values *values, const char *name, struct herd_buf *out)
@@ -186,19 +189,24 @@ static void on_net_stopped(void *arg)
     on_part_closed(server);
 }
 
+static int64_t stop_ms(const struct server *server, int hundredths)
+{
+    return server->config->values.stop_timeout_ms * hundredths / 100;
+}
+
 static void stop(struct server *server, const char *why)
 {
     if (server->stopping)
         return;
     server->stopping = true;
-    server->stop_by_ns = (int64_t)uv_hrtime() + STOP_MS * HERD_NS_PER_MS;
+    server->stop_by_ns = (int64_t)uv_hrtime() + stop_ms(server, STOP_DISK_SHARE) * HERD_NS_PER_MS;
     notify_systemd("STOPPING=1");
     if (!server->failed)
         LOG(server->log, LOG_INFO, "server", "stopping", log_text("reason", why));
     if (server->places != NULL)
-        places_hurry(server->places, STOP_PLACES_MS);
+        places_hurry(server->places, stop_ms(server, STOP_PLACES_SHARE));
     if (server->net != NULL)
-        net_stop(server->net, on_net_stopped, server);
+        net_stop(server->net, stop_ms(server, STOP_NET_SHARE), on_net_stopped, server);
     else
         on_net_stopped(server);
 }

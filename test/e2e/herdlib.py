@@ -202,6 +202,8 @@ class Herd:
         if SLOW > 1 and "total_timeout_ms" not in places:
             # A server that is so much slower takes longer over its places, too.
             self.places += f"\ntotal_timeout_ms = {round(3000 * SLOW)}"
+        if SLOW > 1:
+            self.extra += f"\nstop_timeout_ms = {round(5000 * SLOW)}"
         self.proxies = {(dials, listens): FaultProxy(port, self.ports[listens])
                         for (dials, listens), port in zip(proxied, free_ports(len(proxied)))}
         self.write_config()

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-enum { LIMIT_MS = 20000 };
+enum { LIMIT_MS = 20000, STOP_MS = 4000 };
 
 void rig_init(struct rig *rig)
 {
@@ -92,7 +92,7 @@ static void on_stopped(void *arg)
 void rig_close(struct rig *rig)
 {
     for (int i = 0; i < rig->count; i++)
-        net_stop(rig->servers[i].net, on_stopped, &rig->servers[i]);
+        net_stop(rig->servers[i].net, STOP_MS, on_stopped, &rig->servers[i]);
     uv_run(&rig->loop, UV_RUN_DEFAULT);
     for (int i = 0; i < rig->count; i++)
         assert_true(rig->servers[i].stopped);
