@@ -321,7 +321,9 @@ int durable_open(const struct durable_options *options, const struct durable_fou
     durable->records = records;
     durable->last = outcome_of(records, 0);
     durable->is_failing = !records_is_ready(records);
-    report(options, records, herd_slice(error->data + before, error->len - before));
+    report(options, records,
+           error->len > before ? herd_slice(error->data + before, error->len - before)
+                               : herd_slice("", 0));
     error->len = before;
     pthread_mutex_init(&durable->lock, NULL);
     pthread_cond_init(&durable->changed, NULL);

@@ -104,6 +104,21 @@ static void test_the_clock_is_ahead_for_a_while(void **state)
     assert_int_equal(world->calls_total, 27);
 }
 
+/* The records of both days would be written at once, and the older one might come last. */
+static void test_midnight_comes_while_calls_are_reserved(void **state)
+{
+    struct world *world = *state;
+    world->limits.calls_per_day = 10;
+    world_configure(world, false);
+    world_ask_as(world, 1, 1);
+    assert_true(world->written_at_ms != INT64_MAX);
+    world->now.day++;
+    world_ask_as(world, 2, 2);
+    world_run(world, 1000);
+    assert_int_equal(world->calls_total, 2);
+    assert_int_equal(world->writing.day, world->now.day);
+}
+
 static void test_nothing_is_reserved_that_nobody_asked_for(void **state)
 {
     struct world *world = *state;
@@ -400,6 +415,7 @@ int main(void)
         WORLD_TEST(test_a_small_cap),
         WORLD_TEST(test_the_clock_is_set),
         WORLD_TEST(test_the_clock_is_ahead_for_a_while),
+        WORLD_TEST(test_midnight_comes_while_calls_are_reserved),
         WORLD_TEST(test_nothing_is_reserved_that_nobody_asked_for),
         WORLD_TEST(test_no_call_when_it_cannot_be_counted),
         WORLD_TEST(test_the_calls_of_a_client),
