@@ -566,11 +566,11 @@ static void hurry_desk(const struct desk *desk, int64_t within_ms)
         desk->provider->type->hurry(desk->provider, within_ms);
 }
 
-void places_hurry(struct places *places, int64_t within_ms)
+void places_hurry(struct places *places, int64_t within_ms, int64_t fallback_ms)
 {
     broker_hurry(places->broker, (int64_t)uv_now(places->loop) + within_ms);
     hurry_desk(places->desk, within_ms);
-    hurry_desk(places->fallback, within_ms + HURRY_FALLBACK_MS);
+    hurry_desk(places->fallback, within_ms + fallback_ms);
     pump_soon(places);
 }
 

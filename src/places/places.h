@@ -39,10 +39,9 @@ int places_ask(struct places *places, const struct places_query *query, uint64_t
 /* Brings the gauges up to date: at midnight a day's calls are over, whether somebody asks or not. */
 void places_measure(struct places *places);
 
-/* The server stops: `done` has run for all questions within_ms from now and HURRY_FALLBACK_MS, which
- * the fallback has to itself; questions that come later are answered at once. */
-void places_hurry(struct places *places, int64_t within_ms);
-enum { HURRY_FALLBACK_MS = 1500 };
+/* The server stops: `done` has run for all questions within_ms from now and fallback_ms, which the
+ * fallback has to itself; questions that come later are answered at once. */
+void places_hurry(struct places *places, int64_t within_ms, int64_t fallback_ms);
 
 /* Answers all that is asked, closes everything, frees; then `closed` (may be NULL) runs. */
 void places_close(struct places *places, void (*closed)(void *arg), void *arg);

@@ -21,8 +21,9 @@
 enum {
     FILES_RESERVED = 64, /* standard ones, the loop's, log, places, disk, control */
     /* Of stop_timeout_ms, in hundredths: when each has to be done, with time for what comes behind
-     * it. A fallback comes behind places. */
+     * it. The fallback's is what it has when places are done. */
     STOP_PLACES_SHARE = 40,
+    STOP_FALLBACK_SHARE = 30,
     STOP_NET_SHARE = 80,
     STOP_DISK_SHARE = 90,
 };
@@ -204,7 +205,8 @@ static void stop(struct server *server, const char *why)
     if (!server->failed)
         LOG(server->log, LOG_INFO, "server", "stopping", log_text("reason", why));
     if (server->places != NULL)
-        places_hurry(server->places, stop_ms(server, STOP_PLACES_SHARE));
+        places_hurry(server->places, stop_ms(server, STOP_PLACES_SHARE),
+                     stop_ms(server, STOP_FALLBACK_SHARE));
     if (server->net != NULL)
         net_stop(server->net, stop_ms(server, STOP_NET_SHARE), on_net_stopped, server);
     else
