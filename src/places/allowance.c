@@ -29,7 +29,6 @@ static void turn_to(struct allowance *allowance, int64_t day)
     allowance->other = now;
     allowance->day = day;
     allowance->reserved = allowance->used;
-    allowance->wanted = 0;
 }
 
 int64_t allowance_used(const struct allowance *allowance, int64_t day)
@@ -69,13 +68,12 @@ bool allowance_wants(struct allowance *allowance, struct allowance_record *out)
 {
     /* What was short while a block was on its way need not be any more. */
     bool has_enough = allowance->reserved - allowance->used > block_of(allowance) / 2;
-    if (!allowance->is_short || allowance->is_under_way || has_enough)
+    if (!allowance->is_short || allowance->wanted > 0 || has_enough)
         return false;
     bool is_ahead = allowance->reserved > allowance->used;
     int64_t wanted = (is_ahead ? allowance->reserved : allowance->used) + block_of(allowance);
     allowance->wanted = wanted < allowance->cap ? wanted : allowance->cap;
     allowance->is_short = false;
-    allowance->is_under_way = true;
     *out = (struct allowance_record){allowance->day, allowance->wanted};
     return true;
 }
@@ -83,12 +81,10 @@ bool allowance_wants(struct allowance *allowance, struct allowance_record *out)
 void allowance_reserved(struct allowance *allowance, struct allowance_record record,
                         bool is_written)
 {
-    allowance->is_under_way = false;
-    if (record.day != allowance->day || record.calls != allowance->wanted)
-        return; /* of a day that is over */
-    if (is_written)
-        allowance->reserved = record.calls;
     allowance->wanted = 0;
+    /* That of a day that is over says nothing of this one. */
+    if (is_written && record.day == allowance->day && record.calls > allowance->reserved)
+        allowance->reserved = record.calls;
 }
 
 bool allowance_final(const struct allowance *allowance, struct allowance_record *out)

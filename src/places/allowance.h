@@ -24,9 +24,8 @@ struct allowance {
     int64_t day;  /* that `used` is of */
     int64_t used; /* calls made */
     int64_t reserved;
-    int64_t wanted;                /* reservation under way for this day; 0: none */
+    int64_t wanted;                /* reservation under way, maybe of another day; 0: none */
     struct allowance_record other; /* the day that was counted before this one */
-    bool is_under_way;             /* a reservation, of this day or the one before */
     bool is_short; /* the next one is due: so nothing is reserved that nobody asked for */
 };
 
