@@ -57,16 +57,20 @@ static void append_hello(struct herd_buf *out, const struct herd_command *comman
     append(out, command->rest, "");
 }
 
+static void append_iamat(struct herd_buf *out, const struct herd_record *record)
+{
+    append(out, record->client, " ");
+    append(out, record->location, " ");
+    append(out, record->sent, "");
+}
+
 /* The command as a line, one space between each two fields. */
 static void append_command(struct herd_buf *out, const struct herd_command *command)
 {
-    const struct herd_record *record = &command->record;
     append(out, herd_slice_of(herd_verb_name(command->verb)), " ");
     switch (command->verb) {
     case HERD_VERB_IAMAT:
-        append(out, record->client, " ");
-        append(out, record->location, " ");
-        append(out, record->sent, "");
+        append_iamat(out, &command->record);
         break;
     case HERD_VERB_WHATSAT:
         append_whatsat(out, command);

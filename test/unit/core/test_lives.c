@@ -276,6 +276,17 @@ static void herd_open(struct herd *herd)
     wire_take(herd->link);
 }
 
+/* The same; Jaquez holds the first record, which is sequence 1. */
+static uint64_t herd_open_with_a(struct herd *herd)
+{
+    herd_open(herd);
+    uint64_t epoch = herd_node_epoch(herd->driver->node);
+    wire_say(herd->client, "IAMAT a +1+1 1700000000\n");
+    wire_sayf(herd->link, "ACK %016" PRIx64 " 1\n", epoch);
+    EDGE_EXPECT(herd->client, "AT Hill +0.000000000 a +1+1 1700000000\n");
+    return epoch;
+}
+
 /* The dialler: an ACK of one whose clock is ahead answers nobody, and it is not asked for over and
  * over. */
 static void ack_of_what_was_refused_answers_nobody(void **state)
@@ -300,13 +311,8 @@ static void ack_of_what_was_refused_answers_nobody(void **state)
 static void what_has_ended_there_since_its_ack_is_no_sign(void **state)
 {
     struct herd herd;
-    uint64_t epoch;
     (void)state;
-    herd_open(&herd);
-    epoch = herd_node_epoch(herd.driver->node);
-    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
-    wire_sayf(herd.link, "ACK %016" PRIx64 " 1\n", epoch);
-    EDGE_EXPECT(herd.client, "AT Hill +0.000000000 a +1+1 1700000000\n");
+    uint64_t epoch = herd_open_with_a(&herd);
     herd.driver->now.wall_ns += HERD_NS_PER_S;
     wire_say(herd.client, "IAMAT b +1+1 1700000000\n");
     wire_sayf(herd.link, "ENDED %d\nACK %016" PRIx64 " 2\n", DRIVER_WALL_S, epoch);
@@ -333,13 +339,8 @@ static void what_has_ended_here_as_well_is_no_sign(void **state)
 static void what_was_not_acknowledged_is_sent_again(void **state)
 {
     struct herd herd;
-    uint64_t epoch;
     (void)state;
-    herd_open(&herd);
-    epoch = herd_node_epoch(herd.driver->node);
-    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
-    wire_sayf(herd.link, "ACK %016" PRIx64 " 1\n", epoch);
-    EDGE_EXPECT(herd.client, "AT Hill +0.000000000 a +1+1 1700000000\n");
+    uint64_t epoch = herd_open_with_a(&herd);
     wire_say(herd.client, "IAMAT b +1+1 1700000000\n");
     wire_close(herd.link, "reset");
     driver_advance_to_dial(herd.driver, herd.link);

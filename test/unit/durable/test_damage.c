@@ -46,16 +46,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct records *open_records(const char *folder, struct found *found)
-{
-    struct durable_found callbacks = found_callbacks(found);
-    struct records *records = NULL;
-    struct herd_buf error = {0};
-    found->result = records_open(folder, false, &callbacks, &records, &error);
-    found->error = testing_take_text(&error);
-    return records;
-}
-
 static void write_batches(struct fixture *fixture, struct records *records, int count)
 {
     for (int i = 0; i < count; i++) {
@@ -68,7 +58,7 @@ static void write_batches(struct fixture *fixture, struct records *records, int 
 static void make_file(struct fixture *fixture)
 {
     struct found found = {0};
-    struct records *records = open_records(fixture->folder, &found);
+    struct records *records = found_opened(fixture->folder, false, &found);
     assert_non_null(records);
     world_restart(&fixture->world, &found);
     write_batches(fixture, records, 60);
@@ -76,18 +66,6 @@ static void make_file(struct fixture *fixture)
         ;
     records_close(records);
     found_free(&found);
-}
-
-static void execute(const struct fixture *fixture, const char *sql)
-{
-    sqlite3 *sqlite;
-    char *message = NULL;
-    assert_int_equal(
-        sqlite3_open_v2(fixture->path, &sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL),
-        SQLITE_OK);
-    if (sqlite3_exec(sqlite, sql, NULL, NULL, &message) != SQLITE_OK)
-        fail_msg("%s: %s", sql, message);
-    sqlite3_close(sqlite);
 }
 
 static void assert_refused(const char *folder, int expected, const char *sentence)
@@ -156,7 +134,7 @@ static void test_databases_of_another_kind(void **state)
     };
     struct fixture *fixture = *state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        execute(fixture, cases[i].sql);
+        execute_sql(fixture->path, cases[i].sql);
         assert_refused(fixture->folder, HERD_EPROTO, cases[i].sentence);
     }
 }
@@ -183,7 +161,7 @@ static void test_changed_contents(void **state)
     copy_files(fixture->folder, fixture->copy);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         copy_files(fixture->copy, fixture->folder);
-        execute(fixture, cases[i].sql);
+        execute_sql(fixture->path, cases[i].sql);
         assert_refused(fixture->folder, HERD_EPROTO, cases[i].sentence);
     }
 }
@@ -404,7 +382,7 @@ static void test_another_program_writes_into_the_file(void **state)
     assert_refused(fixture->folder, HERD_EBUSY, "is locked by another program");
     assert_int_equal(sqlite3_exec(other, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
     struct found found = {0};
-    struct records *records = open_records(fixture->folder, &found);
+    struct records *records = found_opened(fixture->folder, false, &found);
     assert_non_null(records);
     found_free(&found);
     assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
@@ -424,7 +402,7 @@ static void test_a_file_removed_while_it_is_written(void **state)
     struct fixture *fixture = *state;
     make_file(fixture);
     struct found found = {0};
-    struct records *records = open_records(fixture->folder, &found);
+    struct records *records = found_opened(fixture->folder, false, &found);
     assert_non_null(records);
     found_free(&found);
     world_restart(&fixture->world, &found);
@@ -456,7 +434,7 @@ static void test_one_process_at_a_time(void **state)
     assert_true(child >= 0);
     if (child == 0) {
         struct found found = {0};
-        struct records *records = open_records(fixture->folder, &found);
+        struct records *records = found_opened(fixture->folder, false, &found);
         if (records == NULL || write(ready[1], "x", 1) != 1)
             _exit(1);
         for (;;)
@@ -480,7 +458,7 @@ static void test_a_lock_whose_owner_is_not_known(void **state)
 {
     struct fixture *fixture = *state;
     struct found found = {0};
-    struct records *records = open_records(fixture->folder, &found);
+    struct records *records = found_opened(fixture->folder, false, &found);
     assert_non_null(records);
     char *lock = testing_path(fixture->folder, "lock");
     testing_write_file(lock, "", 0);
@@ -497,7 +475,7 @@ static bool try_file(struct fixture *fixture)
 {
     struct picture before = fixture->world.disk;
     struct found found = {0};
-    struct records *records = open_records(fixture->copy, &found);
+    struct records *records = found_opened(fixture->copy, false, &found);
     assert_true(found.result == 0 || strlen(found.error) > 20);
     bool is_open = records != NULL;
     if (is_open) {

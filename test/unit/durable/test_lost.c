@@ -6,8 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <sqlite3.h>
-
 #include <herd/err.h>
 
 #include "disk.h"
@@ -27,22 +25,10 @@ struct fixture {
     struct picture pictures[BATCHES];
 };
 
-static struct records *open_records(const char *folder, struct found *found)
-{
-    struct durable_found callbacks = found_callbacks(found);
-    struct records *records = NULL;
-    struct herd_buf error = {0};
-    found->result = records_open(folder, true, &callbacks, &records, &error);
-    found->error = testing_take_text(&error);
-    if (records != NULL)
-        snprintf(found->lost, sizeof found->lost, "%s", records_lost(records));
-    return records;
-}
-
 static void write_history(struct fixture *fixture)
 {
     struct found found = {0};
-    struct records *records = open_records(fixture->copy, &found);
+    struct records *records = found_opened(fixture->copy, true, &found);
     assert_non_null(records);
     world_restart(&fixture->world, &found);
     for (int i = 0; i < BATCHES; i++) {
@@ -136,7 +122,7 @@ static void assert_a_batch(const struct fixture *fixture, struct found *found)
 static void assert_said(struct fixture *fixture, const char *what)
 {
     struct found found = {0};
-    struct records *records = open_records(fixture->copy, &found);
+    struct records *records = found_opened(fixture->copy, true, &found);
     if (records == NULL)
         fail_msg("%s: %s", what, found.error);
     if (found.lost[0] == '\0' || !found.is_other_epoch)
@@ -303,10 +289,8 @@ static void test_no_harm_nothing_said(void **state)
     assert_nothing_is_said(fixture); /* after a kill */
     assert_nothing_is_said(fixture); /* after an end as it should be */
     copy_files(fixture->folder, fixture->copy);
-    sqlite3 *other; /* a program that reads it takes the log into the file */
-    assert_int_equal(sqlite3_open(fixture->path, &other), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(other, "SELECT * FROM state", NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_close(other), SQLITE_OK);
+    execute_sql(fixture->path,
+                "SELECT * FROM state"); /* who reads it takes the log into the file */
     assert_int_equal(access(fixture->log, F_OK), -1);
     assert_nothing_is_said(fixture);
 }
@@ -353,16 +337,10 @@ static void test_files_that_are_not_ours(void **state)
     testing_write_file(fixture->path, zeros, sizeof zeros);
     assert_refused_as_it_is(fixture, "is damaged: file is not a database: ");
     unlink(fixture->path);
-    sqlite3 *other;
-    assert_int_equal(sqlite3_open(fixture->path, &other), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(other, "PRAGMA journal_mode = WAL", NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_close(other), SQLITE_OK);
+    execute_sql(fixture->path, "PRAGMA journal_mode = WAL");
     assert_refused_as_it_is(fixture, "is damaged: it is a database with nothing in it, as is left "
                                      "when its log, records.db-wal, is lost: ");
-    assert_int_equal(sqlite3_open(fixture->path, &other), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(other, "PRAGMA application_id = 4711", NULL, NULL, NULL),
-                     SQLITE_OK);
-    assert_int_equal(sqlite3_close(other), SQLITE_OK);
+    execute_sql(fixture->path, "PRAGMA application_id = 4711");
     assert_refused_as_it_is(fixture, "is a database, but not one of herd's records: move it away");
 }
 
@@ -373,7 +351,7 @@ static void test_a_new_file_whose_log_is_lost(void **state)
     remove_both(fixture);
     unlink(fixture->witness);
     struct found found = {0};
-    struct records *records = open_records(fixture->copy, &found);
+    struct records *records = found_opened(fixture->copy, true, &found);
     assert_non_null(records);
     found_free(&found);
     copy_files(fixture->copy, fixture->old);

@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <sqlite3.h>
-
 #include "durable/records.h"
 #include "durable/sqlite_room.h"
 #include "world.h"
@@ -12,17 +10,6 @@
 static const char to_version_1[] = "ALTER TABLE neighbour DROP COLUMN life;"
                                    "ALTER TABLE neighbour DROP COLUMN life_from;"
                                    "PRAGMA user_version = 1";
-
-static void execute(const char *path, const char *sql)
-{
-    sqlite3 *sqlite;
-    char *message = NULL;
-    assert_int_equal(sqlite3_open(path, &sqlite), SQLITE_OK);
-    sqlite3_exec(sqlite, sql, NULL, NULL, &message);
-    if (message != NULL)
-        fail_msg("%s: %s", sql, message);
-    sqlite3_close(sqlite);
-}
 
 /* A file of version 1, whose marks had no life. */
 static void make_file(struct world *world, const char *folder, const char *path)
@@ -39,7 +26,7 @@ static void make_file(struct world *world, const char *folder, const char *path)
     memcpy(life, "0000 0 ", 7);
     assert_int_equal(records_write(records, &world->batch), 0);
     records_close(records);
-    execute(path, to_version_1);
+    execute_sql(path, to_version_1);
 }
 
 static void version_1_is_taken(void **state)
@@ -77,15 +64,15 @@ static void damaged_version_1_is_left_alone(void **state)
     (void)state;
     world_init(&world, 5);
     make_file(&world, folder, path);
-    execute(path, "UPDATE neighbour SET sequence = sequence + 1");
+    execute_sql(path, "UPDATE neighbour SET sequence = sequence + 1");
     for (int times = 0; times < 2; times++) {
         struct found found = found_in(folder);
         assert_int_equal(found.result, HERD_EPROTO);
         assert_non_null(strstr(found.error, "its state is not the one that was written"));
         found_free(&found);
     }
-    execute(path, "SELECT count(*) FROM neighbour");
-    execute(path, "ALTER TABLE neighbour ADD COLUMN life INTEGER"); /* there is none */
+    execute_sql(path, "SELECT count(*) FROM neighbour");
+    execute_sql(path, "ALTER TABLE neighbour ADD COLUMN life INTEGER"); /* there is none */
     world_free(&world);
     testing_remove_folder(folder);
     free(path);

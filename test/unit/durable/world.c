@@ -8,6 +8,8 @@
 
 #include <herd/err.h>
 
+#include <sqlite3.h>
+
 #include "durable/records.h"
 
 enum { SMITH_EPOCH = 0x5511 };
@@ -232,18 +234,33 @@ void found_free(struct found *found)
     found->error = NULL;
 }
 
+struct records *found_opened(const char *folder, bool sync, struct found *found)
+{
+    struct durable_found callbacks = found_callbacks(found);
+    struct records *records = NULL;
+    struct herd_buf error = {0};
+    found->result = records_open(folder, sync, &callbacks, &records, &error);
+    found->error = testing_take_text(&error);
+    if (records != NULL)
+        snprintf(found->lost, sizeof found->lost, "%s", records_lost(records));
+    return records;
+}
+
 struct found found_in(const char *folder)
 {
     struct found found = {0};
-    struct durable_found callbacks = found_callbacks(&found);
-    struct records *records = NULL;
-    struct herd_buf error = {0};
-    found.result = records_open(folder, false, &callbacks, &records, &error);
-    if (records != NULL)
-        snprintf(found.lost, sizeof found.lost, "%s", records_lost(records));
-    records_close(records);
-    found.error = testing_take_text(&error);
+    records_close(found_opened(folder, false, &found));
     return found;
+}
+
+void execute_sql(const char *path, const char *sql)
+{
+    sqlite3 *sqlite;
+    char *message = NULL;
+    assert_int_equal(sqlite3_open(path, &sqlite), SQLITE_OK);
+    if (sqlite3_exec(sqlite, sql, NULL, NULL, &message) != SQLITE_OK)
+        fail_msg("%s: %s", sql, message);
+    assert_int_equal(sqlite3_close(sqlite), SQLITE_OK);
 }
 
 bool picture_equal(const struct picture *a, const struct picture *b)

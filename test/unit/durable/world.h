@@ -74,13 +74,18 @@ struct found {
 struct durable_found found_callbacks(struct found *found);
 void found_free(struct found *found);
 
-/* Opens folder/records.db, reads it and closes it; the folder is free again afterwards. */
+/* Opens folder/records.db and reads it. NULL: it failed, found->error says why. */
+struct records *found_opened(const char *folder, bool sync, struct found *found);
+/* The same, and closes it; the folder is free again afterwards. */
 struct found found_in(const char *folder);
 
 bool picture_equal(const struct picture *a, const struct picture *b);
 
 /* Fails the test, saying why, unless exactly this is in the folder. */
 void assert_found_in(const char *folder, const struct picture *expected);
+
+/* What another program does with the file, which is made if there is none. */
+void execute_sql(const char *path, const char *sql);
 
 /* Copies records.db, its log and its witness, as they are, into another folder; what was there
  * is removed. */
