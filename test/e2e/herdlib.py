@@ -198,11 +198,12 @@ class Herd:
         self.graph = graph or SEED
         self.ports = dict(zip(self.graph, ports or free_ports(len(self.graph))))
         self.config = self.folder / "herd.conf"
-        self.extra, self.places = extra, places
+        # To read all places into memory would be most of a server's work in a test that is not about them.
+        self.extra, self.places = extra, places or "memory_max_mib = 0"
         if SLOW > 1 and "total_timeout_ms" not in places:
             # A server that is so much slower takes longer over its places, too.
             self.places += f"\ntotal_timeout_ms = {round(3000 * SLOW)}"
-        if SLOW > 1:
+        if SLOW > 1 and "stop_timeout_ms" not in extra:
             self.extra += f"\nstop_timeout_ms = {round(5000 * SLOW)}"
         self.proxies = {(dials, listens): FaultProxy(port, self.ports[listens])
                         for (dials, listens), port in zip(proxied, free_ports(len(proxied)))}

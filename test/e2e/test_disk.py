@@ -91,8 +91,10 @@ def test_herd_with_its_only_neighbour_stopped_promises_nothing(make_herd):
 
 @pytest.mark.parametrize("durability", ["interval", "commit"])
 def test_a_stop_does_not_wait_for_a_disk_that_hangs(make_herd, tmp_path, monkeypatch, durability):
+    stop_s = STOP_S if SLOW == 1 else 2 * STOP_S  # all of it is waited for
     with hanging_sync(tmp_path / "hang", monkeypatch) as hang:
-        hill = make_herd(ALONE, extra=f'durability = "{durability}"').start()["Hill"]
+        extra = f'durability = "{durability}"\nstop_timeout_ms = {round(1000 * stop_s)}'
+        hill = make_herd(ALONE, extra=extra).start()["Hill"]
         told = tell(hill, ids_of(10))
         wait_until(lambda: metric(hill, "disk_batches_total") > 0, "they are on disk")
         hang.touch()
