@@ -140,7 +140,7 @@ void herd_node_configure(struct herd_node *node, const struct herd_node_options 
     node->options.output_max = options->output_max;
     node->options.pipeline_max = options->pipeline_max;
     node->options.safety_timeout_ns = options->safety_timeout_ns;
-    node->options.prune = options->prune;
+    prune_configure(node, options->prune);
     node->options.on_line = options->on_line;
     node->options.on_line_arg = options->on_line_arg;
 }

@@ -171,7 +171,7 @@ int prune_on_flood(struct neighbour *from, struct herd_now now, const struct her
                    bool news)
 {
     struct herd_node *node = node_of(from);
-    if (!node->options.prune || !from->prunes)
+    if (!from->prunes)
         return 0;
     uint32_t origin = prune_origin(&node->prune, record->origin, true);
     if (origin == PRUNE_NOTHING)
@@ -184,7 +184,8 @@ int prune_on_flood(struct neighbour *from, struct herd_now now, const struct her
         origin_set_add(&set, origin);
         return prune_graft(from, &set);
     }
-    if (origin_set_has(&from->pruned, origin) || !conn_has_room(from->inbound) ||
+    if (!node->options.prune || origin_set_has(&from->pruned, origin) ||
+        !conn_has_room(from->inbound) ||
         herd_slice_equal(record->origin, herd_slice_of(from->name)) ||
         !is_from_another(from, record, origin))
         return 0;
@@ -194,6 +195,17 @@ int prune_on_flood(struct neighbour *from, struct herd_now now, const struct her
         from->refresh_at_ns = now.mono_ns + PRUNE_REFRESH_MS * HERD_NS_PER_MS / 4 * 3 +
                               (int64_t)rng_below(&node->rng, PRUNE_REFRESH_MS * HERD_NS_PER_MS / 2);
     return say_one(from, HERD_VERB_PRUNE, origin);
+}
+
+void prune_configure(struct herd_node *node, bool wanted)
+{
+    bool ends = node->options.prune && !wanted;
+    node->options.prune = wanted;
+    for (size_t i = 0; ends && i < node->neighbour_count; i++) {
+        struct origin_set all = node->neighbours[i]->pruned;
+        node->neighbours[i]->refresh_at_ns = INT64_MAX;
+        prune_graft(node->neighbours[i], &all);
+    }
 }
 
 void prune_tick(struct neighbour *neighbour, struct herd_now now)

@@ -85,6 +85,8 @@ static inline bool origin_set_remove(struct origin_set *set, uint32_t origin)
 bool origin_set_is_empty(const struct origin_set *set);
 
 void prune_close(struct prune *prune);
+/* Whether links are to be pruned. Those that are when that ends get all again, at once. */
+void prune_configure(struct herd_node *node, bool wanted);
 /* The number of an origin; one that is new gets the next one, if `add`. PRUNE_NOTHING when it is
  * unknown, when there are too many, or when memory is short. */
 uint32_t prune_origin(struct prune *prune, struct herd_slice name, bool add);

@@ -316,6 +316,35 @@ static void pruned_links_are_tried_again(void **state)
     driver_free(trio.driver);
 }
 
+static void switch_prune(struct trio *trio, bool prune)
+{
+    struct herd_node_options options = driver_options("Hill");
+    options.prune = prune;
+    herd_node_configure(trio->driver->node, &options);
+    driver_run(trio->driver);
+}
+
+static void switched_off_all_links_flood_again(void **state)
+{
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    grow_tree(&trio);
+    switch_prune(&trio, true);
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
+    switch_prune(&trio, false);
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "GRAFT Far\n");
+    EDGE_EXPECT(trio.inbound[CAMPBELL], "%s", "GRAFT Far\n");
+    EDGE_EXPECT(trio.inbound[JAQUEZ], "%s", "");
+    flood(&trio, JAQUEZ, "a", 2, "Far");
+    flood(&trio, SMITH, "a", 2, "Far");
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
+    switch_prune(&trio, true); /* the neighbours have not gone */
+    flood(&trio, CAMPBELL, "a", 2, "Far");
+    EDGE_EXPECT(trio.inbound[CAMPBELL], "%s", "PRUNE Far\n");
+    driver_free(trio.driver);
+}
+
 static void origins_beyond_the_limit_are_flooded(void **state)
 {
     (void)state;
@@ -382,6 +411,7 @@ int main(void)
         cmocka_unit_test(have_that_is_none_is_invalid),
         cmocka_unit_test(strangers_are_not_answered),
         cmocka_unit_test(pruned_links_are_tried_again),
+        cmocka_unit_test(switched_off_all_links_flood_again),
         cmocka_unit_test(origins_beyond_the_limit_are_flooded),
         cmocka_unit_test(neighbour_that_is_removed_is_no_parent),
     };
