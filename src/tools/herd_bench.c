@@ -1,5 +1,6 @@
 /* herd-bench [OPTION…] HOST:PORT…: loads servers, checks every answer, measures. */
 #include <getopt.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 
 enum { EXIT_WRONG = 1, EXIT_USAGE = 2, PREFIX_MAX = 32 };
 
-enum kind { KIND_FLAG, KIND_NUMBER, KIND_TEXT, KIND_PID, KIND_WATCH };
+enum kind { KIND_FLAG, KIND_NUMBER, KIND_WHOLE, KIND_TEXT, KIND_PID, KIND_WATCH };
 
 /* Every option: where it goes, what it may be, what help says. */
 static const struct option_row {
@@ -25,10 +26,10 @@ static const struct option_row {
 } rows[] = {
 #define AT(field) offsetof(struct bench_options, field)
     {"speech", 's', KIND_TEXT, AT(speech), 0, 0, "NAME", "herd (default), redis or memcached"},
-    {"connections", 'c', KIND_NUMBER, AT(connections), 1, 100000, "N", "connections in all (50)"},
-    {"pipeline", 'p', KIND_NUMBER, AT(pipeline), 1, BENCH_PIPELINE_MAX, "N",
+    {"connections", 'c', KIND_WHOLE, AT(connections), 1, 100000, "N", "connections in all (50)"},
+    {"pipeline", 'p', KIND_WHOLE, AT(pipeline), 1, BENCH_PIPELINE_MAX, "N",
      "requests in flight a connection (1)"},
-    {"clients", 'n', KIND_NUMBER, AT(clients), 1, 99999999, "N", "client ids in all (10000)"},
+    {"clients", 'n', KIND_WHOLE, AT(clients), 1, 99999999, "N", "client ids in all (10000)"},
     {"prefix", 0, KIND_TEXT, AT(prefix), 0, 0, "TEXT",
      "what ids begin with; 8 digits follow (bench-device)"},
     {"sequential", 0, KIND_FLAG, AT(sequential), 0, 0, NULL,
@@ -37,22 +38,22 @@ static const struct option_row {
      "open loop: requests a second in all (0: closed loop)"},
     {"duration", 'd', KIND_NUMBER, AT(duration_s), 0, 1e6, "S", "measured seconds (5)"},
     {"warmup", 'w', KIND_NUMBER, AT(warmup_s), 0, 1e6, "S", "seconds before (0)"},
-    {"requests", 'q', KIND_NUMBER, AT(requests), 0, 1e12, "N", "end after that many (0: no limit)"},
+    {"requests", 'q', KIND_WHOLE, AT(requests), 0, 1e12, "N", "end after that many (0: no limit)"},
     {"timeout", 't', KIND_NUMBER, AT(timeout_s), 0.1, 3600, "S",
      "give up after that long without any answer (10)"},
     {"whatsat", 0, KIND_NUMBER, AT(whatsat_share), 0, 1, "SHARE",
      "share of WHATSAT among the requests, 0 to 1 (0)"},
-    {"radius", 0, KIND_NUMBER, AT(radius_km), 0, 50, "KM", "of a WHATSAT (10)"},
-    {"count", 0, KIND_NUMBER, AT(count), 0, 20, "N", "of a WHATSAT (5)"},
+    {"radius", 0, KIND_NUMBER, AT(radius_km), 0, 50, "KM", "of a WHATSAT, to the metre (10)"},
+    {"count", 0, KIND_WHOLE, AT(count), 0, 20, "N", "of a WHATSAT (5)"},
     {"known", 0, KIND_FLAG, AT(known), 0, 0, NULL,
      "the servers hold all ids already: WHATSAT may ask for any"},
     {"server", 0, KIND_TEXT, AT(server), 0, 0, "NAME",
      "the name that must stand in AT lines (any, but one a connection)"},
-    {"seed", 0, KIND_NUMBER, AT(seed), 0, 1e15, "N", "of the random ids (1)"},
+    {"seed", 0, KIND_WHOLE, AT(seed), 0, 1e15, "N", "of the random ids (1)"},
     {"pid", 0, KIND_PID, 0, 1, 1e9, "PID", "measure this process's CPU time; may be repeated"},
     {"watch", 0, KIND_WATCH, 0, 0, 0, "HOST:PORT",
      "listen there as a plain neighbour and time what arrives; may be repeated"},
-    {"cpu", 0, KIND_NUMBER, AT(cpu), 0, 1023, "N", "keep herd-bench itself on this processor"},
+    {"cpu", 0, KIND_WHOLE, AT(cpu), 0, 1023, "N", "keep herd-bench itself on this processor"},
     {"crowd", 0, KIND_TEXT, AT(crowd), 0, 0, "KIND",
      "no load, but connections that are a nuisance, see below"},
     {"json", 'j', KIND_FLAG, AT(json), 0, 0, NULL, "one JSON object instead of a table"},
@@ -83,10 +84,15 @@ static void print_usage(FILE *out)
           out);
 }
 
-static int wrong(const char *format, const char *a, const char *b)
+static int wrong(const char *what, const char *why)
 {
-    fputs("herd-bench: ", stderr);
-    fprintf(stderr, strcmp(format, "option") == 0 ? "--%s: %s\n" : "%s%s\n", a, b);
+    fprintf(stderr, "herd-bench: %s: %s\n", what, why);
+    return HERD_EINVAL;
+}
+
+static int wrong_option(const char *name, const char *why)
+{
+    fprintf(stderr, "herd-bench: --%s: %s\n", name, why);
     return HERD_EINVAL;
 }
 
@@ -94,11 +100,13 @@ static int read_number(const struct option_row *row, const char *text, double *o
 {
     char *end, range[96];
     *out = strtod(text, &end);
-    if (end != text && *end == '\0' && *out >= row->min && *out <= row->max)
+    bool may_be_part = row->kind != KIND_WHOLE && row->kind != KIND_PID;
+    if (end != text && *end == '\0' && *out >= row->min && *out <= row->max &&
+        (may_be_part || *out == floor(*out)))
         return 0;
-    snprintf(range, sizeof(range), "\"%.20s\" is not a number from %g to %g", text, row->min,
-             row->max);
-    return wrong("option", row->name, range);
+    snprintf(range, sizeof(range), "\"%.20s\" is not a %snumber from %g to %g", text,
+             may_be_part ? "" : "whole ", row->min, row->max);
+    return wrong_option(row->name, range);
 }
 
 static int take_address(const char *text, struct bench_target *list, unsigned *count)
@@ -107,9 +115,9 @@ static int take_address(const char *text, struct bench_target *list, unsigned *c
     const char *colon = strrchr(text, ':');
     size_t len = colon != NULL ? (size_t)(colon - text) : 0;
     if (*count == BENCH_TARGETS_MAX)
-        return wrong("", text, ": too many addresses");
+        return wrong(text, "too many addresses");
     if (len == 0 || len >= sizeof(target->host) || strlen(colon + 1) >= sizeof(target->port))
-        return wrong("", text, ": not HOST:PORT");
+        return wrong(text, "not HOST:PORT");
     if (text[0] == '[' && text[len - 1] == ']') {
         text++;
         len -= 2;
@@ -133,6 +141,7 @@ static int take_option(struct bench_options *options, const struct option_row *r
         *(const char **)field = text;
         return 0;
     case KIND_NUMBER:
+    case KIND_WHOLE:
         return read_number(row, text, field);
     case KIND_WATCH:
         return take_address(text, options->watches, &options->watch_count);
@@ -140,7 +149,7 @@ static int take_option(struct bench_options *options, const struct option_row *r
         break;
     }
     if (options->pid_count == BENCH_PIDS_MAX)
-        return wrong("option", row->name, "too many");
+        return wrong_option(row->name, "too many");
     int rc = read_number(row, text, &number);
     options->pids[options->pid_count++] = (int)number;
     return rc;
@@ -150,21 +159,21 @@ static int take_option(struct bench_options *options, const struct option_row *r
 static int check_options(const struct bench_options *options)
 {
     if (options->target_count == 0)
-        return wrong("", "no HOST:PORT", " given");
+        return wrong("HOST:PORT", "none is given");
     if (speech_find(options->speech) == NULL)
-        return wrong("option", "speech", "herd, redis or memcached");
+        return wrong_option("speech", "herd, redis or memcached");
     if (strlen(options->prefix) > PREFIX_MAX || strpbrk(options->prefix, " \t\r\n") != NULL)
-        return wrong("option", "prefix", "at most 32 bytes without white space");
+        return wrong_option("prefix", "at most 32 bytes without white space");
     if (options->server != NULL && strlen(options->server) > BENCH_NAME_MAX)
-        return wrong("option", "server", "at most 64 bytes");
+        return wrong_option("server", "at most 64 bytes");
     if (options->clients < options->target_count)
-        return wrong("option", "clients", "less than there are servers");
+        return wrong_option("clients", "less than there are servers");
     if (options->duration_s <= 0 && options->requests <= 0)
-        return wrong("option", "duration", "0, and no --requests: it would never end");
+        return wrong_option("duration", "0, and no --requests: it would never end");
     int64_t ns;
     for (unsigned i = 0; i < options->pid_count; i++)
         if (process_cpu_ns(options->pids[i], &ns) < 0)
-            return wrong("option", "pid", "there is no such process");
+            return wrong_option("pid", "there is no such process");
     return 0;
 }
 
@@ -196,7 +205,7 @@ static int read_options(struct bench_options *options, int argc, char **argv)
 static int run(const struct bench_options *options)
 {
     if (options->cpu >= 0 && process_pin((unsigned)options->cpu) < 0) {
-        wrong("option", "cpu", "there is no such processor here");
+        wrong_option("cpu", "there is no such processor here");
         return EXIT_USAGE;
     }
     process_raise_files();

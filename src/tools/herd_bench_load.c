@@ -318,11 +318,16 @@ static void on_ready(struct bench_source *source, uint32_t events)
         on_readable(connection->load, connection);
 }
 
-static void read_cpu(const struct load *load, int64_t *pid_ns, int64_t *own_ns)
+/* A process that is gone takes what it has used with it: such a run has failed. */
+static void read_cpu(struct load *load, int64_t *pid_ns, int64_t *own_ns)
 {
     struct timespec own;
-    for (unsigned i = 0; i < load->options->pid_count; i++)
-        process_cpu_ns(load->options->pids[i], &pid_ns[i]);
+    for (unsigned i = 0; i < load->options->pid_count; i++) {
+        if (process_cpu_ns(load->options->pids[i], &pid_ns[i]) < 0 && !load->failed) {
+            fprintf(stderr, "herd-bench: process %d has ended\n", load->options->pids[i]);
+            load->failed = true;
+        }
+    }
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own);
     *own_ns = (int64_t)own.tv_sec * HERD_NS_PER_S + own.tv_nsec;
 }

@@ -97,6 +97,13 @@ static int64_t next_time(struct maker *maker)
 
 /* ---- herd: IAMAT and WHATSAT ---------------------------------------------------------------- */
 
+static char *put_radius(char *at, double radius_km)
+{
+    uint64_t metres = (uint64_t)(radius_km * 1000 + 0.5);
+    at = put_digits(at, metres / 1000, 2);
+    return metres % 1000 == 0 ? at : put_digits(put_text(at, "."), metres % 1000, 3);
+}
+
 static size_t say_whatsat(struct maker *maker, struct request *request, char *out)
 {
     char *id = put_text(out, "WHATSAT ");
@@ -106,7 +113,7 @@ static size_t say_whatsat(struct maker *maker, struct request *request, char *ou
     request->echo_len = (uint8_t)(at - id);
     memcpy(request->echo, id, request->echo_len);
     *at++ = ' ';
-    at = put_digits(at, (uint64_t)maker->options->radius_km, 2);
+    at = put_radius(at, maker->options->radius_km);
     *at++ = ' ';
     at = put_digits(at, (uint64_t)maker->options->count, 2);
     *at++ = '\n';

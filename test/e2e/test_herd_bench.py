@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -180,10 +181,34 @@ def test_a_crowd_tells_its_pace(server, kind, pace):
     assert done <= pace * 3 + pace / 2 and (done > 0) == (pace > 0)
 
 
+@pytest.mark.parametrize("given, asked", [("0.7", b" 00.700 05\n"), ("2.9", b" 02.900 05\n"), ("50", b" 50 05\n")])
+def test_the_radius_is_asked_for_as_given(given, asked):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        child = start("-q", 1, "-d", 0, "-c", 1, "--known", "--whatsat", 1, "--radius", given, f"127.0.0.1:{port}")
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as lines:
+            assert lines.readline().endswith(asked)
+        assert child.wait(60) == 1
+
+
+def test_a_process_that_ends_while_it_is_measured_is_told():
+    with bare_server() as (port, process), subprocess.Popen(["cat"], stdin=subprocess.PIPE) as measured:
+        child = start("-d", 2, "--pid", measured.pid, f"127.0.0.1:{port}")
+        wait_until(lambda: connected(process.pid) > 50, "all are connected")
+        measured.stdin.close()
+        assert measured.wait(60) == 0
+        _, errors = child.communicate(timeout=60)
+        assert child.returncode == 1 and f"process {measured.pid} has ended" in errors
+
+
 @pytest.mark.parametrize("words, message", [
-    ([], "no HOST:PORT given"),
+    ([], "HOST:PORT: none is given"),
     (["localhost"], "localhost: not HOST:PORT"),
-    (["-p", "0", "localhost:1"], '--pipeline: "0" is not a number from 1 to 4096'),
+    (["-c", "1.9", "localhost:1"], '--connections: "1.9" is not a whole number from 1 to 100000'),
+    (["--count", "3.5", "localhost:1"], '--count: "3.5" is not a whole number from 0 to 20'),
+    (["--radius", "51", "localhost:1"], '--radius: "51" is not a number from 0 to 50'),
+    (["-p", "0", "localhost:1"], '--pipeline: "0" is not a whole number from 1 to 4096'),
     (["-s", "gopher", "localhost:1"], "--speech: herd, redis or memcached"),
     (["-d", "0", "localhost:1"], "it would never end"),
     (["--prefix", "a b", "localhost:1"], "--prefix: at most 32 bytes without white space"),
