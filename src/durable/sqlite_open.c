@@ -129,6 +129,15 @@ static int give_state(const struct records *records, const struct durable_found 
     return found->state(found->arg, state->epoch, (uint64_t)state->sequence_free);
 }
 
+static int give_lives(const struct records *records, const struct durable_found *found)
+{
+    const struct state *state = &records->state;
+    int rc = 0;
+    for (size_t i = 0; i < state->life_count && rc == 0 && found->life != NULL; i++)
+        rc = found->life(found->arg, &state->lives[i]);
+    return rc;
+}
+
 static int give_marks(const struct records *records, const struct durable_found *found)
 {
     const struct state *state = &records->state;
@@ -150,6 +159,8 @@ static int read_all(struct records *records, const struct durable_found *found)
     ask_witness(records);
     records->given = GIVEN_IN_PART;
     rc = give_state(records, found);
+    if (rc == 0)
+        rc = give_lives(records, found);
     if (rc == 0)
         rc = rows_read(records, found);
     if (rc == 0)

@@ -59,6 +59,13 @@ static int on_state(void *arg, uint64_t epoch, uint64_t sequence_free)
     return 0;
 }
 
+static int on_life(void *arg, const struct herd_life *life)
+{
+    struct server *server = arg;
+    herd_node_restore_life(server->node, life);
+    return 0;
+}
+
 static int on_record(void *arg, uint64_t sequence, struct herd_slice text)
 {
     struct server *server = arg;
@@ -89,7 +96,12 @@ static int read_records(struct server *server, const char *folder, struct herd_b
         .folder = folder,
         .sync = true,
     };
-    const struct durable_found found = {server, on_state, on_record, on_neighbour, on_forget_epoch};
+    const struct durable_found found = {.arg = server,
+                                        .state = on_state,
+                                        .life = on_life,
+                                        .record = on_record,
+                                        .neighbour = on_neighbour,
+                                        .forget_epoch = on_forget_epoch};
     int64_t began_ns = (int64_t)uv_hrtime();
     server->restored_at = net_now();
     int rc = durable_open(&options, &found, &server->durable, error);
