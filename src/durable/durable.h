@@ -22,6 +22,9 @@ struct durable_options {
 /* What is found at the start. Each call's bytes are valid during it. */
 struct durable_found {
     void *arg;
+    /* What the opening does next, which may take as long as the disk likes: a static English text.
+     * May be NULL. */
+    void (*step)(void *arg, const char *step);
     /* First, once: the epoch, and a sequence that no record of earlier lives has reached. Not
      * called for a new folder. */
     int (*state)(void *arg, uint64_t epoch, uint64_t sequence_free);

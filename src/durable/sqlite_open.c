@@ -56,6 +56,12 @@ bool records_is_snapshotting(const struct records *records)
     return records->is_snapshotting;
 }
 
+static void step(const struct durable_found *found, const char *what)
+{
+    if (found->step != NULL)
+        found->step(found->arg, what);
+}
+
 /* What to say of a failure that has not been explained where it was found. */
 static void explain(const struct records *records, int rc, struct herd_buf *error)
 {
@@ -227,8 +233,10 @@ static int begin_new(struct records *records)
 static int go_on(struct records *records, const struct durable_found *found)
 {
     int rc = file_use_log(records);
+    step(found, "reading records.db");
     if (rc == 0)
         rc = read_all(records, found);
+    step(found, "bringing records.db to this version");
     if (rc == 0)
         rc = state_upgrade(records);
     return rc == 0 ? file_prepare(records) : rc;
@@ -245,18 +253,23 @@ static int open_to_write(struct records *records, const struct durable_found *fo
                          struct herd_buf *error)
 {
     bool is_new;
+    step(found, "locking the folder");
     int rc = lock_take(records->folder, &records->lock_fd, error);
     if (rc < 0)
         return rc;
+    step(found, "looking for damage in records.db-wal");
     look_at_log(records);
     records->witness_fd = witness_open(records->path, &records->witnessed);
+    step(found, "opening records.db, or making it");
     rc = file_open(records, &is_new, error);
     if (rc == 0)
         rc = records_execute(records, "PRAGMA synchronous = FULL");
     if (rc == 0)
         rc = is_new ? begin_new(records) : go_on(records, found);
+    step(found, "syncing the sequences that are reserved");
     if (rc == 0)
         rc = reserve_sequences(records);
+    step(found, "setting up the writing of records.db");
     if (rc == 0)
         rc = set_up_writing(records);
     if (rc == 0) {
@@ -329,8 +342,10 @@ static int fill(struct records *records, const struct durable_found *found, stru
     int rc = open_to_write(records, found, error);
     if (rc < 0 && error->len == before)
         explain(records, rc, error);
-    if (rc < 0 && may_be_read(records, rc))
+    if (rc < 0 && may_be_read(records, rc)) {
+        step(found, "reading records.db, which cannot be written");
         rc = try_to_read(records, found, rc, error, before);
+    }
     if (rc == HERD_EFULL)
         rc = HERD_EIO;
     bool is_other_epoch = records->lost[0] != '\0' || !records->is_ready ||
@@ -361,6 +376,7 @@ int records_open(const char *folder, bool sync, const struct durable_found *foun
         *out = records;
     else
         records_close(records);
+    step(found, "starting the writer's thread");
     return rc;
 }
 

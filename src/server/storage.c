@@ -59,6 +59,12 @@ static int on_state(void *arg, uint64_t epoch, uint64_t sequence_free)
     return 0;
 }
 
+static void on_step(void *arg, const char *step)
+{
+    struct server *server = arg;
+    start_watch_step(server->watch, step);
+}
+
 static int on_life(void *arg, const struct herd_life *life)
 {
     struct server *server = arg;
@@ -97,6 +103,7 @@ static int read_records(struct server *server, const char *folder, struct herd_b
         .sync = true,
     };
     const struct durable_found found = {.arg = server,
+                                        .step = on_step,
                                         .state = on_state,
                                         .life = on_life,
                                         .record = on_record,
@@ -124,6 +131,7 @@ int storage_open(struct server *server, struct herd_buf *error)
     struct herd_buf folder = {0};
     if (values->data_dir[0] == '\0')
         return 0;
+    start_watch_step(server->watch, "making the folder");
     int rc = server_folder(server, &folder, error);
     if (rc == 0 && storage_is_wanted(values))
         rc = read_records(server, folder.data, error);

@@ -111,6 +111,49 @@ def test_a_stop_does_not_wait_for_a_disk_that_hangs(make_herd, tmp_path, monkeyp
         holds(hill.start(), told)
 
 
+def held_up(make_herd, hang):
+    """A server with ten records whose start does not come to an end: the server, and what it was told."""
+    hill = make_herd(ALONE, extra='durability = "commit"').start()["Hill"]
+    told = tell(hill, ids_of(10))
+    hill.kill()
+    hang.touch()
+    hill.start(wait=False)
+    wait_until(lambda: "the start takes long" in hill.log(), "it says what holds it up")
+    line = logged(hill, "the start takes long")[0]
+    assert "level=warning" in line and 'step="syncing the sequences that are reserved"' in line, line
+    return hill, told
+
+
+def test_a_stop_does_not_wait_for_a_start_that_hangs(make_herd, tmp_path, monkeypatch):
+    with hanging_sync(tmp_path / "hang", monkeypatch) as hang:
+        hill, told = held_up(make_herd, hang)
+        began = time.monotonic()
+        status = hill.kill(signal.SIGTERM)
+        took_s = time.monotonic() - began
+        said = logged(hill, "told to stop during the start")
+        assert status == 1 and len(said) == 1 and "level=error" in said[0] and "the disk does not answer" in said[0], hill.log()
+        print(f"ended after {took_s:.2f} s: {said[0]}")
+        assert took_s < STOP_S * SLOW
+        hang.unlink()
+        holds(hill.start(), told)
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_start_that_was_held_up_goes_on(make_herd, tmp_path, monkeypatch, stop):
+    with hanging_sync(tmp_path / "hang", monkeypatch) as hang:
+        hill, told = held_up(make_herd, hang)
+        if stop:
+            hill.process.send_signal(signal.SIGTERM)
+        hang.unlink()
+        wait_until(lambda: "the start goes on" in hill.log(), "it goes on")
+        line = logged(hill, "the start goes on")[0]
+        assert 'after="syncing the sequences that are reserved"' in line and "took=" in line, line
+        if stop:
+            assert hill.process.wait(STOP_S * SLOW) == 0, hill.log()
+            hill.start()
+        holds(hill, told)
+
+
 @pytest.mark.parametrize("durability", ["commit", "herd"])
 def test_a_stop_does_not_wait_for_what_cannot_become_safe(make_herd, durability):
     herd = make_herd(PAIR if durability == "herd" else ALONE, extra=f'durability = "{durability}"')

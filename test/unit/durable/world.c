@@ -239,8 +239,12 @@ static void on_forget_epoch(void *arg)
 
 struct durable_found found_callbacks(struct found *found)
 {
-    return (struct durable_found){found,     on_state,     on_life,
-                                  on_record, on_neighbour, on_forget_epoch};
+    return (struct durable_found){.arg = found,
+                                  .state = on_state,
+                                  .life = on_life,
+                                  .record = on_record,
+                                  .neighbour = on_neighbour,
+                                  .forget_epoch = on_forget_epoch};
 }
 
 void found_free(struct found *found)
