@@ -2,14 +2,18 @@
  * The start has no loop yet: it reads and syncs files where it stands, and a disk that does not answer
  * holds it for as long as it likes. So another thread looks after it:
  *
- *   a step takes 1 s       warning, again after 2, 4, 8 … s; and one when it has ended after all
+ *   a step takes 1 s       warning, again after 2, 4, 8 … s; and one when it has ended after all. Both
+ *                          say what of the time went by on a processor, and what in the queue for one:
+ *                          the rest was the disk's
  *   told to stop           the start ends by itself where it can: between two records, or steps
  *   told, and out of time  error, and the process ends: nothing is lost, for nothing was promised
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +28,12 @@
 
 enum { LOOK_MS = 50, LONG_MS = 1000, EXIT_UNFINISHED = 1 };
 
+/* Since the process began. */
+struct used {
+    int64_t cpu_ns;    /* on a processor, all threads */
+    int64_t queued_ns; /* the first thread, ready to run; 0 where the kernel does not tell */
+};
+
 struct start_watch {
     struct log *log;
     int64_t stop_after_ns;
@@ -34,10 +44,32 @@ struct start_watch {
     /* Under the lock. */
     const char *step;
     int64_t since_ns; /* when it began: uv_hrtime, as the others */
+    struct used used; /* when it began */
     int64_t tell_ns;  /* when it is told of next */
     int64_t told_to_stop_ns;
     bool is_told, is_over;
 };
+
+/* proc(5) of /proc/PID/schedstat: time on a processor, time in the queue, turns. */
+static int64_t queued_ns(void)
+{
+    char text[96] = "";
+    int fd = open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t len = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    const char *second = len > 0 ? strchr(text, ' ') : NULL;
+    return second != NULL ? strtoll(second, NULL, 10) : 0;
+}
+
+static struct used used_so_far(void)
+{
+    struct timespec cpu = {0};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+    return (struct used){.cpu_ns = cpu.tv_sec * HERD_NS_PER_S + cpu.tv_nsec,
+                         .queued_ns = queued_ns()};
+}
 
 /* All of these under the lock. */
 
@@ -45,25 +77,31 @@ static void begin_step(struct start_watch *watch, const char *step, int64_t now_
 {
     watch->step = step;
     watch->since_ns = now_ns;
+    watch->used = used_so_far();
     watch->tell_ns = now_ns + LONG_MS * HERD_NS_PER_MS;
     watch->is_told = false;
+}
+
+static void tell(const struct start_watch *watch, const char *message, int64_t now_ns)
+{
+    struct used used = used_so_far();
+    LOG(watch->log, LOG_WARNING, "server", message, log_text("step", watch->step),
+        log_ms("took", now_ns - watch->since_ns), log_ms("cpu", used.cpu_ns - watch->used.cpu_ns),
+        log_ms("queued", used.queued_ns - watch->used.queued_ns));
 }
 
 static void end_step(const struct start_watch *watch, int64_t now_ns)
 {
     if (watch->is_told)
-        LOG(watch->log, LOG_WARNING, "server", "the start goes on", log_text("after", watch->step),
-            log_ms("took", now_ns - watch->since_ns));
+        tell(watch, "the start goes on", now_ns);
 }
 
 static void tell_if_long(struct start_watch *watch, int64_t now_ns)
 {
     if (now_ns < watch->tell_ns)
         return;
-    int64_t took_ns = now_ns - watch->since_ns;
-    LOG(watch->log, LOG_WARNING, "server", "the start takes long", log_text("step", watch->step),
-        log_ms("so_far", took_ns));
-    watch->tell_ns = now_ns + took_ns;
+    tell(watch, "the start takes long", now_ns);
+    watch->tell_ns = now_ns + (now_ns - watch->since_ns);
     watch->is_told = true;
 }
 
@@ -76,7 +114,7 @@ static void end_if_told(struct start_watch *watch, int64_t now_ns)
         return;
     LOG(watch->log, LOG_ERROR, "server",
         "told to stop during the start, which does not end: the disk does not answer",
-        log_text("step", watch->step), log_ms("so_far", now_ns - watch->since_ns));
+        log_text("step", watch->step), log_ms("took", now_ns - watch->since_ns));
     log_close(watch->log);
     _exit(EXIT_UNFINISHED);
 }

@@ -121,6 +121,7 @@ static int read_records(struct server *server, const char *folder, struct herd_b
     herd_node_restore_end(server->node, server->sequence_free);
     LOG(server->log, LOG_INFO, "storage", "records read",
         log_int("clients", (int64_t)herd_store_count(herd_node_store(server->node))),
+        log_int("rows", (int64_t)server->records_read),
         log_ms("took", (int64_t)uv_hrtime() - began_ns));
     return 0;
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import struct
@@ -147,7 +148,9 @@ def test_a_start_that_was_held_up_goes_on(make_herd, tmp_path, monkeypatch, stop
         hang.unlink()
         wait_until(lambda: "the start goes on" in hill.log(), "it goes on")
         line = logged(hill, "the start goes on")[0]
-        assert 'after="syncing the sequences that are reserved"' in line and "took=" in line, line
+        assert 'step="syncing the sequences that are reserved"' in line, line
+        spent = {key: float(value) for key, value in re.findall(r"(took|cpu|queued)=([0-9.]+)ms", line)}
+        assert spent.keys() == {"took", "cpu", "queued"} and spent["took"] >= 1000, line
         if stop:
             assert hill.process.wait(STOP_S * SLOW) == 0, hill.log()
             hill.start()
