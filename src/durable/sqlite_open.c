@@ -30,6 +30,11 @@ const char *records_lost(const struct records *records)
     return records->lost;
 }
 
+bool records_is_in_doubt(const struct records *records)
+{
+    return records->is_in_doubt;
+}
+
 bool records_is_ready(const struct records *records)
 {
     return records->is_ready;
@@ -115,6 +120,11 @@ static void look_at_log(struct records *records)
 /* After the state was read, which is that of an empty file in a new one. */
 static void ask_witness(struct records *records)
 {
+    records->is_in_doubt = records->lost[0] == '\0' && records->witnessed == WITNESS_DAMAGED;
+    if (records->is_in_doubt)
+        snprintf(records->lost, sizeof records->lost,
+                 "records.db-witness is damaged, and only that could tell whether all is there "
+                 "that had been written to its log, records.db-wal");
     if (records->lost[0] == '\0' && records->state.sequence_free < records->witnessed)
         snprintf(records->lost, sizeof records->lost,
                  "it has less than was written (up to %" PRId64 " of %" PRId64

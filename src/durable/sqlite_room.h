@@ -91,8 +91,9 @@ struct records {
     uint64_t read_sum;           /* of the state that was given; 0: the file was empty */
     uint64_t reserved_sum;       /* of the one that was to be written then */
     int witness_fd;              /* -1: none */
-    int64_t witnessed;           /* what the witness said at the start, 0: nothing */
+    int64_t witnessed;           /* what the witness said at the start, as witness_open gives it */
     char lost[REASON_MAX_BYTES]; /* what of it, in words; empty: nothing */
+    bool is_in_doubt;            /* whether that is lost */
     int wal_pages, checkpoint_at;
     int64_t vacuum_pages; /* to be given back to the file system */
     char reason[REASON_MAX_BYTES];

@@ -347,6 +347,23 @@ def test_what_a_damaged_log_has_lost_is_said(make_herd, graph, how):
     assert metric(hill, "disk_damaged") == 0, "said once"
 
 
+def test_a_log_that_is_lost_with_its_witness_is_said(make_herd):
+    herd = make_herd(PAIR, extra='durability = "commit"').start()
+    hill, folder = herd["Hill"], herd.folder / "data" / "Hill"
+    told = tell(hill, ids_of(200))
+    herd.wait_agrees()
+    epoch = hill.status()["epoch"]
+    hill.kill()
+    flip(folder / "records.db-witness")
+    (folder / "records.db-wal").unlink()
+    hill.start()
+    said = logged(hill, "part of what was written may be lost")
+    assert len(said) == 1 and "level=error" in said[0] and "records.db-witness is damaged" in said[0], said
+    assert metric(hill, "disk_damaged") == 1 and hill.status()["epoch"] != epoch
+    herd.wait_agrees()
+    holds(hill, told)
+
+
 def test_a_disk_that_fails_is_said_once(make_herd):
     """One line when it begins, by who knows the most of it, and one when it is over."""
     herd = make_herd(ALONE)

@@ -262,6 +262,7 @@ struct records *found_opened(const char *folder, bool sync, struct found *found)
     found->error = testing_take_text(&error);
     if (records != NULL)
         snprintf(found->lost, sizeof found->lost, "%s", records_lost(records));
+    found->is_in_doubt = records != NULL && records_is_in_doubt(records);
     return records;
 }
 

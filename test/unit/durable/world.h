@@ -63,6 +63,7 @@ struct found {
     int result; /* of the opening */
     char *error;
     char lost[256]; /* what found_in was told of it */
+    bool is_in_doubt;
     struct picture picture;
     bool is_of_version_1; /* expected: marks without a life, and no lives */
     bool has_state;
