@@ -96,6 +96,19 @@ void herd_conn_closed(struct herd_conn *conn, struct herd_now now, const char *r
 void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_slice json);
 
 /*
+ * A life: one run of a server in its epoch. A disk that is put back from a copy begins a life beside
+ * those that have begun from it before, so who goes on from it has to know whose son it is.
+ */
+struct herd_life {
+    uint64_t id;   /* random at each start from disk; 0: of the run that began the epoch */
+    uint64_t from; /* its first sequence; 0 for that one */
+};
+
+/* Lives of an epoch that are remembered. When there is one more the oldest is forgotten, and
+ * who has marked nothing since is sent all records. */
+enum { HERD_LIVES_MAX = 256 };
+
+/*
  * Records on their way to disk. JOURNAL: all that changed since the last one; the disk then has all
  * up to `upto`. SNAPSHOT: a part of all records, for a new beginning of the journal.
  */
@@ -104,6 +117,8 @@ struct herd_batch {
     struct herd_buf neighbours; /* JOURNAL: `<name> <epoch, 16 hex> <sequence> <life, 16 hex>
                                    <life_from>` LF each: their marks, which these records bear out */
     uint64_t epoch;
+    struct herd_life life; /* JOURNAL: that writes this. The disk keeps the last HERD_LIVES_MAX of
+                              the epoch, in their order */
     uint64_t upto;
     bool is_snapshot;
     bool begins; /* JOURNAL: from here on a new generation; older ones are needed until its snapshot
@@ -125,16 +140,17 @@ bool herd_node_is_persisted(const struct herd_node *node);
  * here. */
 struct herd_mark {
     uint64_t epoch, sequence;
-    uint64_t life;      /* of that neighbour, when it last said HELLO; 0: it has not told */
+    uint64_t life;      /* of that neighbour, when it said so; 0: it has not told */
     uint64_t life_from; /* the first sequence of that life */
 };
 
 /*
- * A life continued from disk: first the epoch, then records by ascending sequence, then the
- * neighbours' marks (they have been added before), then the end, with a sequence that no record has
- * ever had. Records that have ended are left out.
+ * An epoch continued from disk: first its number and its lives so far, the oldest first, then records
+ * by ascending sequence, then the neighbours' marks (they have been added before), then the end, with
+ * a sequence that no record has ever had. Records that have ended are left out.
  */
 void herd_node_restore_epoch(struct herd_node *node, uint64_t epoch);
+void herd_node_restore_life(struct herd_node *node, const struct herd_life *life);
 int herd_node_restore_record(struct herd_node *node, struct herd_now now, uint64_t sequence,
                              struct herd_slice text);
 void herd_node_restore_neighbour(struct herd_node *node, struct herd_slice name,

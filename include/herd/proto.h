@@ -50,6 +50,9 @@ enum {
 #define HERD_WORD_TTL  "ttl="
 #define HERD_WORD_LIFE "life="
 #define HERD_WORD_FROM "from="
+/* Behind RESUME: the dialler's life (16 hex, 0 for the first of its epoch) that marked the sequence,
+ * where that is not the one of its HELLO. */
+#define HERD_WORD_OF "of="
 
 /* A command, whose slices point into the line it was parsed from. Which fields are set follows from
  * verb. */
@@ -99,9 +102,10 @@ bool herd_line_is_foreign(struct herd_slice line);
 /* Appends a line of the link, with its LF. 0 or HERD_ENOMEM. `capabilities`: words, or empty. */
 int herd_append_hello(struct herd_buf *out, struct herd_slice server, uint64_t epoch,
                       uint64_t sequence, int64_t max_skew_ns, const char *capabilities);
-/* recovered_life: of a server that was read from disk and has had no MARK since; 0: of another. */
+/* of_life: in which the dialler has marked that, or NULL: in its present one. recovered_life: of a
+ * server that was read from disk and has had no MARK since; 0: of another. */
 int herd_append_resume(struct herd_buf *out, uint64_t epoch, uint64_t sequence,
-                       uint64_t recovered_life);
+                       const uint64_t *of_life, uint64_t recovered_life);
 int herd_append_position(struct herd_buf *out, enum herd_verb verb, uint64_t epoch,
                          uint64_t sequence);
 /* MARK, ACK. */

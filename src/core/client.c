@@ -120,8 +120,12 @@ static int on_mark(struct herd_conn *conn, struct herd_now now, struct herd_comm
     struct neighbour *neighbour = conn->neighbour;
     if (neighbour == NULL || neighbour->mark.epoch != command->epoch)
         return 0;
-    node->persist.marks_changed |= neighbour->mark.sequence != command->sequence;
-    neighbour->mark.sequence = command->sequence;
+    struct herd_mark *mark = &neighbour->mark;
+    node->persist.marks_changed |=
+        mark->sequence != command->sequence || mark->life != neighbour->life.id;
+    mark->sequence = command->sequence;
+    mark->life = neighbour->life.id;
+    mark->life_from = neighbour->life.from;
     neighbour->recovered = false;
     neighbour->next_ack = command->passed;
     neighbour->next_ack_all = command->sequence;

@@ -4,7 +4,8 @@
  *
  *   epoch   another one: the neighbour began empty, and nothing of what it has marked holds
  *   life    another one of the same epoch: it was read from disk. Where the disk was put back from a
- *           copy, sequences that are marked here may mean other records now (lives.c)
+ *           copy, sequences that are marked here may mean other records now. RESUME says in which
+ *           life the mark was made, and the dialler, which knows its lives, what it is worth (lives.c)
  */
 #include <stdio.h>
 
@@ -18,9 +19,9 @@ int hello_append(const struct herd_node *node, struct herd_buf *out)
 {
     const struct herd_node_options *options = &node->options;
     char words[128], life[64] = "";
-    if (node->life != 0)
+    if (node->life.id != 0)
         snprintf(life, sizeof(life), " " HERD_WORD_LIFE "%016llx " HERD_WORD_FROM "%llu",
-                 (unsigned long long)node->life, (unsigned long long)node->life_from);
+                 (unsigned long long)node->life.id, (unsigned long long)node->life.from);
     snprintf(words, sizeof(words), "%s" HERD_WORD_TTL "%lld%s",
              options->prune ? HERD_CAPABILITY_PRUNE " " : "",
              (long long)(options->record_ttl_ns / HERD_NS_PER_S), life);
@@ -59,36 +60,47 @@ static void begin_anew(struct herd_node *node, struct neighbour *neighbour, uint
 {
     link_neighbour_reborn(&neighbour->link);
     neighbour->source = node_new_source(node); /* what it told before it may have lost */
-    neighbour->mark.epoch = epoch;
-    neighbour->mark.sequence = 0;
+    neighbour->mark = (struct herd_mark){.epoch = epoch};
     neighbour->recovered = false; /* it sends all it has anyway */
 }
 
-/* What the neighbour says of its life, as a mark at nothing. */
-static struct herd_mark present_life(const struct herd_command *command)
+/* What the neighbour says of its life; all 0: nothing. */
+static struct herd_life present_life(const struct herd_command *command)
 {
-    struct herd_mark life = {.epoch = command->epoch};
-    if (!link_word_number(command->rest, HERD_WORD_LIFE, 16, &life.life) ||
-        !link_word_number(command->rest, HERD_WORD_FROM, 10, &life.life_from) ||
-        life.life_from == 0)
-        life.life = life.life_from = 0;
+    struct herd_life life;
+    if (!link_word_number(command->rest, HERD_WORD_LIFE, 16, &life.id) ||
+        !link_word_number(command->rest, HERD_WORD_FROM, 10, &life.from) || life.from == 0)
+        life = (struct herd_life){0};
     return life;
 }
 
 static void meet(struct herd_node *node, struct neighbour *neighbour,
                  const struct herd_command *command)
 {
-    struct herd_mark life = present_life(command);
+    struct herd_life life = present_life(command);
     struct herd_mark *mark = &neighbour->mark;
-    if (mark->epoch == command->epoch && mark->life != life.life) {
-        mark->sequence = lives_shared(mark, &life);
-        node->persist.marks_changed = true; /* the old life's may not outlast this one */
+    bool same_epoch = mark->epoch == command->epoch;
+    if (same_epoch && neighbour->life.id != life.id)
         link_neighbour_restarted(&neighbour->link);
+    if (same_epoch && mark->life != life.id) {
+        uint64_t shared = lives_shared(mark, &life);
+        node->persist.marks_changed |= shared != mark->sequence;
+        mark->sequence = shared;
     }
-    if (mark->epoch != command->epoch || mark->sequence > command->sequence)
+    if (!same_epoch || mark->sequence > command->sequence)
         begin_anew(node, neighbour, command->epoch);
-    mark->life = life.life;
-    mark->life_from = life.life_from;
+    neighbour->life = life;
+}
+
+/* Only the dialler knows which of its lives came of which. One that does not tell its own asks for
+ * none. */
+static int append_resume(const struct neighbour *neighbour, uint64_t epoch, uint64_t recovered_life,
+                         struct herd_buf *out)
+{
+    const struct herd_mark *mark = &neighbour->mark;
+    bool is_former = neighbour->life.id != 0 && mark->life != neighbour->life.id;
+    return herd_append_resume(out, epoch, mark->sequence,
+                              is_former && mark->sequence > 0 ? &mark->life : NULL, recovered_life);
 }
 
 /* From now on the neighbour's connection is this one; an older one has been given up by it, or will
@@ -133,6 +145,5 @@ int hello_take(struct herd_conn *conn, struct herd_now now, struct herd_command 
     reconcile_init(&neighbour->reconcile);
     neighbour->to_ack = neighbour->next_ack = 0;
     neighbour->refused_ns = 0;
-    return herd_append_resume(out, command->epoch, neighbour->mark.sequence,
-                              neighbour->recovered ? node->life : 0);
+    return append_resume(neighbour, command->epoch, neighbour->recovered ? node->life.id : 0, out);
 }

@@ -87,7 +87,8 @@ struct neighbour {
     struct link link;
     struct herd_conn *inbound; /* its connection to this server that said HELLO last, or NULL */
     int64_t inbound_heard_ns, inbound_pinged_ns;
-    struct herd_mark mark; /* of its last HELLO and MARK */
+    struct herd_mark mark; /* its last MARK, or as much of that as counts */
+    struct herd_life life; /* of its last HELLO; all 0: it has not told */
     bool speaks;     /* it has said HELLO or RESUME, and nothing since shows a plain one there */
     bool has_spoken; /* `speaks` was true once, also in an earlier life of this server */
     bool recovered;  /* this server was read from disk and has had no MARK since */
@@ -123,8 +124,11 @@ void link_neighbour_recovered(struct link *link, struct herd_slice words);
 uint64_t link_resume_position(struct link *link, const struct herd_command *command);
 /* A record is not sent, because the neighbour has told it. */
 void link_pass_over(struct link *link, uint64_t sequence);
-/* What a mark is worth in another life of its epoch: the sequence up to which all is held. */
-uint64_t lives_shared(const struct herd_mark *mark, const struct herd_mark *present);
+/* What a mark can be worth at most in another life of its epoch, as far as the listener can tell. */
+uint64_t lives_shared(const struct herd_mark *mark, const struct herd_life *present);
+/* ancestry.c: what a mark of this node is worth that it made in one of its lives: the sequence up to which all
+ * that it has now is held. */
+uint64_t lives_held(const struct herd_node *node, uint64_t life, uint64_t sequence);
 /* It has said HELLO or RESUME; it has shown that it does not know them (manner.c). */
 void link_neighbour_speaks(struct link *link);
 void link_neighbour_is_plain(struct link *link);

@@ -1,6 +1,6 @@
 /*
  * A neighbour that has had more than one life: which of its sequences, and which RESUME of it, mean
- * what they say.
+ * what they say. What this server's own former lives have to do with that: ancestry.c.
  *
  * What a former life of it has told can come late, when this server's link is up with the next life
  * already: it is passed over as theirs, and marked as held, and is not. Of a life that began empty
@@ -18,13 +18,13 @@
 #include "core/node.h"
 
 /* The mark's life may have gone on, or begun, behind a copy of the disk that the present one comes
- * from. What is below the first sequence of both they have in common. */
-uint64_t lives_shared(const struct herd_mark *mark, const struct herd_mark *present)
+ * from. What is not below the first sequence of both they cannot have in common. */
+uint64_t lives_shared(const struct herd_mark *mark, const struct herd_life *present)
 {
-    if (present->life == 0 || mark->sequence < present->life_from)
+    if (present->id == 0 || mark->sequence < present->from)
         return mark->sequence;
-    bool earlier = mark->life_from > 0 && mark->life_from < present->life_from;
-    return (earlier ? mark->life_from : present->life_from) - 1;
+    bool earlier = mark->life_from > 0 && mark->life_from < present->from;
+    return (earlier ? mark->life_from : present->from) - 1;
 }
 
 static uint64_t sequence_of(const struct link *link)
@@ -85,22 +85,33 @@ static uint64_t without_unacknowledged(const struct link *link, uint64_t positio
     uint64_t told = link->acked;
     if (node->options.durability != HERD_DURABILITY_HERD || node->options.record_ttl_ns == 0)
         return position;
-    if (node->life_from > 0 && told < node->life_from - 1)
-        told = node->life_from - 1;
+    if (node->life.from > 0 && told < node->life.from - 1)
+        told = node->life.from - 1;
     return position < told ? position : told;
+}
+
+/* Of what is marked there, what counts in this life. */
+static uint64_t claimed(const struct link *link, const struct herd_command *command)
+{
+    const struct herd_node *node = link->conn.node;
+    uint64_t life;
+    if (command->epoch != node->epoch || command->sequence > sequence_of(link))
+        return 0;
+    if (!link_word_number(command->rest, HERD_WORD_OF, 16, &life))
+        return command->sequence;
+    return lives_held(node, life, command->sequence);
 }
 
 static uint64_t believed(struct link *link, const struct herd_command *command)
 {
-    if (command->epoch != link->conn.node->epoch || command->sequence > sequence_of(link))
-        return 0;
-    if (command->sequence > link->owed_to)
+    uint64_t claim = claimed(link, command);
+    if (claim > link->owed_to)
         link->owed_to = 0;
-    if (link->late > 0 && command->sequence >= link->late)
+    if (link->late > 0 && claim >= link->late)
         owe_late(link);
-    if (link->owed_to > 0 && command->sequence >= link->owed_from)
+    if (link->owed_to > 0 && claim >= link->owed_from)
         return link->owed_from - 1;
-    return command->sequence;
+    return claim;
 }
 
 uint64_t link_resume_position(struct link *link, const struct herd_command *command)
@@ -116,7 +127,7 @@ void link_neighbour_recovered(struct link *link, struct herd_slice words)
     neighbour->source = node_new_source(link->conn.node);
     link->late = 0;
     link->counts_late =
-        link_word_number(words, HERD_WORD_LIFE, 16, &life) && life != neighbour->mark.life;
+        link_word_number(words, HERD_WORD_LIFE, 16, &life) && life != neighbour->life.id;
 }
 
 void link_pass_over(struct link *link, uint64_t sequence)

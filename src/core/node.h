@@ -35,9 +35,10 @@ struct herd_node {
     struct herd_store *store;
     struct rng rng;
     uint64_t epoch;
-    uint64_t life; /* of a store that was read from disk: random at each start; 0: it began empty
-                           in this epoch, which says the same */
-    uint64_t life_from;   /* the first sequence of this life */
+    struct herd_life life; /* of a store that was read from disk; all 0: it began empty in this
+                              epoch, which says the same */
+    struct herd_life former[HERD_LIVES_MAX]; /* from which this one came to be, by age */
+    unsigned former_count;
     uint32_t source_last; /* sources given out */
     struct neighbour **neighbours;
     size_t neighbour_count;

@@ -310,6 +310,7 @@ static int make_batch(struct herd_node *node)
     struct herd_batch *batch = &persist->batch;
     batch->records.len = batch->neighbours.len = 0;
     batch->epoch = node->epoch;
+    batch->life = node->life;
     batch->begins = batch->ends = batch->is_snapshot = false;
     bool journal_waits = !herd_cursor_at_end(node->store, persist->journal);
     if (persist->snapshotting && (persist->last_was_journal || !journal_waits))

@@ -19,10 +19,12 @@ int herd_append_hello(struct herd_buf *out, struct herd_slice server, uint64_t e
 }
 
 int herd_append_resume(struct herd_buf *out, uint64_t epoch, uint64_t sequence,
-                       uint64_t recovered_life)
+                       const uint64_t *of_life, uint64_t recovered_life)
 {
     int rc = herd_buf_printf(out, "%s %016llx %llu", herd_verb_name(HERD_VERB_RESUME),
                              (unsigned long long)epoch, (unsigned long long)sequence);
+    if (rc == 0 && of_life != NULL)
+        rc = herd_buf_printf(out, " " HERD_WORD_OF "%016llx", (unsigned long long)*of_life);
     if (rc == 0 && recovered_life != 0)
         rc = herd_buf_printf(out, " " HERD_WORD_RECOVERED " " HERD_WORD_LIFE "%016llx",
                              (unsigned long long)recovered_life);

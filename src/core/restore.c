@@ -1,4 +1,4 @@
-/* A life continued from disk. */
+/* An epoch continued from disk, in another life. */
 #include <assert.h>
 
 #include <herd/err.h>
@@ -10,7 +10,7 @@ void herd_node_restore_epoch(struct herd_node *node, uint64_t epoch)
 {
     assert(herd_store_count(node->store) == 0);
     node->epoch = epoch;
-    node->life = rng_next(&node->rng) | 1; /* 0 is none */
+    node->life.id = rng_next(&node->rng) | 1; /* 0 is none */
 }
 
 int herd_node_restore_record(struct herd_node *node, struct herd_now now, uint64_t sequence,
@@ -34,6 +34,7 @@ void herd_node_restore_neighbour(struct herd_node *node, struct herd_slice name,
     if (neighbour == NULL)
         return;
     neighbour->mark = *mark;
+    neighbour->life = (struct herd_life){mark->life, mark->life_from};
     neighbour->source = node_new_source(node);
     neighbour->recovered = true;
     neighbour->speaks = neighbour->has_spoken = mark->epoch != 0;
@@ -44,12 +45,14 @@ void herd_node_restore_end(struct herd_node *node, uint64_t sequence_free)
     herd_store_skip_sequences(node->store, sequence_free);
     herd_cursor_to_end(node->store, node->persist.journal);
     node->persist.on_disk = sequence_free;
-    node->life_from = sequence_free + 1;
+    node->life.from = sequence_free + 1;
+    node->persist.marks_changed = true; /* this life is to be told of on disk, too */
 }
 
 void herd_node_restore_anew(struct herd_node *node)
 {
     node->epoch = rng_next(&node->rng);
+    node->former_count = 0;
 }
 
 void herd_node_restore_failing(struct herd_node *node)

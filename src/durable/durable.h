@@ -22,9 +22,15 @@ struct durable_options {
 /* What is found at the start. Each call's bytes are valid during it. */
 struct durable_found {
     void *arg;
+    /* What the opening does next, which may take as long as the disk likes: a static English text.
+     * May be NULL. */
+    void (*step)(void *arg, const char *step);
     /* First, once: the epoch, and a sequence that no record of earlier lives has reached. Not
      * called for a new folder. */
     int (*state)(void *arg, uint64_t epoch, uint64_t sequence_free);
+    /* Then each life of that epoch so far, the oldest first; those that a version wrote that did not
+     * keep them are not known. May be NULL. */
+    int (*life)(void *arg, const struct herd_life *life);
     /* Every record, by ascending sequence. A negative result ends the reading and is the result of
      * durable_open: HERD_ECANCELED when nothing is wrong with it. */
     int (*record)(void *arg, uint64_t sequence, struct herd_slice text);

@@ -27,6 +27,8 @@ int records_tidy(struct records *records);
 bool records_is_ready(const struct records *records);
 /* What of that which had been written was lost before the opening, and how; empty: nothing. */
 const char *records_lost(const struct records *records);
+/* Whether that may as well not be lost: who could tell is damaged. */
+bool records_is_in_doubt(const struct records *records);
 
 /* Why the last call failed: English, without a full stop. */
 const char *records_reason(const struct records *records);

@@ -289,8 +289,11 @@ static void report(const struct durable_options *options, const struct records *
         metrics_set(options->metrics, METRIC_disk_damaged, lost[0] != '\0');
     if (lost[0] != '\0')
         LOG(options->log, LOG_ERROR, "durable",
-            "part of what was written is lost; the rest is served, and neighbours send what they "
-            "hold: look after the disk; a server without neighbours needs its backup",
+            records_is_in_doubt(records)
+                ? "part of what was written may be lost; what is there is served, and neighbours "
+                  "send what they hold: look after the disk"
+                : "part of what was written is lost; the rest is served, and neighbours send what "
+                  "they hold: look after the disk; a server without neighbours needs its backup",
             log_text("file", records_path(records)), log_text("reason", lost));
     if (!records_is_ready(records))
         LOG(options->log, LOG_ERROR, "durable",

@@ -31,6 +31,8 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [ADD_MARK] = "INSERT INTO neighbour (name, epoch, sequence, life, life_from)"
                  " VALUES (?1, ?2, ?3, ?4, ?5)",
     [REMOVE_MARKS] = "DELETE FROM neighbour",
+    [ADD_LIFE] = "INSERT INTO life (number, life, life_from) VALUES (?1, ?2, ?3)",
+    [REMOVE_LIVES] = "DELETE FROM life",
 };
 
 static int open_failed(struct records *records, int system_error)

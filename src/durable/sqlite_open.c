@@ -30,6 +30,11 @@ const char *records_lost(const struct records *records)
     return records->lost;
 }
 
+bool records_is_in_doubt(const struct records *records)
+{
+    return records->is_in_doubt;
+}
+
 bool records_is_ready(const struct records *records)
 {
     return records->is_ready;
@@ -54,6 +59,12 @@ int64_t records_journal_rows(const struct records *records)
 bool records_is_snapshotting(const struct records *records)
 {
     return records->is_snapshotting;
+}
+
+static void step(const struct durable_found *found, const char *what)
+{
+    if (found->step != NULL)
+        found->step(found->arg, what);
 }
 
 /* What to say of a failure that has not been explained where it was found. */
@@ -109,6 +120,11 @@ static void look_at_log(struct records *records)
 /* After the state was read, which is that of an empty file in a new one. */
 static void ask_witness(struct records *records)
 {
+    records->is_in_doubt = records->lost[0] == '\0' && records->witnessed == WITNESS_DAMAGED;
+    if (records->is_in_doubt)
+        snprintf(records->lost, sizeof records->lost,
+                 "records.db-witness is damaged, and only that could tell whether all is there "
+                 "that had been written to its log, records.db-wal");
     if (records->lost[0] == '\0' && records->state.sequence_free < records->witnessed)
         snprintf(records->lost, sizeof records->lost,
                  "it has less than was written (up to %" PRId64 " of %" PRId64
@@ -127,6 +143,15 @@ static int give_state(const struct records *records, const struct durable_found 
     if (state->sequence_free == 0)
         return 0;
     return found->state(found->arg, state->epoch, (uint64_t)state->sequence_free);
+}
+
+static int give_lives(const struct records *records, const struct durable_found *found)
+{
+    const struct state *state = &records->state;
+    int rc = 0;
+    for (size_t i = 0; i < state->life_count && rc == 0 && found->life != NULL; i++)
+        rc = found->life(found->arg, &state->lives[i]);
+    return rc;
 }
 
 static int give_marks(const struct records *records, const struct durable_found *found)
@@ -150,6 +175,8 @@ static int read_all(struct records *records, const struct durable_found *found)
     ask_witness(records);
     records->given = GIVEN_IN_PART;
     rc = give_state(records, found);
+    if (rc == 0)
+        rc = give_lives(records, found);
     if (rc == 0)
         rc = rows_read(records, found);
     if (rc == 0)
@@ -216,8 +243,10 @@ static int begin_new(struct records *records)
 static int go_on(struct records *records, const struct durable_found *found)
 {
     int rc = file_use_log(records);
+    step(found, "reading records.db");
     if (rc == 0)
         rc = read_all(records, found);
+    step(found, "bringing records.db to this version");
     if (rc == 0)
         rc = state_upgrade(records);
     return rc == 0 ? file_prepare(records) : rc;
@@ -234,18 +263,23 @@ static int open_to_write(struct records *records, const struct durable_found *fo
                          struct herd_buf *error)
 {
     bool is_new;
+    step(found, "locking the folder");
     int rc = lock_take(records->folder, &records->lock_fd, error);
     if (rc < 0)
         return rc;
+    step(found, "looking for damage in records.db-wal");
     look_at_log(records);
     records->witness_fd = witness_open(records->path, &records->witnessed);
+    step(found, "opening records.db, or making it");
     rc = file_open(records, &is_new, error);
     if (rc == 0)
         rc = records_execute(records, "PRAGMA synchronous = FULL");
     if (rc == 0)
         rc = is_new ? begin_new(records) : go_on(records, found);
+    step(found, "syncing the sequences that are reserved");
     if (rc == 0)
         rc = reserve_sequences(records);
+    step(found, "setting up the writing of records.db");
     if (rc == 0)
         rc = set_up_writing(records);
     if (rc == 0) {
@@ -318,8 +352,10 @@ static int fill(struct records *records, const struct durable_found *found, stru
     int rc = open_to_write(records, found, error);
     if (rc < 0 && error->len == before)
         explain(records, rc, error);
-    if (rc < 0 && may_be_read(records, rc))
+    if (rc < 0 && may_be_read(records, rc)) {
+        step(found, "reading records.db, which cannot be written");
         rc = try_to_read(records, found, rc, error, before);
+    }
     if (rc == HERD_EFULL)
         rc = HERD_EIO;
     bool is_other_epoch = records->lost[0] != '\0' || !records->is_ready ||
@@ -350,6 +386,7 @@ int records_open(const char *folder, bool sync, const struct durable_found *foun
         *out = records;
     else
         records_close(records);
+    step(found, "starting the writer's thread");
     return rc;
 }
 

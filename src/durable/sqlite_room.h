@@ -11,7 +11,7 @@
 
 enum {
     RECORDS_APPLICATION_ID = 0x68726563, /* "hrec", at byte 68 of the file */
-    RECORDS_VERSION = 2,                 /* PRAGMA user_version; state_upgrade knows older ones */
+    RECORDS_VERSION = 3,                 /* PRAGMA user_version; state_upgrade knows older ones */
     SEGMENT_MAX_BYTES = 16 << 20,        /* of text: to drop such a table takes some 10 ms */
     CHECKPOINT_PAGES = 4096,             /* of the write-ahead log: 16 MiB */
     CACHE_PAGES = 128,                   /* 512 KiB: rows are appended, and never read again */
@@ -51,6 +51,9 @@ struct state {
     int64_t current;          /* the generation that is written */
     struct segment *segments; /* by id */
     size_t segment_count, segment_cap;
+    struct herd_life lives[HERD_LIVES_MAX]; /* of the epoch, the oldest first */
+    size_t life_count;
+    uint64_t lives_sum; /* of their hashes */
     struct named_mark *marks;
     size_t mark_count, mark_cap;
     uint64_t sum; /* of all this, as it was read or written last */
@@ -65,6 +68,8 @@ enum statement {
     REMOVE_SEGMENT,
     ADD_MARK,
     REMOVE_MARKS,
+    ADD_LIFE,
+    REMOVE_LIVES,
     STATEMENT_COUNT
 };
 
@@ -86,8 +91,9 @@ struct records {
     uint64_t read_sum;           /* of the state that was given; 0: the file was empty */
     uint64_t reserved_sum;       /* of the one that was to be written then */
     int witness_fd;              /* -1: none */
-    int64_t witnessed;           /* what the witness said at the start, 0: nothing */
+    int64_t witnessed;           /* what the witness said at the start, as witness_open gives it */
     char lost[REASON_MAX_BYTES]; /* what of it, in words; empty: nothing */
+    bool is_in_doubt;            /* whether that is lost */
     int wal_pages, checkpoint_at;
     int64_t vacuum_pages; /* to be given back to the file system */
     char reason[REASON_MAX_BYTES];
@@ -147,6 +153,16 @@ int state_read(struct records *records);
 int state_write(struct records *records);
 int state_write_segment(struct records *records, struct segment *segment);
 int state_write_marks(struct records *records, struct herd_slice lines);
+/* sqlite_lives.c */
+
+int lives_read(struct records *records);
+/* The life that writes, in an epoch. Nothing is written where that is the last one already. */
+int lives_write(struct records *records, uint64_t epoch, const struct herd_life *life);
+
+/* sqlite_state.c, again */
+
+/* Numbers as text, so that a file means the same on any machine. */
+uint64_t state_hash(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The segment that the next row of a stream goes to, as far as there is one with room, or NULL. */
 struct segment *state_open_segment(struct state *state, enum stream stream);
 /* Makes a new one and its table; other pointers to segments end. */

@@ -13,6 +13,15 @@
 
 #include "durable/sqlite_room.h"
 
+enum { LIVES_SINCE = 3 }; /* PRAGMA user_version */
+
+#define LIFE_TABLE                                                                                 \
+    "CREATE TABLE life (\n"                                                                        \
+    "    number INTEGER PRIMARY KEY, -- from 1, the oldest\n"                                      \
+    "    life INTEGER NOT NULL, -- that this file has come from, in its epoch; 0: the first\n"     \
+    "    life_from INTEGER NOT NULL -- the first sequence of that life\n"                          \
+    ") STRICT;\n"
+
 /* SQLite keeps this text, with its comments, in the file. */
 static const char schema[] =
     "CREATE TABLE state (\n"
@@ -38,15 +47,19 @@ static const char schema[] =
     "    sequence INTEGER NOT NULL, -- all that it applied up to this one is here\n"
     "    life INTEGER NOT NULL DEFAULT 0, -- in which it did so; 0: it has not told\n"
     "    life_from INTEGER NOT NULL DEFAULT 0 -- the first sequence of that life\n"
-    ") STRICT, WITHOUT ROWID;\n";
+    ") STRICT, WITHOUT ROWID;\n" LIFE_TABLE;
 
-/* From version 1, whose marks had no life. */
-static const char upgrade_1[] =
-    "BEGIN IMMEDIATE;"
-    "ALTER TABLE neighbour ADD COLUMN life INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE neighbour ADD COLUMN life_from INTEGER NOT NULL DEFAULT 0;"
-    "PRAGMA user_version = 2;"
-    "COMMIT";
+/* What makes a version the next one. The marks of version 1 had no life, and version 2 kept none of
+ * the server's own. */
+static const char *const upgrades[RECORDS_VERSION] = {
+    [1] = "BEGIN IMMEDIATE;"
+          "ALTER TABLE neighbour ADD COLUMN life INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE neighbour ADD COLUMN life_from INTEGER NOT NULL DEFAULT 0;"
+          "PRAGMA user_version = 2;"
+          "COMMIT",
+    [2] = "BEGIN IMMEDIATE;" LIFE_TABLE "PRAGMA user_version = 3;"
+          "COMMIT",
+};
 
 static const char select_marks[] = "SELECT name, epoch, sequence, life, life_from FROM neighbour";
 static const char select_marks_1[] = "SELECT name, epoch, sequence, 0, 0 FROM neighbour";
@@ -56,8 +69,7 @@ uint64_t row_hash(int64_t sequence, struct herd_slice text)
     return XXH3_64bits_withSeed(text.data, text.len, (uint64_t)sequence);
 }
 
-/* Numbers as text, so that a file means the same on any machine. */
-__attribute__((format(printf, 1, 2))) static uint64_t hash_of(const char *format, ...)
+uint64_t state_hash(const char *format, ...)
 {
     char text[256];
     va_list args;
@@ -70,10 +82,10 @@ __attribute__((format(printf, 1, 2))) static uint64_t hash_of(const char *format
 
 static uint64_t segment_hash(const struct segment *segment)
 {
-    return hash_of("segment %" PRId64 " %" PRId64 " %d %" PRId64 " %" PRId64 " %" PRId64
-                   " %016" PRIx64,
-                   segment->id, segment->generation, (int)segment->stream, segment->rows,
-                   segment->bytes, segment->last, segment->sum);
+    return state_hash("segment %" PRId64 " %" PRId64 " %d %" PRId64 " %" PRId64 " %" PRId64
+                      " %016" PRIx64,
+                      segment->id, segment->generation, (int)segment->stream, segment->rows,
+                      segment->bytes, segment->last, segment->sum);
 }
 
 /* A mark without a life has the hash that it had before marks had any. */
@@ -83,19 +95,19 @@ static uint64_t mark_hash(const struct named_mark *named)
     char life[48] = "";
     if (mark->life != 0)
         snprintf(life, sizeof life, " %016" PRIx64 " %016" PRIx64, mark->life, mark->life_from);
-    return hash_of("neighbour %s %016" PRIx64 " %016" PRIx64 "%s", named->name, mark->epoch,
-                   mark->sequence, life);
+    return state_hash("neighbour %s %016" PRIx64 " %016" PRIx64 "%s", named->name, mark->epoch,
+                      mark->sequence, life);
 }
 
 static uint64_t sum_of(const struct state *state)
 {
-    uint64_t sum = hash_of("state %016" PRIx64 " %" PRId64 " %" PRId64 " %" PRId64, state->epoch,
-                           state->sequence_free, state->complete, state->current);
+    uint64_t sum = state_hash("state %016" PRIx64 " %" PRId64 " %" PRId64 " %" PRId64, state->epoch,
+                              state->sequence_free, state->complete, state->current);
     for (size_t i = 0; i < state->segment_count; i++)
         sum += state->segments[i].hash;
     for (size_t i = 0; i < state->mark_count; i++)
         sum += mark_hash(&state->marks[i]);
-    return sum;
+    return sum + state->lives_sum;
 }
 
 void state_free(struct state *state)
@@ -185,7 +197,8 @@ int state_read(struct records *records)
 {
     struct state *state = &records->state;
     int64_t version;
-    state->segment_count = state->mark_count = 0;
+    state->segment_count = state->mark_count = state->life_count = 0;
+    state->lives_sum = 0;
     state->current = 0; /* found out below, if there is no row */
     int rc = records_each(records, "SELECT epoch, sequence_free, complete, current, sum FROM state",
                           on_state);
@@ -198,6 +211,8 @@ int state_read(struct records *records)
         rc = records_number(records, "PRAGMA user_version", &version);
     if (rc == 0)
         rc = records_each(records, version == 1 ? select_marks_1 : select_marks, on_mark);
+    if (rc == 0 && version >= LIVES_SINCE)
+        rc = lives_read(records);
     if (rc == 0 && (state->current < 1 || state->sum != sum_of(state)))
         rc = records_damaged(records, "its state is not the one that was written");
     return rc;
@@ -214,7 +229,9 @@ int state_upgrade(struct records *records)
 {
     int64_t version;
     int rc = records_number(records, "PRAGMA user_version", &version);
-    return rc == 0 && version == 1 ? records_execute(records, upgrade_1) : rc;
+    for (; rc == 0 && version < RECORDS_VERSION; version++)
+        rc = records_execute(records, upgrades[version]);
+    return rc;
 }
 
 int state_write(struct records *records)

@@ -98,6 +98,9 @@ static int write_journal(struct records *records, const struct herd_batch *batch
     int rc = append_rows(records, JOURNAL, herd_buf_slice(&batch->records));
     if (rc < 0)
         return rc;
+    rc = lives_write(records, batch->epoch, &batch->life);
+    if (rc < 0)
+        return rc;
     state->epoch = batch->epoch;
     int64_t sequence_free = (int64_t)batch->upto + SEQUENCES_RESERVED;
     if (sequence_free > state->sequence_free)

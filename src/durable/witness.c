@@ -21,16 +21,20 @@ static void format(char out[TEXT_BYTES + 1], int64_t number)
              (uint64_t)XXH3_64bits(out, NUMBER_DIGITS));
 }
 
+/* A line is within a sector and always as long, so that a power loss leaves one of those that were
+ * written, or none: an empty file, or zeros where a file system has made it longer first. */
 static int64_t read_number(int fd)
 {
+    static const char zeros[TEXT_BYTES];
     char text[TEXT_BYTES + 1] = "", expected[TEXT_BYTES + 1];
-    if (pread(fd, text, TEXT_BYTES, 0) != TEXT_BYTES)
+    ssize_t len = pread(fd, text, TEXT_BYTES, 0);
+    if (len >= 0 && memcmp(text, zeros, (size_t)len) == 0)
         return 0;
-    int64_t number = strtoll(text, NULL, 10);
+    int64_t number = len == TEXT_BYTES ? strtoll(text, NULL, 10) : WITNESS_DAMAGED;
     if (number < 0)
-        return 0;
+        return WITNESS_DAMAGED;
     format(expected, number);
-    return memcmp(text, expected, TEXT_BYTES) == 0 ? number : 0;
+    return memcmp(text, expected, TEXT_BYTES) == 0 ? number : WITNESS_DAMAGED;
 }
 
 int witness_open(const char *records_path, int64_t *out_number)

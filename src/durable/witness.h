@@ -6,11 +6,15 @@
 
 #include <stdint.h>
 
+/* The number of a witness that is damaged. */
+#define WITNESS_DAMAGED INT64_C(-1)
+
 /*
  * Opens <records_path>-witness, made if there is none, and reads the number in it: the state's
  * sequence_free at the last commit that was on disk for certain. *out_number is 0 where there is
- * none, or none that is whole. Gives a descriptor for the others, or -1 where it cannot be written:
- * then nothing is witnessed, and nothing else is wrong.
+ * none, or nothing in it, as a power loss may leave it; and WITNESS_DAMAGED where what is in it was
+ * never written, or cannot be read. Gives a descriptor for the others, or -1 where it cannot be
+ * written: then nothing is witnessed, and nothing else is wrong.
  */
 int witness_open(const char *records_path, int64_t *out_number);
 

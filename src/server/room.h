@@ -10,6 +10,7 @@
 #include "places/places.h"
 #include "server/server.h"
 #include "server/signals.h"
+#include "server/start_watch.h"
 
 struct control;
 
@@ -36,9 +37,11 @@ struct server {
     bool storage_closing;        /* nothing is written any more */
     struct control *control;
     struct signals signals;
-    int64_t started_ns; /* uv_hrtime */
-    int closing;        /* parts that are still to report that they have closed */
-    int64_t stop_by_ns; /* uv_hrtime */
+    int64_t started_ns;        /* uv_hrtime */
+    struct start_watch *watch; /* NULL: the start is over */
+    int64_t told_to_stop_ns;   /* uv_hrtime; 0: not before the start was over */
+    int closing;               /* parts that are still to report that they have closed */
+    int64_t stop_by_ns;        /* uv_hrtime */
     bool stopping;
     bool failed;
     bool unwritten;       /* the last records could not be written before the stop */

@@ -190,9 +190,14 @@ static void on_net_stopped(void *arg)
     on_part_closed(server);
 }
 
+/* What is left of such a share; the start may have used some of it. */
 static int64_t stop_ms(const struct server *server, int hundredths)
 {
-    return server->config->values.stop_timeout_ms * hundredths / 100;
+    int64_t share_ms = server->config->values.stop_timeout_ms * hundredths / 100;
+    if (server->told_to_stop_ns == 0)
+        return share_ms;
+    int64_t gone_ms = ((int64_t)uv_hrtime() - server->told_to_stop_ns) / HERD_NS_PER_MS;
+    return gone_ms < share_ms ? share_ms - gone_ms : 0;
 }
 
 static void stop(struct server *server, const char *why)
@@ -232,31 +237,57 @@ static int watch_signals(struct server *server, struct herd_buf *error)
     return rc;
 }
 
-static int start(struct server *server, struct herd_buf *error)
+/* Up to the point from which on others can reach it. */
+static int get_ready(struct server *server, uint16_t *out_port, struct herd_buf *error)
 {
     const struct config_address *listen = &server->self->listen;
-    uint16_t port = 0;
-    int rc = watch_signals(server, error);
-    if (rc == 0)
-        rc = make_node(server, error);
+    int rc = make_node(server, error);
+    start_watch_step(server->watch, "opening the places");
     if (rc == 0)
         rc = server_open_places(server, error);
+    start_watch_step(server->watch, "adding the neighbours");
     if (rc == 0)
         rc = add_peers(server);
     if (rc == 0)
         rc = storage_open(server, error);
+    start_watch_step(server->watch, "listening");
     if (rc == 0)
-        rc = net_listen(server->net, listen->host, listen->port, &port, error);
+        rc = net_listen(server->net, listen->host, listen->port, out_port, error);
+    start_watch_step(server->watch, "opening the control socket");
+    if (rc == 0)
+        open_control(server);
+    return rc;
+}
+
+static int begin_watch(struct server *server, struct herd_buf *error)
+{
+    int rc = start_watch_new(server->log, stop_ms(server, STOP_DISK_SHARE), &server->watch);
+    if (rc == HERD_EIO)
+        herd_buf_printf(error, "no thread that watches the start: %s", strerror(errno));
+    return rc;
+}
+
+static int start(struct server *server, struct herd_buf *error)
+{
+    uint16_t port = 0;
+    int rc = watch_signals(server, error);
+    if (rc == 0)
+        rc = begin_watch(server, error);
+    if (rc == 0) {
+        rc = get_ready(server, &port, error);
+        server->told_to_stop_ns = start_watch_end(server->watch);
+        server->watch = NULL;
+    }
     if (rc < 0) {
         if (error->len == 0)
             herd_buf_append_text(error, herd_strerror(rc));
         return rc;
     }
-    open_control(server);
     LOG(server->log, LOG_INFO, "server", "started", log_text("version", HERD_VERSION),
-        log_text("host", listen->host), log_int("port", port),
+        log_text("host", server->self->listen.host), log_int("port", port),
         log_text("places", server->config->values.places_provider),
-        log_hex("epoch", herd_node_epoch(server->node)));
+        log_hex("epoch", herd_node_epoch(server->node)),
+        log_ms("took", (int64_t)uv_hrtime() - server->started_ns));
     notify_systemd("READY=1");
     return 0;
 }

@@ -59,6 +59,19 @@ static int on_state(void *arg, uint64_t epoch, uint64_t sequence_free)
     return 0;
 }
 
+static void on_step(void *arg, const char *step)
+{
+    struct server *server = arg;
+    start_watch_step(server->watch, step);
+}
+
+static int on_life(void *arg, const struct herd_life *life)
+{
+    struct server *server = arg;
+    herd_node_restore_life(server->node, life);
+    return 0;
+}
+
 static int on_record(void *arg, uint64_t sequence, struct herd_slice text)
 {
     struct server *server = arg;
@@ -89,7 +102,13 @@ static int read_records(struct server *server, const char *folder, struct herd_b
         .folder = folder,
         .sync = true,
     };
-    const struct durable_found found = {server, on_state, on_record, on_neighbour, on_forget_epoch};
+    const struct durable_found found = {.arg = server,
+                                        .step = on_step,
+                                        .state = on_state,
+                                        .life = on_life,
+                                        .record = on_record,
+                                        .neighbour = on_neighbour,
+                                        .forget_epoch = on_forget_epoch};
     int64_t began_ns = (int64_t)uv_hrtime();
     server->restored_at = net_now();
     int rc = durable_open(&options, &found, &server->durable, error);
@@ -102,6 +121,7 @@ static int read_records(struct server *server, const char *folder, struct herd_b
     herd_node_restore_end(server->node, server->sequence_free);
     LOG(server->log, LOG_INFO, "storage", "records read",
         log_int("clients", (int64_t)herd_store_count(herd_node_store(server->node))),
+        log_int("rows", (int64_t)server->records_read),
         log_ms("took", (int64_t)uv_hrtime() - began_ns));
     return 0;
 }
@@ -112,6 +132,7 @@ int storage_open(struct server *server, struct herd_buf *error)
     struct herd_buf folder = {0};
     if (values->data_dir[0] == '\0')
         return 0;
+    start_watch_step(server->watch, "making the folder");
     int rc = server_folder(server, &folder, error);
     if (rc == 0 && storage_is_wanted(values))
         rc = read_records(server, folder.data, error);

@@ -196,7 +196,8 @@ static int on_neighbour(void *arg, struct herd_slice name, const struct herd_mar
 static double open_durable(struct bench *bench, const char *folder, bool sync)
 {
     const struct durable_options options = {.loop = &bench->loop, .folder = folder, .sync = sync};
-    const struct durable_found found = {bench, on_state, on_record, on_neighbour, NULL};
+    const struct durable_found found = {
+        .arg = bench, .state = on_state, .record = on_record, .neighbour = on_neighbour};
     struct herd_buf error = {0};
     uint64_t began_ns = uv_hrtime();
     bench->found = bench->first = 0;

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import struct
@@ -111,6 +112,51 @@ def test_a_stop_does_not_wait_for_a_disk_that_hangs(make_herd, tmp_path, monkeyp
         print(f"{durability}: ended after {took_s:.2f} s")
         hang.unlink()
         holds(hill.start(), told)
+
+
+def held_up(make_herd, hang):
+    """A server with ten records whose start does not come to an end: the server, and what it was told."""
+    hill = make_herd(ALONE, extra='durability = "commit"').start()["Hill"]
+    told = tell(hill, ids_of(10))
+    hill.kill()
+    hang.touch()
+    hill.start(wait=False)
+    wait_until(lambda: "the start takes long" in hill.log(), "it says what holds it up")
+    line = logged(hill, "the start takes long")[0]
+    assert "level=warning" in line and 'step="syncing the sequences that are reserved"' in line, line
+    return hill, told
+
+
+def test_a_stop_does_not_wait_for_a_start_that_hangs(make_herd, tmp_path, monkeypatch):
+    with hanging_sync(tmp_path / "hang", monkeypatch) as hang:
+        hill, told = held_up(make_herd, hang)
+        began = time.monotonic()
+        status = hill.kill(signal.SIGTERM)
+        took_s = time.monotonic() - began
+        said = logged(hill, "told to stop during the start")
+        assert status == 1 and len(said) == 1 and "level=error" in said[0] and "the disk does not answer" in said[0], hill.log()
+        print(f"ended after {took_s:.2f} s: {said[0]}")
+        assert took_s < STOP_S * SLOW
+        hang.unlink()
+        holds(hill.start(), told)
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_start_that_was_held_up_goes_on(make_herd, tmp_path, monkeypatch, stop):
+    with hanging_sync(tmp_path / "hang", monkeypatch) as hang:
+        hill, told = held_up(make_herd, hang)
+        if stop:
+            hill.process.send_signal(signal.SIGTERM)
+        hang.unlink()
+        wait_until(lambda: "the start goes on" in hill.log(), "it goes on")
+        line = logged(hill, "the start goes on")[0]
+        assert 'step="syncing the sequences that are reserved"' in line, line
+        spent = {key: float(value) for key, value in re.findall(r"(took|cpu|queued)=([0-9.]+)ms", line)}
+        assert spent.keys() == {"took", "cpu", "queued"} and spent["took"] >= 1000, line
+        if stop:
+            assert hill.process.wait(STOP_S * SLOW) == 0, hill.log()
+            hill.start()
+        holds(hill, told)
 
 
 @pytest.mark.parametrize("durability", ["commit", "herd"])
@@ -302,6 +348,23 @@ def test_what_a_damaged_log_has_lost_is_said(make_herd, graph, how):
     hill.kill()
     holds(hill.start(), told)
     assert metric(hill, "disk_damaged") == 0, "said once"
+
+
+def test_a_log_that_is_lost_with_its_witness_is_said(make_herd):
+    herd = make_herd(PAIR, extra='durability = "commit"').start()
+    hill, folder = herd["Hill"], herd.folder / "data" / "Hill"
+    told = tell(hill, ids_of(200))
+    herd.wait_agrees()
+    epoch = hill.status()["epoch"]
+    hill.kill()
+    flip(folder / "records.db-witness")
+    (folder / "records.db-wal").unlink()
+    hill.start()
+    said = logged(hill, "part of what was written may be lost")
+    assert len(said) == 1 and "level=error" in said[0] and "records.db-witness is damaged" in said[0], said
+    assert metric(hill, "disk_damaged") == 1 and hill.status()["epoch"] != epoch
+    herd.wait_agrees()
+    holds(hill, told)
 
 
 def test_a_disk_that_fails_is_said_once(make_herd):

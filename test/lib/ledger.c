@@ -73,6 +73,17 @@ static const char *write_mark(struct ledger *ledger, struct herd_slice line)
     return NULL;
 }
 
+static void write_life(struct ledger *ledger, const struct herd_batch *batch)
+{
+    if (ledger->epoch != batch->epoch)
+        ledger->life_count = 0;
+    if (ledger->life_count > 0 && ledger->lives[ledger->life_count - 1].id == batch->life.id)
+        return;
+    if (ledger->life_count == LEDGER_LIVES_MAX)
+        memmove(ledger->lives, ledger->lives + 1, --ledger->life_count * sizeof(*ledger->lives));
+    ledger->lives[ledger->life_count++] = batch->life;
+}
+
 static void drop_older(struct ledger *ledger, unsigned generation)
 {
     size_t kept = 0;
@@ -101,9 +112,11 @@ const char *ledger_write(struct ledger *ledger, const struct herd_batch *batch)
         ledger->generation_whole = ledger->generation;
         drop_older(ledger, ledger->generation);
     }
-    ledger->epoch = batch->epoch;
-    if (!batch->is_snapshot)
+    if (!batch->is_snapshot) {
+        write_life(ledger, batch);
+        ledger->epoch = batch->epoch;
         ledger->upto = batch->upto;
+    }
     if (batch->upto + LEDGER_RESERVE > ledger->sequence_free)
         ledger->sequence_free = batch->upto + LEDGER_RESERVE;
     ledger->writes++;
@@ -122,6 +135,8 @@ const char *ledger_restore(struct ledger *ledger, struct herd_node *node, struct
     if (ledger->row_count > 0)
         qsort(ledger->rows, ledger->row_count, sizeof(ledger->rows[0]), by_sequence);
     herd_node_restore_epoch(node, ledger->epoch);
+    for (size_t i = 0; i < ledger->life_count; i++)
+        herd_node_restore_life(node, &ledger->lives[i]);
     for (size_t i = 0; i < ledger->row_count; i++) {
         const struct ledger_row *row = &ledger->rows[i];
         if (row->sequence == last) /* in the journal and in the snapshot */

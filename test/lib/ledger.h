@@ -7,6 +7,7 @@
 
 enum {
     LEDGER_MARKS_MAX = 16,
+    LEDGER_LIVES_MAX = 256,
     LEDGER_RESERVE = 1000000 /* sequences that a life may use before the next batch is written */
 };
 
@@ -28,6 +29,8 @@ struct ledger {
     size_t row_count, row_cap;
     struct ledger_mark marks[LEDGER_MARKS_MAX];
     size_t mark_count;
+    struct herd_life lives[LEDGER_LIVES_MAX]; /* of the epoch, the oldest first */
+    size_t life_count;
     uint64_t epoch, upto;
     uint64_t sequence_free;    /* above all that any life of this disk has used */
     unsigned generation;       /* rows are written to */

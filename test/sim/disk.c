@@ -346,6 +346,21 @@ void disk_put_backup(struct disk *disk)
     forget_demands(disk);
 }
 
+void disk_exchange_backup(struct disk *disk)
+{
+    struct ledger there = disk->ledger;
+    uint32_t clients = model_of(disk)->client_count;
+    struct model_record **newest = sim_alloc(clients, sizeof(*newest));
+    for (uint32_t client = 0; client < clients; client++)
+        newest[client] = model_on_disk(model_of(disk), disk->server->index, client);
+    disk->ledger = disk->backup;
+    disk->backup = there;
+    model_put_disk(model_of(disk), disk->server->index, disk->backup_newest);
+    free(disk->backup_newest);
+    disk->backup_newest = newest;
+    forget_demands(disk);
+}
+
 void disk_restore(struct disk *disk)
 {
     struct server *server = disk->server;

@@ -57,9 +57,11 @@ void disk_check_stopped(struct disk *disk);
 /* No fault goes on. */
 void disk_heal(struct disk *disk);
 
-/* All that is on it is lost; or the backup takes its place. The server is down. */
+/* All that is on it is lost; or the backup takes its place, and is kept, or is what was there then.
+ * The server is down. */
 void disk_lose(struct disk *disk);
 void disk_put_backup(struct disk *disk);
+void disk_exchange_backup(struct disk *disk);
 void disk_make_backup(struct disk *disk);
 
 /* Its server holds a record from now on. */

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault_room.h"
 #include "plain.h"
 #include "server.h"
 #include "words.h"
@@ -15,7 +16,6 @@ enum {
     PLAIN_DOWN_MIN_MS = 6000,
     PLAIN_QUICK_MAX_MS = 20, /* may be back before it is dialled again */
     STALL_MAX_MS = 8000,
-    CUT_MAX_MS = 15000,
     EDGE_APART_MS = 1000, /* between the two servers that read their configuration anew */
     EDGE_GONE_MAX_MS = 6000,
     SLOW_MAX_MS = 4000,
@@ -23,13 +23,11 @@ enum {
     DISK_TROUBLE_MAX_MS = 8000,
     STARVE_MAX = 60, /* allocations from now */
     BACKUP_AGE_MAX_MS = 6000,
-    COPY_DOWN_MAX_MS = 200,
-    COPY_LIFE_MAX_MS = 3000, /* of the first life with it */
-    REPLAY_AGE_MAX = 8,      /* records of the same client that are newer */
-    TRIES = 8                /* to find somebody whom it can befall */
+    REPLAY_AGE_MAX = 8, /* records of the same client that are newer */
+    TRIES = 8           /* to find somebody whom it can befall */
 };
 
-static bool is_running(const struct world *world, uint32_t i)
+bool fault_is_running(const struct world *world, uint32_t i)
 {
     if (world->ours[i])
         return world->servers[i]->node != NULL && !world->servers[i]->stopping;
@@ -41,13 +39,13 @@ static uint32_t pick(struct world *world, bool ours)
 {
     for (int try = 0; try < TRIES; try++) {
         uint32_t i = (uint32_t)rng_below(&world->rng, world->graph.size);
-        if (is_running(world, i) && (world->ours[i] || !ours))
+        if (fault_is_running(world, i) && (world->ours[i] || !ours))
             return i;
     }
     return SERVER_NOBODY;
 }
 
-static int64_t some_ms(struct world *world, int64_t min_ms, int64_t max_ms)
+int64_t fault_some_ms(struct world *world, int64_t min_ms, int64_t max_ms)
 {
     return rng_between(&world->rng, min_ms * SIM_MS, max_ms * SIM_MS);
 }
@@ -78,14 +76,14 @@ static void on_plain_restart(void *owner, uint64_t i)
         sim_at(&world->sim, now_ns + SIM_S, on_plain_restart, world, i);
 }
 
-static void on_restart(void *owner, uint64_t i)
+void fault_on_restart(void *owner, uint64_t i)
 {
     struct world *world = owner;
     struct server *server = world->servers[i];
     if (server->node == NULL)
         server_start(server);
     else if (server->stopping)
-        sim_at(&world->sim, world->sim.now_ns + SIM_S, on_restart, world, i);
+        sim_at(&world->sim, world->sim.now_ns + SIM_S, fault_on_restart, world, i);
 }
 
 static void restart_later(struct world *world, uint32_t i)
@@ -93,8 +91,8 @@ static void restart_later(struct world *world, uint32_t i)
     int64_t down_max_ms = DOWN_MAX_MS;
     if (!world->ours[i] && world->plains[i]->end_shows && rng_percent(&world->rng, 50))
         down_max_ms = PLAIN_QUICK_MAX_MS;
-    int64_t at_ns = world->sim.now_ns + some_ms(world, 0, down_max_ms);
-    sim_at(&world->sim, at_ns, world->ours[i] ? on_restart : on_plain_restart, world, i);
+    int64_t at_ns = world->sim.now_ns + fault_some_ms(world, 0, down_max_ms);
+    sim_at(&world->sim, at_ns, world->ours[i] ? fault_on_restart : on_plain_restart, world, i);
 }
 
 static bool crash(struct world *world, bool loud)
@@ -116,8 +114,7 @@ void fault_crash_server(struct world *world, uint32_t i)
     restart_later(world, i);
 }
 
-/* A running server that has a disk, or NULL. */
-static struct disk *pick_disk(struct world *world)
+struct disk *fault_pick_disk(struct world *world)
 {
     uint32_t i = pick(world, true);
     return i != SERVER_NOBODY ? world->servers[i]->disk : NULL;
@@ -135,7 +132,7 @@ static bool inject_starve(struct world *world)
 /* It counts when it happens. */
 static bool inject_torn(struct world *world)
 {
-    struct disk *disk = pick_disk(world);
+    struct disk *disk = fault_pick_disk(world);
     if (disk != NULL)
         disk->fatal = true;
     return false;
@@ -143,7 +140,7 @@ static bool inject_torn(struct world *world)
 
 static bool inject_disk_loss(struct world *world)
 {
-    struct disk *disk = pick_disk(world);
+    struct disk *disk = fault_pick_disk(world);
     if (disk == NULL)
         return false;
     fault_crash_server(world, disk->server->index);
@@ -154,7 +151,7 @@ static bool inject_disk_loss(struct world *world)
 static void on_old_disk(void *owner, uint64_t i)
 {
     struct world *world = owner;
-    if (!world->faulty || !is_running(world, (uint32_t)i))
+    if (!world->faulty || !fault_is_running(world, (uint32_t)i))
         return;
     fault_crash_server(world, (uint32_t)i);
     disk_put_backup(world->servers[i]->disk);
@@ -164,10 +161,10 @@ static void on_old_disk(void *owner, uint64_t i)
 /* It counts when it happens, as well. */
 static bool inject_old_disk(struct world *world)
 {
-    struct disk *disk = pick_disk(world);
+    struct disk *disk = fault_pick_disk(world);
     if (disk == NULL)
         return false;
-    int64_t at_ns = world->sim.now_ns + some_ms(world, 10, BACKUP_AGE_MAX_MS);
+    int64_t at_ns = world->sim.now_ns + fault_some_ms(world, 10, BACKUP_AGE_MAX_MS);
     disk_make_backup(disk);
     sim_at(&world->sim, at_ns, on_old_disk, world, disk->server->index);
     return false;
@@ -175,20 +172,20 @@ static bool inject_old_disk(struct world *world)
 
 static bool inject_disk_full(struct world *world)
 {
-    struct disk *disk = pick_disk(world);
+    struct disk *disk = fault_pick_disk(world);
     if (disk == NULL)
         return false;
-    disk->fails_until_ns = world->sim.now_ns + some_ms(world, 10, DISK_TROUBLE_MAX_MS);
+    disk->fails_until_ns = world->sim.now_ns + fault_some_ms(world, 10, DISK_TROUBLE_MAX_MS);
     disk_excuse(disk, disk->fails_until_ns);
     return true;
 }
 
 static bool inject_disk_slow(struct world *world)
 {
-    struct disk *disk = pick_disk(world);
+    struct disk *disk = fault_pick_disk(world);
     if (disk == NULL)
         return false;
-    disk->slow_until_ns = world->sim.now_ns + some_ms(world, 10, DISK_TROUBLE_MAX_MS);
+    disk->slow_until_ns = world->sim.now_ns + fault_some_ms(world, 10, DISK_TROUBLE_MAX_MS);
     return true;
 }
 
@@ -217,7 +214,7 @@ static bool inject_stall(struct world *world)
     uint32_t i = pick(world, false);
     if (i == SERVER_NOBODY || world->hosts[i]->stalled_until_ns > world->sim.now_ns)
         return false;
-    int64_t until_ns = world->sim.now_ns + some_ms(world, 1, STALL_MAX_MS);
+    int64_t until_ns = world->sim.now_ns + fault_some_ms(world, 1, STALL_MAX_MS);
     sim_trace(&world->sim, world->hosts[i]->name, "..", "-", "(stalls until %.6f)",
               (double)until_ns / (double)SIM_S);
     world->hosts[i]->stalled_until_ns = until_ns;
@@ -238,7 +235,7 @@ static void on_cut_over(void *owner, uint64_t pair)
         net_cut(&world->net, from, to, false);
 }
 
-static void cut(struct world *world, uint32_t from, uint32_t to, int64_t until_ns)
+void fault_cut(struct world *world, uint32_t from, uint32_t to, int64_t until_ns)
 {
     sim_trace(&world->sim, world->hosts[from]->name, "..", world->hosts[to]->name,
               "(cut until %.6f)", (double)until_ns / (double)SIM_S);
@@ -252,10 +249,10 @@ static bool cut_pair(struct world *world, bool both_ways)
     uint32_t to = (uint32_t)rng_below(&world->rng, world->graph.size);
     if (!graph_joined(&world->graph, from, to) || net_is_cut(&world->net, from, to))
         return false;
-    int64_t until_ns = world->sim.now_ns + some_ms(world, 10, CUT_MAX_MS);
-    cut(world, from, to, until_ns);
+    int64_t until_ns = world->sim.now_ns + fault_some_ms(world, 10, CUT_MAX_MS);
+    fault_cut(world, from, to, until_ns);
     if (both_ways)
-        cut(world, to, from, until_ns);
+        fault_cut(world, to, from, until_ns);
     return true;
 }
 
@@ -271,64 +268,17 @@ static bool inject_cut_one_way(struct world *world)
 
 static bool inject_island(struct world *world)
 {
-    int64_t until_ns = world->sim.now_ns + some_ms(world, 10, CUT_MAX_MS);
+    int64_t until_ns = world->sim.now_ns + fault_some_ms(world, 10, CUT_MAX_MS);
     uint64_t side = rng_next(&world->rng);
     uint32_t size = world->graph.size;
     for (uint32_t a = 0; a < size; a++) {
         for (uint32_t b = 0; b < size; b++) {
             if (graph_joined(&world->graph, a, b) && (side >> a % 64 & 1) != (side >> b % 64 & 1) &&
                 !net_is_cut(&world->net, a, b))
-                cut(world, a, b, until_ns);
+                fault_cut(world, a, b, until_ns);
         }
     }
     return true;
-}
-
-/* The server dies, has the backup that it had before, and is soon there again. */
-static void begin_copy(struct world *world, uint32_t i)
-{
-    server_crash(world->servers[i], rng_percent(&world->rng, 50));
-    disk_put_backup(world->servers[i]->disk);
-    sim_at(&world->sim, world->sim.now_ns + some_ms(world, 1, COPY_DOWN_MAX_MS), on_restart, world,
-           i);
-}
-
-/* Some of its neighbours do not see it begin, nor for a while what it does. */
-static void hide(struct world *world, uint32_t i)
-{
-    for (uint32_t other = 0; other < world->graph.size; other++) {
-        if (!graph_joined(&world->graph, i, other) || net_is_cut(&world->net, i, other) ||
-            net_is_cut(&world->net, other, i) || !rng_percent(&world->rng, 80))
-            continue;
-        int64_t until_ns = world->sim.now_ns + some_ms(world, CUT_MAX_MS / 2, CUT_MAX_MS);
-        cut(world, i, other, until_ns);
-        cut(world, other, i, until_ns);
-    }
-}
-
-/* Once more, from the same sequence on: other records have it now. */
-static void on_second_copy(void *owner, uint64_t i)
-{
-    struct world *world = owner;
-    if (!world->faulty || !is_running(world, (uint32_t)i))
-        return;
-    hide(world, (uint32_t)i);
-    begin_copy(world, (uint32_t)i);
-    world->counts.faults[FAULT_OLD_COPY]++;
-}
-
-/* It counts when it happens for the second time. */
-static bool inject_old_copy(struct world *world)
-{
-    struct disk *disk = pick_disk(world);
-    if (disk == NULL)
-        return false;
-    if (disk->backup_newest == NULL)
-        disk_make_backup(disk);
-    int64_t at_ns = world->sim.now_ns + some_ms(world, 500, COPY_LIFE_MAX_MS);
-    begin_copy(world, disk->server->index);
-    sim_at(&world->sim, at_ns, on_second_copy, world, disk->server->index);
-    return false;
 }
 
 static struct net_wire *pick_wire(struct world *world)
@@ -388,9 +338,10 @@ static bool inject_edge(struct world *world)
         return false;
     for (unsigned side = 0; side < 2; side++) {
         uint64_t arg = (uint64_t)ends[side] << 32 | (uint64_t)ends[!side] << 1;
-        int64_t gone_ns = world->sim.now_ns + some_ms(world, 0, EDGE_APART_MS);
+        int64_t gone_ns = world->sim.now_ns + fault_some_ms(world, 0, EDGE_APART_MS);
         sim_at(&world->sim, gone_ns, on_edge, world, arg);
-        sim_at(&world->sim, gone_ns + some_ms(world, 1, EDGE_GONE_MAX_MS), on_edge, world, arg | 1);
+        sim_at(&world->sim, gone_ns + fault_some_ms(world, 1, EDGE_GONE_MAX_MS), on_edge, world,
+               arg | 1);
     }
     return true;
 }
@@ -427,8 +378,8 @@ static void on_slow_over(void *owner, uint64_t arg)
 static bool inject_slow(struct world *world)
 {
     world->net.slow++;
-    sim_at(&world->sim, world->sim.now_ns + some_ms(world, 10, SLOW_MAX_MS), on_slow_over, world,
-           0);
+    sim_at(&world->sim, world->sim.now_ns + fault_some_ms(world, 10, SLOW_MAX_MS), on_slow_over,
+           world, 0);
     return true;
 }
 
@@ -485,7 +436,9 @@ static bool (*const injectors[FAULT_KINDS])(struct world *world) = {
     [FAULT_TORN] = inject_torn,
     [FAULT_DISK_LOSS] = inject_disk_loss,
     [FAULT_OLD_DISK] = inject_old_disk,
-    [FAULT_OLD_COPY] = inject_old_copy,
+    [FAULT_OLD_COPY] = fault_old_copy,
+    [FAULT_COPY_RESTART] = fault_copy_restart,
+    [FAULT_DISK_EXCHANGE] = fault_disk_exchange,
     [FAULT_DISK_FULL] = inject_disk_full,
     [FAULT_DISK_SLOW] = inject_disk_slow,
     [FAULT_RESEND] = inject_resend,

@@ -29,6 +29,10 @@ struct world;
     X(FAULT_OLD_DISK, "old-disk", "a server dies, and comes back with a backup of its disk")       \
     X(FAULT_OLD_COPY, "old-copy",                                                                  \
       "the same backup of a disk takes its place again, unseen by some")                           \
+    X(FAULT_COPY_RESTART, "copy-restart",                                                          \
+      "the same backup takes its place again, and then a restart, unseen by some")                 \
+    X(FAULT_DISK_EXCHANGE, "disk-exchange",                                                        \
+      "a backup of a disk takes its place, and then what was there before")                        \
     X(FAULT_DISK_FULL, "disk-full", "a disk takes nothing for a while")                            \
     X(FAULT_DISK_SLOW, "disk-slow", "a disk takes up to 3 s a batch for a while")                  \
     X(FAULT_RESEND, "resend", "a plain server sends FLOODs of what it holds again")

@@ -36,14 +36,21 @@ int __real_persist_answer(struct herd_conn *conn, struct herd_now now,
                           const struct herd_record *record, struct herd_slice line);
 bool __real_herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_entry *out);
 void __real_herd_cursor_to_begin(struct herd_store *store, herd_cursor cursor);
-uint64_t __real_lives_shared(const struct herd_mark *mark, const struct herd_mark *present);
+uint64_t __real_lives_shared(const struct herd_mark *mark, const struct herd_life *present);
+uint64_t __real_lives_held(const struct herd_node *node, uint64_t life, uint64_t sequence);
 uint64_t __real_held_claim(const struct link *link, uint64_t passed);
 int __real_prune_on_have(struct neighbour *from, const struct herd_command *command);
 int __real_prune_graft(struct neighbour *to, const struct origin_set *wanted);
 
-uint64_t __wrap_lives_shared(const struct herd_mark *mark, const struct herd_mark *present)
+uint64_t __wrap_lives_shared(const struct herd_mark *mark, const struct herd_life *present)
 {
     return planted == PLANT_NO_LIFE ? mark->sequence : __real_lives_shared(mark, present);
+}
+
+uint64_t __wrap_lives_held(const struct herd_node *node, uint64_t life, uint64_t sequence)
+{
+    bool heeded = planted != PLANT_NO_LIFE && planted != PLANT_NO_ANCESTRY;
+    return heeded ? __real_lives_held(node, life, sequence) : sequence;
 }
 
 uint64_t __wrap_held_claim(const struct link *link, uint64_t passed)

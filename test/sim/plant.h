@@ -48,6 +48,7 @@ struct plug;
     X(PLANT_NO_SOURCE, "mutant-no-source", SIM_COUNT, "what was heard is said back, too")          \
     X(PLANT_ECHO, "mutant-echo", SIM_QUIET, "now and then, a link begins anew without a reason")   \
     X(PLANT_NO_LIFE, "mutant-no-life", SIM_EQUAL, "a mark of another life counts as it is")        \
+    X(PLANT_NO_ANCESTRY, "mutant-no-ancestry", SIM_EQUAL, "a mark of any former life is believed") \
     X(PLANT_FULL_MARK, "mutant-full-mark", SIM_MARK, "MARK claims what is held back, too")         \
     X(PLANT_NO_HAVE, "mutant-no-have", SIM_QUIET, "HAVE is passed over")                           \
     X(PLANT_NO_GRAFT, "mutant-no-graft", SIM_CHECKS, "a way that is lost is not replaced")

@@ -54,20 +54,21 @@ herd_sim_plant(mutant-stale-digest)
 herd_sim_plant(mutant-ignore-shortage --faults starve)
 herd_sim_plant(mutant-leak)
 
-# Without digests sequences have to do, also with an old disk. With the same one twice they do (one_copy), unless a further life
-# begins before a neighbour is back (docs/decisions/0009-lives.md). Bugs that digests would mend show here.
+# Without digests sequences have to do, also with an old disk, the same one twice, and with a disk that was there before
+# (docs/decisions/0009-lives.md). Bugs that digests would mend show here.
 set(in_sequence --lose-digests --plain 0 --faults
-    crash,dark,stop,stall,cut,cut-one-way,island,break,half-break,hole,edge,clock,slow,replay,torn,disk-loss,old-disk,disk-full,disk-slow)
+    crash,dark,stop,stall,cut,cut-one-way,island,break,half-break,hole,edge,clock,slow,replay,torn,disk-loss,old-disk,disk-full,disk-slow,old-copy,copy-restart,disk-exchange)
 add_test(NAME sim.sequences_alone COMMAND sim-swarm --seeds 1..150 ${in_sequence})
 herd_sim_plant(high-resume ${in_sequence} --checks equal)
-set(one_copy --lose-digests --plain 0 --durability interval --faults old-copy)
-add_test(NAME sim.one_copy COMMAND sim-swarm --seeds 1..150 ${one_copy})
-herd_sim_plant(mutant-no-life ${one_copy})
+set(copies --lose-digests --plain 0 --durability interval --faults old-copy,copy-restart,disk-exchange)
+add_test(NAME sim.copies COMMAND sim-swarm --seeds 1..300 ${copies} --fired)
+herd_sim_plant(mutant-no-life --lose-digests --plain 0 --durability interval --faults old-copy)
+herd_sim_plant(mutant-no-ancestry --lose-digests --plain 0 --durability interval --faults copy-restart)
 herd_sim_plant(no-recovered ${in_sequence})
 herd_sim_plant(high-mark ${in_sequence} --checks equal)
 herd_sim_plant(torn-batch --lose-digests --plain 0 --faults torn --clients 2000 --updates 60 --durability interval)
 
 # What sequences hide, digests mend: a RESUME that claims too much does no harm.
 add_test(NAME sim.mended COMMAND sim-swarm --seeds 1..300 --plant high-resume --durability interval)
-set_tests_properties(sim.mended sim.replay_is_identical sim.replay_is_identical_with_pruning sim.sequences_alone sim.one_copy
+set_tests_properties(sim.mended sim.replay_is_identical sim.replay_is_identical_with_pruning sim.sequences_alone sim.copies
     PROPERTIES LABELS sim TIMEOUT 600)

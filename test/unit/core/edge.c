@@ -35,9 +35,9 @@ void edge_greet(struct wire *link)
     struct herd_node *node = link->driver->node;
     wire_dialled(link, NULL);
     char life[64] = "";
-    if (node->life != 0)
-        snprintf(life, sizeof(life), " life=%016" PRIx64 " from=%" PRIu64, node->life,
-                 node->life_from);
+    if (node->life.id != 0)
+        snprintf(life, sizeof(life), " life=%016" PRIx64 " from=%" PRIu64, node->life.id,
+                 node->life.from);
     EDGE_EXPECT(link, "HELLO Hill 2 %016" PRIx64 " %" PRIu64 " - ttl=0%s\n", herd_node_epoch(node),
                 herd_store_sequence(herd_node_store(node)), life);
     EDGE_STATE(link, "greeting");

@@ -88,6 +88,7 @@ struct mesh *mesh_new_row(size_t count, unsigned records)
     for (size_t i = 0; i < count; i++) {
         struct herd_node *node = mesh->nodes[i];
         herd_node_restore_epoch(node, i + 1);
+        herd_node_restore_life(node, &(struct herd_life){0, 0}); /* that began empty */
         for (unsigned n = 0; n < records; n++) {
             char text[160];
             int len = snprintf(text, sizeof(text),

@@ -268,6 +268,7 @@ static struct mesh *mesh_with_a_gap(unsigned kept_of_ten)
         struct herd_node *node = mesh->nodes[k];
         struct rng rng = {1};
         herd_node_restore_epoch(node, k + 1);
+        herd_node_restore_life(node, &(struct herd_life){0, 0}); /* that began empty */
         for (unsigned i = 0; i < CROWD; i++) {
             char id[ID_LEN + 1], text[160];
             next_id(&rng, id);

@@ -145,6 +145,7 @@ static void test_positions_and_bare_words(void **state)
         {"RESUME " EPOCH " 12", HERD_VERB_RESUME, 0xdeadbeef, 12},
         {"RESUME " EPOCH " 0", HERD_VERB_RESUME, 0xdeadbeef, 0},
         {"RESUME " EPOCH " 0 recovered", HERD_VERB_RESUME, 0xdeadbeef, 0},
+        {"RESUME " EPOCH " 9 of=" EPOCH " recovered", HERD_VERB_RESUME, 0xdeadbeef, 9},
         {"MARK 0123456789abcdef 18446744073709551615", HERD_VERB_MARK, 0x0123456789abcdef,
          UINT64_MAX},
         {"PING", HERD_VERB_PING, 0, 0},
@@ -521,26 +522,29 @@ static void test_append(void **state)
     assert_int_equal(herd_append_range(&out, HERD_VERB_HELD, 4, 5), 0);
     assert_int_equal(herd_append_have(&out, 4, 5, herd_slice_of(" 0123abcd:a:1.5")), 0);
     assert_int_equal(herd_append_have(&out, 4, 5, herd_slice(NULL, 0)), 0);
-    assert_int_equal(herd_append_resume(&out, 1, 2, 0), 0);
-    assert_int_equal(herd_append_resume(&out, 1, 2, 0xdeadbeef), 0);
+    assert_int_equal(herd_append_resume(&out, 1, 2, NULL, 0), 0);
+    assert_int_equal(herd_append_resume(&out, 1, 2, NULL, 0xdeadbeef), 0);
+    assert_int_equal(herd_append_resume(&out, 1, 2, &(uint64_t){0xf00d}, 0xdeadbeef), 0);
     assert_int_equal(herd_append_ended(&out, 1500000000), 0);
     assert_int_equal(herd_append_invalid(&out, herd_slice("a\0b", 3)), 0);
     assert_int_equal(herd_append_invalid(&out, herd_slice(NULL, 0)), 0);
-    static const char expected[] = "HELLO Hill 2 " EPOCH " 7 -\n"
-                                   "HELLO Hill 2 ffffffffffffffff 18446744073709551615 300\n"
-                                   "RESUME 0000000000000001 2\n"
-                                   "MARK 0000000000000000 0\n"
-                                   "HELLO Hill 2 0000000000000001 7 - prune\n"
-                                   "MARK 0000000000000001 2\n"
-                                   "ACK 0000000000000001 2 3\n"
-                                   "HELD 4 5\n"
-                                   "HAVE 4 5 0123abcd:a:1.5\n"
-                                   "HAVE 4 5\n"
-                                   "RESUME 0000000000000001 2\n"
-                                   "RESUME 0000000000000001 2 recovered life=" EPOCH "\n"
-                                   "ENDED 1.500000000\n"
-                                   "? a\0b\n"
-                                   "? \n";
+    static const char expected[] =
+        "HELLO Hill 2 " EPOCH " 7 -\n"
+        "HELLO Hill 2 ffffffffffffffff 18446744073709551615 300\n"
+        "RESUME 0000000000000001 2\n"
+        "MARK 0000000000000000 0\n"
+        "HELLO Hill 2 0000000000000001 7 - prune\n"
+        "MARK 0000000000000001 2\n"
+        "ACK 0000000000000001 2 3\n"
+        "HELD 4 5\n"
+        "HAVE 4 5 0123abcd:a:1.5\n"
+        "HAVE 4 5\n"
+        "RESUME 0000000000000001 2\n"
+        "RESUME 0000000000000001 2 recovered life=" EPOCH "\n"
+        "RESUME 0000000000000001 2 of=000000000000f00d recovered life=" EPOCH "\n"
+        "ENDED 1.500000000\n"
+        "? a\0b\n"
+        "? \n";
     CHECK_SLICE(("all"), herd_buf_slice(&out), herd_slice(expected, sizeof(expected) - 1));
     herd_buf_free(&out);
 }

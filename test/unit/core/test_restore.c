@@ -177,7 +177,7 @@ static void life_goes_on_where_it_was(void **state)
     CHECK_INT(("nothing to be written"), herd_node_is_persisted(driver->node), 1);
     inbound = edge_hello(driver, 0xabc, 9);
     EDGE_EXPECT(inbound, "RESUME 0000000000000abc 7 recovered life=%016" PRIx64 "\n",
-                driver->node->life);
+                driver->node->life.id);
     /* What Jaquez lacks is found by the old sequences. */
     edge_greet(link);
     edge_resume(link, 3);

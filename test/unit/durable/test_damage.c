@@ -127,8 +127,9 @@ static void test_databases_of_another_kind(void **state)
     } cases[] = {
         {"CREATE TABLE t (a)", "is a database, but not one of herd's records"},
         {"PRAGMA application_id = 1751478372", "is a database, but not one of herd's records"},
-        {"DROP TABLE t; PRAGMA application_id = 0x68726563; PRAGMA user_version = 3",
-         "was written by a newer herd (format 3, this one reads 2)"},
+        {"DROP TABLE t; PRAGMA application_id = 0x68726563; PRAGMA user_version = 4",
+         "was written by a newer herd (format 4, this one reads 3)"},
+        {"PRAGMA user_version = 3", "is damaged: no such table: state"},
         {"PRAGMA user_version = 2", "is damaged: no such table: state"},
         {"PRAGMA user_version = 1", "is damaged: no such table: state"},
     };
@@ -151,6 +152,10 @@ static void test_changed_contents(void **state)
         {"UPDATE neighbour SET life_from = 1 WHERE name = 'Smith'", "its state is not the one"},
         {"DELETE FROM neighbour WHERE name = 'Smith'", "its state is not the one"},
         {"INSERT INTO neighbour VALUES (hex(zeroblob(33)), 1, 1, 0, 0)", "name has 66 bytes"},
+        {"UPDATE life SET life = life + 1", "its state is not the one"},
+        {"UPDATE life SET life_from = life_from + 1", "its state is not the one"},
+        {"DELETE FROM life", "its state is not the one"},
+        {"DROP TABLE life", "no such table: life"},
         {"UPDATE segment SET generation = generation + 1", "its state is not the one"},
         {"DELETE FROM segment WHERE id = (SELECT max(id) FROM segment)", "its state is not"},
         {"DELETE FROM state", "its state is not the one"},
@@ -224,7 +229,7 @@ static void test_a_record_that_is_not_taken(void **state)
     struct fixture *fixture = *state;
     make_file(fixture);
     int calls = 0;
-    struct durable_found found = {&calls, take_state, refuse, NULL, NULL};
+    struct durable_found found = {.arg = &calls, .state = take_state, .record = refuse};
     struct records *records = NULL;
     struct herd_buf error = {0};
     assert_int_equal(records_open(fixture->folder, true, &found, &records, &error), HERD_ESYNTAX);

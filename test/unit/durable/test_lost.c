@@ -271,16 +271,54 @@ static void test_without_a_witness(void **state)
     }
 }
 
+/* As a power loss may leave it. */
 static void test_a_witness_that_says_nothing(void **state)
 {
-    static const char *const texts[] = {"", "0", "9000000000000000000 0000000000000000\n",
+    static const char zeros[37];
+    struct fixture *fixture = *state;
+    for (size_t len = 0; len <= sizeof zeros; len += sizeof zeros) {
+        copy_files(fixture->folder, fixture->copy);
+        testing_write_file(fixture->witness, zeros, len);
+        assert_nothing_is_said(fixture);
+    }
+}
+
+/* What was never written shows it, whatever else is damaged; and that nobody knows more. */
+static void test_a_damaged_witness_is_said(void **state)
+{
+    static void (*const others[])(struct fixture * fixture) = {flip_near_the_end, cut, remove_log,
+                                                               exchange_both, remove_both};
+    static const char *const texts[] = {"0", "9000000000000000000 0000000000000000\n",
                                         "-000000000000000001 0123456789abcdef\n"};
     struct fixture *fixture = *state;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        copy_files(fixture->folder, fixture->copy);
+        flip(fixture->witness, (int64_t)i);
+        others[i](fixture);
+        assert_said(fixture, "a bit of the witness");
+    }
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         copy_files(fixture->folder, fixture->copy);
         testing_write_file(fixture->witness, texts[i], strlen(texts[i]));
-        assert_nothing_is_said(fixture);
+        struct found found = found_in(fixture->copy);
+        assert_contains(found.lost, "records.db-witness is damaged");
+        assert_true(found.is_in_doubt && found.is_other_epoch);
+        found.picture.epoch = fixture->world.held.epoch; /* it is another one then */
+        assert_true(picture_equal(&found.picture, &fixture->pictures[BATCHES - 1]));
+        found_free(&found);
     }
+}
+
+/* Then it is certain. */
+static void test_damage_that_shows_in_the_log_is_no_doubt(void **state)
+{
+    struct fixture *fixture = *state;
+    flip(fixture->witness, 5);
+    flip_in_the_middle(fixture);
+    struct found found = found_in(fixture->copy);
+    assert_contains(found.lost, "damaged at byte");
+    assert_false(found.is_in_doubt);
+    found_free(&found);
 }
 
 static void test_no_harm_nothing_said(void **state)
@@ -370,10 +408,11 @@ int main(void)
     disk_install(); /* which works, and does not wait for the real one */
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_each_harm_is_said),       TEST(test_a_bit_anywhere_in_the_log),
-        TEST(test_without_a_witness),       TEST(test_a_witness_that_says_nothing),
-        TEST(test_no_harm_nothing_said),    TEST(test_torn_ends_are_no_damage),
-        TEST(test_files_that_are_not_ours), TEST(test_a_new_file_whose_log_is_lost),
+        TEST(test_each_harm_is_said),         TEST(test_a_bit_anywhere_in_the_log),
+        TEST(test_without_a_witness),         TEST(test_a_witness_that_says_nothing),
+        TEST(test_a_damaged_witness_is_said), TEST(test_damage_that_shows_in_the_log_is_no_doubt),
+        TEST(test_no_harm_nothing_said),      TEST(test_torn_ends_are_no_damage),
+        TEST(test_files_that_are_not_ours),   TEST(test_a_new_file_whose_log_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,6 +86,7 @@ static void clear_batch(struct world *world)
     struct herd_batch *batch = &world->batch;
     batch->records.len = batch->neighbours.len = 0;
     batch->epoch = world->held.epoch;
+    batch->life = world->held.life;
     batch->begins = batch->ends = batch->is_snapshot = false;
 }
 
@@ -102,6 +103,7 @@ void world_make_journal(struct world *world, size_t rows_max, bool begins)
     }
     world->batch.upto = world->journal_at;
     world->disk.epoch = world->held.epoch;
+    world->disk.life = world->held.life;
     if (client == WORLD_CLIENTS && world->mark > 0) {
         assert_int_equal(herd_buf_printf(&world->batch.neighbours,
                                          "Smith %016x %llu 00000000000011fe 12\n"
@@ -159,6 +161,8 @@ void world_restart(struct world *world, const struct found *found)
         world->held.epoch = ~found->picture.epoch;
     if (found->has_state && found->sequence_free > world->sequence)
         world->sequence = found->sequence_free;
+    if (found->has_state)
+        world->held.life = (struct herd_life){world->sequence | 1, world->sequence + 1};
     world->journal_at = world->sequence;
     world->mark = found->picture.mark;
     world->is_snapshotting = false;
@@ -174,6 +178,16 @@ static int on_state(void *arg, uint64_t epoch, uint64_t sequence_free)
     found->has_state = true;
     found->picture.epoch = epoch;
     found->sequence_free = sequence_free;
+    return 0;
+}
+
+static int on_life(void *arg, const struct herd_life *life)
+{
+    struct found *found = arg;
+    assert_true(found->has_state);
+    assert_int_equal(found->rows, 0);
+    assert_true(found->life_count < HERD_LIVES_MAX);
+    found->lives[found->life_count++] = found->picture.life = *life;
     return 0;
 }
 
@@ -225,7 +239,12 @@ static void on_forget_epoch(void *arg)
 
 struct durable_found found_callbacks(struct found *found)
 {
-    return (struct durable_found){found, on_state, on_record, on_neighbour, on_forget_epoch};
+    return (struct durable_found){.arg = found,
+                                  .state = on_state,
+                                  .life = on_life,
+                                  .record = on_record,
+                                  .neighbour = on_neighbour,
+                                  .forget_epoch = on_forget_epoch};
 }
 
 void found_free(struct found *found)
@@ -243,6 +262,7 @@ struct records *found_opened(const char *folder, bool sync, struct found *found)
     found->error = testing_take_text(&error);
     if (records != NULL)
         snprintf(found->lost, sizeof found->lost, "%s", records_lost(records));
+    found->is_in_doubt = records != NULL && records_is_in_doubt(records);
     return records;
 }
 
@@ -269,7 +289,8 @@ bool picture_equal(const struct picture *a, const struct picture *b)
         if (a->held[i].sequence != b->held[i].sequence || a->held[i].value != b->held[i].value)
             return false;
     }
-    return a->epoch == b->epoch && a->mark == b->mark;
+    return a->epoch == b->epoch && a->mark == b->mark && a->life.id == b->life.id &&
+           a->life.from == b->life.from;
 }
 
 void assert_found_in(const char *folder, const struct picture *expected)
@@ -280,6 +301,8 @@ void assert_found_in(const char *folder, const struct picture *expected)
     assert_int_equal(found.wrong_rows, 0);
     assert_int_equal(found.picture.epoch, expected->epoch);
     assert_int_equal(found.picture.mark, expected->mark);
+    assert_int_equal(found.picture.life.id, expected->life.id);
+    assert_int_equal(found.picture.life.from, expected->life.from);
     for (size_t i = 0; i < WORLD_CLIENTS; i++) {
         if (found.picture.held[i].sequence != expected->held[i].sequence)
             fail_msg("client %zu: found sequence %llu, expected %llu", i,

@@ -16,7 +16,8 @@ struct picture {
         uint32_t value;
     } held[WORLD_CLIENTS];
     uint64_t epoch;
-    uint64_t mark; /* of the neighbour Smith */
+    uint64_t mark;         /* of the neighbour Smith */
+    struct herd_life life; /* that wrote last */
 };
 
 /*
@@ -62,11 +63,14 @@ struct found {
     int result; /* of the opening */
     char *error;
     char lost[256]; /* what found_in was told of it */
+    bool is_in_doubt;
     struct picture picture;
-    bool is_of_version_1; /* expected: marks without a life */
+    bool is_of_version_1; /* expected: marks without a life, and no lives */
     bool has_state;
     bool is_other_epoch; /* the one that was found must not be gone on with */
     uint64_t sequence_free, last_sequence;
+    struct herd_life lives[HERD_LIVES_MAX]; /* the last is the picture's, too */
+    size_t life_count;
     size_t rows, wrong_rows; /* read; out of order, or not as world.c makes them */
 };
 
