@@ -94,8 +94,8 @@ struct model_record *model_on_disk(const struct model *model, uint32_t server, u
 void model_write(struct model *model, uint32_t server, struct model_record *record);
 void model_put_disk(struct model *model, uint32_t server, struct model_record *const *all);
 
-/* Whether a server other than its origin has ever held it, or something newer. */
-bool model_is_spread(const struct model *model, const struct model_record *record);
+/* Whether another server has ever held it, or something newer. */
+bool model_is_spread(const struct model *model, uint32_t server, const struct model_record *record);
 
 /* A client has the AT line of its own IAMAT. */
 void model_acknowledge(struct model *model, struct model_record *record);

@@ -54,20 +54,22 @@ static void drop_first(struct phone *phone)
     phone->matched = 0;
 }
 
-/* An IAMAT was answered: so it has to be where its durability says. */
+/* An IAMAT was answered: so it has to be where its durability says; or what stood in its way then,
+ * if that was newer, and for as long as that has not ended. */
 static void check_safe(struct phone *phone, const struct phone_request *request)
 {
     struct world *world = phone->world;
     struct server *server = world->servers[phone->server];
-    if (server == NULL || world_has_ended(world, request->record))
+    struct model_record *kept = request->kept;
+    if (server == NULL || world_has_ended(world, kept))
         return;
     if (world->options.durability == HERD_DURABILITY_COMMIT &&
         server->disk->lives == request->disk_lives)
-        disk_on_answered(server->disk, request->record);
+        disk_on_answered(server->disk, kept);
     if (world->options.durability == HERD_DURABILITY_HERD &&
-        !model_is_spread(&world->model, request->record))
+        !model_is_spread(&world->model, server->index, kept))
         sim_fail(sim_of(phone), SIM_SPREAD, "%s has answered, and nobody else has held %.*s",
-                 server->name, (int)request->record->text.len, request->record->text.data);
+                 server->name, (int)kept->text.len, kept->text.data);
 }
 
 /* What it has said itself it has to see at every other server. */
@@ -270,22 +272,29 @@ void phone_resolve(struct net_end *at_server, uint64_t number, struct herd_slice
     request->open = false;
 }
 
-void phone_taken(struct net_end *at_server, struct herd_slice line, struct model_record *record,
-                 struct herd_slice text)
+void phone_taken(struct net_end *at_server, struct herd_slice line, struct herd_slice text)
 {
     struct net_end *end = net_peer(at_server);
     struct phone *phone = end->host->owner;
     struct phone_request *request = take_request(phone, end, line);
     if (request == NULL)
         return;
-    request->record = record;
-    if (record == NULL) {
-        words_append(&request->text, text);
-        request->answer = herd_buf_slice(&request->text);
-    } else {
-        request->answer = record->at;
-    }
+    request->record = request->kept = NULL;
+    words_append(&request->text, text);
+    request->answer = herd_buf_slice(&request->text);
     pass_empty_answers(phone);
+}
+
+void phone_taken_iamat(struct net_end *at_server, struct herd_slice line,
+                       struct model_record *record, struct model_record *kept)
+{
+    struct net_end *end = net_peer(at_server);
+    struct phone_request *request = take_request(end->host->owner, end, line);
+    if (request == NULL)
+        return;
+    request->record = record;
+    request->kept = kept;
+    request->answer = record->at;
 }
 
 /* Answers that will not come any more. An IAMAT among them may be said again. */

@@ -19,6 +19,7 @@ enum {
     PROBE_DELAYS = 2,
     STOP_MS = 8000,
     YEAR_S = 365 * 86400,
+    SKEW_S = 5,
     SAFETY_TIMEOUT_S = 2,
     TTL_MIN_S = 20, /* as long as a probe takes */
     TTL_MAX_S = 30,
@@ -34,6 +35,7 @@ const struct run_options run_defaults = {.servers = RUN_RANDOM,
                                          .clients = RUN_RANDOM,
                                          .fat_percent = RUN_RANDOM,
                                          .durability = RUN_ANY,
+                                         .ttl_s = RUN_RANDOM,
                                          .roam_percent = RUN_RANDOM,
                                          .faults = FAULT_ALL,
                                          .checks = (1u << SIM_CHECKS) - 1};
@@ -81,7 +83,7 @@ static void choose_conditions(const struct run_options *options, struct rng *rng
     world->phone_skew_max_ns = rng_percent(rng, 10) ? YEAR_S * SIM_S : 2 * SIM_S;
     world->roam_percent = rng_percent(rng, 50) ? (unsigned)rng_between(rng, 0, 100) : 0;
     world->iamat_percent = 70;
-    world->skew_max_ns = rng_percent(rng, 50) ? 5 * SIM_S : 0;
+    world->skew_max_ns = rng_percent(rng, 50) ? SKEW_S * SIM_S : 0;
     if (world->plain == 0 && rng_percent(rng, 12))
         world->record_ttl_ns = rng_between(rng, TTL_MIN_S, TTL_MAX_S) * SIM_S;
     else if (rng_percent(rng, 10))
@@ -100,6 +102,14 @@ static void choose_conditions(const struct run_options *options, struct rng *rng
     world->faults = options->faults;
     if (!options->all_faults)
         world->faults &= (unsigned)rng_next(rng); /* a few kinds at a time reach further */
+}
+
+/* Clocks that are a year apart agree on no end. */
+static void choose_ttl(const struct run_options *options, struct world_options *world)
+{
+    world->record_ttl_ns = options->ttl_s * SIM_S;
+    if (options->ttl_s > 0 && world->skew_max_ns > SKEW_S * SIM_S)
+        world->skew_max_ns = SKEW_S * SIM_S;
 }
 
 /* With durability herd, somebody has to be there who can say that he holds it. */
@@ -412,6 +422,8 @@ static void run_world(const struct run_options *options, uint64_t seed, struct r
     choose_herd(options, &rng, &chosen);
     choose_conditions(options, &rng, &chosen);
     choose_disks(options, &rng, &chosen);
+    if (options->ttl_s != RUN_RANDOM)
+        choose_ttl(options, &chosen);
     double seconds = (double)rng_between(&rng, 5, 15);
     if (chosen.record_ttl_ns > 0)
         seconds *= 4; /* so that records end while faults last */

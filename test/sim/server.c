@@ -64,14 +64,15 @@ static const char *name_of_peer(const struct plug *plug)
     return plug->end != NULL ? net_peer(plug->end)->host->name : "-";
 }
 
-/* With durability commit, ACK <epoch> <sequence> speaks for this server's disk. */
+/* With durability commit, ACK <epoch> <sequence> speaks for this server's disk; but to nobody where
+ * the dialler has died since, and its sequences may be those of other records now. */
 static void check_ack(struct server *server, const struct plug *plug, struct herd_slice line)
 {
     struct world *world = server->world;
     struct herd_slice fields[WORDS_FIELDS_MAX];
     if (world->options.durability != HERD_DURABILITY_COMMIT || server->disk == NULL ||
         plug->neighbour != SERVER_NOBODY || line.len < 4 || memcmp(line.data, "ACK ", 4) != 0 ||
-        words_split(line, fields) < 3)
+        words_split(line, fields) < 3 || net_peer(plug->end)->state == NET_GONE)
         return;
     const struct server *dialler = world->servers[net_peer(plug->end)->host->index];
     if (dialler == NULL || dialler->node == NULL ||

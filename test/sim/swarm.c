@@ -47,6 +47,7 @@ static const char usage[] =
     "  --faults LIST        all | none | some of those below, with commas; else a choice of all\n"
     "  --prune              one tree an origin, as in large herds\n"
     "  --durability MODE    none | interval | commit | herd; else any\n"
+    "  --ttl SECONDS        of records; 0: they do not end; else any, without plain servers\n"
     "  --roam PERCENT       of answered phones that ask elsewhere at once; else any\n"
     "  --reads N            fails unless so many WHATSAT … AFTER were answered\n"
     "  --lose-digests       sequences alone have to do\n"
@@ -153,6 +154,7 @@ enum option_id {
     OPT_FAULTS,
     OPT_PRUNE,
     OPT_DURABILITY,
+    OPT_TTL,
     OPT_ROAM,
     OPT_READS,
     OPT_LOSE_DIGESTS,
@@ -180,6 +182,7 @@ static const struct option options[] = {
     {"faults", required_argument, NULL, OPT_FAULTS},
     {"prune", no_argument, NULL, OPT_PRUNE},
     {"durability", required_argument, NULL, OPT_DURABILITY},
+    {"ttl", required_argument, NULL, OPT_TTL},
     {"roam", required_argument, NULL, OPT_ROAM},
     {"reads", required_argument, NULL, OPT_READS},
     {"lose-digests", no_argument, NULL, OPT_LOSE_DIGESTS},
@@ -244,6 +247,9 @@ static void parse_option(struct swarm *swarm, int id, const char *name, const ch
         break;
     case OPT_DURABILITY:
         run->durability = durability_of(name, value);
+        break;
+    case OPT_TTL:
+        run->ttl_s = (uint32_t)number(name, value);
         break;
     case OPT_ROAM:
         run->roam_percent = (unsigned)number(name, value);
