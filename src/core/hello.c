@@ -61,6 +61,7 @@ static void begin_anew(struct herd_node *node, struct neighbour *neighbour, uint
     neighbour->source = node_new_source(node); /* what it told before it may have lost */
     neighbour->mark.epoch = epoch;
     neighbour->mark.sequence = 0;
+    neighbour->sound = UINT64_MAX;
     neighbour->recovered = false; /* it sends all it has anyway */
 }
 
@@ -75,13 +76,16 @@ static struct herd_mark present_life(const struct herd_command *command)
     return life;
 }
 
-static void meet(struct herd_node *node, struct neighbour *neighbour,
+static void meet(struct herd_node *node, struct herd_now now, struct neighbour *neighbour,
                  const struct herd_command *command)
 {
     struct herd_mark life = present_life(command);
     struct herd_mark *mark = &neighbour->mark;
+    ended_forget_doubt(neighbour, now);
     if (mark->epoch == command->epoch && mark->life != life.life) {
         mark->sequence = lives_shared(mark, &life);
+        if (mark->sequence > neighbour->sound)
+            mark->sequence = neighbour->sound;
         node->persist.marks_changed = true; /* the old life's may not outlast this one */
         link_neighbour_restarted(&neighbour->link);
     }
@@ -125,7 +129,7 @@ int hello_take(struct herd_conn *conn, struct herd_now now, struct herd_command 
     neighbour->prunes = node->options.prune && link_has_word(command->rest, HERD_CAPABILITY_PRUNE);
     neighbour->inbound_heard_ns = now.mono_ns;
     neighbour->inbound_pinged_ns = INT64_MAX;
-    meet(node, neighbour, command);
+    meet(node, now, neighbour, command);
     node_notice(node, HERD_NOTICE_HELLO, neighbour->name, command->epoch, neighbour->mark.sequence,
                 "%s", "");
     link_redial(&neighbour->link, now);
