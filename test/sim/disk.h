@@ -16,7 +16,7 @@ struct server;
 /* A record that its server has not held for long. */
 struct disk_young {
     int64_t at_ns;
-    struct model_record *record;
+    struct model_record *record; /* NULL: it has ended */
 };
 
 struct disk {

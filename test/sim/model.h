@@ -13,12 +13,13 @@
 struct model_record {
     struct model_record *older; /* of the same client, by birth */
     uint32_t client;
-    uint32_t taker;   /* the server that has it from the client */
-    uint32_t holders; /* servers whose newest record of this client it is */
-    uint32_t floods;  /* lines that carried it, from server to server */
-    bool ended;       /* some server has let it go because of its age */
-    int64_t born_ns;  /* virtual time */
-    int64_t kept_ns;  /* when a server last took it for its newest of this client */
+    uint32_t taker;     /* the server that has it from the client */
+    uint32_t holders;   /* servers whose newest record of this client it is */
+    uint32_t floods;    /* lines that carried it, from server to server */
+    bool ended;         /* some server has let it go because of its age */
+    uint64_t let_go_by; /* which: bits, by server mod 64 */
+    int64_t born_ns;    /* virtual time */
+    int64_t kept_ns;    /* when a server last took it for its newest of this client */
     int64_t order_ns;
     struct herd_record fields; /* within text */
     struct herd_slice text;    /* canonical */

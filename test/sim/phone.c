@@ -17,6 +17,8 @@ enum {
     WAKE_MS = 1000,  /* it looks around at least so often */
     BURST_MAX = 150,
     HOP_READS_MAX = 5,
+    ENDED_MS = 1000,      /* for a server to look at what waits for a record that it has let go */
+    ENDING_S = 10,        /* before its end, a record need be nowhere else any more */
     ROAM_ON_PERCENT = 80, /* that goes on to the next one */
     SHOWN_MAX = 120       /* bytes of an answer in a message */
 };
@@ -54,19 +56,45 @@ static void drop_first(struct phone *phone)
     phone->matched = 0;
 }
 
+/* By the clock of the server that answered, which may have been set since. */
+static bool is_ending(const struct server *server, const struct phone_request *request,
+                      const struct model_record *record)
+{
+    int64_t ttl_ns = server->world->options.record_ttl_ns;
+    int64_t wall_ns = server_now(server).wall_ns;
+    if (server->set_ns >= request->at_ns && server->wall_before_ns > wall_ns)
+        wall_ns = server->wall_before_ns;
+    return record->fields.received_ns + ttl_ns <= wall_ns + ENDING_S * SIM_S;
+}
+
+/* Whether it has ended there, or one that has replaced it. What a server has let go because its
+ * clock was ahead comes back from its disk, and no sequence tells. */
+static bool may_be_nowhere(const struct server *server, const struct phone_request *request)
+{
+    const struct model *model = &server->world->model;
+    const struct model_record *kept = request->kept;
+    const struct model_record *other = model->clients[kept->client].newest_born;
+    bool ending = (kept->let_go_by >> server->index % 64 & 1) != 0;
+    if (server->world->options.record_ttl_ns == 0)
+        return false;
+    for (; other != NULL && !ending; other = other->older)
+        ending = model_compare(other, kept) >= 0 && is_ending(server, request, other);
+    return ending;
+}
+
 /* An IAMAT was answered: so it has to be where its durability says; or what stood in its way then,
- * if that was newer, and for as long as that has not ended. */
+ * if that was newer. */
 static void check_safe(struct phone *phone, const struct phone_request *request)
 {
     struct world *world = phone->world;
     struct server *server = world->servers[phone->server];
     struct model_record *kept = request->kept;
-    if (server == NULL || world_has_ended(world, kept))
+    if (server == NULL)
         return;
     if (world->options.durability == HERD_DURABILITY_COMMIT &&
         server->disk->lives == request->disk_lives)
         disk_on_answered(server->disk, kept);
-    if (world->options.durability == HERD_DURABILITY_HERD &&
+    if (world->options.durability == HERD_DURABILITY_HERD && !may_be_nowhere(server, request) &&
         !model_is_spread(&world->model, server->index, kept))
         sim_fail(sim_of(phone), SIM_SPREAD, "%s has answered, and nobody else has held %.*s",
                  server->name, (int)kept->text.len, kept->text.data);
@@ -169,7 +197,8 @@ static size_t common(struct herd_slice a, struct herd_slice b)
     return same;
 }
 
-/* Whether the record of an IAMAT may not have become safe in time, or before a stop. */
+/* Whether the record of an IAMAT may not have become safe in time, or before a stop, or before some
+ * record ended there. */
 static bool may_be_refused(struct phone *phone, const struct phone_request *request)
 {
     const struct world *world = phone->world;
@@ -178,6 +207,8 @@ static bool may_be_refused(struct phone *phone, const struct phone_request *requ
     if (!request->iamat || request->record == NULL || server == NULL ||
         world->options.durability < HERD_DURABILITY_COMMIT)
         return false;
+    if (world->options.record_ttl_ns > 0 && request->at_ns <= server->ended_ns + ENDED_MS * SIM_MS)
+        return true;
     return server->node == NULL || server->lives != phone->life || server->stopping ||
            (timeout_ns > 0 && sim_of(phone)->now_ns - request->at_ns >= timeout_ns);
 }
@@ -366,7 +397,7 @@ static bool is_undisturbed(struct phone *phone, int64_t since_ns)
     const struct server *server = world->servers[phone->server];
     return server != NULL && server->node != NULL && !server->stopping &&
            server->lives == phone->life && server->disturbed_ns < since_ns && phone->up &&
-           !phone->end->wire->hole;
+           !phone->end->wire->hole && !server_doubts(server);
 }
 
 static void check_patience(struct phone *phone)

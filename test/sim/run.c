@@ -20,6 +20,7 @@ enum {
     STOP_MS = 8000,
     YEAR_S = 365 * 86400,
     SKEW_S = 5,
+    LATE_MAX_MS = 1000,
     SAFETY_TIMEOUT_S = 2,
     TTL_MIN_S = 20, /* as long as a probe takes */
     TTL_MAX_S = 30,
@@ -94,6 +95,7 @@ static void choose_conditions(const struct run_options *options, struct rng *rng
     world->net.cut_percent = rng_percent(rng, 50) ? 20 : 0;
     world->net.join_percent = rng_percent(rng, 50) ? 20 : 0;
     world->net.keepalive_ns = 20 * SIM_S;
+    world->net.late_max_ns = options->late ? LATE_MAX_MS * SIM_MS : 0;
     world->output_max = rng_percent(rng, 30) ? 16384 : 1 << 20;
     world->pipeline_max = rng_percent(rng, 30) ? (unsigned)rng_between(rng, 1, 4) : 256;
     world->fault_every_ns = rng_between(rng, SIM_S / 5, 3 * SIM_S);
@@ -250,10 +252,27 @@ static void become_even(struct world *world, struct run_result *out)
         world_fail_uneven(world);
 }
 
+static int64_t longer(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* When the last of the records ends that a server holds now: its clock may have been ahead. */
+static int64_t last_end_ns(const struct world *world)
+{
+    const struct model *model = &world->model;
+    int64_t last_ns = world_wall_ns(world);
+    for (size_t i = 0; i < (size_t)model->server_count * model->client_count; i++) {
+        if (model->held[i] != NULL)
+            last_ns = longer(last_ns, model->held[i]->fields.received_ns);
+    }
+    return last_ns + world->options.record_ttl_ns;
+}
+
 /* Records end at all servers, and of none a trace is left in the digest. */
 static void outlive(struct world *world)
 {
-    advance(world, world->options.record_ttl_ns + ENDED_MS * SIM_MS);
+    advance(world, last_end_ns(world) - world_wall_ns(world) + ENDED_MS * SIM_MS);
     for (uint32_t i = 0; i < world->graph.size; i++) {
         const struct server *server = world->servers[i];
         const struct herd_store *store = herd_node_store(server->node);
@@ -304,11 +323,6 @@ static void check_reached_all(struct world *world, const struct model_record *re
             sim_fail(&world->sim, SIM_EQUAL, "an update has not reached %s: %.*s",
                      world->hosts[i]->name, (int)record->text.len, record->text.data);
     }
-}
-
-static int64_t longer(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
 }
 
 /* One update in a herd at rest. Returns what it took. */

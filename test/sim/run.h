@@ -29,6 +29,7 @@ struct run_options {
     uint32_t ttl_s;         /* RUN_RANDOM: in some runs 20..30, else 0: records do not end */
     unsigned roam_percent;  /* RUN_RANDOM: in some runs */
     bool lose_digests;
+    bool late; /* servers that die are soon back, and what they said last may come after that */
     bool tidy; /* well-behaved phones, a fast network, no odd settings */
     unsigned checks;
     enum plant_kind plant;

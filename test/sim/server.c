@@ -29,6 +29,17 @@ bool server_has_ended(const struct server *server, const struct model_record *re
     return ttl_ns > 0 && record->fields.received_ns <= server_now(server).wall_ns - ttl_ns;
 }
 
+bool server_doubts(const struct server *server)
+{
+    for (uint32_t i = 0; i < server->world->graph.size; i++) {
+        const struct plug *plug = server->links[i];
+        if (plug != NULL && plug->conn != NULL &&
+            conn_link(plug->conn)->unsafe_until_ns > server_now(server).wall_ns)
+            return true;
+    }
+    return false;
+}
+
 void server_enter(struct server *server)
 {
     server->inside = server->starve_at > 0;

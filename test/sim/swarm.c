@@ -51,6 +51,7 @@ static const char usage[] =
     "  --roam PERCENT       of answered phones that ask elsewhere at once; else any\n"
     "  --reads N            fails unless so many WHATSAT … AFTER were answered\n"
     "  --lose-digests       sequences alone have to do\n"
+    "  --late               servers that die are soon back, and their last words later still\n"
     "  --tidy               well-behaved phones and a fast network, to measure speed\n"
     "  --checks LIST        only these\n"
     "  --plant BUG          plants a bug\n"
@@ -158,6 +159,7 @@ enum option_id {
     OPT_ROAM,
     OPT_READS,
     OPT_LOSE_DIGESTS,
+    OPT_LATE,
     OPT_TIDY,
     OPT_CHECKS,
     OPT_PLANT,
@@ -186,6 +188,7 @@ static const struct option options[] = {
     {"roam", required_argument, NULL, OPT_ROAM},
     {"reads", required_argument, NULL, OPT_READS},
     {"lose-digests", no_argument, NULL, OPT_LOSE_DIGESTS},
+    {"late", no_argument, NULL, OPT_LATE},
     {"tidy", no_argument, NULL, OPT_TIDY},
     {"checks", required_argument, NULL, OPT_CHECKS},
     {"plant", required_argument, NULL, OPT_PLANT},
@@ -282,6 +285,9 @@ static bool parse_switch(struct swarm *swarm, int id)
         return true;
     case OPT_LOSE_DIGESTS:
         swarm->run.lose_digests = true;
+        return true;
+    case OPT_LATE:
+        swarm->run.late = true;
         return true;
     case OPT_EXPECT:
         swarm->expect = true;
