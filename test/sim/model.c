@@ -343,6 +343,7 @@ void model_drop(struct model *model, uint32_t server, uint32_t client)
     struct model_record **held = place(model, server, client);
     model_end(model, *held);
     (*held)->let_go_by |= UINT64_C(1) << server % 64;
+    (*held)->let_go_ns = model->sim->now_ns;
     (*held)->holders--;
     *held = NULL;
 }

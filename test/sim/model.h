@@ -18,6 +18,7 @@ struct model_record {
     uint32_t floods;    /* lines that carried it, from server to server */
     bool ended;         /* some server has let it go because of its age */
     uint64_t let_go_by; /* which: bits, by server mod 64 */
+    int64_t let_go_ns;  /* when the last of them did */
     int64_t born_ns;    /* virtual time */
     int64_t kept_ns;    /* when a server last took it for its newest of this client */
     int64_t order_ns;

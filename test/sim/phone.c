@@ -74,7 +74,8 @@ static bool may_be_nowhere(const struct server *server, const struct phone_reque
     const struct model *model = &server->world->model;
     const struct model_record *kept = request->kept;
     const struct model_record *other = model->clients[kept->client].newest_born;
-    bool ending = (kept->let_go_by >> server->index % 64 & 1) != 0;
+    bool let_go = (kept->let_go_by >> server->index % 64 & 1) != 0;
+    bool ending = let_go && kept->let_go_ns < request->at_ns;
     if (server->world->options.record_ttl_ns == 0)
         return false;
     for (; other != NULL && !ending; other = other->older)
@@ -91,10 +92,12 @@ static void check_safe(struct phone *phone, const struct phone_request *request)
     struct model_record *kept = request->kept;
     if (server == NULL)
         return;
+    if (may_be_nowhere(server, request))
+        return;
     if (world->options.durability == HERD_DURABILITY_COMMIT &&
         server->disk->lives == request->disk_lives)
         disk_on_answered(server->disk, kept);
-    if (world->options.durability == HERD_DURABILITY_HERD && !may_be_nowhere(server, request) &&
+    if (world->options.durability == HERD_DURABILITY_HERD &&
         !model_is_spread(&world->model, server->index, kept))
         sim_fail(sim_of(phone), SIM_SPREAD, "%s has answered, and nobody else has held %.*s",
                  server->name, (int)kept->text.len, kept->text.data);
