@@ -56,53 +56,6 @@ static void drop_first(struct phone *phone)
     phone->matched = 0;
 }
 
-/* By the clock of the server that answered, which may have been set since. */
-static bool is_ending(const struct server *server, const struct phone_request *request,
-                      const struct model_record *record)
-{
-    int64_t ttl_ns = server->world->options.record_ttl_ns;
-    int64_t wall_ns = server_now(server).wall_ns;
-    if (server->set_ns >= request->at_ns && server->wall_before_ns > wall_ns)
-        wall_ns = server->wall_before_ns;
-    return record->fields.received_ns + ttl_ns <= wall_ns + ENDING_S * SIM_S;
-}
-
-/* Whether it has ended there, or one that has replaced it. What a server has let go because its
- * clock was ahead comes back from its disk, and no sequence tells. */
-static bool may_be_nowhere(const struct server *server, const struct phone_request *request)
-{
-    const struct model *model = &server->world->model;
-    const struct model_record *kept = request->kept;
-    const struct model_record *other = model->clients[kept->client].newest_born;
-    bool let_go = (kept->let_go_by >> server->index % 64 & 1) != 0;
-    bool ending = let_go && kept->let_go_ns < request->at_ns;
-    if (server->world->options.record_ttl_ns == 0)
-        return false;
-    for (; other != NULL && !ending; other = other->older)
-        ending = model_compare(other, kept) >= 0 && is_ending(server, request, other);
-    return ending;
-}
-
-/* An IAMAT was answered: so it has to be where its durability says; or what stood in its way then,
- * if that was newer. */
-static void check_safe(struct phone *phone, const struct phone_request *request)
-{
-    struct world *world = phone->world;
-    struct server *server = world->servers[phone->server];
-    struct model_record *kept = request->kept;
-    if (server == NULL)
-        return;
-    if (may_be_nowhere(server, request))
-        return;
-    if (world->options.durability == HERD_DURABILITY_COMMIT &&
-        server->disk->lives == request->disk_lives)
-        disk_on_answered(server->disk, kept);
-    if (world->options.durability == HERD_DURABILITY_HERD &&
-        !model_is_spread(&world->model, server->index, kept))
-        sim_fail(sim_of(phone), SIM_SPREAD, "%s has answered, and nobody else has held %.*s",
-                 server->name, (int)kept->text.len, kept->text.data);
-}
-
 /* What it has said itself it has to see at every other server. */
 static void check_after(struct phone *phone, const struct phone_request *request)
 {
@@ -147,7 +100,7 @@ static void on_answer(struct phone *phone)
         phone->acked_by = phone->server;
         roam(phone, 100);
         model_acknowledge(&phone->world->model, request->record);
-        check_safe(phone, request);
+        phone_check_safe(phone, request);
     }
     phone->hopeful_ns = sim_of(phone)->now_ns;
     drop_first(phone);

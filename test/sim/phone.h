@@ -60,6 +60,9 @@ struct phone_request *phone_add_request(struct phone *phone);
 struct phone_request *phone_write_request(struct phone *phone);
 void phone_write_after(struct phone *phone);
 
+/* safe.c. The AT of an IAMAT has come. */
+void phone_check_safe(struct phone *phone, const struct phone_request *request);
+
 /* Sends a line, without its LF, to a server; connects to it first where that is needed. */
 void phone_say(struct phone *phone, uint32_t server, struct herd_slice line);
 
