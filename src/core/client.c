@@ -92,9 +92,8 @@ static int on_flood(struct herd_conn *conn, struct herd_now now, struct herd_com
     struct neighbour *neighbour = heard_from(conn, now, command->server);
     /* A record that cannot be kept must be sent again: without it, no MARK may be taken. */
     int rc = node_apply(node, now, &command->record, neighbour != NULL ? neighbour->source : 0);
-    if (conn->neighbour != NULL && command->record.received_ns > neighbour->refused_ns &&
-        herd_store_is_expired(node->store, &command->record, now.wall_ns))
-        neighbour->refused_ns = command->record.received_ns;
+    if (conn->neighbour != NULL)
+        ended_on_flood(conn->neighbour, now, &command->record);
     if (rc > 0 && neighbour != NULL && is_late(&command->record, now)) {
         neighbour->reconcile.mended++;
         node->stats.records_mended++;
@@ -104,25 +103,17 @@ static int on_flood(struct herd_conn *conn, struct herd_now now, struct herd_com
     return rc < 0 ? rc : 0;
 }
 
-/* An ACK is no promise for what was refused because it has ended: whether it has there, too, is for
- * the neighbour to say. */
-static int tell_ended(struct neighbour *neighbour)
-{
-    int64_t received_ns = neighbour->refused_ns;
-    neighbour->refused_ns = 0;
-    return received_ns > 0 ? herd_append_ended(conn_front(neighbour->inbound), received_ns) : 0;
-}
-
 static int on_mark(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
 {
-    (void)now;
     struct herd_node *node = conn->node;
     struct neighbour *neighbour = conn->neighbour;
     if (neighbour == NULL || neighbour->mark.epoch != command->epoch)
         return 0;
     struct herd_mark *mark = &neighbour->mark;
-    node->persist.marks_changed |=
-        mark->sequence != command->sequence || mark->life != neighbour->life.id;
+    bool same_life = mark->life == neighbour->life.id;
+    /* What another life's mark was worth in this one only the dialler knows. */
+    uint64_t marked_before = same_life ? mark->sequence : 0;
+    node->persist.marks_changed |= !same_life || mark->sequence != command->sequence;
     mark->sequence = command->sequence;
     mark->life = neighbour->life.id;
     mark->life_from = neighbour->life.from;
@@ -130,7 +121,7 @@ static int on_mark(struct herd_conn *conn, struct herd_now now, struct herd_comm
     neighbour->next_ack = command->passed;
     neighbour->next_ack_all = command->sequence;
     neighbour->next_ack_own = herd_store_sequence(node->store);
-    int rc = tell_ended(neighbour);
+    int rc = ended_on_mark(neighbour, now, marked_before);
     if (rc == 0)
         node_send_acks(node);
     return rc;

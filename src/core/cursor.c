@@ -85,18 +85,3 @@ void store_cursor_to(struct herd_store *store, herd_cursor cursor, herd_cursor o
     const struct slot *at = slot_at(store, other);
     place(store, cursor, at->prev, at->sequence);
 }
-
-bool store_may_have_since(const struct herd_store *store, uint64_t sequence, int64_t received_ns,
-                          size_t steps_max)
-{
-    const struct slot *slot = slot_at(store, slot_at(store, LIST_HEAD)->prev);
-    for (size_t step = 0; step < steps_max; step++, slot = slot_at(store, slot->prev)) {
-        struct herd_record record;
-        if (slot->kind == SLOT_HEAD || (slot->kind == SLOT_RECORD && slot->sequence <= sequence))
-            return false;
-        if (slot->kind == SLOT_RECORD && herd_record_parse(text_of(store, slot), &record) == 0 &&
-            record.received_ns <= received_ns)
-            return true;
-    }
-    return true;
-}

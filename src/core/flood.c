@@ -18,13 +18,8 @@ static int mark(struct link *link)
     struct herd_node *node = link->conn.node;
     link->passed = herd_cursor_sequence(node->store, link->cursor);
     link->marked = held_claim(link, link->passed);
-    if (herd_cursor_at_end(node->store, link->cursor) && !link->held.walking) {
-        /* When the array is full the newest takes the last one's place: it says all that that one
-         * did. */
-        if (link->clean_mark_count < LINK_CLEAN_MARKS_MAX)
-            link->clean_mark_count++;
-        link->clean_marks[link->clean_mark_count - 1] = link->passed;
-    }
+    if (herd_cursor_at_end(node->store, link->cursor) && !link->held.walking)
+        link_note_clean_mark(link);
     link->unmarked = link->unmarked_bytes = 0;
     link->mark_at_ns = INT64_MAX;
     return herd_append_mark(conn_output(&link->conn), HERD_VERB_MARK, node->epoch, link->marked,
@@ -56,6 +51,7 @@ int link_send_entry(struct link *link, const struct herd_entry *entry)
     link->unmarked++;
     link->unmarked_bytes += (uint32_t)entry->text.len;
     link->conn.node->stats.floods_sent++;
+    link_note_sent(link, entry->text);
     return append_flood(link, entry->text);
 }
 

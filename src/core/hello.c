@@ -61,6 +61,7 @@ static void begin_anew(struct herd_node *node, struct neighbour *neighbour, uint
     link_neighbour_reborn(&neighbour->link);
     neighbour->source = node_new_source(node); /* what it told before it may have lost */
     neighbour->mark = (struct herd_mark){.epoch = epoch};
+    neighbour->sound = UINT64_MAX;
     neighbour->recovered = false; /* it sends all it has anyway */
 }
 
@@ -74,16 +75,19 @@ static struct herd_life present_life(const struct herd_command *command)
     return life;
 }
 
-static void meet(struct herd_node *node, struct neighbour *neighbour,
+static void meet(struct herd_node *node, struct herd_now now, struct neighbour *neighbour,
                  const struct herd_command *command)
 {
     struct herd_life life = present_life(command);
     struct herd_mark *mark = &neighbour->mark;
     bool same_epoch = mark->epoch == command->epoch;
+    ended_forget_doubt(neighbour, now);
     if (same_epoch && neighbour->life.id != life.id)
         link_neighbour_restarted(&neighbour->link);
     if (same_epoch && mark->life != life.id) {
         uint64_t shared = lives_shared(mark, &life);
+        if (shared > neighbour->sound)
+            shared = neighbour->sound;
         node->persist.marks_changed |= shared != mark->sequence;
         mark->sequence = shared;
     }
@@ -137,7 +141,7 @@ int hello_take(struct herd_conn *conn, struct herd_now now, struct herd_command 
     neighbour->prunes = node->options.prune && link_has_word(command->rest, HERD_CAPABILITY_PRUNE);
     neighbour->inbound_heard_ns = now.mono_ns;
     neighbour->inbound_pinged_ns = INT64_MAX;
-    meet(node, neighbour, command);
+    meet(node, now, neighbour, command);
     node_notice(node, HERD_NOTICE_HELLO, neighbour->name, command->epoch, neighbour->mark.sequence,
                 "%s", "");
     link_redial(&neighbour->link, now);

@@ -42,8 +42,6 @@ enum {
     GREETING_MS = 300,
     HELLO_AGAIN_MIN_MS = 2000,
     HELLO_AGAIN_MAX_MS = 600000,
-    ENDED_STEPS_MAX = 4096, /* records looked through for one that may have been refused */
-    ENDED_EARLY_MS = 2000,  /* what clocks may differ by, and what a record's way takes */
 };
 
 #define NEVER INT64_MAX
@@ -103,6 +101,7 @@ static void dial(struct link *link, struct herd_now now)
     link->lines = 0;
     link->said_hello = false;
     link->clean_mark_count = 0;
+    link->oldest_ns = NEVER;
     held_reset(link);
     link->digest_due = true;
     link->digest_at_ns = now.mono_ns;
@@ -325,49 +324,6 @@ static void on_question_mark(struct link *link, struct herd_slice line)
         become_plain(link);
 }
 
-/* The neighbour holds all up to a sequence. Only a mark with nothing left behind it says so of
- * every record. */
-static void on_ack(struct link *link, struct herd_now now, const struct herd_command *command)
-{
-    struct herd_node *node = node_of(link);
-    if (command->epoch != node->epoch || command->sequence > link->marked ||
-        command->passed > link->passed)
-        return;
-    uint64_t held = 0;
-    unsigned passed = 0;
-    while (passed < link->clean_mark_count && link->clean_marks[passed] <= command->passed)
-        held = link->clean_marks[passed++];
-    link->clean_mark_count -= passed;
-    memmove(link->clean_marks, link->clean_marks + passed,
-            link->clean_mark_count * sizeof(*link->clean_marks));
-    link->acked = command->sequence;
-    if (now.wall_ns >= link->unsafe_until_ns)
-        persist_on_held(node, now, held);
-}
-
-/* One that was sent again, to mend a difference, has been held there: the ACK to come is not about
- * it. */
-static bool may_be_of_the_next_ack(const struct link *link, int64_t received_ns)
-{
-    return store_may_have_since(node_of(link)->store, link->acked, received_ns, ENDED_STEPS_MAX);
-}
-
-/* A record of this time has ended for the neighbour. If it has not here, one of the clocks is wrong,
- * and what the neighbour acknowledges it may not hold. */
-static void on_ended(struct link *link, struct herd_now now, const struct herd_command *command)
-{
-    struct herd_node *node = node_of(link);
-    int64_t end_ns;
-    if (__builtin_add_overflow(command->ended_ns, node->options.record_ttl_ns, &end_ns) ||
-        end_ns <= now.wall_ns + ENDED_EARLY_MS * HERD_NS_PER_MS ||
-        end_ns <= link->unsafe_until_ns || !may_be_of_the_next_ack(link, command->ended_ns))
-        return;
-    if (now.wall_ns >= link->unsafe_until_ns)
-        notice(link, HERD_NOTICE_CLOCKS_DIFFER, 0,
-               "records that have not ended here have ended there");
-    link->unsafe_until_ns = end_ns;
-}
-
 static void on_refuse(struct link *link, const struct herd_command *command)
 {
     char reason[96] = {0};
@@ -401,10 +357,10 @@ int link_line(struct link *link, struct herd_now now, struct herd_slice line)
         on_refuse(link, &command);
         return 0;
     case HERD_VERB_ACK:
-        on_ack(link, now, &command);
+        link_on_ack(link, now, &command);
         return 0;
     case HERD_VERB_ENDED:
-        on_ended(link, now, &command);
+        link_on_ended(link, now, &command);
         return 0;
     case HERD_VERB_TREE:
         if (!conn_has_room(&link->conn))
@@ -412,7 +368,7 @@ int link_line(struct link *link, struct herd_now now, struct herd_slice line)
         rc = reconcile_on_tree(&link->conn, &command);
         return rc == HERD_ERANGE ? 0 : rc;
     case HERD_VERB_KEYS:
-        return reconcile_on_keys(link, &command);
+        return reconcile_on_keys(link, now, &command);
     case HERD_VERB_WANT:
         link_on_want(link, command.rest);
         return 0;

@@ -26,6 +26,12 @@ enum {
     LINK_STEPS_PER_TURN = 8192 /* records passed over in one turn, sent or not */
 };
 
+/* A MARK that is not yet ACKed, with nothing left behind it. */
+struct clean_mark {
+    uint64_t sequence;
+    int64_t oldest_ns; /* server_time_received of what was sent since the one before */
+};
+
 struct link {
     struct herd_conn conn;
     struct conn_work work; /* of `conn` */
@@ -48,9 +54,9 @@ struct link {
     uint32_t unmarked, unmarked_bytes; /* lines since the last MARK */
     uint32_t lines;                    /* lines sent on this connection */
     uint64_t sent;                     /* records sent, ever */
-    uint64_t
-        clean_marks[LINK_CLEAN_MARKS_MAX]; /* not yet ACKed, each with nothing left behind it */
+    struct clean_mark clean_marks[LINK_CLEAN_MARKS_MAX];
     unsigned clean_mark_count;
+    int64_t oldest_ns;      /* as in `clean_marks`, since the last of them; INT64_MAX: nothing */
     uint64_t acked;         /* by ACK or RESUME: the neighbour holds all up to this */
     uint64_t digest_told;   /* in the last DIGEST */
     int64_t digest_at_ns;   /* not before; INT64_MAX: not on this connection yet */
@@ -97,6 +103,8 @@ struct neighbour {
     uint64_t next_ack, next_ack_own;   /* as far as it passed; 0: none */
     uint64_t to_ack_all, next_ack_all; /* as far as nothing was held back */
     int64_t refused_ns; /* server_time_received of a record that had ended, not yet told; 0: none */
+    uint64_t sound;     /* more of its mark does not count in another life of it (ended.c) */
+    int64_t sound_again_ns; /* all of it does from then on */
     struct reconcile reconcile;
     bool prunes;              /* its present connection to this server knows PRUNE */
     struct origin_set pruned; /* PRUNE was said there of these */
@@ -124,6 +132,19 @@ void link_neighbour_recovered(struct link *link, struct herd_slice words);
 uint64_t link_resume_position(struct link *link, const struct herd_command *command);
 /* A record is not sent, because the neighbour has told it. */
 void link_pass_over(struct link *link, uint64_t sequence);
+/* Records that end (ended.c). What a listener says of them; what goes out. */
+void link_on_ack(struct link *link, struct herd_now now, const struct herd_command *command);
+void link_on_ended(struct link *link, struct herd_now now, const struct herd_command *command);
+/* The cursor has come to a record, and it is sent. */
+void link_note_sent(struct link *link, struct herd_slice text);
+/* A MARK up to `passed` is sent, with nothing left behind it. */
+void link_note_clean_mark(struct link *link);
+/* The neighbour has sent a record. */
+void ended_on_flood(struct neighbour *from, struct herd_now now, const struct herd_record *record);
+/* Its mark has gone on: says what was refused of what that is about. 0 or HERD_ENOMEM. */
+int ended_on_mark(struct neighbour *from, struct herd_now now, uint64_t marked_before);
+/* Once what was refused has ended at the neighbour, too. */
+void ended_forget_doubt(struct neighbour *from, struct herd_now now);
 /* What a mark can be worth at most in another life of its epoch, as far as the listener can tell. */
 uint64_t lives_shared(const struct herd_mark *mark, const struct herd_life *present);
 /* ancestry.c: what a mark of this node is worth that it made in one of its lives: the sequence up to which all

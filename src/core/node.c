@@ -201,6 +201,7 @@ int herd_node_add_neighbour(struct herd_node *node, struct herd_now now, const c
     memcpy(neighbour->name, name, len + 1);
     neighbour->source = node_new_source(node);
     neighbour->refresh_at_ns = INT64_MAX;
+    neighbour->sound = UINT64_MAX;
     reconcile_init(&neighbour->reconcile);
     node->neighbours[node->neighbour_count++] = neighbour;
     link_init(neighbour, node, data, now);
@@ -460,8 +461,8 @@ void herd_node_tick(struct herd_node *node, struct herd_now now)
             conn_abort(node->neighbours[i]->inbound);
     }
     waits_tick(node, now);
-    persist_tick(node, now);
     expire(node, now);
+    persist_tick(node, now);
     /* Those that use up their budget again come back behind the last one of this turn. */
     struct herd_conn **end = node->ready_end;
     while (node->ready != NULL && node->dirty_count < HERD_TOUCHED_MAX) {

@@ -17,6 +17,7 @@
 
 #include "core/copy.h"
 #include "core/node.h"
+#include "core/store.h"
 
 /* `<sequence> <canonical text>` LF. */
 enum { SEQUENCE_DIGITS_MAX = 20, ENTRY_BYTES_MAX = SEQUENCE_DIGITS_MAX + HERD_RECORD_TEXT_MAX + 2 };
@@ -54,6 +55,14 @@ bool persist_wants_ack(const struct herd_node *node)
     return node->options.durability == HERD_DURABILITY_HERD && node->persist.first != NULL;
 }
 
+/* What has ended here is in no batch and on no link any more: that it has not become safe does not
+ * show otherwise, and it may have ended because this clock is wrong. */
+static void look_for_ended(struct herd_node *node)
+{
+    if (store_take_ended(node->store) > safe_sequence(node) && node->persist.first != NULL)
+        node->persist.in_vain = herd_store_sequence(node->store);
+}
+
 /* Of the limit that there is now: it may have changed since, and the first answer must not keep
  * those behind it waiting. With none, an answer waits for as long as it takes. */
 static int64_t deadline(const struct herd_ask *ask)
@@ -61,6 +70,8 @@ static int64_t deadline(const struct herd_ask *ask)
     const struct herd_node *node = ask->node;
     int64_t timeout_ns = node->options.safety_timeout_ns;
     int64_t at_ns = timeout_ns > 0 ? ask->asked_ns + timeout_ns : INT64_MAX;
+    if (ask->sequence <= node->persist.in_vain)
+        return INT64_MIN;
     return at_ns < node->persist.refuse_by_ns ? at_ns : node->persist.refuse_by_ns;
 }
 
@@ -116,6 +127,8 @@ static void leave(struct herd_ask *ask)
     ask->node->stats.answers_waiting--;
     if (persist->end == &ask->next_queued)
         persist->end = ask->queued_at;
+    if (persist->first == NULL)
+        persist->in_vain = 0;
 }
 
 void persist_forget(struct herd_ask *ask)
@@ -132,14 +145,6 @@ static void finish(struct herd_ask *ask, struct herd_now now)
     herd_ask_answer(ask, now, herd_slice("", 0));
 }
 
-static void release(struct herd_node *node, struct herd_now now)
-{
-    struct persist *persist = &node->persist;
-    while (persist->first != NULL && !has_to_wait(node, persist->first->sequence)) {
-        finish(persist->first, now);
-    }
-}
-
 /* The record is kept, and may become safe; nobody is told that it is. */
 static void refuse(struct herd_ask *ask, struct herd_now now)
 {
@@ -149,6 +154,17 @@ static void refuse(struct herd_ask *ask, struct herd_now now)
     ask->answer = ask->refusal;
     ask->refusal = answer;
     finish(ask, now);
+}
+
+static void release(struct herd_node *node, struct herd_now now)
+{
+    struct persist *persist = &node->persist;
+    while (persist->first != NULL && !has_to_wait(node, persist->first->sequence)) {
+        if (persist->first->sequence <= persist->in_vain)
+            refuse(persist->first, now);
+        else
+            finish(persist->first, now);
+    }
 }
 
 static void refuse_all(struct herd_node *node, struct herd_now now)
@@ -172,6 +188,7 @@ static bool waits_in_vain(const struct herd_node *node)
 void persist_tick(struct herd_node *node, struct herd_now now)
 {
     const struct persist *persist = &node->persist;
+    look_for_ended(node);
     for (int i = 0;
          i < REFUSALS_PER_TURN && persist->first != NULL && deadline(persist->first) <= now.mono_ns;
          i++)
@@ -191,6 +208,7 @@ void persist_on_held(struct herd_node *node, struct herd_now now, uint64_t seque
 {
     if (sequence <= node->persist.at_neighbour)
         return;
+    look_for_ended(node);
     node->persist.at_neighbour = sequence;
     release(node, now);
 }
@@ -247,10 +265,13 @@ static void append_marks(struct herd_node *node)
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < node->neighbour_count; i++) {
         const struct neighbour *neighbour = node->neighbours[i];
-        if (neighbour->mark.sequence > 0)
+        uint64_t marked = neighbour->mark.sequence;
+        if (marked > neighbour->sound)
+            marked = neighbour->sound; /* this server's next life will not know */
+        if (marked > 0)
             rc = herd_buf_printf(out, "%s %016llx %llu %016llx %llu\n", neighbour->name,
                                  (unsigned long long)neighbour->mark.epoch,
-                                 (unsigned long long)neighbour->mark.sequence,
+                                 (unsigned long long)marked,
                                  (unsigned long long)neighbour->mark.life,
                                  (unsigned long long)neighbour->mark.life_from);
     }
@@ -354,6 +375,7 @@ void herd_node_persisted(struct herd_node *node, struct herd_now now, int status
     persist->failing = persist->has_batch = false;
     if (persist->batch.is_snapshot || !persist->batch_is_clean)
         return;
+    look_for_ended(node);
     persist->on_disk = persist->batch.upto;
     release(node, now);
     node_send_acks(node);

@@ -31,9 +31,10 @@ struct persist {
     bool last_was_journal;
     uint64_t on_disk;      /* all records up to this sequence, or newer ones of their clients */
     uint64_t at_neighbour; /* likewise, held by some neighbour */
-    int64_t next_ns;       /* not before, unless an answer waits */
-    int64_t again_ns;      /* not before, after a failure */
-    int64_t refuse_by_ns;  /* all that wait; INT64_MAX: the node does not stop */
+    uint64_t in_vain; /* answers up to this sequence: what one waits for may have ended, unsafe */
+    int64_t next_ns;  /* not before, unless an answer waits */
+    int64_t again_ns; /* not before, after a failure */
+    int64_t refuse_by_ns;          /* all that wait; INT64_MAX: the node does not stop */
     struct herd_ask *first, **end; /* answers that wait, by sequence */
 };
 

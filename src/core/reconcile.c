@@ -370,10 +370,13 @@ static bool has_room_for(const struct link *link, enum walk_difference which)
            (which == WALK_MISSING || conn_unsent(&link->conn) < WALK_SAME_BYTES);
 }
 
-/* Sends those that compare so, as far as there is room; true if there was one. */
-static bool send_differences(struct link *link, struct keys keys, enum walk_difference which)
+/* Sends those that compare so, as far as there is room; true if there was one. What is about to end
+ * has ended where the clock is a little ahead: it would be refused again and again. */
+static bool send_differences(struct link *link, struct herd_now now, struct keys keys,
+                             enum walk_difference which)
 {
     struct herd_node *node = link->conn.node;
+    int64_t soon_ns = now.wall_ns + WALK_ENDING_MS * HERD_NS_PER_MS;
     struct herd_record record;
     bool found = false;
     for (const struct walk_key *key = keys.first; key < keys.end; key++) {
@@ -386,13 +389,14 @@ static bool send_differences(struct link *link, struct keys keys, enum walk_diff
         found = true;
         if (!has_room_for(link, which))
             break;
-        if (herd_store_find(node->store, key->client, &record))
+        if (herd_store_find(node->store, key->client, &record) &&
+            !herd_store_is_expired(node->store, &record, soon_ns))
             link_send_record(link, &record);
     }
     return found;
 }
 
-int reconcile_on_keys(struct link *link, const struct herd_command *command)
+int reconcile_on_keys(struct link *link, struct herd_now now, const struct herd_command *command)
 {
     struct herd_node *node = link->conn.node;
     struct digest_prefix prefix = {command->prefix, command->prefix_len};
@@ -405,7 +409,7 @@ int reconcile_on_keys(struct link *link, const struct herd_command *command)
     /* The prefix differs, but no time in it does: then some record has another origin or place at
      * the same time. */
     bool has_more = compare(keys, command->rest);
-    if (!send_differences(link, keys, WALK_MISSING) && !has_more)
-        send_differences(link, keys, WALK_SAME_TIME);
+    if (!send_differences(link, now, keys, WALK_MISSING) && !has_more)
+        send_differences(link, now, keys, WALK_SAME_TIME);
     return 0;
 }

@@ -14,6 +14,7 @@ enum {
     WALK_MAX_MS = 60000,
     WALK_WIDTH = 4, /* parts of one TREE that are looked into; the others are for the next walk */
     WALK_KEYS_BYTES = 65536, /* of KEYS in the answer to one TREE; the rest in the next walk */
+    WALK_ENDING_MS = 4000,   /* what a record has left at least that is sent to mend a difference */
     WALK_SAME_BYTES = 65536, /* on the way to a neighbour, then none of the same time any more */
     WALK_LEAF_MAX = 16384,   /* records of a leaf; one with more is left alone */
     WALK_GATHER_PER_TURN = 16384 /* records, then no other leaf is begun in this turn */
@@ -67,6 +68,6 @@ int reconcile_on_digest(struct neighbour *neighbour, struct herd_now now,
  * their keys. */
 int reconcile_on_tree(struct herd_conn *conn, const struct herd_command *command);
 /* What the listener has of a prefix, at the dialler: it is sent what it lacks. */
-int reconcile_on_keys(struct link *link, const struct herd_command *command);
+int reconcile_on_keys(struct link *link, struct herd_now now, const struct herd_command *command);
 
 #endif

@@ -369,6 +369,12 @@ static bool has_ended(const struct herd_store *store, const struct slot *held, i
     return herd_store_is_expired(store, &record, now_ns);
 }
 
+static void note_ended(struct herd_store *store, const struct slot *slot)
+{
+    if (slot->sequence > store->ended)
+        store->ended = slot->sequence;
+}
+
 int herd_store_apply(struct herd_store *store, const struct herd_record *record, uint32_t source,
                      int64_t now_ns)
 {
@@ -380,9 +386,11 @@ int herd_store_apply(struct herd_store *store, const struct herd_record *record,
         if (index == TABLE_NONE)
             return insert(store, record, tag, source);
     }
-    if (!is_newer(store, record, slot_at(store, index)) &&
-        !has_ended(store, slot_at(store, index), now_ns))
-        return 0;
+    if (!is_newer(store, record, slot_at(store, index))) {
+        if (!has_ended(store, slot_at(store, index), now_ns))
+            return 0;
+        note_ended(store, slot_at(store, index));
+    }
     return replace(store, index, record, source);
 }
 
@@ -427,6 +435,13 @@ static int remove_record(struct herd_store *store, uint32_t index)
     return passed;
 }
 
+uint64_t store_take_ended(struct herd_store *store)
+{
+    uint64_t ended = store->ended;
+    store->ended = 0;
+    return ended;
+}
+
 bool herd_store_expire(struct herd_store *store, int64_t now_ns)
 {
     for (int64_t steps = 0; steps < EXPIRE_STEPS_MAX; steps++) {
@@ -435,10 +450,12 @@ bool herd_store_expire(struct herd_store *store, int64_t now_ns)
         if (index == 0)
             return true;
         view(store, slot_at(store, index), &record);
-        if (herd_store_is_expired(store, &record, now_ns))
+        if (herd_store_is_expired(store, &record, now_ns)) {
+            note_ended(store, slot_at(store, index));
             steps += remove_record(store, index);
-        else
+        } else {
             expiry_add(&store->expiry, index, end_ns(store, &record));
+        }
     }
     return false;
 }

@@ -38,9 +38,8 @@ bool store_find_source(const struct herd_store *store, struct herd_slice client,
 bool store_cursor_peek(const struct herd_store *store, herd_cursor cursor, uint64_t *sequence);
 /* Puts a cursor where another one stands. */
 void store_cursor_to(struct herd_store *store, herd_cursor cursor, herd_cursor other);
-/* Whether a record behind `sequence` was received at `received_ns` (POSIX) or before; also true when
- * there are more than `steps_max` to be looked at. */
-bool store_may_have_since(const struct herd_store *store, uint64_t sequence, int64_t received_ns,
-                          size_t steps_max);
+/* The highest sequence of a record that has ended and was taken out since this was asked last; 0:
+ * none. */
+uint64_t store_take_ended(struct herd_store *store);
 
 #endif

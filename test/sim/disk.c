@@ -60,6 +60,11 @@ static void check_contract(struct disk *disk, const char *wrong)
         sim_fail(sim_of(disk), SIM_DURABLE, "%s has %s", disk->server->name, wrong);
 }
 
+static struct disk_young *young_at(const struct disk *disk, size_t i)
+{
+    return &disk->young[(disk->young_first + i) & (disk->young_cap - 1)];
+}
+
 static void demand(struct disk *disk, struct model_record *record)
 {
     struct model_record **due = &disk->due[record->client];
@@ -74,10 +79,11 @@ static void grow_old(struct disk *disk)
     if (now_ns - disk->trouble_ns < TROUBLE_OVER_MS * SIM_MS)
         return;
     while (disk->young_count > 0) {
-        struct disk_young *first = &disk->young[disk->young_first];
+        const struct disk_young *first = young_at(disk, 0);
         if (now_ns - first->at_ns < YOUNG_MS * SIM_MS)
             break;
-        demand(disk, first->record);
+        if (first->record != NULL)
+            demand(disk, first->record);
         disk->young_first = (disk->young_first + 1) & (disk->young_cap - 1);
         disk->young_count--;
     }
@@ -88,7 +94,7 @@ static void grow_room(struct disk *disk)
     size_t cap = disk->young_cap > 0 ? disk->young_cap * 2 : 64;
     struct disk_young *young = sim_alloc(cap, sizeof(*young));
     for (size_t i = 0; i < disk->young_count; i++)
-        young[i] = disk->young[(disk->young_first + i) & (disk->young_cap - 1)];
+        young[i] = *young_at(disk, i);
     free(disk->young);
     disk->young = young;
     disk->young_cap = cap;
@@ -100,15 +106,21 @@ void disk_on_kept(struct disk *disk, struct model_record *record)
     grow_old(disk);
     if (disk->young_count == disk->young_cap)
         grow_room(disk);
-    size_t at = (disk->young_first + disk->young_count++) & (disk->young_cap - 1);
-    disk->young[at] = (struct disk_young){sim_of(disk)->now_ns, record};
+    *young_at(disk, disk->young_count++) = (struct disk_young){sim_of(disk)->now_ns, record};
 }
 
+/* With it, what it has replaced. */
 void disk_on_ended(struct disk *disk, const struct model_record *record)
 {
     struct model_record **due = &disk->due[record->client];
     if (*due != NULL && model_compare(*due, record) <= 0)
         *due = NULL;
+    for (size_t i = 0; i < disk->young_count; i++) {
+        struct model_record **young = &young_at(disk, i)->record;
+        if (*young != NULL && (*young)->client == record->client &&
+            model_compare(*young, record) <= 0)
+            *young = NULL;
+    }
 }
 
 static bool is_there(const struct disk *disk, const struct model_record *record)
@@ -144,8 +156,9 @@ void disk_check_acknowledged(struct disk *disk, const struct disk *dialler, uint
     const struct model *model = model_of(disk);
     uint32_t here = disk->server->index, there = dialler->server->index;
     for (size_t i = 0; i < dialler->young_count; i++) {
-        size_t at = (dialler->young_first + i) & (dialler->young_cap - 1);
-        const struct model_record *record = dialler->young[at].record;
+        const struct model_record *record = young_at(dialler, i)->record;
+        if (record == NULL)
+            continue;
         const struct model_record *held = model_held(model, here, record->client);
         if (model_held(model, there, record->client) == record &&
             model_sequence(model, there, record->client) <= sequence && held != NULL &&

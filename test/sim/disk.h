@@ -16,7 +16,7 @@ struct server;
 /* A record that its server has not held for long. */
 struct disk_young {
     int64_t at_ns;
-    struct model_record *record;
+    struct model_record *record; /* NULL: it has ended */
 };
 
 struct disk {
@@ -68,7 +68,7 @@ void disk_make_backup(struct disk *disk);
 void disk_on_kept(struct disk *disk, struct model_record *record);
 /* It holds it no longer: it has ended. */
 void disk_on_ended(struct disk *disk, const struct model_record *record);
-/* A client has the answer to an IAMAT: it has to be here already. */
+/* A client has the answer to an IAMAT: what its server held then has to be here already. */
 void disk_on_answered(struct disk *disk, struct model_record *record);
 /* Its server says ACK, with durability commit, to a neighbour that has that disk. */
 void disk_check_acknowledged(struct disk *disk, const struct disk *dialler, uint64_t sequence);

@@ -9,6 +9,7 @@
 
 enum {
     DOWN_MAX_MS = 8000,
+    QUICK_MAX_MS = 300, /* where its last words come late */
     /* A simple server does not say that it has forgotten all. A link takes it for granted when it
      * could not dial it, which it tries so often at least; and when a connection ends. Which is no
      * sign with those that take one line a connection, and none with those whose manner is not
@@ -24,7 +25,9 @@ enum {
     STARVE_MAX = 60, /* allocations from now */
     BACKUP_AGE_MAX_MS = 6000,
     REPLAY_AGE_MAX = 8, /* records of the same client that are newer */
-    TRIES = 8           /* to find somebody whom it can befall */
+    WRONG_TTLS_MAX = 2,
+    CLOCK_WRONG_MAX_MS = 6000,
+    TRIES = 8 /* to find somebody whom it can befall */
 };
 
 bool fault_is_running(const struct world *world, uint32_t i)
@@ -91,6 +94,8 @@ static void restart_later(struct world *world, uint32_t i)
     int64_t down_max_ms = DOWN_MAX_MS;
     if (!world->ours[i] && world->plains[i]->end_shows && rng_percent(&world->rng, 50))
         down_max_ms = PLAIN_QUICK_MAX_MS;
+    if (world->options.net.late_max_ns > 0)
+        down_max_ms = QUICK_MAX_MS;
     int64_t at_ns = world->sim.now_ns + fault_some_ms(world, 0, down_max_ms);
     sim_at(&world->sim, at_ns, world->ours[i] ? fault_on_restart : on_plain_restart, world, i);
 }
@@ -346,6 +351,13 @@ static bool inject_edge(struct world *world)
     return true;
 }
 
+static void set_clock(struct server *server, int64_t skew_ns)
+{
+    server->set_ns = server->world->sim.now_ns;
+    server->wall_before_ns = server_now(server).wall_ns;
+    server->skew_ns = skew_ns;
+}
+
 static bool inject_clock(struct world *world)
 {
     uint32_t i = pick(world, true);
@@ -353,17 +365,44 @@ static bool inject_clock(struct world *world)
         return false;
     bool far = world->options.record_ttl_ns == 0 && rng_percent(&world->rng, 20);
     int64_t max_ns = far ? 3600 * SIM_S : 3 * SIM_S;
-    world->servers[i]->skew_ns = rng_between(&world->rng, -max_ns, max_ns);
+    struct server *server = world->servers[i];
+    set_clock(server, server->wrong_ns + rng_between(&world->rng, -max_ns, max_ns));
     return true;
 }
 
-/* Where records end they would end at once, or never. */
+static void on_clock_right(void *owner, uint64_t i)
+{
+    struct world *world = owner;
+    fault_set_clock_right(world->servers[i]);
+}
+
+void fault_set_clock_right(struct server *server)
+{
+    set_clock(server, server->skew_ns - server->wrong_ns);
+    server->wrong_ns = 0;
+}
+
+/* Where records end, clocks that stay so far apart would agree on nothing. */
+static void set_clock_wrong(struct world *world, uint32_t i)
+{
+    int64_t max_ns = WRONG_TTLS_MAX * world->options.record_ttl_ns;
+    struct server *server = world->servers[i];
+    fault_set_clock_right(server);
+    server->wrong_ns = rng_between(&world->rng, -max_ns, max_ns);
+    set_clock(server, server->skew_ns + server->wrong_ns);
+    sim_at(&world->sim, world->sim.now_ns + fault_some_ms(world, 0, CLOCK_WRONG_MAX_MS),
+           on_clock_right, world, i);
+}
+
 static bool inject_year(struct world *world)
 {
     uint32_t i = pick(world, true);
-    if (i == SERVER_NOBODY || world->options.record_ttl_ns > 0)
+    if (i == SERVER_NOBODY)
         return false;
-    world->servers[i]->skew_ns = rng_between(&world->rng, -YEAR_S * SIM_S, YEAR_S * SIM_S);
+    if (world->options.record_ttl_ns > 0)
+        set_clock_wrong(world, i);
+    else
+        set_clock(world->servers[i], rng_between(&world->rng, -YEAR_S * SIM_S, YEAR_S * SIM_S));
     return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+struct server;
 struct world;
 
 #define FAULT_TABLE(X)                                                                             \
@@ -20,7 +21,9 @@ struct world;
     X(FAULT_HOLE, "hole", "a connection between servers swallows all, no end learns of it")        \
     X(FAULT_EDGE, "edge", "an edge leaves the configuration of both its servers, and comes back")  \
     X(FAULT_CLOCK, "clock", "a server's wall clock is set, forward or back")                       \
-    X(FAULT_YEAR, "year", "a server's wall clock is set up to a year forward or back")             \
+    X(FAULT_YEAR, "year",                                                                          \
+      "a server's wall clock is set up to a year forward or back; where records "                  \
+      "end, for a while, up to twice their time to live")                                          \
     X(FAULT_SLOW, "slow", "the network is ten times as slow for a while")                          \
     X(FAULT_REPLAY, "replay", "a stranger sends a FLOOD of some time ago again")                   \
     X(FAULT_STARVE, "starve", "an allocation of a server's node fails")                            \
@@ -56,6 +59,9 @@ void fault_make_stranger(struct world *world, uint32_t index);
 
 /* A server of ours dies at once, and is started again some time later. */
 void fault_crash_server(struct world *world, uint32_t i);
+
+/* A clock that is far from right is right again. */
+void fault_set_clock_right(struct server *server);
 
 /* Begins: from now on one fault follows another, until world->faulty is false. */
 void fault_begin(struct world *world);

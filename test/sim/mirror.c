@@ -43,6 +43,7 @@ static void check_dies(struct server *server, const struct model_record *record)
 
 static void let_go(struct server *server, const struct model_record *record)
 {
+    server->ended_ns = server->world->sim.now_ns;
     if (server->disk != NULL)
         disk_on_ended(server->disk, record);
     model_drop(&server->world->model, server->index, record->client);
@@ -140,7 +141,10 @@ static void take_iamat(struct plug *plug, struct herd_slice line, const struct h
         model_birth(model, server->index, model_client(model, fields[1]),
                     herd_slice_of(server->name), fields[2], fields[3], server_now(server).wall_ns);
     expect(server, record);
-    phone_taken(plug->end, line, record, herd_slice(NULL, 0));
+    struct model_record *kept = server->expected;
+    if (kept == NULL)
+        kept = model_held(model, server->index, record->client);
+    phone_taken_iamat(plug->end, line, record, kept);
 }
 
 static double number_of(struct herd_slice field)
@@ -253,7 +257,7 @@ static void take_whatsat(struct plug *plug, struct herd_slice line, const struct
         write_answer(&answer, held, number_of(fields[2]) * 1000, (unsigned)number_of(fields[3]));
     else
         write_invalid(&answer, line);
-    phone_taken(plug->end, line, NULL, herd_buf_slice(&answer));
+    phone_taken(plug->end, line, herd_buf_slice(&answer));
     herd_buf_free(&answer);
 }
 
@@ -262,7 +266,7 @@ static void take_nonsense(struct plug *plug, struct herd_slice line, bool blank)
     struct herd_buf answer = {0};
     if (!blank)
         write_invalid(&answer, line);
-    phone_taken(plug->end, line, NULL, herd_buf_slice(&answer));
+    phone_taken(plug->end, line, herd_buf_slice(&answer));
     herd_buf_free(&answer);
 }
 

@@ -272,11 +272,11 @@ void model_keep(struct model *model, uint32_t server, struct model_record *recor
         *ever = record;
 }
 
-bool model_is_spread(const struct model *model, const struct model_record *record)
+bool model_is_spread(const struct model *model, uint32_t server, const struct model_record *record)
 {
     for (uint32_t i = 0; i < model->server_count; i++) {
         const struct model_record *ever = model->ever[place_of(model, i, record->client)];
-        if (i != record->taker && ever != NULL && model_compare(ever, record) >= 0)
+        if (i != server && ever != NULL && model_compare(ever, record) >= 0)
             return true;
     }
     return false;
@@ -342,6 +342,8 @@ void model_drop(struct model *model, uint32_t server, uint32_t client)
 {
     struct model_record **held = place(model, server, client);
     model_end(model, *held);
+    (*held)->let_go_by |= UINT64_C(1) << server % 64;
+    (*held)->let_go_ns = model->sim->now_ns;
     (*held)->holders--;
     *held = NULL;
 }

@@ -13,12 +13,14 @@
 struct model_record {
     struct model_record *older; /* of the same client, by birth */
     uint32_t client;
-    uint32_t taker;   /* the server that has it from the client */
-    uint32_t holders; /* servers whose newest record of this client it is */
-    uint32_t floods;  /* lines that carried it, from server to server */
-    bool ended;       /* some server has let it go because of its age */
-    int64_t born_ns;  /* virtual time */
-    int64_t kept_ns;  /* when a server last took it for its newest of this client */
+    uint32_t taker;     /* the server that has it from the client */
+    uint32_t holders;   /* servers whose newest record of this client it is */
+    uint32_t floods;    /* lines that carried it, from server to server */
+    bool ended;         /* some server has let it go because of its age */
+    uint64_t let_go_by; /* which: bits, by server mod 64 */
+    int64_t let_go_ns;  /* when the last of them did */
+    int64_t born_ns;    /* virtual time */
+    int64_t kept_ns;    /* when a server last took it for its newest of this client */
     int64_t order_ns;
     struct herd_record fields; /* within text */
     struct herd_slice text;    /* canonical */
@@ -94,8 +96,8 @@ struct model_record *model_on_disk(const struct model *model, uint32_t server, u
 void model_write(struct model *model, uint32_t server, struct model_record *record);
 void model_put_disk(struct model *model, uint32_t server, struct model_record *const *all);
 
-/* Whether a server other than its origin has ever held it, or something newer. */
-bool model_is_spread(const struct model *model, const struct model_record *record);
+/* Whether another server has ever held it, or something newer. */
+bool model_is_spread(const struct model *model, uint32_t server, const struct model_record *record);
 
 /* A client has the AT line of its own IAMAT. */
 void model_acknowledge(struct model *model, struct model_record *record);

@@ -3,6 +3,7 @@
 #include <herd/store.h>
 
 #include "core/node.h"
+#include "core/store.h"
 #include "mutant.h"
 
 enum { ECHO_EVERY = 5000, LEAK_EVERY = 1000 };
@@ -38,9 +39,42 @@ bool __real_herd_cursor_next(struct herd_store *store, herd_cursor cursor, struc
 void __real_herd_cursor_to_begin(struct herd_store *store, herd_cursor cursor);
 uint64_t __real_lives_shared(const struct herd_mark *mark, const struct herd_life *present);
 uint64_t __real_lives_held(const struct herd_node *node, uint64_t life, uint64_t sequence);
+void __real_link_pass_over(struct link *link, uint64_t sequence);
+void __real_link_on_ended(struct link *link, struct herd_now now,
+                          const struct herd_command *command);
+void __real_ended_forget_doubt(struct neighbour *from, struct herd_now now);
+uint64_t __real_store_take_ended(struct herd_store *store);
 uint64_t __real_held_claim(const struct link *link, uint64_t passed);
 int __real_prune_on_have(struct neighbour *from, const struct herd_command *command);
 int __real_prune_graft(struct neighbour *to, const struct origin_set *wanted);
+
+void __wrap_link_pass_over(struct link *link, uint64_t sequence)
+{
+    if (planted == PLANT_LATE)
+        link->counts_late = false;
+    __real_link_pass_over(link, sequence);
+}
+
+void __wrap_link_on_ended(struct link *link, struct herd_now now,
+                          const struct herd_command *command)
+{
+    if (planted != PLANT_NO_ENDED)
+        __real_link_on_ended(link, now, command);
+}
+
+/* As it is asked before a HELLO. */
+void __wrap_ended_forget_doubt(struct neighbour *from, struct herd_now now)
+{
+    if (planted == PLANT_NO_DOUBT)
+        from->sound = UINT64_MAX;
+    __real_ended_forget_doubt(from, now);
+}
+
+uint64_t __wrap_store_take_ended(struct herd_store *store)
+{
+    uint64_t ended_at = __real_store_take_ended(store);
+    return planted == PLANT_ENDED_SAFE ? 0 : ended_at;
+}
 
 uint64_t __wrap_lives_shared(const struct herd_mark *mark, const struct herd_life *present)
 {

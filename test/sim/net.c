@@ -356,6 +356,12 @@ static int64_t distance_ns(const struct net *net, uint32_t a, uint32_t b)
     return rng_between(&rng, options->distance_min_ns, options->distance_max_ns);
 }
 
+static int64_t late_ns(struct net *net)
+{
+    int64_t max_ns = net->options.late_max_ns;
+    return max_ns > 0 ? rng_between(&net->rng, 0, max_ns) : 0;
+}
+
 struct net_end *net_dial(struct net_host *from, struct net_host *to, void *data)
 {
     struct net *net = from->net;
@@ -371,8 +377,18 @@ struct net_end *net_dial(struct net_host *from, struct net_host *to, void *data)
     join_host(&wire->ends[0], NET_DIALLING);
     net->counts.dials++;
     sim_mix(sim, wire->number);
-    sim_at(sim, sim->now_ns + net_delay(net), on_knock, wire, net_tag(&wire->ends[0]));
+    sim_at(sim, sim->now_ns + net_delay(net) + late_ns(net), on_knock, wire,
+           net_tag(&wire->ends[0]));
     return &wire->ends[0];
+}
+
+static void come_late(struct net_end *end)
+{
+    struct net_pipe *pipe = &end->out;
+    int64_t by_ns = late_ns(end->wire->net);
+    for (size_t i = 0; i < pipe->count; i++)
+        pipe->segments[(pipe->first + i) & (pipe->cap - 1)].at_ns += by_ns;
+    pipe->last_at_ns += by_ns;
 }
 
 void net_crash(struct net_host *host, bool loud)
@@ -385,6 +401,8 @@ void net_crash(struct net_host *host, bool loud)
         leave_host(end);
         if (!loud)
             net_drop(&end->out);
+        else if (end == &end->wire->ends[0])
+            come_late(end);
         if (is_over(peer)) {
             net_release(end->wire);
             continue;

@@ -103,6 +103,8 @@ struct net_options {
     unsigned cut_percent;               /* writes that arrive in pieces */
     unsigned join_percent;              /* writes that arrive together with the one before */
     int64_t keepalive_ns;
+    int64_t late_max_ns; /* dials come so much later, and what a host that dies said last on
+                            connections that it dialled */
     /* What a segment takes besides, always the same between two servers. */
     int64_t distance_min_ns, distance_max_ns;
     uint64_t distance_seed;

@@ -17,6 +17,8 @@ enum {
     WAKE_MS = 1000,  /* it looks around at least so often */
     BURST_MAX = 150,
     HOP_READS_MAX = 5,
+    ENDED_MS = 1000,      /* for a server to look at what waits for a record that it has let go */
+    ENDING_S = 10,        /* before its end, a record need be nowhere else any more */
     ROAM_ON_PERCENT = 80, /* that goes on to the next one */
     SHOWN_MAX = 120       /* bytes of an answer in a message */
 };
@@ -52,22 +54,6 @@ static void drop_first(struct phone *phone)
     if (phone->taken > 0)
         phone->taken--;
     phone->matched = 0;
-}
-
-/* An IAMAT was answered: so it has to be where its durability says. */
-static void check_safe(struct phone *phone, const struct phone_request *request)
-{
-    struct world *world = phone->world;
-    struct server *server = world->servers[phone->server];
-    if (server == NULL || world_has_ended(world, request->record))
-        return;
-    if (world->options.durability == HERD_DURABILITY_COMMIT &&
-        server->disk->lives == request->disk_lives)
-        disk_on_answered(server->disk, request->record);
-    if (world->options.durability == HERD_DURABILITY_HERD &&
-        !model_is_spread(&world->model, request->record))
-        sim_fail(sim_of(phone), SIM_SPREAD, "%s has answered, and nobody else has held %.*s",
-                 server->name, (int)request->record->text.len, request->record->text.data);
 }
 
 /* What it has said itself it has to see at every other server. */
@@ -114,7 +100,7 @@ static void on_answer(struct phone *phone)
         phone->acked_by = phone->server;
         roam(phone, 100);
         model_acknowledge(&phone->world->model, request->record);
-        check_safe(phone, request);
+        phone_check_safe(phone, request);
     }
     phone->hopeful_ns = sim_of(phone)->now_ns;
     drop_first(phone);
@@ -167,7 +153,8 @@ static size_t common(struct herd_slice a, struct herd_slice b)
     return same;
 }
 
-/* Whether the record of an IAMAT may not have become safe in time, or before a stop. */
+/* Whether the record of an IAMAT may not have become safe in time, or before a stop, or before some
+ * record ended there. */
 static bool may_be_refused(struct phone *phone, const struct phone_request *request)
 {
     const struct world *world = phone->world;
@@ -176,6 +163,8 @@ static bool may_be_refused(struct phone *phone, const struct phone_request *requ
     if (!request->iamat || request->record == NULL || server == NULL ||
         world->options.durability < HERD_DURABILITY_COMMIT)
         return false;
+    if (world->options.record_ttl_ns > 0 && request->at_ns <= server->ended_ns + ENDED_MS * SIM_MS)
+        return true;
     return server->node == NULL || server->lives != phone->life || server->stopping ||
            (timeout_ns > 0 && sim_of(phone)->now_ns - request->at_ns >= timeout_ns);
 }
@@ -270,22 +259,29 @@ void phone_resolve(struct net_end *at_server, uint64_t number, struct herd_slice
     request->open = false;
 }
 
-void phone_taken(struct net_end *at_server, struct herd_slice line, struct model_record *record,
-                 struct herd_slice text)
+void phone_taken(struct net_end *at_server, struct herd_slice line, struct herd_slice text)
 {
     struct net_end *end = net_peer(at_server);
     struct phone *phone = end->host->owner;
     struct phone_request *request = take_request(phone, end, line);
     if (request == NULL)
         return;
-    request->record = record;
-    if (record == NULL) {
-        words_append(&request->text, text);
-        request->answer = herd_buf_slice(&request->text);
-    } else {
-        request->answer = record->at;
-    }
+    request->record = request->kept = NULL;
+    words_append(&request->text, text);
+    request->answer = herd_buf_slice(&request->text);
     pass_empty_answers(phone);
+}
+
+void phone_taken_iamat(struct net_end *at_server, struct herd_slice line,
+                       struct model_record *record, struct model_record *kept)
+{
+    struct net_end *end = net_peer(at_server);
+    struct phone_request *request = take_request(end->host->owner, end, line);
+    if (request == NULL)
+        return;
+    request->record = record;
+    request->kept = kept;
+    request->answer = record->at;
 }
 
 /* Answers that will not come any more. An IAMAT among them may be said again. */
@@ -357,7 +353,7 @@ static bool is_undisturbed(struct phone *phone, int64_t since_ns)
     const struct server *server = world->servers[phone->server];
     return server != NULL && server->node != NULL && !server->stopping &&
            server->lives == phone->life && server->disturbed_ns < since_ns && phone->up &&
-           !phone->end->wire->hole;
+           !phone->end->wire->hole && !server_doubts(server);
 }
 
 static void check_patience(struct phone *phone)

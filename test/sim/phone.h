@@ -15,6 +15,7 @@ struct phone_request {
     struct herd_buf text;        /* the answer, where it is not a record's AT line */
     struct herd_slice answer;    /* what has to come */
     struct model_record *record; /* an IAMAT's own */
+    struct model_record *kept;   /* what its server held then: that one, or a newer one */
     int64_t at_ns;
     uint64_t disk_lives; /* of the server that took it */
     uint64_t number;     /* counted by the phone */
@@ -59,16 +60,20 @@ struct phone_request *phone_add_request(struct phone *phone);
 struct phone_request *phone_write_request(struct phone *phone);
 void phone_write_after(struct phone *phone);
 
+/* safe.c. The AT of an IAMAT has come. */
+void phone_check_safe(struct phone *phone, const struct phone_request *request);
+
 /* Sends a line, without its LF, to a server; connects to it first where that is needed. */
 void phone_say(struct phone *phone, uint32_t server, struct herd_slice line);
 
 /* Ends the connection, if there is one. */
 void phone_hang_up(struct phone *phone);
 
-/* A server has taken a line from this end's phone. Either the answer is the record's AT line, or
- * the text. */
-void phone_taken(struct net_end *at_server, struct herd_slice line, struct model_record *record,
-                 struct herd_slice text);
+/* A server has taken a line from this end's phone. The answer is that text. */
+void phone_taken(struct net_end *at_server, struct herd_slice line, struct herd_slice text);
+/* An IAMAT: the answer is the record's AT line, and `kept` is what the server holds from then on. */
+void phone_taken_iamat(struct net_end *at_server, struct herd_slice line,
+                       struct model_record *record, struct model_record *kept);
 
 /* The same, for a line whose answer is not known yet; what phone_resolve needs, or 0: it has hung
  * up. */

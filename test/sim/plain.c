@@ -142,7 +142,7 @@ static void take_iamat(struct plain_conn *conn, struct herd_slice line,
     struct model_record *record =
         model_birth(model, plain->index, model_client(model, fields[1]), herd_slice_of(plain->name),
                     fields[2], fields[3], world_wall_ns(plain->world));
-    phone_taken(conn->end, line, record, herd_slice(NULL, 0));
+    phone_taken_iamat(conn->end, line, record, record);
     say(conn, record->at);
     keep(plain, record, herd_slice_of(plain->name));
 }
@@ -158,7 +158,7 @@ static void take_whatsat(struct plain_conn *conn, struct herd_slice line,
     words_append(&answer, held != NULL ? held->at : herd_slice_of("? "));
     words_append(&answer, held != NULL ? herd_slice_of("{}\n\n") : line);
     words_append(&answer, held != NULL ? herd_slice_of("") : herd_slice_of("\n"));
-    phone_taken(conn->end, line, NULL, herd_buf_slice(&answer));
+    phone_taken(conn->end, line, herd_buf_slice(&answer));
     say(conn, herd_buf_slice(&answer));
     herd_buf_free(&answer);
 }
@@ -171,7 +171,7 @@ static void take_unknown(struct plain_conn *conn, struct herd_slice line, bool f
     words_append(&answer, line);
     words_append(&answer, herd_slice_of("\n"));
     if (from_phone)
-        phone_taken(conn->end, line, NULL, herd_buf_slice(&answer));
+        phone_taken(conn->end, line, herd_buf_slice(&answer));
     if (from_phone || (manner != PLAIN_SILENT && manner != PLAIN_CLOSES))
         say(conn, herd_buf_slice(&answer));
     conn->over = !from_phone && manner == PLAIN_CLOSES;
@@ -186,7 +186,7 @@ static void take_line(struct plain_conn *conn, struct herd_slice line)
     bool from_phone = net_peer(conn->end)->host->index >= plain->world->graph.size;
     if (count == 0) {
         if (from_phone)
-            phone_taken(conn->end, line, NULL, herd_slice(NULL, 0));
+            phone_taken(conn->end, line, herd_slice(NULL, 0));
     } else if (words_is_nonsense(line)) {
         take_unknown(conn, line, true);
     } else if (herd_slice_equal(fields[0], herd_slice_of("FLOOD"))) {

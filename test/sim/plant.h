@@ -49,6 +49,10 @@ struct plug;
     X(PLANT_ECHO, "mutant-echo", SIM_QUIET, "now and then, a link begins anew without a reason")   \
     X(PLANT_NO_LIFE, "mutant-no-life", SIM_EQUAL, "a mark of another life counts as it is")        \
     X(PLANT_NO_ANCESTRY, "mutant-no-ancestry", SIM_EQUAL, "a mark of any former life is believed") \
+    X(PLANT_LATE, "mutant-late", SIM_EQUAL, "what a former life said late does not go back")       \
+    X(PLANT_NO_ENDED, "mutant-no-ended", SIM_SPREAD, "an ACK of what was refused counts")          \
+    X(PLANT_NO_DOUBT, "mutant-no-doubt", SIM_SPREAD, "and a mark of it does in the next life")     \
+    X(PLANT_ENDED_SAFE, "mutant-ended-safe", SIM_SPREAD, "what has ended keeps nobody waiting")    \
     X(PLANT_FULL_MARK, "mutant-full-mark", SIM_MARK, "MARK claims what is held back, too")         \
     X(PLANT_NO_HAVE, "mutant-no-have", SIM_QUIET, "HAVE is passed over")                           \
     X(PLANT_NO_GRAFT, "mutant-no-graft", SIM_CHECKS, "a way that is lost is not replaced")

@@ -19,6 +19,8 @@ enum {
     PROBE_DELAYS = 2,
     STOP_MS = 8000,
     YEAR_S = 365 * 86400,
+    SKEW_S = 5,
+    LATE_MAX_MS = 1000,
     SAFETY_TIMEOUT_S = 2,
     TTL_MIN_S = 20, /* as long as a probe takes */
     TTL_MAX_S = 30,
@@ -34,6 +36,7 @@ const struct run_options run_defaults = {.servers = RUN_RANDOM,
                                          .clients = RUN_RANDOM,
                                          .fat_percent = RUN_RANDOM,
                                          .durability = RUN_ANY,
+                                         .ttl_s = RUN_RANDOM,
                                          .roam_percent = RUN_RANDOM,
                                          .faults = FAULT_ALL,
                                          .checks = (1u << SIM_CHECKS) - 1};
@@ -81,7 +84,7 @@ static void choose_conditions(const struct run_options *options, struct rng *rng
     world->phone_skew_max_ns = rng_percent(rng, 10) ? YEAR_S * SIM_S : 2 * SIM_S;
     world->roam_percent = rng_percent(rng, 50) ? (unsigned)rng_between(rng, 0, 100) : 0;
     world->iamat_percent = 70;
-    world->skew_max_ns = rng_percent(rng, 50) ? 5 * SIM_S : 0;
+    world->skew_max_ns = rng_percent(rng, 50) ? SKEW_S * SIM_S : 0;
     if (world->plain == 0 && rng_percent(rng, 12))
         world->record_ttl_ns = rng_between(rng, TTL_MIN_S, TTL_MAX_S) * SIM_S;
     else if (rng_percent(rng, 10))
@@ -92,6 +95,7 @@ static void choose_conditions(const struct run_options *options, struct rng *rng
     world->net.cut_percent = rng_percent(rng, 50) ? 20 : 0;
     world->net.join_percent = rng_percent(rng, 50) ? 20 : 0;
     world->net.keepalive_ns = 20 * SIM_S;
+    world->net.late_max_ns = options->late ? LATE_MAX_MS * SIM_MS : 0;
     world->output_max = rng_percent(rng, 30) ? 16384 : 1 << 20;
     world->pipeline_max = rng_percent(rng, 30) ? (unsigned)rng_between(rng, 1, 4) : 256;
     world->fault_every_ns = rng_between(rng, SIM_S / 5, 3 * SIM_S);
@@ -100,6 +104,14 @@ static void choose_conditions(const struct run_options *options, struct rng *rng
     world->faults = options->faults;
     if (!options->all_faults)
         world->faults &= (unsigned)rng_next(rng); /* a few kinds at a time reach further */
+}
+
+/* Clocks that are a year apart agree on no end. */
+static void choose_ttl(const struct run_options *options, struct world_options *world)
+{
+    world->record_ttl_ns = options->ttl_s * SIM_S;
+    if (options->ttl_s > 0 && world->skew_max_ns > SKEW_S * SIM_S)
+        world->skew_max_ns = SKEW_S * SIM_S;
 }
 
 /* With durability herd, somebody has to be there who can say that he holds it. */
@@ -240,10 +252,27 @@ static void become_even(struct world *world, struct run_result *out)
         world_fail_uneven(world);
 }
 
+static int64_t longer(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* When the last of the records ends that a server holds now: its clock may have been ahead. */
+static int64_t last_end_ns(const struct world *world)
+{
+    const struct model *model = &world->model;
+    int64_t last_ns = world_wall_ns(world);
+    for (size_t i = 0; i < (size_t)model->server_count * model->client_count; i++) {
+        if (model->held[i] != NULL)
+            last_ns = longer(last_ns, model->held[i]->fields.received_ns);
+    }
+    return last_ns + world->options.record_ttl_ns;
+}
+
 /* Records end at all servers, and of none a trace is left in the digest. */
 static void outlive(struct world *world)
 {
-    advance(world, world->options.record_ttl_ns + ENDED_MS * SIM_MS);
+    advance(world, last_end_ns(world) - world_wall_ns(world) + ENDED_MS * SIM_MS);
     for (uint32_t i = 0; i < world->graph.size; i++) {
         const struct server *server = world->servers[i];
         const struct herd_store *store = herd_node_store(server->node);
@@ -294,11 +323,6 @@ static void check_reached_all(struct world *world, const struct model_record *re
             sim_fail(&world->sim, SIM_EQUAL, "an update has not reached %s: %.*s",
                      world->hosts[i]->name, (int)record->text.len, record->text.data);
     }
-}
-
-static int64_t longer(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
 }
 
 /* One update in a herd at rest. Returns what it took. */
@@ -412,6 +436,8 @@ static void run_world(const struct run_options *options, uint64_t seed, struct r
     choose_herd(options, &rng, &chosen);
     choose_conditions(options, &rng, &chosen);
     choose_disks(options, &rng, &chosen);
+    if (options->ttl_s != RUN_RANDOM)
+        choose_ttl(options, &chosen);
     double seconds = (double)rng_between(&rng, 5, 15);
     if (chosen.record_ttl_ns > 0)
         seconds *= 4; /* so that records end while faults last */

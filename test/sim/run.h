@@ -26,8 +26,10 @@ struct run_options {
     bool prune;             /* as in a large herd */
     int64_t fault_every_ns; /* 0: any */
     int durability;         /* enum herd_durability; RUN_ANY: any */
+    uint32_t ttl_s;         /* RUN_RANDOM: in some runs 20..30, else 0: records do not end */
     unsigned roam_percent;  /* RUN_RANDOM: in some runs */
     bool lose_digests;
+    bool late; /* servers that die are soon back, and what they said last may come after that */
     bool tidy; /* well-behaved phones, a fast network, no odd settings */
     unsigned checks;
     enum plant_kind plant;

@@ -29,6 +29,17 @@ bool server_has_ended(const struct server *server, const struct model_record *re
     return ttl_ns > 0 && record->fields.received_ns <= server_now(server).wall_ns - ttl_ns;
 }
 
+bool server_doubts(const struct server *server)
+{
+    for (uint32_t i = 0; i < server->world->graph.size; i++) {
+        const struct plug *plug = server->links[i];
+        if (plug != NULL && plug->conn != NULL &&
+            conn_link(plug->conn)->unsafe_until_ns > server_now(server).wall_ns)
+            return true;
+    }
+    return false;
+}
+
 void server_enter(struct server *server)
 {
     server->inside = server->starve_at > 0;
@@ -64,14 +75,15 @@ static const char *name_of_peer(const struct plug *plug)
     return plug->end != NULL ? net_peer(plug->end)->host->name : "-";
 }
 
-/* With durability commit, ACK <epoch> <sequence> speaks for this server's disk. */
+/* With durability commit, ACK <epoch> <sequence> speaks for this server's disk; but to nobody where
+ * the dialler has died since, and its sequences may be those of other records now. */
 static void check_ack(struct server *server, const struct plug *plug, struct herd_slice line)
 {
     struct world *world = server->world;
     struct herd_slice fields[WORDS_FIELDS_MAX];
     if (world->options.durability != HERD_DURABILITY_COMMIT || server->disk == NULL ||
         plug->neighbour != SERVER_NOBODY || line.len < 4 || memcmp(line.data, "ACK ", 4) != 0 ||
-        words_split(line, fields) < 3)
+        words_split(line, fields) < 3 || net_peer(plug->end)->state == NET_GONE)
         return;
     const struct server *dialler = world->servers[net_peer(plug->end)->host->index];
     if (dialler == NULL || dialler->node == NULL ||

@@ -52,6 +52,9 @@ struct server {
     struct herd_node *node; /* NULL: down */
     uint64_t lives;         /* times it was started */
     int64_t skew_ns;        /* its wall clock is so much ahead */
+    int64_t wrong_ns;       /* of that, for a while, where records end */
+    int64_t set_ns;         /* when it was set last */
+    int64_t wall_before_ns; /* and what it showed then */
     int64_t mono_base_ns;
     int64_t disturbed_ns; /* the last time something befell it */
     int64_t tick_at_ns;
@@ -70,6 +73,7 @@ struct server {
     /* Of the line that is being handled. */
     uint64_t sequence;
     uint64_t records_expired;
+    int64_t ended_ns;              /* when it last let a record go */
     struct plug *taking;           /* whose line it is */
     struct model_record *expected; /* what has to be kept; NULL: nothing */
 };
@@ -96,6 +100,9 @@ bool server_has_ended(const struct server *server, const struct model_record *re
 
 /* The whole store against what the model says it holds. */
 void server_audit(struct server *server);
+
+/* Whether it takes no neighbour's ACK for an answer, as one of their clocks is wrong. */
+bool server_doubts(const struct server *server);
 
 /* Around each call of its node in which an allocation may fail. */
 void server_enter(struct server *server);

@@ -47,9 +47,11 @@ static const char usage[] =
     "  --faults LIST        all | none | some of those below, with commas; else a choice of all\n"
     "  --prune              one tree an origin, as in large herds\n"
     "  --durability MODE    none | interval | commit | herd; else any\n"
+    "  --ttl SECONDS        of records; 0: they do not end; else any, without plain servers\n"
     "  --roam PERCENT       of answered phones that ask elsewhere at once; else any\n"
     "  --reads N            fails unless so many WHATSAT … AFTER were answered\n"
     "  --lose-digests       sequences alone have to do\n"
+    "  --late               servers that die are soon back, and their last words later still\n"
     "  --tidy               well-behaved phones and a fast network, to measure speed\n"
     "  --checks LIST        only these\n"
     "  --plant BUG          plants a bug\n"
@@ -153,9 +155,11 @@ enum option_id {
     OPT_FAULTS,
     OPT_PRUNE,
     OPT_DURABILITY,
+    OPT_TTL,
     OPT_ROAM,
     OPT_READS,
     OPT_LOSE_DIGESTS,
+    OPT_LATE,
     OPT_TIDY,
     OPT_CHECKS,
     OPT_PLANT,
@@ -180,9 +184,11 @@ static const struct option options[] = {
     {"faults", required_argument, NULL, OPT_FAULTS},
     {"prune", no_argument, NULL, OPT_PRUNE},
     {"durability", required_argument, NULL, OPT_DURABILITY},
+    {"ttl", required_argument, NULL, OPT_TTL},
     {"roam", required_argument, NULL, OPT_ROAM},
     {"reads", required_argument, NULL, OPT_READS},
     {"lose-digests", no_argument, NULL, OPT_LOSE_DIGESTS},
+    {"late", no_argument, NULL, OPT_LATE},
     {"tidy", no_argument, NULL, OPT_TIDY},
     {"checks", required_argument, NULL, OPT_CHECKS},
     {"plant", required_argument, NULL, OPT_PLANT},
@@ -245,6 +251,9 @@ static void parse_option(struct swarm *swarm, int id, const char *name, const ch
     case OPT_DURABILITY:
         run->durability = durability_of(name, value);
         break;
+    case OPT_TTL:
+        run->ttl_s = (uint32_t)number(name, value);
+        break;
     case OPT_ROAM:
         run->roam_percent = (unsigned)number(name, value);
         break;
@@ -276,6 +285,9 @@ static bool parse_switch(struct swarm *swarm, int id)
         return true;
     case OPT_LOSE_DIGESTS:
         swarm->run.lose_digests = true;
+        return true;
+    case OPT_LATE:
+        swarm->run.late = true;
         return true;
     case OPT_EXPECT:
         swarm->expect = true;

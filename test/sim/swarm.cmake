@@ -50,6 +50,19 @@ herd_sim_plant(mutant-no-after --checks stale)
 herd_sim_plant(mutant-old-after --checks stale)
 herd_sim_plant(mutant-stale-digest)
 
+add_test(NAME sim.swarm.ttl COMMAND sim-swarm --seeds 1..600 --ttl 25 --plain 0)
+
+# Records that end, and clocks so wrong that they end at once, or not at all.
+set(wrong_clock --ttl 25 --plain 0 --durability herd)
+set(refused ${wrong_clock} --faults crash,year,break,half-break,cut,torn,dark)
+set(restarted ${wrong_clock} --servers 2 --clients 10 --updates 60 --late --faults crash,year)
+add_test(NAME sim.wrong_clock COMMAND sim-swarm --seeds 1..200 ${refused})
+add_test(NAME sim.wrong_clock_and_restart COMMAND sim-swarm --seeds 1..300 ${restarted})
+set_tests_properties(sim.swarm.ttl sim.wrong_clock sim.wrong_clock_and_restart PROPERTIES LABELS sim TIMEOUT 600)
+herd_sim_plant(mutant-no-ended ${refused})
+herd_sim_plant(mutant-ended-safe ${refused})
+herd_sim_plant(mutant-no-doubt ${restarted})
+
 # Memory.
 herd_sim_plant(mutant-ignore-shortage --faults starve)
 herd_sim_plant(mutant-leak)
@@ -66,9 +79,16 @@ herd_sim_plant(mutant-no-life --lose-digests --plain 0 --durability interval --f
 herd_sim_plant(mutant-no-ancestry --lose-digests --plain 0 --durability interval --faults copy-restart)
 herd_sim_plant(no-recovered ${in_sequence})
 herd_sim_plant(high-mark ${in_sequence} --checks equal)
+
+# What a server said last comes when it is there again.
+set(late --late --lose-digests --plain 0 --durability interval --graph line --clients 2000 --updates 60 --seconds 30
+    --faults crash,torn,slow,stall)
+add_test(NAME sim.late COMMAND sim-swarm --seeds 1..60 ${late})
+herd_sim_plant(mutant-late ${late} --checks equal)
+
 herd_sim_plant(torn-batch --lose-digests --plain 0 --faults torn --clients 2000 --updates 60 --durability interval)
 
 # What sequences hide, digests mend: a RESUME that claims too much does no harm.
 add_test(NAME sim.mended COMMAND sim-swarm --seeds 1..300 --plant high-resume --durability interval)
-set_tests_properties(sim.mended sim.replay_is_identical sim.replay_is_identical_with_pruning sim.sequences_alone sim.copies
+set_tests_properties(sim.mended sim.replay_is_identical sim.replay_is_identical_with_pruning sim.sequences_alone sim.copies sim.late
     PROPERTIES LABELS sim TIMEOUT 600)

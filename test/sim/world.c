@@ -191,8 +191,10 @@ void world_heal(struct world *world)
         struct server *server = world->servers[i];
         for (uint32_t near = 0; server != NULL && near < size; near++)
             server_configure(server, near, graph_joined(&world->graph, i, near));
-        if (server != NULL)
+        if (server != NULL) {
             server->starve_at = 0;
+            fault_set_clock_right(server);
+        }
         if (server != NULL && server->disk != NULL)
             disk_heal(server->disk);
         if (server != NULL && server->node == NULL)

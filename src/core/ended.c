@@ -1,0 +1,119 @@
+/*
+ * Records that end, and what a neighbour's ACK is worth then. A listener keeps no record that has
+ * ended by its clock; whether it has ended for the dialler as well, or one of their clocks is wrong,
+ * only the dialler can tell.
+ *
+ *   FLOOD x          L: has ended here, is not kept
+ *   MARK             L: ENDED <x>, ACK
+ *   ENDED            D: x has ended here, too: nothing
+ *                       x has not, and may be of what that ACK is about: no ACK of L answers a client
+ *                       until x has ended
+ *   D crashes, HELLO of its next life
+ *                    L: RESUME from before x, for that life knows nothing of the ENDED (`sound`)
+ */
+#include <herd/posix_time.h>
+#include <herd/proto.h>
+
+#include "core/node.h"
+#include "core/store.h"
+
+enum {
+    ENDED_EARLY_MS = 2000, /* what clocks may differ by, and what a record's way takes */
+    DOUBT_TTLS = 2         /* how long x may go on at a dialler whose clock is right */
+};
+
+/* The neighbour holds all up to a sequence. Only a mark with nothing left behind it says so of
+ * every record. */
+void link_on_ack(struct link *link, struct herd_now now, const struct herd_command *command)
+{
+    struct herd_node *node = link->conn.node;
+    if (command->epoch != node->epoch || command->sequence > link->marked ||
+        command->passed > link->passed)
+        return;
+    uint64_t held = 0;
+    unsigned passed = 0;
+    while (passed < link->clean_mark_count && link->clean_marks[passed].sequence <= command->passed)
+        held = link->clean_marks[passed++].sequence;
+    link->clean_mark_count -= passed;
+    memmove(link->clean_marks, link->clean_marks + passed,
+            link->clean_mark_count * sizeof(*link->clean_marks));
+    link->acked = command->sequence;
+    if (now.wall_ns >= link->unsafe_until_ns)
+        persist_on_held(node, now, held);
+}
+
+void link_note_sent(struct link *link, struct herd_slice text)
+{
+    const struct herd_node_options *options = &link->conn.node->options;
+    struct herd_record record;
+    if (options->record_ttl_ns > 0 && options->durability == HERD_DURABILITY_HERD &&
+        herd_record_parse(text, &record) == 0 && record.received_ns < link->oldest_ns)
+        link->oldest_ns = record.received_ns;
+}
+
+void link_note_clean_mark(struct link *link)
+{
+    /* When the array is full the newest takes the last one's place: it says all that that one
+     * did. */
+    if (link->clean_mark_count < LINK_CLEAN_MARKS_MAX)
+        link->clean_marks[link->clean_mark_count++].oldest_ns = INT64_MAX;
+    struct clean_mark *last = &link->clean_marks[link->clean_mark_count - 1];
+    last->sequence = link->passed;
+    if (link->oldest_ns < last->oldest_ns)
+        last->oldest_ns = link->oldest_ns;
+    link->oldest_ns = INT64_MAX;
+}
+
+/* Whether it was sent since what is acknowledged, or one before it: the neighbour tells the latest
+ * of those that it refused. One that was sent again, to mend a difference, has been held there: the
+ * ACK to come is not about it. That a record was replaced here meanwhile does not matter: an answer
+ * may wait for it. */
+static bool may_be_of_the_next_ack(const struct link *link, int64_t received_ns)
+{
+    int64_t oldest_ns = link->oldest_ns;
+    for (unsigned i = 0; i < link->clean_mark_count; i++) {
+        if (link->clean_marks[i].oldest_ns < oldest_ns)
+            oldest_ns = link->clean_marks[i].oldest_ns;
+    }
+    return oldest_ns <= received_ns;
+}
+
+void link_on_ended(struct link *link, struct herd_now now, const struct herd_command *command)
+{
+    struct herd_node *node = link->conn.node;
+    int64_t end_ns;
+    if (__builtin_add_overflow(command->ended_ns, node->options.record_ttl_ns, &end_ns) ||
+        end_ns <= now.wall_ns + ENDED_EARLY_MS * HERD_NS_PER_MS ||
+        end_ns <= link->unsafe_until_ns || !may_be_of_the_next_ack(link, command->ended_ns))
+        return;
+    if (now.wall_ns >= link->unsafe_until_ns)
+        node_notice(node, HERD_NOTICE_CLOCKS_DIFFER, link->conn.neighbour->name, node->epoch, 0,
+                    "%s", "records that have not ended here have ended there");
+    link->unsafe_until_ns = end_ns;
+}
+
+void ended_on_flood(struct neighbour *from, struct herd_now now, const struct herd_record *record)
+{
+    if (record->received_ns > from->refused_ns &&
+        herd_store_is_expired(from->inbound->node->store, record, now.wall_ns))
+        from->refused_ns = record->received_ns;
+}
+
+int ended_on_mark(struct neighbour *from, struct herd_now now, uint64_t marked_before)
+{
+    int64_t received_ns = from->refused_ns;
+    from->refused_ns = 0;
+    ended_forget_doubt(from, now);
+    if (received_ns == 0)
+        return 0;
+    if (from->sound > marked_before)
+        from->sound = marked_before;
+    from->sound_again_ns = now.mono_ns + DOUBT_TTLS * from->inbound->node->options.record_ttl_ns;
+    return herd_append_ended(conn_front(from->inbound), received_ns);
+}
+
+void ended_forget_doubt(struct neighbour *from, struct herd_now now)
+{
+    if (now.mono_ns >= from->sound_again_ns)
+        from->sound = UINT64_MAX;
+}

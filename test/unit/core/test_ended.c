@@ -1,0 +1,304 @@
+/* What an ACK is worth where records end and a clock is wrong: of what was refused, in this life and
+ * in the next one, and of what has ended here before it was safe. */
+#include <herd/store.h>
+
+#include "check.h"
+#include "core/digest.h"
+#include "core/node.h"
+#include "disk.h"
+#include "edge.h"
+
+#define LIFE_1 " - ttl=60 life=00000000000000a1 from=11\n"
+#define LIFE_2 " - ttl=60 life=00000000000000a2 from=5000\n"
+#define OF_1   " of=00000000000000a1"
+
+enum { TTL_S = 60 };
+
+static struct herd_node_options options_of(enum herd_durability durability)
+{
+    struct herd_node_options options = driver_options("Hill");
+    options.record_ttl_ns = TTL_S * HERD_NS_PER_S;
+    options.durability = durability;
+    return options;
+}
+
+struct herd {
+    struct driver *driver;
+    struct wire *link, *client;
+    uint64_t epoch;
+};
+
+static void herd_open(struct herd *herd)
+{
+    struct herd_node_options options = options_of(HERD_DURABILITY_HERD);
+    herd->driver = driver_new_with(&options);
+    herd->link = driver_add_neighbour(herd->driver, "Jaquez");
+    herd->client = driver_accept(herd->driver);
+    herd->epoch = herd_node_epoch(herd->driver->node);
+    wire_dialled(herd->link, NULL);
+    edge_resume(herd->link, 0);
+    wire_take(herd->link);
+}
+
+/* The record that was refused has been replaced here before that is known: its client still waits,
+ * and nobody else holds it. */
+static void what_was_refused_may_have_been_replaced(void **state)
+{
+    struct herd herd;
+    (void)state;
+    herd_open(&herd);
+    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
+    herd.driver->now.wall_ns += HERD_NS_PER_S;
+    wire_say(herd.client, "IAMAT a +2+2 1700000001\n");
+    wire_sayf(herd.link, "ENDED %d\nACK %016" PRIx64 " 1\n", DRIVER_WALL_S, herd.epoch);
+    EDGE_EXPECT(herd.client, "%s", "");
+    wire_sayf(herd.link, "ENDED %d\nACK %016" PRIx64 " 2\n", DRIVER_WALL_S + 1, herd.epoch);
+    EDGE_EXPECT(herd.client, "%s", "");
+    driver_free(herd.driver);
+}
+
+/* Many marks on their way: what the array of them has no room for is not forgotten. */
+static void marks_without_room_keep_their_oldest(void **state)
+{
+    struct herd herd;
+    (void)state;
+    herd_open(&herd);
+    for (int i = 0; i < 3 * LINK_CLEAN_MARKS_MAX; i++) {
+        wire_sayf(herd.client, "IAMAT a +1+1 %d\n", DRIVER_WALL_S + i);
+        herd.driver->now.wall_ns += HERD_NS_PER_S / 10;
+    }
+    CHECK_INT(("marks"), conn_link(herd.link->conn)->clean_mark_count, LINK_CLEAN_MARKS_MAX);
+    wire_sayf(herd.link, "ACK %016" PRIx64 " %d\n", herd.epoch, LINK_CLEAN_MARKS_MAX - 1);
+    wire_take(herd.client);
+    wire_sayf(herd.link, "ENDED %d.500000000\nACK %016" PRIx64 " %d\n", DRIVER_WALL_S + 1,
+              herd.epoch, 3 * LINK_CLEAN_MARKS_MAX);
+    EDGE_EXPECT(herd.client, "%s", "");
+    driver_free(herd.driver);
+}
+
+/* Jaquez says HELLO in the epoch 7. */
+static struct wire *say_hello(struct driver *driver, unsigned sequence, const char *words)
+{
+    struct wire *inbound = driver_accept(driver);
+    wire_sayf(inbound, "HELLO Jaquez 2 0000000000000007 %u%s", sequence, words);
+    return inbound;
+}
+
+static void expect_resume(struct driver *driver, const char *words, const char *claim)
+{
+    EDGE_EXPECT(say_hello(driver, 6000, words), "RESUME 0000000000000007 %s\n", claim);
+}
+
+/* Jaquez tells two records: one is kept and marked as 12; the next one has ended, by this clock, and
+ * is marked as 13. */
+static void tell_two(struct driver *driver)
+{
+    wire_sayf(say_hello(driver, 13, LIFE_1),
+              "FLOOD Jaquez a +1+1 5 %d.000000000 Jaquez +1.0\nMARK 0000000000000007 12\n"
+              "FLOOD Jaquez b +1+1 5 %d.000000000 Jaquez +1.0\nMARK 0000000000000007 13\n",
+              DRIVER_WALL_S, DRIVER_WALL_S - TTL_S - 1);
+}
+
+static struct driver *refuse_one(void)
+{
+    struct herd_node_options options = options_of(HERD_DURABILITY_HERD);
+    struct driver *driver = driver_new_with(&options);
+    driver_add_neighbour(driver, "Jaquez");
+    tell_two(driver);
+    return driver;
+}
+
+/* The life that was told of it knows that its ACK says nothing, the next one does not: a client may
+ * ask it again for what nobody else holds. */
+static void next_life_is_told_from_before_what_was_refused(void **state)
+{
+    (void)state;
+    struct driver *driver = refuse_one();
+    expect_resume(driver, LIFE_1, "13");
+    expect_resume(driver, LIFE_2, "12" OF_1);
+    expect_resume(driver, LIFE_2, "12" OF_1);
+    struct wire *inbound = say_hello(driver, 6000, LIFE_2);
+    wire_sayf(inbound, "FLOOD Jaquez b +1+1 5 %d.000000000 Jaquez +1.0\nMARK 0000000000000007 13\n",
+              DRIVER_WALL_S - TTL_S - 1);
+    expect_resume(driver, LIFE_2, "13");
+    /* What the second life made of that 12 is not known here. */
+    expect_resume(driver, " - ttl=60 life=00000000000000a3 from=9000\n", "0");
+    driver_free(driver);
+}
+
+/* When it has ended there as well, nothing is sent twice any more. */
+static void doubt_ends_with_the_record(void **state)
+{
+    (void)state;
+    struct driver *driver = refuse_one();
+    driver_advance_ms(driver, 2 * TTL_S * 1000 - 1);
+    expect_resume(driver, LIFE_2, "12" OF_1);
+    driver_free(driver);
+
+    driver = refuse_one();
+    driver_advance_ms(driver, 2 * TTL_S * 1000);
+    expect_resume(driver, LIFE_2, "13" OF_1);
+    driver_free(driver);
+}
+
+/* And both may restart. */
+static void doubt_is_on_the_listeners_disk(void **state)
+{
+    (void)state;
+    struct disk disk = {0};
+    struct wire *link;
+    struct herd_node_options options = options_of(HERD_DURABILITY_HERD);
+    struct driver *driver = disk_driver(&disk, &options, "Jaquez", &link);
+    tell_two(driver);
+    driver_advance_ms(driver, 1000);
+    disk_crash(&disk);
+
+    options.seed = 3;
+    driver = disk_driver(&disk, &options, "Jaquez", &link);
+    EDGE_EXPECT(say_hello(driver, 6000, LIFE_2),
+                "RESUME 0000000000000007 12" OF_1 " recovered life=%016" PRIx64 "\n",
+                driver->node->life.id);
+    disk_free(&disk);
+}
+
+/* All of it: Hill has told x to Jaquez, whose clock was ahead, crashes, and is read from disk. Its
+ * client says x again, which Hill holds. The RESUME is what Jaquez says in the test before. */
+static void restarted_dialler_does_not_claim_what_was_refused(void **state)
+{
+    (void)state;
+    struct disk disk = {0};
+    struct wire *link;
+    struct herd_node_options options = options_of(HERD_DURABILITY_HERD);
+    struct driver *driver = disk_driver(&disk, &options, "Jaquez", &link);
+    wire_dialled(link, NULL);
+    edge_resume(link, 0);
+    wire_say(driver_accept(driver), "IAMAT before +1+1 1700000000\nIAMAT x +1+1 1700000000\n");
+    driver_advance_ms(driver, 500);
+    disk_crash(&disk);
+
+    options.seed = 3;
+    driver = disk_driver(&disk, &options, "Jaquez", &link);
+    struct wire *client = driver_accept(driver);
+    wire_dialled(link, NULL);
+    wire_take(link);
+    edge_resume(link, 1);
+    wire_say(client, "IAMAT x +1+1 1700000000\n");
+    struct herd_slice got = wire_take(link);
+    CHECK_TRUE(("%.*s", (int)got.len, got.data), memmem(got.data, got.len, " x ", 3) != NULL);
+    wire_sayf(link, "ENDED %d\nACK %016" PRIx64 " %" PRIu64 "\n", DRIVER_WALL_S,
+              herd_node_epoch(driver->node), conn_link(link->conn)->marked);
+    EDGE_EXPECT(client, "%s", "");
+    disk_free(&disk);
+}
+
+/* This clock goes ahead and back: the record is gone here, and no mark tells whether it has been
+ * anywhere else. */
+static void what_has_ended_unsafe_is_refused(void **state)
+{
+    struct herd herd;
+    (void)state;
+    herd_open(&herd);
+    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
+    herd.driver->now.wall_ns += (TTL_S + 1) * HERD_NS_PER_S;
+    driver_advance_ms(herd.driver, 2000);
+    EDGE_EXPECT(herd.client, "? IAMAT a +1+1 1700000000\n");
+    herd.driver->now.wall_ns -= (TTL_S + 1) * HERD_NS_PER_S;
+    wire_sayf(herd.link, "ACK %016" PRIx64 " 1\n", herd.epoch);
+    EDGE_EXPECT(herd.client, "%s", "");
+    wire_say(herd.client, "IAMAT b +1+1 1700000000\n");
+    wire_sayf(herd.link, "ACK %016" PRIx64 " 2\n", herd.epoch);
+    EDGE_EXPECT(herd.client, "AT Hill +0.000000000 b +1+1 1700000000\n");
+    driver_free(herd.driver);
+}
+
+/* Before its end is looked for, an older one takes its place: so the first of the two is not safe. */
+static void what_has_ended_and_was_replaced_is_refused(void **state)
+{
+    struct herd herd;
+    (void)state;
+    herd_open(&herd);
+    wire_say(herd.client, "IAMAT a +1+1 1700000009\n");
+    herd.driver->now.wall_ns += (TTL_S + 1) * HERD_NS_PER_S;
+    wire_say(herd.client, "IAMAT a +1+1 1700000001\n");
+    wire_sayf(herd.link, "ACK %016" PRIx64 " 2\n", herd.epoch);
+    struct herd_slice got = wire_take(herd.client);
+    CHECK_TRUE(("%.*s", (int)got.len, got.data),
+               got.len > 0 && memmem(got.data, got.len, "AT Hill", 7) == NULL);
+    driver_free(herd.driver);
+}
+
+/* What was acknowledged ends as it should, and keeps nobody waiting. */
+static void what_has_ended_safe_refuses_nobody(void **state)
+{
+    struct herd herd;
+    (void)state;
+    herd_open(&herd);
+    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
+    wire_sayf(herd.link, "ACK %016" PRIx64 " 1\n", herd.epoch);
+    EDGE_EXPECT(herd.client, "AT Hill +0.000000000 a +1+1 1700000000\n");
+    herd.driver->now.wall_ns += (TTL_S + 1) * HERD_NS_PER_S;
+    wire_say(herd.client, "IAMAT b +1+1 1700000061\n");
+    driver_advance_ms(herd.driver, 2000);
+    CHECK_INT(("a has ended"), herd_store_count(herd_node_store(herd.driver->node)), 1);
+    EDGE_EXPECT(herd.client, "%s", "");
+    wire_sayf(herd.link, "ACK %016" PRIx64 " 2\n", herd.epoch);
+    EDGE_EXPECT(herd.client, "AT Hill +0.000000000 b +1+1 1700000061\n");
+    driver_free(herd.driver);
+}
+
+/* The disk was slow, and is in time for what has not ended alone. */
+static void what_has_ended_before_the_disk_had_it_is_refused(void **state)
+{
+    (void)state;
+    struct disk disk = {.is_slow = true};
+    struct wire *link;
+    struct herd_node_options options = options_of(HERD_DURABILITY_COMMIT);
+    struct driver *driver = disk_driver(&disk, &options, NULL, &link);
+    struct wire *client = driver_accept(driver);
+    wire_say(client, "IAMAT a +1+1 1700000000\n"); /* its batch is under way */
+    wire_say(client, "IAMAT b +1+1 1700000000\n");
+    driver->now.wall_ns += (TTL_S + 1) * HERD_NS_PER_S;
+    driver_advance_ms(driver, 2000);
+    EDGE_EXPECT(client, "? IAMAT a +1+1 1700000000\n? IAMAT b +1+1 1700000000\n");
+    disk_done(&disk, 0);
+    disk_free(&disk);
+}
+
+/* Clocks differ by a little: what has ended there alone will have ended here soon. */
+static void what_is_about_to_end_mends_nothing(void **state)
+{
+    struct herd herd;
+    char keys[16];
+    (void)state;
+    herd_open(&herd);
+    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
+    snprintf(keys, sizeof(keys), "KEYS %04x\n",
+             (unsigned)digest_leaf(digest_client_hash(herd_slice_of("a"))));
+    wire_take(herd.link);
+    herd.driver->now.wall_ns += (TTL_S - 5) * HERD_NS_PER_S;
+    wire_say(herd.link, keys);
+    EDGE_EXPECT(herd.link, "FLOOD Hill a +1+1 1700000000 %d.000000000 Hill +0.000000000\n",
+                DRIVER_WALL_S);
+    herd.driver->now.wall_ns += HERD_NS_PER_S;
+    wire_say(herd.link, keys);
+    EDGE_EXPECT(herd.link, "%s", "");
+    driver_free(herd.driver);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_refused_may_have_been_replaced),
+        cmocka_unit_test(marks_without_room_keep_their_oldest),
+        cmocka_unit_test(next_life_is_told_from_before_what_was_refused),
+        cmocka_unit_test(doubt_ends_with_the_record),
+        cmocka_unit_test(doubt_is_on_the_listeners_disk),
+        cmocka_unit_test(restarted_dialler_does_not_claim_what_was_refused),
+        cmocka_unit_test(what_has_ended_unsafe_is_refused),
+        cmocka_unit_test(what_has_ended_and_was_replaced_is_refused),
+        cmocka_unit_test(what_has_ended_safe_refuses_nobody),
+        cmocka_unit_test(what_has_ended_before_the_disk_had_it_is_refused),
+        cmocka_unit_test(what_is_about_to_end_mends_nothing),
+    };
+    return cmocka_run_group_tests_name("ended", tests, NULL, NULL);
+}
