@@ -53,9 +53,24 @@ int node_ask_places(struct herd_ask *ask, const struct herd_record *record)
     return herd_record_append_at(record, &ask->answer);
 }
 
+static int render_text(const void *data, unsigned count, struct herd_buf *out)
+{
+    (void)count;
+    return herd_buf_append_text(out, data);
+}
+
+struct herd_places herd_places_of_text(const char *json)
+{
+    static const struct herd_places_type text = {.render = render_text};
+    return (struct herd_places){&text, (void *)(uintptr_t)json};
+}
+
 void node_free_ask(struct herd_ask *ask)
 {
     struct herd_node *node = ask->node;
+    const struct herd_places *places = &ask->places;
+    if (places->type != NULL && places->type->let_go != NULL)
+        places->type->let_go(places->data);
     herd_node_recycle(node, &ask->answer);
     herd_node_recycle(node, &ask->tail);
     herd_node_recycle(node, &ask->refusal);

@@ -41,9 +41,8 @@ struct server {
     int64_t stop_by_ns; /* uv_hrtime */
     bool stopping;
     bool failed;
-    bool unwritten;       /* the last records could not be written before the stop */
-    bool abandoned;       /* a thread hangs in the disk: the process ends without it */
-    struct herd_buf json; /* an answer on its way to the node */
+    bool unwritten; /* the last records could not be written before the stop */
+    bool abandoned; /* a thread hangs in the disk: the process ends without it */
 };
 
 /* A node's limits from the configuration. */

@@ -322,7 +322,6 @@ int server_run(struct config *take_config, const char *config_path, const char *
     if (server.config != server.first)
         config_free(server.first);
     config_free(server.config);
-    herd_buf_free(&server.json);
     herd_buf_free(&error);
     return server.failed || server.unwritten ? 1 : 0;
 }
