@@ -268,7 +268,7 @@ static void fall_back(struct places *places, const struct broker_effect *effect)
         asker.done(asker.arg, effect->answer);
 }
 
-static void on_written(void *arg, struct allowance_record record, const char *error)
+static void on_written(void *arg, const struct allowance_record *record, const char *error)
 {
     struct places *places = arg;
     if (error != NULL && !places->is_unwritten)
@@ -283,8 +283,8 @@ static void on_written(void *arg, struct allowance_record record, const char *er
 
 static void reserve(struct places *places, const struct broker_effect *effect)
 {
-    if (ledger_write(places->ledger, effect->record) < 0)
-        broker_reserved(places->broker, now_of(places), effect->record, false);
+    if (ledger_write(places->ledger, &effect->record) < 0)
+        broker_reserved(places->broker, now_of(places), &effect->record, false);
 }
 
 /* Says when trouble begins and ends; the provider itself says which. */
@@ -481,7 +481,7 @@ static int open_parts(struct places *places, const struct places_setup *setup,
                          error);
     if (rc < 0)
         return rc;
-    broker_load(places->broker, record);
+    broker_load(places->broker, &record);
     return find_desks(places, setup->values, &places->desk, &places->fallback, error);
 }
 
