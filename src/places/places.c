@@ -31,6 +31,7 @@ enum { LOCAL_QUESTIONS_MAX = 100000 };
 struct desk {
     struct places *places;
     struct provider *provider;
+    char *identity;  /* provider_identity */
     char *data_file; /* and the rest it was opened with */
     int64_t memory_max_mib, total_timeout_ms;
     int64_t calls;   /* under way */
@@ -91,13 +92,19 @@ static void pump_soon(struct places *places)
 
 /* ---- Desks ---------------------------------------------------------------------------------- */
 
+static void free_desk(struct desk *desk)
+{
+    free(desk->identity);
+    free(desk->data_file);
+    free(desk);
+}
+
 static void on_desk_closed(void *arg)
 {
     struct desk *desk = arg;
     struct places *places = desk->places;
     assert(desk->calls == 0);
-    free(desk->data_file);
-    free(desk);
+    free_desk(desk);
     places->desks--;
     if (places->is_failed && places->desks == 0)
         free(places);
@@ -149,11 +156,13 @@ static int open_desk(struct places *places, const struct provider_type *type,
     *desk = (struct desk){.places = places,
                           .memory_max_mib = values->places_memory_max_mib,
                           .total_timeout_ms = values->places_total_timeout_ms,
+                          .identity = provider_identity(type, &options),
                           .data_file = strdup(values->places_data_file)};
-    int rc = desk->data_file != NULL ? type->open(&options, &desk->provider, error) : HERD_ENOMEM;
+    int rc = HERD_ENOMEM;
+    if (desk->identity != NULL && desk->data_file != NULL)
+        rc = type->open(&options, &desk->provider, error);
     if (rc < 0) {
-        free(desk->data_file);
-        free(desk);
+        free_desk(desk);
         return rc;
     }
     places->desks++;
@@ -444,7 +453,7 @@ int places_reload(struct places *places, const struct config_values *values, str
     int rc = find_desks(places, values, &desk, &fallback, error);
     if (rc < 0)
         return rc;
-    const struct provider_type *before = places->desk->provider->type;
+    bool is_other = strcmp(places->desk->identity, desk->identity) != 0;
     const struct broker_limits limits = broker_limits_of(values, desk->provider->type);
     struct desk *const there[] = {places->desk, places->fallback};
     for (size_t i = 0; i < 2; i++) {
@@ -454,7 +463,7 @@ int places_reload(struct places *places, const struct config_values *values, str
     places->desk = desk;
     places->fallback = fallback;
     set_price(places, values);
-    broker_configure(places->broker, &limits, desk->provider->type != before);
+    broker_configure(places->broker, &limits, is_other);
     pump_soon(places);
     return 0;
 }
