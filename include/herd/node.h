@@ -100,6 +100,8 @@ void herd_conn_closed(struct herd_conn *conn, struct herd_now now, const char *r
 struct herd_places {
     const struct herd_places_type *type;
     void *data;
+    size_t bytes; /* memory they take for this ask alone, whose question costs nothing: it is asked
+                     again when there is room, rather than keep much. 0: they are kept */
 };
 
 struct herd_places_type {
@@ -113,7 +115,8 @@ struct herd_places_type {
 /* The same text for any ask; it outlives all. */
 struct herd_places herd_places_of_text(const char *json);
 
-/* The places for an ask, exactly once; they are let go of at the latest by herd_conn_closed. */
+/* The places for an ask, once for each effect PLACES; they are let go of at the latest by
+ * herd_conn_closed. */
 void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_places take_places);
 
 /*
@@ -248,6 +251,7 @@ struct herd_node_stats {
     uint64_t records_applied, records_old, floods_received, floods_sent;
     uint64_t link_failures, clients_paused;
     uint64_t places_held_back; /* answers that waited because the client did not read others */
+    uint64_t places_again;     /* of these, that were not kept and asked for again */
     uint64_t walks, records_mended, waits, waits_expired, waits_refused, records_expired;
     uint64_t answers_unsafe; /* IAMAT that were refused after safety_timeout_ns, or at a stop */
     uint64_t waits_open, answers_waiting; /* now: for a record; for the disk or a neighbour */

@@ -61,6 +61,7 @@ static void give_work_back(struct herd_conn *conn)
     if (work->out.cap > 0)
         herd_node_recycle(node, &work->out);
     work->held = 0; /* it may be more when memory was short */
+    work->kept = 0;
     if (conn->is_link)
         return;
     conn->work = NULL;
@@ -84,7 +85,7 @@ static void forget_asks(struct conn_work *work)
         struct herd_ask *ask = work->asks;
         work->asks = ask->next;
         ask->conn = NULL;
-        if (ask->done)
+        if (ask->done || ask->again)
             node_free_ask(ask);
         else if (ask->kind == ASK_RECORD)
             wait_forget(ask);
@@ -94,6 +95,7 @@ static void forget_asks(struct conn_work *work)
     work->asks_tail = NULL;
     work->ask_count = 0;
     work->held = 0;
+    work->kept = 0;
 }
 
 void conn_reset(struct herd_conn *conn)
@@ -392,6 +394,7 @@ static int release_first(struct conn_work *work)
     if (rc == 0 && ask->places.type != NULL)
         rc = ask->places.type->render(ask->places.data, ask->count, &work->out);
     work->held -= (uint32_t)ask->tail.len;
+    work->kept -= ask->places.bytes;
     if (rc == 0 && ask->tail.len > 0)
         rc = move_bytes(&work->out, &ask->tail);
     work->asks = ask->next;
@@ -422,20 +425,58 @@ static void hold_back(struct herd_ask *ask, struct herd_now now)
     node_notice(node, HERD_NOTICE_HELD_BACK, "", 0, node->stats.places_held_back, "%s", "");
 }
 
+/* A client that does not read has so much kept for it; what it has asked besides, it will again. */
+static void keep_less(struct herd_conn *conn)
+{
+    struct conn_work *work = conn->work;
+    size_t kept = 0, kept_max = conn->node->options.output_max;
+    if (work->kept <= kept_max || conn->in_flight == 0)
+        return;
+    for (struct herd_ask *ask = work->asks; ask != NULL; ask = ask->next) {
+        if (!ask->done || ask->places.bytes == 0)
+            continue;
+        kept += ask->places.bytes;
+        if (kept <= kept_max)
+            continue;
+        kept -= ask->places.bytes;
+        work->kept -= ask->places.bytes;
+        node_forget_places(ask);
+        ask->done = false;
+        ask->again = true;
+        conn->node->stats.places_again++;
+    }
+}
+
+/* As many of the first ones as there is room for. */
+static void ask_again(struct herd_conn *conn)
+{
+    size_t bytes = conn_unsent(conn);
+    for (struct herd_ask *ask = conn->work->asks; ask != NULL && ask->again; ask = ask->next) {
+        ask->again = false;
+        node_queue_places(ask);
+        bytes += ask->places.bytes;
+        if (bytes >= conn->node->options.output_max)
+            break;
+    }
+}
+
 /* Everything up to the first answer that is still awaited, or has to wait for room. */
 static void release_answers(struct herd_conn *conn, struct herd_now now)
 {
     struct conn_work *work = conn->work;
     int rc = 0;
-    while (rc == 0 && work->asks != NULL && work->asks->done) {
-        if (work->asks->places.type != NULL && !has_room_for_places(conn)) {
-            hold_back(work->asks, now);
-            return;
-        }
+    while (rc == 0 && work->asks != NULL && work->asks->done &&
+           (work->asks->places.type == NULL || has_room_for_places(conn)))
         rc = release_first(work);
-    }
-    if (rc < 0)
+    if (rc < 0) {
         conn_abort(conn);
+        return;
+    }
+    if (work->asks != NULL && work->asks->done)
+        hold_back(work->asks, now);
+    keep_less(conn);
+    if (work->asks != NULL && work->asks->again && has_room_for_places(conn))
+        ask_again(conn);
 }
 
 /* There may be room again. Many clients may have it at once, so a turn has a budget. */
@@ -443,7 +484,8 @@ static void release_more(struct herd_conn *conn, struct herd_now now)
 {
     struct herd_node *node = conn->node;
     struct conn_work *work = conn->work;
-    if (work == NULL || work->asks == NULL || !work->asks->done || conn->close_told)
+    if (work == NULL || work->asks == NULL || conn->close_told ||
+        !(work->asks->done || work->asks->again))
         return;
     if (node->places_left == 0) {
         make_ready(conn);
@@ -485,6 +527,7 @@ void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_plac
         node_free_ask(ask);
         return;
     }
+    conn->work->kept += take_places.bytes;
     release_answers(conn, now);
     go_on_if_half_empty(conn);
     conn_touch(conn);

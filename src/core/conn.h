@@ -25,6 +25,7 @@ struct conn_work {
     struct herd_buf out;               /* ready to be sent */
     struct herd_ask *asks, *asks_tail; /* waiting, oldest first */
     uint32_t held;                     /* bytes of answers behind asks */
+    size_t kept;                       /* bytes of places of its own that wait for room */
     uint16_t ask_count;
 };
 
@@ -84,6 +85,7 @@ struct herd_ask {
     enum ask_kind kind;
     bool done;
     bool held_back; /* counted as such */
+    bool again;     /* PLACES: it was answered, and is to be asked again when there is room */
 };
 
 void conn_init(struct herd_conn *conn, struct herd_node *node, void *data);

@@ -23,7 +23,15 @@ static const struct herd_places_type places_type = {.render = render, .let_go = 
 
 static void on_places(void *arg, struct places_answer *take_answer)
 {
-    struct herd_places places = {&places_type, take_answer};
+    struct herd_places places = {.type = &places_type, .data = take_answer};
+    herd_ask_answer(arg, net_now(), places);
+}
+
+/* Of a question that costs nothing. */
+static void on_free_places(void *arg, struct places_answer *take_answer)
+{
+    struct herd_places places = {
+        .type = &places_type, .data = take_answer, .bytes = places_answer_bytes(take_answer)};
     herd_ask_answer(arg, net_now(), places);
 }
 
@@ -41,8 +49,9 @@ static void ask_places(struct server *server, const struct herd_effect *effect)
 {
     const struct places_query query = {effect->where.latitude, effect->where.longitude,
                                        effect->radius_m};
-    int rc = places_ask(server->places, &query, (uint64_t)(uintptr_t)effect->conn, on_places,
-                        effect->ask);
+    const struct provider_type *type = provider_find(server->config->values.places_provider);
+    int rc = places_ask(server->places, &query, (uint64_t)(uintptr_t)effect->conn,
+                        type->is_remote ? on_places : on_free_places, effect->ask);
     if (rc < 0)
         answer_failure(effect->ask, rc);
 }

@@ -65,3 +65,23 @@ def test_a_stop_while_places_wait(make_server, standin):
         assert first == at[n] and json.loads(body)["status"] == "OK"
     assert client.line() == b""
     server.stop()
+
+
+def test_local_is_asked_again(server):
+    """Of what costs nothing little is kept: who reads late has all answers all the same."""
+    at = []
+    with server.client() as client, server.client() as other:
+        for i in range(QUESTIONS):
+            at.append(client.ask(b"IAMAT c%d +51.5-0.12 %d" % (i, i)))
+        expected = [other.whatsat(b"WHATSAT c%d %d 20" % (i, 10 + i % 40)) for i in range(QUESTIONS)]
+        questions = b"".join(b"WHATSAT c%d %d 20\n" % (i, 10 + i % 40) for i in range(QUESTIONS))
+        rounds = 0
+        while metric(server, "places_again_total") == 0:
+            client.send(questions)
+            rounds += 1
+            wait_until(lambda: metric(server, "whatsat_total") >= QUESTIONS * (1 + rounds)
+                       or metric(server, "places_again_total") > 0, "they are taken")
+        for _ in range(rounds):
+            for i in range(QUESTIONS):
+                assert client.answer() == expected[i] and expected[i][0] == at[i]
+        assert metric(server, "places_held_back_total") > 0

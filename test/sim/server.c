@@ -183,7 +183,8 @@ static struct herd_places places_of(const struct server_ask *ask)
     struct herd_buf *json = sim_alloc(1, sizeof(*json));
     words_places(json, ask->where, ask->radius_m,
                  plant_places_count(&ask->server->world->plant, ask->count));
-    return (struct herd_places){&type, json};
+    /* Some are kept, others asked again. */
+    return (struct herd_places){&type, json, ask->count % 2 == 0 ? json->cap : 0};
 }
 
 static void on_places(void *owner, uint64_t arg)

@@ -131,7 +131,8 @@ static void answer(struct driver *driver, const struct question *question)
     struct places_found *found = zeroed(sizeof(*found));
     *found = (struct places_found){driver, question->where, question->radius_m};
     driver->places_held++;
-    herd_ask_answer(question->ask, driver->now, (struct herd_places){&type, found});
+    herd_ask_answer(question->ask, driver->now,
+                    (struct herd_places){&type, found, driver->places_bytes});
 }
 
 void driver_answer(struct driver *driver, size_t i)

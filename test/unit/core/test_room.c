@@ -120,6 +120,58 @@ static void test_what_waits_for_the_first_is_not_rendered(void **state)
     driver_free(driver);
 }
 
+/* What need not be kept is asked for again, a part at a time; so little is kept of it, too. */
+static void test_what_costs_nothing_is_asked_again(void **state)
+{
+    struct driver *driver = start();
+    (void)state;
+    driver->places_bytes = OUTPUT_MAX / 4;
+    struct wire *wire = ask(driver, PIPELINE);
+    answer_all(driver);
+    assert_int_equal(driver->renders, 1);
+    assert_int_equal(driver->places_held, 4);
+    assert_int_equal(herd_node_stats(driver->node)->places_again, PIPELINE - 5);
+    assert_int_equal(driver->ask_count, 0);
+    check_answers(wire, 1, 1);
+    for (unsigned i = 2; i <= PIPELINE; i++) {
+        while (wire->got.len == wire->taken) {
+            wire_wrote(wire, 7919);
+            assert_in_range(driver->ask_count, 0, 4);
+            answer_all(driver);
+        }
+        assert_in_range(driver->places_held, 0, 4);
+        assert_true(wire->unwritten < OUTPUT_MAX + PADDING + 1024);
+        check_answers(wire, i, i);
+    }
+    assert_int_equal(driver->renders, PIPELINE);
+    wire_wrote(wire, wire->unwritten);
+    assert_true(wire->reading);
+    driver_free(driver);
+}
+
+/* A client that goes, or closes its half, while some are to be asked again. */
+static void test_an_end_before_it_is_asked_again(void **state)
+{
+    (void)state;
+    for (int is_gone = 0; is_gone < 2; is_gone++) {
+        struct driver *driver = start();
+        driver->places_bytes = OUTPUT_MAX / 4;
+        struct wire *wire = ask(driver, PIPELINE);
+        answer_all(driver);
+        if (is_gone) {
+            wire_close(wire, "reset");
+            assert_int_equal(driver->places_held, 0);
+        } else {
+            driver->answers_places = true;
+            wire_end(wire);
+            while (wire->open)
+                wire_wrote(wire, 7919);
+            check_answers(wire, 1, PIPELINE);
+        }
+        driver_free(driver);
+    }
+}
+
 /* Other answers between them stand where they belong. */
 static void test_lines_between_places(void **state)
 {
@@ -227,6 +279,8 @@ int main(void)
         cmocka_unit_test(test_who_does_not_read_has_one_answer_rendered),
         cmocka_unit_test(test_who_reads_is_not_held_back),
         cmocka_unit_test(test_what_waits_for_the_first_is_not_rendered),
+        cmocka_unit_test(test_what_costs_nothing_is_asked_again),
+        cmocka_unit_test(test_an_end_before_it_is_asked_again),
         cmocka_unit_test(test_lines_between_places),
         cmocka_unit_test(test_a_client_that_goes),
         cmocka_unit_test(test_an_end_while_places_wait),
