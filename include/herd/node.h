@@ -48,7 +48,7 @@ struct herd_node_options {
     bool has_disk;             /* effects PERSIST are wanted */
     bool prune;                /* one tree an origin, between those that have it on */
     size_t output_max; /* bytes of answers that wait for one client; above it no more of its lines
-                          are taken */
+                          are taken, and no more places rendered */
     unsigned pipeline_max; /* WHATSAT of one connection that wait for places */
     /* Sees every line, without its LF, if not NULL. The only thing here that shows where clients
      * are. */
@@ -92,8 +92,32 @@ void herd_conn_wrote(struct herd_conn *conn, struct herd_now now,
                      size_t len); /* of a WRITE, or all of it */
 void herd_conn_closed(struct herd_conn *conn, struct herd_now now, const char *reason);
 
-/* The places for an ask, exactly once: one JSON object that ends with LF LF. */
-void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_slice json);
+/*
+ * Places, as whoever found them keeps them: many asks may share them. They become text only when
+ * the connection that asked has room for it, so that a client that does not read takes no memory
+ * for all that it has asked. All zero: none.
+ */
+struct herd_places {
+    const struct herd_places_type *type;
+    void *data;
+    size_t bytes; /* memory they take for this ask alone, whose question costs nothing: it is asked
+                     again when there is room, rather than keep much. 0: they are kept */
+};
+
+struct herd_places_type {
+    /* Appends one JSON object with at most `count` places that ends with LF LF. 0, or HERD_ENOMEM:
+     * the connection closes then. */
+    int (*render)(const void *data, unsigned count, struct herd_buf *out);
+    /* They are not needed any more by one who was given them; NULL: nothing to do. */
+    void (*let_go)(void *data);
+};
+
+/* The same text for any ask; it outlives all. */
+struct herd_places herd_places_of_text(const char *json);
+
+/* The places for an ask, once for each effect PLACES; they are let go of at the latest by
+ * herd_conn_closed. */
+void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_places take_places);
 
 /*
  * A life: one run of a server in its epoch. A disk that is put back from a copy begins a life beside
@@ -182,7 +206,9 @@ enum herd_notice_kind {
     HERD_NOTICE_HELLO_REFUSED, /* reason */
     HERD_NOTICE_CLOCKS_DIFFER, /* the neighbour's, or this server's, is wrong; reason */
     HERD_NOTICE_DISK_FAILED,   /* records stay in memory alone for now; reason */
-    HERD_NOTICE_DISK_WORKS     /* again */
+    HERD_NOTICE_DISK_WORKS,    /* again */
+    HERD_NOTICE_HELD_BACK      /* clients do not read the places that they have asked for; sequence:
+                                  answers so far. At most once in a minute */
 };
 
 struct herd_notice {
@@ -240,6 +266,8 @@ struct herd_node_stats {
     uint64_t lines_received, lines_invalid, iamat, whatsat;
     uint64_t records_applied, records_old, floods_received, floods_sent;
     uint64_t link_failures, clients_paused;
+    uint64_t places_held_back; /* answers that waited because the client did not read others */
+    uint64_t places_again;     /* of these, that were not kept and asked for again */
     uint64_t walks, records_mended, waits, waits_expired, waits_refused, records_expired;
     uint64_t answers_unsafe; /* IAMAT that were refused after safety_timeout_ns, or at a stop */
     uint64_t waits_open, answers_waiting; /* now: for a record; for the disk or a neighbour */

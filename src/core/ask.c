@@ -42,20 +42,46 @@ void node_unqueue_ask(struct herd_ask *ask)
         ask->next_queued->queued_at = ask->queued_at;
 }
 
-int node_ask_places(struct herd_ask *ask, const struct herd_record *record)
+void node_queue_places(struct herd_ask *ask)
 {
     struct herd_node *node = ask->node;
-    ask->kind = ASK_PLACES;
     ask->next_queued = NULL;
     *node->queue_end = ask;
     node->queue_end = &ask->next_queued;
+}
+
+int node_ask_places(struct herd_ask *ask, const struct herd_record *record)
+{
+    ask->kind = ASK_PLACES;
+    node_queue_places(ask);
     herd_location_parse(record->location, &ask->where);
     return herd_record_append_at(record, &ask->answer);
+}
+
+static int render_text(const void *data, unsigned count, struct herd_buf *out)
+{
+    (void)count;
+    return herd_buf_append_text(out, data);
+}
+
+struct herd_places herd_places_of_text(const char *json)
+{
+    static const struct herd_places_type text = {.render = render_text};
+    return (struct herd_places){.type = &text, .data = (void *)(uintptr_t)json};
+}
+
+void node_forget_places(struct herd_ask *ask)
+{
+    struct herd_places *places = &ask->places;
+    if (places->type != NULL && places->type->let_go != NULL)
+        places->type->let_go(places->data);
+    places->type = NULL;
 }
 
 void node_free_ask(struct herd_ask *ask)
 {
     struct herd_node *node = ask->node;
+    node_forget_places(ask);
     herd_node_recycle(node, &ask->answer);
     herd_node_recycle(node, &ask->tail);
     herd_node_recycle(node, &ask->refusal);

@@ -1,12 +1,14 @@
 /*
  * A connection takes lines and gives answers, in the order of the lines. An answer that has to wait
  * (an ask) collects the later answers in its tail; when it is done, it and its tail move on to what
- * is ready to be sent.
+ * is ready to be sent. Places, which are long, do so only while there is room for them.
  *
  *   receive -> conn_process -> client_line / link_line -> conn_output -> WRITE -> wrote
  *                  |  budget of a turn used up: the rest is kept, reading stops, the next tick goes
  * on |  too many answers wait (full): the same, until half of them are gone |  line too long, three
  * lines of another protocol: closing
+ *   herd_ask_answer -> (there is room) places rendered -> WRITE
+ *                   -> (there is none) held back -> wrote -> places rendered -> WRITE
  *                  +- memory is short: abort
  */
 #include <assert.h>
@@ -59,6 +61,7 @@ static void give_work_back(struct herd_conn *conn)
     if (work->out.cap > 0)
         herd_node_recycle(node, &work->out);
     work->held = 0; /* it may be more when memory was short */
+    work->kept = 0;
     if (conn->is_link)
         return;
     conn->work = NULL;
@@ -82,7 +85,7 @@ static void forget_asks(struct conn_work *work)
         struct herd_ask *ask = work->asks;
         work->asks = ask->next;
         ask->conn = NULL;
-        if (ask->done)
+        if (ask->done || ask->again)
             node_free_ask(ask);
         else if (ask->kind == ASK_RECORD)
             wait_forget(ask);
@@ -92,6 +95,7 @@ static void forget_asks(struct conn_work *work)
     work->asks_tail = NULL;
     work->ask_count = 0;
     work->held = 0;
+    work->kept = 0;
 }
 
 void conn_reset(struct herd_conn *conn)
@@ -368,16 +372,6 @@ static void go_on_if_half_empty(struct herd_conn *conn)
     conn_touch(conn);
 }
 
-void herd_conn_wrote(struct herd_conn *conn, struct herd_now now, size_t len)
-{
-    (void)now;
-    assert(len <= conn->in_flight);
-    conn->in_flight -= (uint32_t)len;
-    if (conn->is_link)
-        conn_touch(conn);
-    go_on_if_half_empty(conn);
-}
-
 /* Moves the bytes of one buffer behind those of another; a whole buffer where that one is empty. */
 static int move_bytes(struct herd_buf *to, struct herd_buf *from)
 {
@@ -392,40 +386,149 @@ static int move_bytes(struct herd_buf *to, struct herd_buf *from)
     return rc;
 }
 
-/* Everything up to the first answer that is still awaited can be sent. */
-static int release_answers(struct conn_work *work)
+/* The first ask's answer can be sent, and what waited behind it. */
+static int release_first(struct conn_work *work)
 {
-    int rc = 0;
-    while (rc == 0 && work->asks != NULL && work->asks->done) {
-        struct herd_ask *ask = work->asks;
-        rc = move_bytes(&work->out, &ask->answer);
-        work->held -= (uint32_t)ask->tail.len;
-        if (rc == 0 && ask->tail.len > 0)
-            rc = move_bytes(&work->out, &ask->tail);
-        work->asks = ask->next;
-        if (work->asks == NULL)
-            work->asks_tail = NULL;
-        work->ask_count--;
-        node_free_ask(ask);
-    }
+    struct herd_ask *ask = work->asks;
+    int rc = move_bytes(&work->out, &ask->answer);
+    if (rc == 0 && ask->places.type != NULL)
+        rc = ask->places.type->render(ask->places.data, ask->count, &work->out);
+    work->held -= (uint32_t)ask->tail.len;
+    work->kept -= ask->places.bytes;
+    if (rc == 0 && ask->tail.len > 0)
+        rc = move_bytes(&work->out, &ask->tail);
+    work->asks = ask->next;
+    if (work->asks == NULL)
+        work->asks_tail = NULL;
+    work->ask_count--;
+    node_free_ask(ask);
     return rc;
 }
 
-void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_slice json)
+/* What waits behind places takes room too; but with nothing on its way nothing would make more. */
+static bool has_room_for_places(const struct herd_conn *conn)
 {
-    (void)now;
+    return conn_unsent(conn) == 0 || waiting_bytes(conn) < conn->node->options.output_max;
+}
+
+/* Counted when the client does not read; the room of a turn may be used up by answers alone. */
+static void hold_back(struct herd_ask *ask, struct herd_now now)
+{
+    struct herd_node *node = ask->node;
+    if (ask->held_back || ask->conn->in_flight == 0)
+        return;
+    ask->held_back = true;
+    node->stats.places_held_back++;
+    if (now.mono_ns < node->tell_held_back_ns)
+        return;
+    node->tell_held_back_ns = now.mono_ns + HELD_BACK_TOLD_S * HERD_NS_PER_S;
+    node_notice(node, HERD_NOTICE_HELD_BACK, "", 0, node->stats.places_held_back, "%s", "");
+}
+
+/* A client that does not read has so much kept for it; what it has asked besides, it will again. */
+static void keep_less(struct herd_conn *conn)
+{
+    struct conn_work *work = conn->work;
+    size_t kept = 0, kept_max = conn->node->options.output_max;
+    if (work->kept <= kept_max || conn->in_flight == 0)
+        return;
+    for (struct herd_ask *ask = work->asks; ask != NULL; ask = ask->next) {
+        if (!ask->done || ask->places.bytes == 0)
+            continue;
+        kept += ask->places.bytes;
+        if (kept <= kept_max)
+            continue;
+        kept -= ask->places.bytes;
+        work->kept -= ask->places.bytes;
+        node_forget_places(ask);
+        ask->done = false;
+        ask->again = true;
+        conn->node->stats.places_again++;
+    }
+}
+
+/* As many of the first ones as there is room for. */
+static void ask_again(struct herd_conn *conn)
+{
+    size_t bytes = conn_unsent(conn);
+    for (struct herd_ask *ask = conn->work->asks; ask != NULL && ask->again; ask = ask->next) {
+        ask->again = false;
+        node_queue_places(ask);
+        bytes += ask->places.bytes;
+        if (bytes >= conn->node->options.output_max)
+            break;
+    }
+}
+
+/* Everything up to the first answer that is still awaited, or has to wait for room. */
+static void release_answers(struct herd_conn *conn, struct herd_now now)
+{
+    struct conn_work *work = conn->work;
+    int rc = 0;
+    while (rc == 0 && work->asks != NULL && work->asks->done &&
+           (work->asks->places.type == NULL || has_room_for_places(conn)))
+        rc = release_first(work);
+    if (rc < 0) {
+        conn_abort(conn);
+        return;
+    }
+    if (work->asks != NULL && work->asks->done)
+        hold_back(work->asks, now);
+    keep_less(conn);
+    if (work->asks != NULL && work->asks->again && has_room_for_places(conn))
+        ask_again(conn);
+}
+
+/* There may be room again. Many clients may have it at once, so a turn has a budget. */
+static void release_more(struct herd_conn *conn, struct herd_now now)
+{
+    struct herd_node *node = conn->node;
+    struct conn_work *work = conn->work;
+    if (work == NULL || work->asks == NULL || conn->close_told ||
+        !(work->asks->done || work->asks->again))
+        return;
+    if (node->places_left == 0) {
+        make_ready(conn);
+        return;
+    }
+    size_t before = work->out.len;
+    release_answers(conn, now);
+    size_t more = work->out.len - before;
+    node->places_left -= more < node->places_left ? more : node->places_left;
+    conn_touch(conn);
+}
+
+void herd_conn_wrote(struct herd_conn *conn, struct herd_now now, size_t len)
+{
+    assert(len <= conn->in_flight);
+    conn->in_flight -= (uint32_t)len;
+    if (conn->is_link)
+        conn_touch(conn);
+    release_more(conn, now);
+    go_on_if_half_empty(conn);
+}
+
+void conn_go_on(struct herd_conn *conn, struct herd_now now)
+{
+    release_more(conn, now);
+    if (conn->full)
+        go_on_if_half_empty(conn);
+    else
+        conn_process(conn, now, herd_slice(NULL, 0));
+}
+
+void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_places take_places)
+{
     struct herd_conn *conn = ask->conn;
     assert(!ask->done);
     ask->done = true;
+    ask->places = take_places;
     if (conn == NULL) {
         node_free_ask(ask);
         return;
     }
-    int rc = herd_buf_append_slice(&ask->answer, json);
-    if (rc == 0)
-        rc = release_answers(conn->work);
-    if (rc < 0)
-        conn_abort(conn);
+    conn->work->kept += take_places.bytes;
+    release_answers(conn, now);
     go_on_if_half_empty(conn);
     conn_touch(conn);
 }

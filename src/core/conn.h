@@ -14,7 +14,9 @@ struct neighbour;
 enum {
     CONN_LINES_PER_TURN = 64, /* commands of one client in one turn of the loop */
     TURN_LINES = 8192, /* commands of all clients in one turn: the others wait for the next */
-    LINK_LINES_PER_TURN = 1024 /* lines of a neighbour: a catch-up comes in bulk */
+    LINK_LINES_PER_TURN = 1024,  /* lines of a neighbour: a catch-up comes in bulk */
+    TURN_PLACES_BYTES = 1 << 20, /* of places that are rendered because there is room again */
+    HELD_BACK_TOLD_S = 60        /* between two notices that clients do not read their answers */
 };
 
 /* What a connection has under way. Most have nothing most of the time, so it is lent to them. */
@@ -23,6 +25,7 @@ struct conn_work {
     struct herd_buf out;               /* ready to be sent */
     struct herd_ask *asks, *asks_tail; /* waiting, oldest first */
     uint32_t held;                     /* bytes of answers behind asks */
+    size_t kept;                       /* bytes of places of its own that wait for room */
     uint16_t ask_count;
 };
 
@@ -66,7 +69,8 @@ struct herd_ask {
     struct herd_ask *next_queued; /* among those of its kind that wait */
     struct herd_ask **queued_at;  /* what points at it there */
     struct herd_ask *later;       /* RECORD: asks for later records of the client, a heap */
-    struct herd_buf answer;       /* the AT line, then the JSON */
+    struct herd_buf answer;       /* the AT line */
+    struct herd_places places;    /* PLACES: what comes behind it, once it is `done` */
     struct herd_buf tail;         /* answers to later requests */
     struct herd_buf refusal;      /* SAFETY: the lines, as they come back if that takes too long */
     struct herd_location where;
@@ -80,6 +84,8 @@ struct herd_ask {
     uint64_t sequence, turn;        /* SAFETY */
     enum ask_kind kind;
     bool done;
+    bool held_back; /* counted as such */
+    bool again;     /* PLACES: it was answered, and is to be asked again when there is room */
 };
 
 void conn_init(struct herd_conn *conn, struct herd_node *node, void *data);
@@ -115,6 +121,9 @@ void conn_touch(struct herd_conn *conn);
 /* Closes once what is awaited has been sent; or at once. */
 void conn_close(struct herd_conn *conn);
 void conn_abort(struct herd_conn *conn);
+
+/* Goes on where it stopped at the end of its budget. */
+void conn_go_on(struct herd_conn *conn, struct herd_now now);
 
 /* Takes lines, up to the budget of a turn; `input` is valid during the call only. */
 void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice input);

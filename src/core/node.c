@@ -41,6 +41,7 @@ int herd_node_new(const struct herd_node_options *options, struct herd_node **ou
     node->ready_end = &node->ready;
     node->queue_end = &node->queue;
     node->lines_left = TURN_LINES;
+    node->places_left = TURN_PLACES_BYTES;
     node->rng.state = options->seed;
     node->epoch = rng_next(&node->rng);
     waits_init(&node->waits, ~options->seed);
@@ -471,7 +472,7 @@ void herd_node_tick(struct herd_node *node, struct herd_now now)
         if (conn->gone)
             free_if_gone(conn);
         else
-            conn_process(conn, now, herd_slice(NULL, 0));
+            conn_go_on(conn, now);
         if (last)
             break;
     }
@@ -556,6 +557,7 @@ bool herd_node_effect(struct herd_node *node, struct herd_now now, struct herd_e
         return true;
     node->turn++;
     node->lines_left = TURN_LINES;
+    node->places_left = TURN_PLACES_BYTES;
     return false;
 }
 

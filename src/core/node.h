@@ -56,6 +56,8 @@ struct herd_node {
     int64_t expire_at_ns;
     uint64_t turn;       /* rounds of effects so far */
     unsigned lines_left; /* of clients, in this turn */
+    size_t places_left;  /* bytes of places to be rendered in this turn */
+    int64_t tell_held_back_ns;
     struct herd_notice notices[NODE_NOTICES_MAX];
     unsigned notice_first, notice_count;
     struct herd_buf bufs[NODE_BUFS_MAX];
@@ -88,6 +90,8 @@ struct herd_ask *node_new_ask(struct herd_node *node, struct herd_conn *conn, en
 /* Puts an ask on its way to the places provider: the AT line of this record, and its place. 0 or
  * HERD_ENOMEM. */
 int node_ask_places(struct herd_ask *ask, const struct herd_record *record);
+/* Its effect PLACES comes. */
+void node_queue_places(struct herd_ask *ask);
 /* Asks all neighbours for the record of a client. */
 void node_want(struct herd_node *node, struct herd_slice client);
 /* ACKs what neighbours have marked and is safe here. */
@@ -96,6 +100,8 @@ void node_send_acks(struct herd_node *node);
 void node_queue_ask(struct herd_ask **at, struct herd_ask *ask);
 void node_unqueue_ask(struct herd_ask *ask);
 void node_free_ask(struct herd_ask *ask);
+/* Lets go of its places. */
+void node_forget_places(struct herd_ask *ask);
 void node_free_spare_asks(struct herd_node *node);
 /* The effect PLACES of the next ask that waits for one. */
 bool node_next_places(struct herd_node *node, struct herd_effect *out);

@@ -142,7 +142,7 @@ static void finish(struct herd_ask *ask, struct herd_now now)
 {
     leave(ask);
     ask->conn->work->held -= (uint32_t)held_by(ask);
-    herd_ask_answer(ask, now, herd_slice("", 0));
+    herd_ask_answer(ask, now, (struct herd_places){0});
 }
 
 /* The record is kept, and may become safe; nobody is told that it is. */

@@ -174,7 +174,7 @@ static void give_up(struct herd_ask *ask, struct herd_now now)
     leave(ask);
     ask->node->stats.lines_invalid++;
     ask->node->stats.waits_expired++;
-    herd_ask_answer(ask, now, herd_slice("", 0));
+    herd_ask_answer(ask, now, (struct herd_places){0});
 }
 
 /* The rest of those that a record answers; it may have ended meanwhile. */

@@ -4,6 +4,7 @@
  */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <herd/err.h>
 
@@ -15,7 +16,6 @@ enum { LINGER_STEP_MS = 250 };
 struct pending_write {
     uv_write_t req;
     struct herd_buf buf;
-    size_t sent; /* before */
 };
 
 /* A stream that closes without haste. */
@@ -215,7 +215,7 @@ static void on_write(uv_write_t *req, int status)
 {
     struct pending_write *write = req->data;
     struct stream *stream = stream_of(req->handle);
-    size_t len = write->buf.len - write->sent;
+    size_t len = write->buf.len;
     struct herd_buf buf = write->buf;
     free(write);
     events_of(stream)->recycle(stream, &buf);
@@ -228,15 +228,32 @@ static void on_write(uv_write_t *req, int status)
     }
 }
 
+/* What has left takes no memory any more: the owner counts the rest alone. */
+static void forget_sent(struct herd_buf *buf, size_t sent)
+{
+    if (sent == 0)
+        return;
+    buf->len -= sent;
+    memmove(buf->data, buf->data + sent, buf->len);
+    if (buf->cap <= STREAM_INPUT_BYTES)
+        return;
+    char *less = realloc(buf->data, buf->len);
+    if (less != NULL) {
+        buf->data = less;
+        buf->cap = buf->len;
+    }
+}
+
 /* What uv_try_write left over waits for the socket. */
-static int write_rest(struct stream *stream, struct herd_buf *take_buf, size_t sent)
+static int write_rest(struct stream *stream, struct herd_buf *buf, size_t sent)
 {
     struct pending_write *write = malloc(sizeof(*write));
     if (write == NULL)
         return UV_ENOMEM;
-    *write = (struct pending_write){.buf = *take_buf, .sent = sent};
+    forget_sent(buf, sent);
+    *write = (struct pending_write){.buf = *buf};
     write->req.data = write;
-    uv_buf_t rest = uv_buf_init(write->buf.data + sent, (unsigned)(write->buf.len - sent));
+    uv_buf_t rest = uv_buf_init(write->buf.data, (unsigned)write->buf.len);
     int rc = uv_write(&write->req, (uv_stream_t *)&stream->tcp, &rest, 1, on_write);
     if (rc < 0)
         free(write);

@@ -8,25 +8,35 @@
 #define PLACES_ALLOWANCE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-enum { ALLOWANCE_BLOCK_MAX = 64, ALLOWANCE_BLOCKS = 16 };
+enum { ALLOWANCE_BLOCK_MAX = 64, ALLOWANCE_BLOCKS = 16, ALLOWANCE_DAYS = 8 };
 
-/* What is on disk; days count from 1970-01-01, in UTC. */
-struct allowance_record {
+/* Days count from 1970-01-01, in UTC. */
+struct allowance_day {
     int64_t day;
-    int64_t calls;
+    int64_t calls; /* made since it was first counted in, whatever the clock said meanwhile */
+};
+
+/*
+ * What is on disk: the day that is counted in, then those before it, the one that was left last
+ * first. A clock that is set to one of them, there or back, finds that day with all calls that may
+ * have been made in it.
+ */
+struct allowance_record {
+    size_t count;
+    struct allowance_day days[ALLOWANCE_DAYS];
 };
 
 /* All zero has no cap and nothing used. */
 struct allowance {
-    int64_t cap;  /* calls a day; 0: no cap, nothing is reserved */
-    int64_t day;  /* that `used` is of */
-    int64_t used; /* calls made */
+    int64_t cap; /* calls a day; 0: no cap, nothing is reserved */
+    struct allowance_record days;
+    int64_t stay; /* calls since the day changed last */
     int64_t reserved;
-    int64_t wanted;                /* reservation under way, maybe of another day; 0: none */
-    struct allowance_record other; /* the day that was counted before this one */
-    bool is_short; /* the next one is due: so nothing is reserved that nobody asked for */
+    int64_t wanted; /* reservation under way, maybe of another day; 0: none */
+    bool is_short;  /* the next one is due: so nothing is reserved that nobody asked for */
 };
 
 enum allowance_verdict {
@@ -39,7 +49,7 @@ enum allowance_verdict {
 int64_t allowance_used(const struct allowance *allowance, int64_t day);
 
 /* What an earlier life left behind: all of it counts as used. */
-void allowance_load(struct allowance *allowance, struct allowance_record record);
+void allowance_load(struct allowance *allowance, const struct allowance_record *record);
 
 enum allowance_verdict allowance_take(struct allowance *allowance, int64_t day);
 
@@ -51,7 +61,7 @@ bool allowance_is_used_up(struct allowance *allowance, int64_t day);
 bool allowance_wants(struct allowance *allowance, struct allowance_record *out);
 
 /* `record` is on disk; a failure (`is_written` false) lets the next call ask again. */
-void allowance_reserved(struct allowance *allowance, struct allowance_record record,
+void allowance_reserved(struct allowance *allowance, const struct allowance_record *record,
                         bool is_written);
 
 /* What to write at an orderly end: just what was used. False: nothing was reserved. */

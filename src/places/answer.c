@@ -290,13 +290,11 @@ int places_answer_render(const struct places_answer *answer, size_t count, struc
         error,
         herd_slice_of("\n}\n\n"),
     };
-    size_t before = out->len;
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        int rc = herd_buf_append_slice(out, parts[i]);
-        if (rc < 0) {
-            out->len = before;
-            return rc;
-        }
-    }
-    return 0;
+    size_t count_of_parts = sizeof parts / sizeof parts[0], len = 0;
+    for (size_t i = 0; i < count_of_parts; i++)
+        len += parts[i].len;
+    int rc = herd_buf_reserve(out, len);
+    for (size_t i = 0; rc == 0 && i < count_of_parts; i++)
+        rc = herd_buf_append_slice(out, parts[i]);
+    return rc;
 }

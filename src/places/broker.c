@@ -384,8 +384,8 @@ void broker_called(struct broker *broker, struct broker_now now, struct broker_c
     start_waiting(broker, now);
 }
 
-void broker_reserved(struct broker *broker, struct broker_now now, struct allowance_record record,
-                     bool is_written)
+void broker_reserved(struct broker *broker, struct broker_now now,
+                     const struct allowance_record *record, bool is_written)
 {
     allowance_reserved(&broker->allowance, record, is_written);
     if (is_written)
@@ -543,7 +543,7 @@ void broker_configure(struct broker *broker, const struct broker_limits *limits,
     answer_cache_limit(broker->cache, limits->cache_max_bytes);
 }
 
-void broker_load(struct broker *broker, struct allowance_record record)
+void broker_load(struct broker *broker, const struct allowance_record *record)
 {
     allowance_load(&broker->allowance, record);
 }

@@ -64,13 +64,13 @@ int broker_new(const struct broker_limits *limits, uint64_t seed, struct metrics
 void broker_free(struct broker *broker);
 
 /* New limits; a refused key and a pause are forgotten, and a provider that is down is tried at the
- * next question. `is_other_provider`: so is all that is known
- * of the one before, its answers included. */
+ * next question. `is_other_provider` (provider_identity): so is all that is known of the one before,
+ * its answers included, and nobody joins a call to it. */
 void broker_configure(struct broker *broker, const struct broker_limits *limits,
                       bool is_other_provider);
 
 /* What is on disk of an earlier life; before the first question. */
-void broker_load(struct broker *broker, struct allowance_record record);
+void broker_load(struct broker *broker, const struct allowance_record *record);
 
 /*
  * A question. `client` tells who asks (0: nobody, uncapped), `asker` comes back with its answer: in
@@ -85,8 +85,8 @@ void broker_called(struct broker *broker, struct broker_now now, struct broker_c
                    struct places_answer *take_answer);
 
 /* What an effect RESERVE asked for is on disk, or cannot be written. */
-void broker_reserved(struct broker *broker, struct broker_now now, struct allowance_record record,
-                     bool is_written);
+void broker_reserved(struct broker *broker, struct broker_now now,
+                     const struct allowance_record *record, bool is_written);
 
 /* When broker_tick has to be called, in ms; INT64_MAX for never. */
 int64_t broker_wakeup(const struct broker *broker);

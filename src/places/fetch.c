@@ -20,14 +20,12 @@
 
 #include <herd/err.h>
 
-#include "places/fetch.h"
+#include "places/fetch_outcome.h"
 #include "places/secret.h"
 #include "places/secret_http2.h"
 #include "places/secret_openssl.h"
 
 enum { FETCH_STREAMS_MAX = 8, BODY_FIRST_BYTES = 16 << 10 };
-
-enum { RETRY_AFTER_MAX_S = 24 * 60 * 60 };
 
 struct fetch {
     uv_loop_t *loop;
@@ -67,47 +65,6 @@ struct watch {
     curl_socket_t fd;
     int events;
 };
-
-static const struct {
-    const char *text;
-    int error;
-} outcomes[] = {
-#define FETCH_OUTCOME_ROW(name, error, text) [name] = {text, error},
-    FETCH_OUTCOME_TABLE(FETCH_OUTCOME_ROW)
-#undef FETCH_OUTCOME_ROW
-};
-
-const char *fetch_outcome_text(enum fetch_outcome outcome)
-{
-    return outcomes[outcome].text;
-}
-
-static enum fetch_outcome outcome_of(CURLcode code)
-{
-    static const struct {
-        CURLcode code;
-        enum fetch_outcome outcome;
-    } table[] = {
-        {CURLE_OK, FETCH_ANSWERED},
-        {CURLE_COULDNT_RESOLVE_HOST, FETCH_NOT_RESOLVED},
-        {CURLE_COULDNT_CONNECT, FETCH_NOT_CONNECTED},
-        {CURLE_URL_MALFORMAT, FETCH_NOT_CONNECTED},
-        {CURLE_SSL_CONNECT_ERROR, FETCH_NOT_TRUSTED},
-        {CURLE_SSL_CERTPROBLEM, FETCH_NOT_TRUSTED},
-        {CURLE_SSL_CIPHER, FETCH_NOT_TRUSTED},
-        {CURLE_PEER_FAILED_VERIFICATION, FETCH_NOT_TRUSTED},
-        {CURLE_SSL_CACERT_BADFILE, FETCH_NOT_TRUSTED},
-        {CURLE_SSL_ISSUER_ERROR, FETCH_NOT_TRUSTED},
-        {CURLE_OPERATION_TIMEDOUT, FETCH_TIMED_OUT},
-        {CURLE_FILESIZE_EXCEEDED, FETCH_TOO_LONG},
-        {CURLE_OUT_OF_MEMORY, FETCH_WITHOUT_MEMORY},
-    };
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        if (table[i].code == code)
-            return table[i].outcome;
-    }
-    return FETCH_BROKEN;
-}
 
 static void on_handle_closed(struct fetch *fetch)
 {
@@ -160,19 +117,13 @@ static void finish(struct fetch_call *call, const struct fetch_result *result)
     free_call(call);
 }
 
-/* -1: it was not said. To libcurl that and "at once" are 0, and a date that is over is less. */
 static int64_t retry_after_ms(CURL *easy)
 {
-    curl_off_t retry_after_s = 0;
+    curl_off_t left_s = 0;
     struct curl_header *header;
-    if (curl_easy_header(easy, "Retry-After", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
-        return -1;
-    curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after_s);
-    if (retry_after_s > 0)
-        return (retry_after_s < RETRY_AFTER_MAX_S ? retry_after_s : RETRY_AFTER_MAX_S) * 1000;
-    size_t digits = strspn(header->value, "0123456789");
-    bool is_number = digits > 0 && header->value[digits] == '\0';
-    return is_number || curl_getdate(header->value, NULL) != -1 ? 0 : -1;
+    bool is_said = curl_easy_header(easy, "Retry-After", 0, CURLH_HEADER, -1, &header) == CURLHE_OK;
+    curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &left_s);
+    return fetch_retry_after_ms(is_said ? header->value : NULL, left_s);
 }
 
 static struct fetch_result result_of(struct fetch_call *call, CURLcode code)
@@ -181,9 +132,9 @@ static struct fetch_result result_of(struct fetch_call *call, CURLcode code)
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &http_status);
     enum fetch_outcome outcome = call->outcome;
     if (outcome == FETCH_ANSWERED)
-        outcome = outcome_of(code);
+        outcome = fetch_outcome_of(code);
     return (struct fetch_result){
-        .error = outcomes[outcome].error,
+        .error = fetch_outcome_error(outcome),
         .outcome = outcome,
         .http_status = (int)http_status,
         .retry_after_ms = retry_after_ms(call->easy),
@@ -199,8 +150,9 @@ static void on_later(uv_timer_t *timer)
     STAILQ_CONCAT(&ending, &fetch->ended_early);
     while (!STAILQ_EMPTY(&ending)) {
         struct fetch_call *call = STAILQ_FIRST(&ending);
-        const struct fetch_result result = {
-            .error = outcomes[call->outcome].error, .outcome = call->outcome, .retry_after_ms = -1};
+        const struct fetch_result result = {.error = fetch_outcome_error(call->outcome),
+                                            .outcome = call->outcome,
+                                            .retry_after_ms = -1};
         STAILQ_REMOVE_HEAD(&ending, ended_link);
         finish(call, &result);
     }

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,7 +20,14 @@
 
 #include <herd/err.h>
 
-enum { DAY_S = 24 * 60 * 60, LINE_MAX_BYTES = 64 };
+enum {
+    DAY_S = 24 * 60 * 60,
+    LINE_MAX_BYTES = 64,
+    FILE_MAX_BYTES = ALLOWANCE_DAYS * LINE_MAX_BYTES
+};
+
+/* More than any server makes; one more of them is still a number. */
+#define CALLS_MAX INT64_C(1000000000000000)
 
 struct entry {
     STAILQ_ENTRY(entry) next;
@@ -57,18 +65,27 @@ static int write_all(int fd, const char *text, size_t len)
     return done == (ssize_t)len ? fsync(fd) : -1;
 }
 
-static int write_file(const char *path, struct allowance_record record)
+static void print_day(const struct allowance_day *entry, struct herd_buf *out)
 {
-    char line[LINE_MAX_BYTES];
-    time_t when = (time_t)record.day * DAY_S;
+    time_t when = (time_t)entry->day * DAY_S;
     struct tm date;
     gmtime_r(&when, &date);
-    int len = snprintf(line, sizeof line, "%04d-%02d-%02d %" PRId64 "\n", date.tm_year + 1900,
-                       date.tm_mon + 1, date.tm_mday, record.calls);
+    out->len +=
+        (size_t)snprintf(out->data + out->len, out->cap - out->len, "%04d-%02d-%02d %" PRId64 "\n",
+                         date.tm_year + 1900, date.tm_mon + 1, date.tm_mday, entry->calls);
+}
+
+/* 0, or -1 with errno. */
+static int write_file(const char *path, const struct allowance_record *record)
+{
+    char room[FILE_MAX_BYTES];
+    struct herd_buf text = {.data = room, .cap = sizeof room};
+    for (size_t i = 0; i < record->count; i++)
+        print_day(&record->days[i], &text);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return -1;
-    int rc = write_all(fd, line, (size_t)len);
+    int rc = write_all(fd, text.data, text.len);
     int error = errno;
     close(fd);
     errno = error;
@@ -95,7 +112,7 @@ static void on_work(uv_work_t *work)
     const struct entry *entry = STAILQ_FIRST(&ledger->entries);
     bool is_written =
         !entry->has_record || ledger->path == NULL ||
-        (write_file(ledger->path_new, entry->record) == 0 &&
+        (write_file(ledger->path_new, &entry->record) == 0 &&
          rename(ledger->path_new, ledger->path) == 0 && sync_folder(ledger->folder) == 0);
     ledger->failed_with = is_written ? 0 : errno;
 }
@@ -121,7 +138,7 @@ static void on_worked(uv_work_t *work, int status)
     struct allowance_record record = entry->record;
     free(entry);
     if (!is_last) {
-        ledger->written(ledger->arg, record, error);
+        ledger->written(ledger->arg, &record, error);
         return;
     }
     void (*closed)(void *arg) = ledger->closed;
@@ -143,10 +160,10 @@ static int append(struct ledger *ledger, struct entry entry)
     return 0;
 }
 
-int ledger_write(struct ledger *ledger, struct allowance_record record)
+int ledger_write(struct ledger *ledger, const struct allowance_record *record)
 {
     assert(ledger->closed == NULL);
-    return append(ledger, (struct entry){.record = record, .has_record = true});
+    return append(ledger, (struct entry){.record = *record, .has_record = true});
 }
 
 void ledger_close(struct ledger *ledger, const struct allowance_record *record,
@@ -161,13 +178,13 @@ void ledger_close(struct ledger *ledger, const struct allowance_record *record,
     assert(rc == 0);
 }
 
-static int parse(const char *line, struct allowance_record *out)
+static int parse_day(const char *line, struct allowance_day *out)
 {
     struct tm date = {0};
     int end = 0;
     if (sscanf(line, "%d-%d-%d %" SCNd64 " %n", &date.tm_year, &date.tm_mon, &date.tm_mday,
                &out->calls, &end) != 4 ||
-        line[end] != '\0' || end == 0 || out->calls < 0)
+        line[end] != '\0' || end == 0 || out->calls < 0 || out->calls > CALLS_MAX)
         return HERD_ESYNTAX;
     date.tm_year -= 1900;
     date.tm_mon -= 1;
@@ -175,13 +192,30 @@ static int parse(const char *line, struct allowance_record *out)
     return 0;
 }
 
+/* One day at least, none twice. Takes the text apart. */
+static int parse(char *text, struct allowance_record *out)
+{
+    char *rest = text, *line = strsep(&rest, "\n");
+    do {
+        if (out->count == ALLOWANCE_DAYS || parse_day(line, &out->days[out->count]) < 0)
+            return HERD_ESYNTAX;
+        for (size_t i = 0; i < out->count; i++) {
+            if (out->days[i].day == out->days[out->count].day)
+                return HERD_ESYNTAX;
+        }
+        out->count++;
+        line = strsep(&rest, "\n");
+    } while (line != NULL && *line != '\0');
+    return line == NULL || rest == NULL ? 0 : HERD_ESYNTAX;
+}
+
 static int read_file(const char *path, struct allowance_record *out, struct herd_buf *error)
 {
-    char line[LINE_MAX_BYTES] = "";
+    char text[FILE_MAX_BYTES + 1] = "";
     FILE *file = fopen(path, "re");
     if (file == NULL && errno == ENOENT)
         return 0;
-    size_t len = file != NULL ? fread(line, 1, sizeof line - 1, file) : 0;
+    size_t len = file != NULL ? fread(text, 1, sizeof text - 1, file) : 0;
     if (file == NULL || ferror(file)) {
         herd_buf_printf(error, "%s cannot be read: %s", path, strerror(errno));
         if (file != NULL)
@@ -189,8 +223,8 @@ static int read_file(const char *path, struct allowance_record *out, struct herd
         return HERD_EIO;
     }
     fclose(file);
-    line[len] = '\0';
-    if (parse(line, out) == 0)
+    text[len] = '\0';
+    if (parse(text, out) == 0)
         return 0;
     herd_buf_printf(error,
                     "%s is no record of a day's calls; remove it if no call was made today that "

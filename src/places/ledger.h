@@ -13,10 +13,10 @@ struct uv_loop_s;
 struct ledger;
 
 /* `record` is on disk, or could not be written (`error`, a text of the system's, else NULL). */
-typedef void ledger_written_cb(void *arg, struct allowance_record record, const char *error);
+typedef void ledger_written_cb(void *arg, const struct allowance_record *record, const char *error);
 
 /*
- * Opens the ledger FOLDER/places-calls, one line `2026-11-25 62`. `folder` "" is none: what is
+ * Opens the ledger FOLDER/places-calls, a line `2026-11-25 62` for each day of the record. `folder` "" is none: what is
  * written is kept nowhere, and said to be written. 0 with what an earlier life left in *record (all
  * zero: nothing), or HERD_ENOMEM, HERD_EIO, HERD_ESYNTAX with a sentence appended to `error`: then
  * nobody can say how many calls were made today.
@@ -25,7 +25,7 @@ int ledger_open(struct uv_loop_s *loop, const char *folder, ledger_written_cb *w
                 struct ledger **out, struct allowance_record *record, struct herd_buf *error);
 
 /* Writes a record; `written` runs for each, later, in their order. */
-int ledger_write(struct ledger *ledger, struct allowance_record record);
+int ledger_write(struct ledger *ledger, const struct allowance_record *record);
 
 /* Writes `record` (NULL: nothing) as the last one, without `written`; then frees and calls
  * `closed`, never inside this call. */

@@ -31,6 +31,7 @@ enum { LOCAL_QUESTIONS_MAX = 100000 };
 struct desk {
     struct places *places;
     struct provider *provider;
+    char *identity;  /* provider_identity */
     char *data_file; /* and the rest it was opened with */
     int64_t memory_max_mib, total_timeout_ms;
     int64_t calls;   /* under way */
@@ -91,13 +92,19 @@ static void pump_soon(struct places *places)
 
 /* ---- Desks ---------------------------------------------------------------------------------- */
 
+static void free_desk(struct desk *desk)
+{
+    free(desk->identity);
+    free(desk->data_file);
+    free(desk);
+}
+
 static void on_desk_closed(void *arg)
 {
     struct desk *desk = arg;
     struct places *places = desk->places;
     assert(desk->calls == 0);
-    free(desk->data_file);
-    free(desk);
+    free_desk(desk);
     places->desks--;
     if (places->is_failed && places->desks == 0)
         free(places);
@@ -149,11 +156,13 @@ static int open_desk(struct places *places, const struct provider_type *type,
     *desk = (struct desk){.places = places,
                           .memory_max_mib = values->places_memory_max_mib,
                           .total_timeout_ms = values->places_total_timeout_ms,
+                          .identity = provider_identity(type, &options),
                           .data_file = strdup(values->places_data_file)};
-    int rc = desk->data_file != NULL ? type->open(&options, &desk->provider, error) : HERD_ENOMEM;
+    int rc = HERD_ENOMEM;
+    if (desk->identity != NULL && desk->data_file != NULL)
+        rc = type->open(&options, &desk->provider, error);
     if (rc < 0) {
-        free(desk->data_file);
-        free(desk);
+        free_desk(desk);
         return rc;
     }
     places->desks++;
@@ -268,7 +277,7 @@ static void fall_back(struct places *places, const struct broker_effect *effect)
         asker.done(asker.arg, effect->answer);
 }
 
-static void on_written(void *arg, struct allowance_record record, const char *error)
+static void on_written(void *arg, const struct allowance_record *record, const char *error)
 {
     struct places *places = arg;
     if (error != NULL && !places->is_unwritten)
@@ -283,8 +292,8 @@ static void on_written(void *arg, struct allowance_record record, const char *er
 
 static void reserve(struct places *places, const struct broker_effect *effect)
 {
-    if (ledger_write(places->ledger, effect->record) < 0)
-        broker_reserved(places->broker, now_of(places), effect->record, false);
+    if (ledger_write(places->ledger, &effect->record) < 0)
+        broker_reserved(places->broker, now_of(places), &effect->record, false);
 }
 
 /* Says when trouble begins and ends; the provider itself says which. */
@@ -444,7 +453,7 @@ int places_reload(struct places *places, const struct config_values *values, str
     int rc = find_desks(places, values, &desk, &fallback, error);
     if (rc < 0)
         return rc;
-    const struct provider_type *before = places->desk->provider->type;
+    bool is_other = strcmp(places->desk->identity, desk->identity) != 0;
     const struct broker_limits limits = broker_limits_of(values, desk->provider->type);
     struct desk *const there[] = {places->desk, places->fallback};
     for (size_t i = 0; i < 2; i++) {
@@ -454,7 +463,7 @@ int places_reload(struct places *places, const struct config_values *values, str
     places->desk = desk;
     places->fallback = fallback;
     set_price(places, values);
-    broker_configure(places->broker, &limits, desk->provider->type != before);
+    broker_configure(places->broker, &limits, is_other);
     pump_soon(places);
     return 0;
 }
@@ -481,7 +490,7 @@ static int open_parts(struct places *places, const struct places_setup *setup,
                          error);
     if (rc < 0)
         return rc;
-    broker_load(places->broker, record);
+    broker_load(places->broker, &record);
     return find_desks(places, setup->values, &places->desk, &places->fallback, error);
 }
 

@@ -156,6 +156,14 @@ struct provider_type {
     void (*close)(struct provider *provider, void (*closed)(void *arg), void *arg);
 };
 
+/*
+ * What tells one provider from another, as a text for free(): who is asked and trusted, and what for
+ * (base_url, ca_file, language, price_class, field_mask). An answer, a failure or a pause of one says
+ * nothing of another. Key, times and limits are not part of it: they change no answer. NULL when
+ * memory is short.
+ */
+char *provider_identity(const struct provider_type *type, const struct places_options *options);
+
 /* The provider of that name in the table (local, google, google-legacy, overpass), or NULL. */
 const struct provider_type *provider_find(const char *name);
 /* Names in the table: i = 0, 1, … until NULL. */

@@ -1,74 +1,65 @@
 /* The node's effects that are not bytes: questions for places, and notices for the log. */
-#include <stdlib.h>
-
 #include <herd/err.h>
 
 #include "server/room.h"
 
-/* An ask on its way through the broker. */
-struct request {
-    struct server *server;
-    struct herd_ask *ask;
-    unsigned count;
-};
-
-/* In an ask's place when there is no memory for anything else. */
+/* When there is no memory for anything longer. */
 static const char no_memory[] =
     "{\n   \"html_attributions\": [],\n   \"results\": [],\n   \"status\": "
     "\"UNKNOWN_ERROR\",\n   \"error_message\": \"out of memory\"\n}\n\n";
 
-static void answer(struct server *server, struct herd_ask *ask, unsigned count,
-                   const struct places_answer *places)
+static int render(const void *data, unsigned count, struct herd_buf *out)
 {
-    struct herd_slice json = herd_slice_of(no_memory);
-    server->json.len = 0;
-    if (places != NULL && places_answer_render(places, count, &server->json) == 0)
-        json = herd_buf_slice(&server->json);
-    herd_ask_answer(ask, net_now(), json);
+    int rc = places_answer_render(data, count, out);
+    return rc < 0 ? herd_buf_append_text(out, no_memory) : 0;
 }
+
+static void let_go(void *data)
+{
+    places_answer_unref(data);
+}
+
+static const struct herd_places_type places_type = {.render = render, .let_go = let_go};
 
 static void on_places(void *arg, struct places_answer *take_answer)
 {
-    struct request *request = arg;
-    answer(request->server, request->ask, request->count, take_answer);
-    places_answer_unref(take_answer);
-    free(request);
+    struct herd_places places = {.type = &places_type, .data = take_answer};
+    herd_ask_answer(arg, net_now(), places);
 }
 
-static void answer_failure(struct server *server, struct herd_ask *ask, int rc)
+/* Of a question that costs nothing. */
+static void on_free_places(void *arg, struct places_answer *take_answer)
+{
+    struct herd_places places = {
+        .type = &places_type, .data = take_answer, .bytes = places_answer_bytes(take_answer)};
+    herd_ask_answer(arg, net_now(), places);
+}
+
+static void answer_failure(struct herd_ask *ask, int rc)
 {
     bool is_busy = rc == HERD_EBUSY;
     struct places_answer *failure =
         places_answer_new(is_busy ? PLACES_OVER_QUERY_LIMIT : PLACES_UNKNOWN_ERROR);
     places_answer_set_error(failure, is_busy ? "too many questions are waiting for places"
                                              : herd_strerror(rc));
-    answer(server, ask, 0, failure);
-    places_answer_unref(failure);
+    on_places(ask, failure);
 }
 
 static void ask_places(struct server *server, const struct herd_effect *effect)
 {
     const struct places_query query = {effect->where.latitude, effect->where.longitude,
                                        effect->radius_m};
-    struct request *request = malloc(sizeof(*request));
-    int rc = HERD_ENOMEM;
-    if (request != NULL) {
-        *request = (struct request){server, effect->ask, effect->count};
-        rc = places_ask(server->places, &query, (uint64_t)(uintptr_t)effect->conn, on_places,
-                        request);
-        if (rc == 0)
-            return;
-        free(request);
-    }
-    answer_failure(server, effect->ask, rc);
+    const struct provider_type *type = provider_find(server->config->values.places_provider);
+    int rc = places_ask(server->places, &query, (uint64_t)(uintptr_t)effect->conn,
+                        type->is_remote ? on_places : on_free_places, effect->ask);
+    if (rc < 0)
+        answer_failure(effect->ask, rc);
 }
 
 /* Nobody can tell the answers to a question for no places apart, so it costs no call. */
-static void answer_none(struct server *server, struct herd_ask *ask)
+static void answer_none(struct herd_ask *ask)
 {
-    struct places_answer *none = places_answer_new(PLACES_OK);
-    answer(server, ask, 0, none);
-    places_answer_unref(none);
+    on_places(ask, places_answer_new(PLACES_OK));
 }
 
 static const struct {
@@ -85,6 +76,9 @@ static const struct {
     [HERD_NOTICE_DISK_FAILED] = {LOG_ERROR, NULL}, /* durable knows which file, and why */
     [HERD_NOTICE_DISK_WORKS] = {LOG_INFO, NULL},
     [HERD_NOTICE_HELLO_REFUSED] = {LOG_ERROR, "a neighbour was refused"},
+    [HERD_NOTICE_HELD_BACK] = {LOG_INFO,
+                               "clients do not read the places that they have asked for: these "
+                               "wait until they do"},
 };
 
 static void log_notice(const struct server *server, const struct herd_notice *notice)
@@ -93,7 +87,9 @@ static void log_notice(const struct server *server, const struct herd_notice *no
     const char *text = notices[notice->kind].text;
     if (text == NULL)
         return;
-    if (notice->reason[0] != '\0')
+    if (notice->kind == HERD_NOTICE_HELD_BACK)
+        LOG(server->log, level, "places", text, log_int("count", (int64_t)notice->sequence));
+    else if (notice->reason[0] != '\0')
         LOG(server->log, level, "link", text, log_text("peer", notice->peer),
             log_text("reason", notice->reason));
     else
@@ -109,7 +105,7 @@ void server_effect(void *arg, const struct herd_effect *effect)
     else if (effect->kind == HERD_EFFECT_PERSIST)
         storage_write(server, effect->batch);
     else if (effect->count == 0)
-        answer_none(server, effect->ask);
+        answer_none(effect->ask);
     else
         ask_places(server, effect);
 }

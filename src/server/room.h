@@ -32,9 +32,8 @@ struct server {
     int lock_fd;              /* of data_dir/NAME where no records are kept in it; -1: none */
     bool writing;             /* a batch is under way */
     int64_t writing_since_ns; /* uv_hrtime */
-    void (*storage_closed)(void *arg);
-    uv_timer_t storage_deadline; /* of a stop */
-    bool storage_closing;        /* nothing is written any more */
+    void (*storage_closed)(void *arg); /* until it is */
+    bool storage_closing;              /* nothing is written any more */
     struct control *control;
     struct signals signals;
     int64_t started_ns;        /* uv_hrtime */
@@ -44,9 +43,9 @@ struct server {
     int64_t stop_by_ns;        /* uv_hrtime */
     bool stopping;
     bool failed;
-    bool unwritten;       /* the last records could not be written before the stop */
-    bool abandoned;       /* a thread hangs in the disk: the process ends without it */
-    struct herd_buf json; /* an answer on its way to the node */
+    bool unwritten;      /* the last records could not be written before the stop */
+    uv_timer_t deadline; /* of what closes behind the last connection */
+    bool abandoned;      /* a thread hangs in a disk: the process ends without it */
 };
 
 /* A node's limits from the configuration. */
@@ -73,8 +72,8 @@ int storage_open(struct server *server, struct herd_buf *error);
 /* Whether data_dir/NAME is this process' alone. */
 bool storage_has_folder(const struct server *server);
 void storage_write(struct server *server, const struct herd_batch *batch);
-/* Closes once all that was applied has been written, or cannot be. At stop_by_ns the loop is
- * stopped, whatever the disk does: then `closed` does not run, and `abandoned` is true. */
+/* Closes once all that was applied has been written, or cannot be. On a disk that does not answer
+ * `closed` does not run. */
 void storage_close(struct server *server, void (*closed)(void *arg));
 /* Lets go of a folder without records. */
 void storage_release(struct server *server);

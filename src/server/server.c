@@ -167,7 +167,42 @@ static void on_part_closed(void *arg)
     if (server->net != NULL)
         net_free(server->net);
     server->net = NULL;
+    uv_close((uv_handle_t *)&server->deadline, NULL);
     signals_close(&server->signals);
+}
+
+static void on_places_closed(void *arg)
+{
+    struct server *server = arg;
+    server->places = NULL;
+    on_part_closed(server);
+}
+
+/* A thread that hangs in the kernel cannot be ended, and what it works on cannot be freed. */
+static void on_deadline(uv_timer_t *timer)
+{
+    struct server *server = timer->data;
+    if (server->storage_closed != NULL) {
+        server->unwritten = true;
+        LOG(server->log, LOG_ERROR, "storage",
+            "the last records could not be written: the disk does not answer");
+    }
+    if (server->places != NULL)
+        LOG(server->log, LOG_ERROR, "places",
+            "a thread has not come back, from a places file, a name or the calls of the day: the "
+            "server ends without it");
+    server->abandoned = true;
+    uv_stop(&server->loop);
+}
+
+static void start_deadline(struct server *server)
+{
+    int64_t left_ns = server->stop_by_ns - (int64_t)uv_hrtime();
+    uv_timer_init(&server->loop, &server->deadline);
+    server->deadline.data = server;
+    uv_update_time(&server->loop);
+    uv_timer_start(&server->deadline, on_deadline,
+                   left_ns > 0 ? (uint64_t)(left_ns / HERD_NS_PER_MS) : 0, 0);
 }
 
 /* The clients have their answers: what they were asked of may go. */
@@ -175,6 +210,7 @@ static void on_net_stopped(void *arg)
 {
     struct server *server = arg;
     server->closing = 1;
+    start_deadline(server);
     if (server->control != NULL) { /* first: it is removed while the folder is still ours */
         server->closing++;
         control_close(server->control, on_part_closed, server);
@@ -185,7 +221,7 @@ static void on_net_stopped(void *arg)
     }
     if (server->places != NULL) {
         server->closing++;
-        places_close(server->places, on_part_closed, server);
+        places_close(server->places, on_places_closed, server);
     }
     on_part_closed(server);
 }
@@ -345,7 +381,7 @@ int server_run(struct config *take_config, const char *config_path, const char *
     serve(&server, &error);
     if (server.abandoned) { /* what the thread may still use stays as it is */
         log_end(&server);
-        _exit(1);
+        _exit(server.failed || server.unwritten ? 1 : 0);
     }
     herd_node_free(server.node);
     storage_release(&server);
@@ -353,7 +389,6 @@ int server_run(struct config *take_config, const char *config_path, const char *
     if (server.config != server.first)
         config_free(server.first);
     config_free(server.config);
-    herd_buf_free(&server.json);
     herd_buf_free(&error);
     return server.failed || server.unwritten ? 1 : 0;
 }

@@ -38,6 +38,8 @@ void server_collect_metrics(struct server *server)
         {METRIC_records_mended_total, stats->records_mended},
         {METRIC_records_expired_total, stats->records_expired},
         {METRIC_clients_paused_total, stats->clients_paused},
+        {METRIC_places_held_back_total, stats->places_held_back},
+        {METRIC_places_again_total, stats->places_again},
         {METRIC_answers_waiting, stats->answers_waiting},
         {METRIC_answers_unsafe_total, stats->answers_unsafe},
         {METRIC_waits_open, stats->waits_open},

@@ -160,38 +160,12 @@ void storage_release(struct server *server)
     server->lock_fd = -1;
 }
 
-static void on_deadline_closed(uv_handle_t *timer)
-{
-    struct server *server = timer->data;
-    void (*closed)(void *arg) = server->storage_closed;
-    server->storage_closed = NULL;
-    closed(server);
-}
-
 static void on_files_closed(void *arg)
 {
     struct server *server = arg;
-    uv_close((uv_handle_t *)&server->storage_deadline, on_deadline_closed);
-}
-
-/* A thread that hangs in the kernel cannot be ended, and the batch it has is the node's. */
-static void on_deadline(uv_timer_t *timer)
-{
-    struct server *server = timer->data;
-    LOG(server->log, LOG_ERROR, "storage",
-        "the last records could not be written: the disk does not answer");
-    server->unwritten = server->abandoned = true;
-    uv_stop(&server->loop);
-}
-
-static void start_deadline(struct server *server)
-{
-    int64_t left_ns = server->stop_by_ns - (int64_t)uv_hrtime();
-    uv_timer_init(&server->loop, &server->storage_deadline);
-    server->storage_deadline.data = server;
-    uv_update_time(&server->loop);
-    uv_timer_start(&server->storage_deadline, on_deadline,
-                   left_ns > 0 ? (uint64_t)(left_ns / HERD_NS_PER_MS) : 0, 0);
+    void (*closed)(void *arg) = server->storage_closed;
+    server->storage_closed = NULL;
+    closed(server);
 }
 
 /* From here on nothing is written, a snapshot that is under way neither: the next start goes on
@@ -245,6 +219,5 @@ void storage_write(struct server *server, const struct herd_batch *batch)
 void storage_close(struct server *server, void (*closed)(void *arg))
 {
     server->storage_closed = closed;
-    start_deadline(server);
     close_if_done(server);
 }

@@ -167,6 +167,10 @@ class Server:
     def log(self):
         return self.log_path.read_text(errors="replace")
 
+    def rss_kib(self):
+        with open(f"/proc/{self.process.pid}/status") as file:
+            return int(re.search(r"VmRSS:\s+(\d+) kB", file.read()).group(1))
+
     def status(self):
         """What it says of itself; waits while it still starts."""
         return wait_until(self.try_status, f"the control socket of {self.name} answers")

@@ -1,5 +1,6 @@
 """The stand-in for the providers over HTTP, as a test of the programs uses it, and servers that ask it."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import urllib.request
 
-from herdlib import DEADLINE_S, wait_until
+from herdlib import BIN, DEADLINE_S, wait_until
 
 STANDIN = pathlib.Path(__file__).parent.parent / "lib" / "places_standin.py"
 KEY = "AIzaSyStandIn-0123456789_abcdefghijklmno"
@@ -56,6 +57,20 @@ def places_of(provider, key_file, origin, *more, timeout_ms=LONG_TIMEOUT_MS):
     """The section places of a herd.conf, with the stand-in's address."""
     return "\n".join([*more, f'provider = "{provider}"', f'key_file = "{key_file}"', f'base_url = "{origin}"',
                       f"connect_timeout_ms = {timeout_ms}", f"total_timeout_ms = {timeout_ms}"])
+
+
+@contextlib.contextmanager
+def hanging_read(path, monkeypatch):
+    """Servers started within have a disk that does not answer while the file `path` is there; with another path in it, that
+    file of the disk alone."""
+    monkeypatch.setenv("LD_PRELOAD", str(pathlib.Path(BIN / "libslow_read.so").absolute()))
+    monkeypatch.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
+    monkeypatch.setenv("SLOW_READ_WHILE", str(path))
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+        monkeypatch.delenv("LD_PRELOAD", raising=False)
 
 
 def reload(server):

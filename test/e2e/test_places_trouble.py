@@ -11,7 +11,7 @@ import pytest
 
 import placeslib
 from herdlib import BIN, DEADLINE_S, SLOW, wait_until
-from placeslib import IAMAT, KEY, LONG_TIMEOUT_MS, SHORT_TIMEOUT_MS, WHATSAT, reload
+from placeslib import IAMAT, KEY, LONG_TIMEOUT_MS, SHORT_TIMEOUT_MS, WHATSAT, hanging_read, reload
 
 PROVIDERS = ["google", "google-legacy", "overpass"]
 NO_LIMITS = ["breaker_failures = 1000", "quota_pause_ms = 10", "calls_per_day = 0", "calls_per_client = 0"]
@@ -256,25 +256,20 @@ def test_the_fallback_answers_instead(make_server, standin):
 
 def test_a_fallback_on_a_disk_that_hangs(make_server, standin, tmp_path, monkeypatch):
     """The provider takes all of its time, then the disk does: together they have no more than total_timeout_ms."""
-    total_ms, hangs = 4000, tmp_path / "the disk hangs"
-    monkeypatch.setenv("LD_PRELOAD", str(pathlib.Path(BIN / "libslow_read.so").absolute()))
-    monkeypatch.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
-    monkeypatch.setenv("SLOW_READ_WHILE", str(hangs))
-    server = make_server("google", 'fallback = "local"', "memory_max_mib = 0", timeout_ms=total_ms)
-    monkeypatch.delenv("LD_PRELOAD")
-    standin.behave("hang")
-    with server.client() as client:
-        at = client.ask(IAMAT)
-        hangs.touch()
-        try:
+    total_ms = 4000
+    with hanging_read(tmp_path / "the disk hangs", monkeypatch) as hang:
+        server = make_server("google", 'fallback = "local"', "memory_max_mib = 0", timeout_ms=total_ms)
+        standin.behave("hang")
+        with server.client() as client:
+            at = client.ask(IAMAT)
+            hang.touch()
             began = time.monotonic()
             check_answer(client.whatsat(WHATSAT), at, "UNKNOWN_ERROR")
             took_s = time.monotonic() - began
-        finally:
-            hangs.unlink()
-        print(f"a provider and a disk that hang: answered after {took_s:.2f} s of {total_ms / 1000:.0f} s")
-        assert 0.9 * total_ms / 1000 <= took_s <= 1.4 * total_ms / 1000
-        check_answer(client.whatsat(b"WHATSAT kiwi.cs.ucla.edu 11 5"), at, "OK")
+            hang.unlink()
+            print(f"a provider and a disk that hang: answered after {took_s:.2f} s of {total_ms / 1000:.0f} s")
+            assert 0.9 * total_ms / 1000 <= took_s <= 1.4 * total_ms / 1000
+            check_answer(client.whatsat(b"WHATSAT kiwi.cs.ucla.edu 11 5"), at, "OK")
 
 
 def test_the_calls_of_a_connection(make_server, standin):

@@ -4,7 +4,6 @@
 """
 
 import os
-import re
 import selectors
 import signal
 import socket
@@ -63,24 +62,19 @@ class Crowd(threading.Thread):
             client.close()
 
 
-def rss_kib(server):
-    with open(f"/proc/{server.process.pid}/status", encoding="ascii") as file:
-        return int(re.search(r"VmRSS:\s+(\d+) kB", file.read()).group(1))
-
-
 def test_a_neighbour_stopped_under_load_costs_no_memory_and_catches_up(make_herd):
     herd = make_herd().start()
     crowd = Crowd(herd.ports["Hill"])
     crowd.start()
     wait_until(lambda: crowd.answered > 3 * UPDATES_PER_S, "the load runs", 60 * SLOW)
     neighbours = [herd[name] for name in herd.graph["Smith"]]
-    before = {server.name: rss_kib(server) for server in neighbours}
+    before = {server.name: server.rss_kib() for server in neighbours}
     most = dict(before)
     herd["Smith"].process.send_signal(signal.SIGSTOP)
     began, sent = time.monotonic(), crowd.sent
     while time.monotonic() - began < SECONDS:
         for server in neighbours:
-            most[server.name] = max(most[server.name], rss_kib(server))
+            most[server.name] = max(most[server.name], server.rss_kib())
         time.sleep(0.05)
     rate = (crowd.sent - sent) / (time.monotonic() - began)
     crowd.end()
@@ -89,7 +83,7 @@ def test_a_neighbour_stopped_under_load_costs_no_memory_and_catches_up(make_herd
     herd.wait_agrees(30 * SLOW)
     took = time.monotonic() - began
     for server in neighbours:
-        most[server.name] = max(most[server.name], rss_kib(server))
+        most[server.name] = max(most[server.name], server.rss_kib())
     growth = {name: most[name] - before[name] for name in before}
     print(f"Smith stopped for {SECONDS:.0f} s at {rate:.0f} updates/s of {CLIENTS} clients: memory of its neighbours "
           f"{', '.join(f'{name} {kib:+d} KiB' for name, kib in growth.items())}; equal {took * 1e3:.0f} ms after it went on")

@@ -19,8 +19,9 @@ enum {
     FOREIGN_LINES_MAX = 3,
     PLACES_LATE = 1, /* bits of how */
     READS_SLOWLY = 2,
-    WAITS = 4,   /* sends only while the node reads */
-    IS_RESET = 8 /* the connection is gone at some point, without an end */
+    WAITS = 4,         /* sends only while the node reads */
+    IS_RESET = 8,      /* the connection is gone at some point, without an end */
+    MAY_ASK_AGAIN = 16 /* places need not be kept */
 };
 
 struct model {
@@ -236,6 +237,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct wire *link = driver_add_neighbour(driver, "Peer");
     struct wire *wire = driver_accept(driver);
     FUZZ_CHECK(link != NULL && wire != NULL);
+    driver->places_bytes = how & MAY_ASK_AGAIN ? 100 : 0;
     driver->answers_places = !(how & PLACES_LATE);
     driver->reports_writes = !(how & READS_SLOWLY);
     send_pieces(wire, stream, how, &rng);

@@ -294,6 +294,11 @@ def many(request, arg):
     return shaped(request, [place_named(request, f"No. {i}") for i in range(int(arg or 50))])
 
 
+def fat(request, arg):
+    """20 places of so many bytes each, in a field that is handed on as it is."""
+    return shaped(request, [{**place_named(request, f"No. {i}"), "more": "x" * int(arg)} for i in range(20)])
+
+
 def odd_names(request, arg):
     names = ["two\n\nnewlines\r\n", '"}\n\n{"\t\x01\x7f\u2028']
     return shaped(request, [place_named(request, name) for name in names])
@@ -365,7 +370,7 @@ BEHAVIOURS = {
     "wrong_shape": raw(b'{"places": 3, "status": 3, "results": {}}'),
     # odd answers
     "nothing": replaced(nothing), "no_array": replaced(lambda request, arg: shaped(request, [])),
-    "many": replaced(many), "odd_names": replaced(odd_names),
+    "many": replaced(many), "fat": replaced(fat), "odd_names": replaced(odd_names),
     "spoiled": replaced(lambda request, arg: shaped(request, spoiled_places(request))),
     # errors
     "http": replaced(http_error), "html": replaced(html), "status": replaced(status),

@@ -26,7 +26,7 @@ static void on_effect(void *arg, const struct herd_effect *effect)
 {
     (void)arg;
     if (effect->kind == HERD_EFFECT_PLACES)
-        herd_ask_answer(effect->ask, net_now(), herd_slice_of("{}\n\n"));
+        herd_ask_answer(effect->ask, net_now(), herd_places_of_text("{}\n\n"));
 }
 
 struct rig_server *rig_add(struct rig *rig, const char *name)

@@ -64,12 +64,12 @@ static void take_apart(struct server *server)
     }
     for (struct server_ask *ask = server->asks; ask != NULL; ask = ask->next) {
         if (ask->ask != NULL)
-            herd_ask_answer(ask->ask, now, herd_slice(NULL, 0));
+            herd_ask_answer(ask->ask, now, (struct herd_places){0});
         ask->ask = NULL;
     }
     while (herd_node_effect(server->node, now, &effect)) {
         if (effect.kind == HERD_EFFECT_PLACES)
-            herd_ask_answer(effect.ask, now, herd_slice(NULL, 0));
+            herd_ask_answer(effect.ask, now, (struct herd_places){0});
         herd_buf_free(&effect.output);
     }
     herd_node_free(server->node);

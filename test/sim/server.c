@@ -175,6 +175,30 @@ void server_free_ask(struct server_ask *ask)
     free(ask);
 }
 
+static int render_places(const void *data, unsigned count, struct herd_buf *out)
+{
+    const struct herd_buf *json = data;
+    (void)count;
+    return herd_buf_append_slice(out, herd_buf_slice(json));
+}
+
+static void let_places_go(void *data)
+{
+    struct herd_buf *json = data;
+    herd_buf_free(json);
+    free(json);
+}
+
+static struct herd_places places_of(const struct server_ask *ask)
+{
+    static const struct herd_places_type type = {render_places, let_places_go};
+    struct herd_buf *json = sim_alloc(1, sizeof(*json));
+    words_places(json, ask->where, ask->radius_m,
+                 plant_places_count(&ask->server->world->plant, ask->count));
+    /* Some are kept, others asked again. */
+    return (struct herd_places){&type, json, ask->count % 2 == 0 ? json->cap : 0};
+}
+
 static void on_places(void *owner, uint64_t arg)
 {
     struct server_ask *ask = owner;
@@ -185,13 +209,10 @@ static void on_places(void *owner, uint64_t arg)
         return;
     }
     if (ask->ask != NULL) {
-        struct herd_buf json = {0};
-        words_places(&json, ask->where, ask->radius_m,
-                     plant_places_count(&server->world->plant, ask->count));
+        struct herd_places places = places_of(ask);
         server_enter(server);
-        herd_ask_answer(ask->ask, server_now(server), herd_buf_slice(&json));
+        herd_ask_answer(ask->ask, server_now(server), places);
         server_leave(server);
-        herd_buf_free(&json);
         server_after_event(server);
     }
     server_free_ask(ask);
@@ -241,8 +262,8 @@ static void check_output(struct plug *plug, size_t len)
                      plug->server->name, under_way, name_of_peer(plug));
         return;
     }
-    size_t answer_max = 2 * HERD_LINE_MAX;
-    if (under_way > options->output_max + (options->pipeline_max + 1) * answer_max)
+    size_t answer_max = 2 * HERD_LINE_MAX; /* and what waits behind it */
+    if (under_way > 2 * (options->output_max + answer_max))
         sim_fail(&world->sim, SIM_GROWTH, "%s has %zu bytes on the way to %s", plug->server->name,
                  under_way, name_of_peer(plug));
 }

@@ -164,7 +164,7 @@ static void end_writing(struct world *world)
     world->written_at_ms = INT64_MAX;
     if (!world->disk_is_full)
         world->disk = world->writing;
-    broker_reserved(world->broker, world->now, world->writing, !world->disk_is_full);
+    broker_reserved(world->broker, world->now, &world->writing, !world->disk_is_full);
     take_effects(world);
 }
 
@@ -208,7 +208,7 @@ void world_kill(struct world *world)
     world->written_at_ms = INT64_MAX;
     assert_int_equal(
         broker_new(&world->limits, rng_next(&world->rng), &world->metrics, &world->broker), 0);
-    broker_load(world->broker, world->disk);
+    broker_load(world->broker, &world->disk);
 }
 
 /* Each asker was answered once, in time. */

@@ -15,8 +15,8 @@ static void test_the_calls_of_a_day(void **state)
     world_configure(world, false);
     world_load(world, 10, 60000);
     assert_int_equal(world->calls_total, 100);
-    assert_int_equal(world->disk.calls, 100);
-    assert_int_equal(world->disk.day, WORLD_DAY);
+    assert_int_equal(world->disk.days[0].calls, 100);
+    assert_int_equal(world->disk.days[0].day, WORLD_DAY);
     assert_metric(world, calls_today, 100);
     assert_int_equal(world->notices[BROKER_NOTICE_USED_UP], 1); /* not with each question */
     assert_int_equal(world_count(world, 0, PLACES_OVER_QUERY_LIMIT), 500);
@@ -46,7 +46,7 @@ static void test_the_calls_of_a_day_over_kills(void **state)
                   (long long)world->calls_total);
     assert_true(world->calls_total <= 1000);
     assert_true(world->calls_total >= 1000 - kills * 93); /* a block and a half each */
-    assert_int_equal(world->disk.calls, 1000);
+    assert_int_equal(world->disk.days[0].calls, 1000);
 }
 
 static void test_a_small_cap(void **state)
@@ -93,15 +93,68 @@ static void test_the_clock_is_ahead_for_a_while(void **state)
     world_load(world, 10, 5000);
     assert_int_equal(world->calls_total, 10);
     assert_metric(world, calls_today, 10);
-    world->now.day++; /* the three count here too: they may have been of this day */
+    world->now.day++; /* the last four count here too: they may have been of this day */
     world_load(world, 10, 5000);
-    assert_int_equal(world->calls_total, 17);
+    assert_int_equal(world->calls_total, 16);
     world->now.day++;
     world_load(world, 10, 5000);
-    assert_int_equal(world->calls_total, 27);
-    world->now.day -= 2; /* so many days that nothing is known of it */
+    assert_int_equal(world->calls_total, 26);
+    world->now.day -= 2;
     world_load(world, 10, 5000);
-    assert_int_equal(world->calls_total, 27);
+    assert_int_equal(world->calls_total, 26);
+}
+
+/* Over steps to several days, there and back, with kills in between: what was called in one real day
+ * is never more than its cap. */
+static void test_a_clock_that_wanders(void **state)
+{
+    static const int64_t steps[][6] = {
+        {1, -1, 1, -1, 0, 0},         /* ahead by a day, twice */
+        {3, -2, -1, 2, -2, 0},        /* several days ahead, and back bit by bit */
+        {-1, 1, -1, 1, 0, 0},         /* behind, and right again */
+        {-20000, 20000, -1, 1, 0, 0}, /* a machine that knows no time when it starts */
+        {7, -7, 100, -100, 5000, -5000},
+    };
+    struct world *world = *state;
+    world->limits.calls_per_day = 20;
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        for (int is_killed = 0; is_killed < 2; is_killed++) {
+            world->now.day += 30;
+            world_configure(world, false);
+            world_load(world, 10, 500);
+            int64_t before = world->calls_total - 5;
+            for (size_t step = 0; step < 6; step++) {
+                world->now.day += steps[i][step];
+                if (is_killed)
+                    world_kill(world);
+                world_load(world, 10, 300);
+                assert_true(world->calls_total - before <= 20);
+            }
+            world_load(world, 10, 5000);
+            assert_true(world->calls_total - before <= 20);
+            assert_true(is_killed || world->calls_total - before == 20);
+            assert_true(world->disk.count <= ALLOWANCE_DAYS);
+        }
+    }
+}
+
+/* The clock was behind when a day began that nobody has counted in yet. */
+static void test_a_clock_that_jumps_to_a_new_day(void **state)
+{
+    struct world *world = *state;
+    world->limits.calls_per_day = 20;
+    world_configure(world, false);
+    world_load(world, 10, 500);
+    world->now.day -= 20000;
+    world_load(world, 10, 500); /* today's are counted on */
+    assert_int_equal(world->calls_total, 10);
+    assert_metric(world, calls_today, 10);
+    world->now.day +=
+        20001; /* the five since the start are this day's, the five of the day before are not */
+    broker_measure(world->broker, world->now);
+    assert_metric(world, calls_today, 5);
+    world_load(world, 10, 5000);
+    assert_int_equal(world->calls_total, 25);
 }
 
 /* The records of both days would be written at once, and the older one might come last. */
@@ -116,7 +169,7 @@ static void test_midnight_comes_while_calls_are_reserved(void **state)
     world_ask_as(world, 2, 2);
     world_run(world, 1000);
     assert_int_equal(world->calls_total, 2);
-    assert_int_equal(world->writing.day, world->now.day);
+    assert_int_equal(world->writing.days[0].day, world->now.day);
 }
 
 static void test_nothing_is_reserved_that_nobody_asked_for(void **state)
@@ -125,12 +178,12 @@ static void test_nothing_is_reserved_that_nobody_asked_for(void **state)
     world->limits.calls_per_day = 1000;
     world_configure(world, false);
     world_run(world, 100000);
-    assert_int_equal(world->disk.calls, 0);
+    assert_int_equal(world->disk.days[0].calls, 0);
     world_ask(world, 1);
     world_run(world, 1000);
     struct allowance_record last;
     assert_true(broker_final(world->broker, &last));
-    assert_int_equal(last.calls, 1);
+    assert_int_equal(last.days[0].calls, 1);
 }
 
 static void test_no_call_when_it_cannot_be_counted(void **state)
@@ -415,6 +468,8 @@ int main(void)
         WORLD_TEST(test_a_small_cap),
         WORLD_TEST(test_the_clock_is_set),
         WORLD_TEST(test_the_clock_is_ahead_for_a_while),
+        WORLD_TEST(test_a_clock_that_wanders),
+        WORLD_TEST(test_a_clock_that_jumps_to_a_new_day),
         WORLD_TEST(test_midnight_comes_while_calls_are_reserved),
         WORLD_TEST(test_nothing_is_reserved_that_nobody_asked_for),
         WORLD_TEST(test_no_call_when_it_cannot_be_counted),

@@ -19,10 +19,10 @@ struct fixture {
     int count, closed;
 };
 
-static void on_written(void *arg, struct allowance_record record, const char *error)
+static void on_written(void *arg, const struct allowance_record *record, const char *error)
 {
     struct fixture *fixture = arg;
-    fixture->written[fixture->count++] = record;
+    fixture->written[fixture->count++] = *record;
     fixture->error = error;
 }
 
@@ -51,6 +51,17 @@ static int tear_down(void **state)
     return 0;
 }
 
+static struct allowance_record one_day(int64_t day, int64_t calls)
+{
+    return (struct allowance_record){.count = 1, .days = {{day, calls}}};
+}
+
+static void write_day(struct fixture *fixture, int64_t day, int64_t calls)
+{
+    struct allowance_record record = one_day(day, calls);
+    assert_int_equal(ledger_write(fixture->ledger, &record), 0);
+}
+
 static void open_ledger(struct fixture *fixture, const char *folder)
 {
     struct herd_buf error = {0};
@@ -72,14 +83,14 @@ static void test_what_was_written_is_read(void **state)
 {
     struct fixture *fixture = *state;
     open_ledger(fixture, fixture->folder);
-    assert_int_equal(fixture->read.calls, 0);
+    assert_int_equal(fixture->read.count, 0);
     for (int i = 1; i <= 3; i++)
-        assert_int_equal(ledger_write(fixture->ledger, (struct allowance_record){20782, i * 10}),
-                         0);
+        write_day(fixture, 20782, i * 10);
     assert_int_equal(fixture->count, 0);
-    close_ledger(fixture, &(struct allowance_record){20782, 17});
+    struct allowance_record last = one_day(20782, 17);
+    close_ledger(fixture, &last);
     assert_int_equal(fixture->count, 3);
-    assert_int_equal(fixture->written[2].calls, 30);
+    assert_int_equal(fixture->written[2].days[0].calls, 30);
     assert_null(fixture->error);
     char *text = testing_read_file(fixture->path);
     assert_string_equal(text, "2026-11-25 17\n");
@@ -88,11 +99,30 @@ static void test_what_was_written_is_read(void **state)
     assert_int_equal(stat(fixture->path, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0600);
     open_ledger(fixture, fixture->folder);
-    assert_int_equal(fixture->read.day, 20782);
-    assert_int_equal(fixture->read.calls, 17);
+    assert_int_equal(fixture->read.count, 1);
+    assert_int_equal(fixture->read.days[0].day, 20782);
+    assert_int_equal(fixture->read.days[0].calls, 17);
     close_ledger(fixture, NULL);
     open_ledger(fixture, fixture->folder);
-    assert_int_equal(fixture->read.calls, 17);
+    assert_int_equal(fixture->read.days[0].calls, 17);
+    close_ledger(fixture, NULL);
+}
+
+static void test_several_days(void **state)
+{
+    struct fixture *fixture = *state;
+    struct allowance_record record = {.count = ALLOWANCE_DAYS};
+    for (int i = 0; i < ALLOWANCE_DAYS; i++)
+        record.days[i] =
+            (struct allowance_day){20782 - i * 3000, i == 0 ? 9 : 1000000000000000 - i};
+    open_ledger(fixture, fixture->folder);
+    close_ledger(fixture, &record);
+    char *text = testing_read_file(fixture->path);
+    static const char begins[] = "2026-11-25 9\n2018-09-08 999999999999999\n";
+    assert_memory_equal(text, begins, sizeof begins - 1);
+    free(text);
+    open_ledger(fixture, fixture->folder);
+    assert_memory_equal(&fixture->read, &record, sizeof record);
     close_ledger(fixture, NULL);
 }
 
@@ -100,8 +130,9 @@ static void test_no_folder(void **state)
 {
     struct fixture *fixture = *state;
     open_ledger(fixture, "");
-    assert_int_equal(ledger_write(fixture->ledger, (struct allowance_record){1, 2}), 0);
-    close_ledger(fixture, &(struct allowance_record){1, 1});
+    write_day(fixture, 1, 2);
+    struct allowance_record last = one_day(1, 1);
+    close_ledger(fixture, &last);
     assert_int_equal(fixture->count, 1);
     assert_null(fixture->error);
 }
@@ -112,7 +143,7 @@ static void test_a_disk_that_does_not_write(void **state)
     char *in_the_way = testing_path(fixture->folder, "places-calls.new");
     assert_int_equal(mkdir(in_the_way, 0700), 0);
     open_ledger(fixture, fixture->folder);
-    assert_int_equal(ledger_write(fixture->ledger, (struct allowance_record){1, 2}), 0);
+    write_day(fixture, 1, 2);
     close_ledger(fixture, NULL);
     assert_non_null(fixture->error);
     assert_int_equal(access(fixture->path, F_OK), -1);
@@ -128,7 +159,13 @@ static void test_a_file_that_is_none(void **state)
                                         "2026-11-25 17",
                                         "2026-11-25 -1\n",
                                         "x y\n",
-                                        "2026-11-25 17\n2026-11-26 1\n"};
+                                        "2026-11-25 9223372036854775807\n",
+                                        "2026-11-25 17\n2026-11-25 1\n",
+                                        "2026-11-25 17\n\n2026-11-26 1\n",
+                                        "2026-11-25 17\n2026-11-26\n",
+                                        "2026-11-25 1\n2026-11-24 1\n2026-11-23 1\n2026-11-22 1\n"
+                                        "2026-11-21 1\n2026-11-20 1\n2026-11-19 1\n2026-11-18 1\n"
+                                        "2026-11-17 1\n"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct herd_buf error = {0};
         testing_write_file(fixture->path, texts[i], strlen(texts[i]));
@@ -152,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         LEDGER_TEST(test_what_was_written_is_read),
+        LEDGER_TEST(test_several_days),
         LEDGER_TEST(test_no_folder),
         LEDGER_TEST(test_a_disk_that_does_not_write),
         LEDGER_TEST(test_a_file_that_is_none),

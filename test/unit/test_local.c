@@ -123,6 +123,22 @@ static void ask(struct fixture *fixture, const struct places_query *query, struc
     assert_int_equal(asked->answers, 0);
 }
 
+/* It was answered once, and so. */
+static void end(struct asked *asked, enum places_status status)
+{
+    assert_int_equal(asked->answers, 1);
+    assert_int_equal(asked->status, status);
+    places_answer_unref(asked->answer);
+}
+
+static void ask_and_end(struct fixture *fixture, enum places_status status)
+{
+    struct asked asked;
+    ask(fixture, &westwood, &asked);
+    uv_run(&fixture->loop, UV_RUN_DEFAULT);
+    end(&asked, status);
+}
+
 /* Asks, waits for the answer and returns it rendered. */
 static char *answer_to(struct fixture *fixture, const struct places_query *query)
 {
@@ -248,15 +264,10 @@ static void test_more_calls_than_allowed(void **state)
     uv_run(&fixture->loop, UV_RUN_DEFAULT);
     assert_int_equal(refused->answers, 0);
     for (size_t i = 0; i < CALLS_MAX; i++) {
-        assert_int_equal(asked[i].answers, 1);
-        assert_int_equal(asked[i].status, PLACES_OK);
         assert_int_equal(places_answer_count(asked[i].answer), 1);
-        places_answer_unref(asked[i].answer);
+        end(&asked[i], PLACES_OK);
     }
-    ask(fixture, &westwood, refused);
-    uv_run(&fixture->loop, UV_RUN_DEFAULT);
-    assert_int_equal(refused->status, PLACES_OK);
-    places_answer_unref(refused->answer);
+    ask_and_end(fixture, PLACES_OK);
 }
 
 static void test_cancelled_calls_come_back_once(void **state)
@@ -271,13 +282,8 @@ static void test_cancelled_calls_come_back_once(void **state)
         assert_int_equal(asked[i].answers, 0);
     }
     uv_run(&fixture->loop, UV_RUN_DEFAULT);
-    assert_int_equal(asked[0].status, PLACES_OK);
-    for (size_t i = 0; i < CALLS_MAX; i++) {
-        assert_int_equal(asked[i].answers, 1);
-        if (i > 0)
-            assert_int_equal(asked[i].status, PLACES_UNKNOWN_ERROR);
-        places_answer_unref(asked[i].answer);
-    }
+    for (size_t i = 0; i < CALLS_MAX; i++)
+        end(&asked[i], i == 0 ? PLACES_OK : PLACES_UNKNOWN_ERROR);
     assert_answer_contains(fixture, westwood, "\"OK\"");
 }
 
@@ -289,11 +295,8 @@ static void test_closing_ends_all_calls(void **state)
         ask(fixture, &westwood, &asked[i]);
     provider_local.cancel(asked[1].call);
     close_provider(fixture);
-    for (size_t i = 0; i < CALLS_MAX; i++) {
-        assert_int_equal(asked[i].answers, 1);
-        assert_int_equal(asked[i].status, PLACES_UNKNOWN_ERROR);
-        places_answer_unref(asked[i].answer);
-    }
+    for (size_t i = 0; i < CALLS_MAX; i++)
+        end(&asked[i], PLACES_UNKNOWN_ERROR);
 }
 
 /* Asks again from within `done`, cancels what it asked, and closes at last. */
@@ -516,10 +519,8 @@ static void test_a_question_whose_time_is_over(void **state)
     while (uv_now(&fixture->loop) < asked_ms + 1)
         uv_update_time(&fixture->loop);
     uv_run(&fixture->loop, UV_RUN_DEFAULT);
-    assert_int_equal(asked.answers, 1);
-    assert_int_equal(asked.status, PLACES_UNKNOWN_ERROR);
+    end(&asked, PLACES_UNKNOWN_ERROR);
     assert_int_equal(fixture->metrics.value[METRIC_places_timeouts_total], 1);
-    places_answer_unref(asked.answer);
 }
 
 /* The server stops: no question waits longer than is left. */
@@ -531,16 +532,10 @@ static void test_a_hurry(void **state)
     fixture->provider->type->hurry(fixture->provider, 0);
     ask(fixture, &westwood, &after);
     uv_run(&fixture->loop, UV_RUN_DEFAULT);
-    assert_int_equal(before.answers + after.answers, 2);
-    assert_int_equal(before.status, PLACES_UNKNOWN_ERROR);
-    assert_int_equal(after.status, PLACES_UNKNOWN_ERROR);
-    places_answer_unref(before.answer);
-    places_answer_unref(after.answer);
+    end(&before, PLACES_UNKNOWN_ERROR);
+    end(&after, PLACES_UNKNOWN_ERROR);
     fixture->provider->type->hurry(fixture->provider, 600000);
-    ask(fixture, &westwood, &after);
-    uv_run(&fixture->loop, UV_RUN_DEFAULT);
-    assert_int_equal(after.status, PLACES_OK);
-    places_answer_unref(after.answer);
+    ask_and_end(fixture, PLACES_OK);
 }
 
 /* What is left of another provider's time may be less than the next question has. */
@@ -553,15 +548,10 @@ static void test_a_question_with_less_time_than_the_one_before(void **state)
     ask(fixture, &westwood, &hasty);
     fixture->provider->type->limit(hasty.call, 0);
     uv_run(&fixture->loop, UV_RUN_DEFAULT);
-    assert_int_equal(hasty.answers, 1);
-    assert_int_equal(hasty.status, PLACES_UNKNOWN_ERROR);
+    end(&hasty, PLACES_UNKNOWN_ERROR);
     assert_int_equal(fixture->metrics.value[METRIC_places_timeouts_total], 1);
-    places_answer_unref(hasty.answer);
-    for (size_t i = 0; i < CALLS_MAX - 1; i++) {
-        assert_int_equal(patient[i].answers, 1);
-        assert_int_equal(patient[i].status, PLACES_OK);
-        places_answer_unref(patient[i].answer);
-    }
+    for (size_t i = 0; i < CALLS_MAX - 1; i++)
+        end(&patient[i], PLACES_OK);
 }
 
 #define CASE(test)           cmocka_unit_test_setup_teardown(test, setup, teardown)

@@ -21,6 +21,13 @@ void DRIVER_FREE(void *memory);
 #define DRIVER_FREE    free
 #endif
 
+/* What a question was answered with. */
+struct places_found {
+    struct driver *driver;
+    struct herd_location where;
+    double radius_m;
+};
+
 _Noreturn void driver_fail(const char *what)
 {
     fprintf(stderr, "driver: %s\n", what);
@@ -96,12 +103,36 @@ size_t driver_places(struct herd_location where, double radius_m, unsigned count
     return (size_t)len;
 }
 
+static int render_places(const void *data, unsigned count, struct herd_buf *out)
+{
+    const struct places_found *found = data;
+    char json[256];
+    size_t len = driver_places(found->where, found->radius_m, count, json, sizeof(json));
+    int rc = herd_buf_reserve(out, found->driver->places_padding + len);
+    for (size_t i = 0; rc == 0 && i < found->driver->places_padding; i++)
+        out->data[out->len++] = ' ';
+    if (rc == 0)
+        rc = herd_buf_append(out, json, len);
+    if (rc == 0)
+        found->driver->renders++;
+    return rc;
+}
+
+static void let_places_go(void *data)
+{
+    struct places_found *found = data;
+    found->driver->places_held--;
+    DRIVER_FREE(found);
+}
+
 static void answer(struct driver *driver, const struct question *question)
 {
-    char json[256];
-    size_t len =
-        driver_places(question->where, question->radius_m, question->count, json, sizeof(json));
-    herd_ask_answer(question->ask, driver->now, herd_slice(json, len));
+    static const struct herd_places_type type = {render_places, let_places_go};
+    struct places_found *found = zeroed(sizeof(*found));
+    *found = (struct places_found){driver, question->where, question->radius_m};
+    driver->places_held++;
+    herd_ask_answer(question->ask, driver->now,
+                    (struct herd_places){&type, found, driver->places_bytes});
 }
 
 void driver_answer(struct driver *driver, size_t i)
@@ -445,6 +476,8 @@ void driver_free(struct driver *driver)
             wire_close(wire, "the test is over");
     }
     take_effects(driver);
+    if (driver->places_held > 0)
+        driver_fail("places that the node has not let go of");
     herd_node_free(driver->node);
     for (size_t i = 0; i < driver->wire_count; i++) {
         DRIVER_FREE(driver->wires[i]->got.data);

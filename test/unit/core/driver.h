@@ -49,6 +49,10 @@ struct driver {
     size_t wire_count;
     struct question asks[DRIVER_ASKS_MAX]; /* they wait for driver_answer, oldest first */
     size_t ask_count;
+    size_t places_padding; /* blanks before each answer of driver_answer */
+    size_t places_bytes;   /* that each is said to take; 0: it is kept */
+    unsigned renders;      /* of places, so far */
+    size_t places_held;    /* that the node has not let go of */
     struct herd_notice notices[DRIVER_NOTICES_MAX];
     size_t notice_count;
     /* What the driver does by itself; all true at first. */

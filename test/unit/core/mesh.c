@@ -206,7 +206,7 @@ static void on_effect(struct mesh *mesh, struct herd_node *node, struct herd_eff
         close_end(end, "closed by this side");
         break;
     case HERD_EFFECT_PLACES:
-        herd_ask_answer(effect->ask, mesh->now, herd_slice_of("{}\n\n"));
+        herd_ask_answer(effect->ask, mesh->now, herd_places_of_text("{}\n\n"));
         break;
     case HERD_EFFECT_PERSIST:
         driver_fail("no disk here");

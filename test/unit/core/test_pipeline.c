@@ -104,19 +104,23 @@ struct manner {
     bool places_late; /* answered at random times in a random order, else at once */
     unsigned pipeline_max;
     size_t output_max;
+    size_t places_bytes; /* 0: they are kept, else asked again */
 };
 
 static const struct manner manners[] = {
-    {"in one piece", SIZE_MAX, false, false, false, 64, 65536},
-    {"in one piece, places late", SIZE_MAX, false, false, true, 64, 65536},
-    {"in one piece, all places late", SIZE_MAX, false, false, true, COMMANDS, 1 << 20},
-    {"byte by byte", 1, true, false, false, 64, 65536},
-    {"byte by byte, places late", 1, true, false, true, 64, 65536},
-    {"in odd pieces, places late", 37, true, false, true, 64, 65536},
-    {"in odd pieces, reads slowly", 53, true, true, true, 8, 2000},
-    {"in larger pieces, reads slowly", 700, true, true, true, 3, 300},
-    {"one question at a time", 211, true, false, true, 1, 65536},
-    {"one answer at a time", 97, true, true, false, 64, 1},
+    {"in one piece", SIZE_MAX, false, false, false, 64, 65536, 0},
+    {"in one piece, places late", SIZE_MAX, false, false, true, 64, 65536, 0},
+    {"in one piece, all places late", SIZE_MAX, false, false, true, COMMANDS, 1 << 20, 0},
+    {"byte by byte", 1, true, false, false, 64, 65536, 0},
+    {"byte by byte, places late", 1, true, false, true, 64, 65536, 0},
+    {"in odd pieces, places late", 37, true, false, true, 64, 65536, 0},
+    {"in odd pieces, reads slowly", 53, true, true, true, 8, 2000, 0},
+    {"in larger pieces, reads slowly", 700, true, true, true, 3, 300, 0},
+    {"one question at a time", 211, true, false, true, 1, 65536, 0},
+    {"one answer at a time", 97, true, true, false, 64, 1, 0},
+    {"asks again, reads slowly", 700, true, true, true, 64, 500, 150},
+    {"asks again, one answer at a time", 211, true, true, false, 64, 1, 1},
+    {"asks again, in one piece", SIZE_MAX, false, true, true, COMMANDS, 4000, 300},
 };
 
 /* One of the things that may happen meanwhile: an answer of the provider, bytes read. */
@@ -143,6 +147,7 @@ static void converse(const struct conversation *talk, const struct manner *manne
     struct driver *driver = driver_new_with(&options);
     struct wire *wire = driver_accept(driver);
     struct herd_slice left = herd_buf_slice(&talk->commands);
+    driver->places_bytes = manner->places_bytes;
     driver->answers_places = !manner->places_late;
     driver->reports_writes = !manner->slow_reader;
     while (left.len > 0) {

@@ -1,0 +1,90 @@
+"""What places a client does not read take of the server's memory."""
+
+import json
+import os
+
+from herdlib import wait_until
+
+NO_LIMITS = ["breaker_failures = 1000", "calls_per_day = 0", "calls_per_client = 0"]
+QUESTIONS, FAT_BYTES = 64, 50000
+
+
+def connect(server, ready, at):
+    """A client, and its AT lines."""
+    client = server.client()
+    for i in range(QUESTIONS):
+        at.append(client.ask(b"IAMAT c%d_%d +34.068930-118.445127 %d" % (ready, i, i)))
+    return client
+
+
+def metric(server, name):
+    return server.status()["metrics"][name]
+
+
+def test_places_that_nobody_reads(make_server, standin, monkeypatch):
+    """Clients ask for a megabyte 64 times each, in one write: who never reads has one such answer rendered, and who
+    reads slowly has all of them, in order, while as little is."""
+    # A sanitizer keeps what is freed for a while: it would be counted.
+    monkeypatch.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=0")
+    server = make_server("google-legacy", *NO_LIMITS, "body_max_kib = 2048")
+    standin.behave(f"fat:{FAT_BYTES}")
+    at, clients = [], []
+    for i in range(4):
+        clients.append(connect(server, i, at))
+    before_kib = server.rss_kib()
+    for i, client in enumerate(clients):
+        client.send(b"".join(b"WHATSAT c%d_%d 10 20\n" % (i, n) for n in range(QUESTIONS)))
+    wait_until(lambda: metric(server, "places_held_back_total") >= len(clients), "answers wait for all of them")
+    wait_until(lambda: metric(server, "places_calls_open") == 0, "all calls are done")
+    most_kib = server.rss_kib()
+    assert "clients do not read the places" in server.log()
+    reader = clients.pop()
+    for n in range(QUESTIONS):
+        first, body = reader.answer()
+        assert first == at[3 * QUESTIONS + n]
+        assert len(json.loads(body)["results"]) == 20 and len(body) > 20 * FAT_BYTES
+        most_kib = max(most_kib, server.rss_kib())
+    assert metric(server, "places_held_back_total") > QUESTIONS / 2
+    reader.close()
+    for client in clients:
+        client.close()
+    wait_until(lambda: metric(server, "connections_open") == 0, "they are gone")
+    grown_mib = (most_kib - before_kib) / 1024
+    print(f"4 clients asked {QUESTIONS} times each for {len(body) / 1e6:.1f} MB and did not read: {grown_mib:.1f} MiB")
+    # Each has output_max_kib and one answer, which all share besides; what rendering and reading took is free again.
+    assert grown_mib < 4 * (0.25 + 2 * 1.0) + 16
+
+
+def test_a_stop_while_places_wait(make_server, standin):
+    server = make_server("google-legacy", *NO_LIMITS, "body_max_kib = 2048")
+    standin.behave(f"fat:{FAT_BYTES}")
+    at = []
+    client = connect(server, 0, at)
+    client.send(b"".join(b"WHATSAT c0_%d 10 20\n" % n for n in range(QUESTIONS)))
+    wait_until(lambda: metric(server, "places_held_back_total") > 0, "answers wait")
+    server.process.terminate()
+    for n in range(QUESTIONS):
+        first, body = client.answer()
+        assert first == at[n] and json.loads(body)["status"] == "OK"
+    assert client.line() == b""
+    server.stop()
+
+
+def test_local_is_asked_again(server):
+    """Of what costs nothing little is kept: who reads late has all answers all the same."""
+    at = []
+    with server.client() as client, server.client() as other:
+        for i in range(QUESTIONS):
+            at.append(client.ask(b"IAMAT c%d +51.5-0.12 %d" % (i, i)))
+        expected = [other.whatsat(b"WHATSAT c%d %d 20" % (i, 10 + i % 40)) for i in range(QUESTIONS)]
+        questions = b"".join(b"WHATSAT c%d %d 20\n" % (i, 10 + i % 40) for i in range(QUESTIONS))
+        rounds = 0
+        while metric(server, "places_again_total") == 0:
+            client.send(questions)
+            rounds += 1
+            wait_until(lambda: metric(server, "whatsat_total") >= QUESTIONS * (1 + rounds)
+                       or metric(server, "places_again_total") > 0, "they are taken")
+        for _ in range(rounds):
+            for i in range(QUESTIONS):
+                assert client.answer() == expected[i] and expected[i][0] == at[i]
+        assert metric(server, "places_held_back_total") > 0

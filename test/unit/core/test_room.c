@@ -1,0 +1,291 @@
+/* Room for places: what a client does not read is not rendered, however much it has asked for; what
+ * it reads it gets all of, in order, once. */
+#include <herd/err.h>
+
+#include "check.h"
+#include "core/node.h"
+#include "driver.h"
+
+#define AT_A "AT Hill +0.000000000 a +1+1 1700000000\n"
+
+enum { PIPELINE = 64, OUTPUT_MAX = 65536, PADDING = 100000 };
+
+/* A node that knows the client `a`, whose places are PADDING bytes long and more than a connection's
+ * output may be, and that is told of writes by the test. */
+static struct driver *start(void)
+{
+    struct herd_node_options options = driver_options("Hill");
+    options.pipeline_max = PIPELINE;
+    options.output_max = OUTPUT_MAX;
+    struct driver *driver = driver_new_with(&options);
+    struct wire *wire = driver_accept(driver);
+    wire_say(wire, "IAMAT a +1+1 1700000000\n");
+    wire_close(wire, "it has said all");
+    driver->reports_writes = driver->answers_places = false;
+    driver->places_padding = PADDING;
+    return driver;
+}
+
+/* A client that has asked for places within 1, 2, … km. */
+static struct wire *ask(struct driver *driver, unsigned questions)
+{
+    struct wire *wire = driver_accept(driver);
+    for (unsigned i = 1; i <= questions; i++)
+        wire_sayf(wire, "WHATSAT a %u.%u 20\n", i / 10, i % 10);
+    return wire;
+}
+
+static size_t answer_bytes(unsigned i, char *text, size_t size)
+{
+    char at[] = AT_A;
+    size_t len = sizeof(at) - 1;
+    memcpy(text, at, len);
+    memset(text + len, ' ', PADDING);
+    len += PADDING;
+    return len + driver_places((struct herd_location){1, 1}, i * 100.0, 20, text + len, size - len);
+}
+
+/* The answers to questions `first` to `last`. */
+static void check_answers(struct wire *wire, unsigned first, unsigned last)
+{
+    static char text[PADDING + 1024];
+    struct herd_slice got = wire_take(wire);
+    for (unsigned i = first; i <= last; i++) {
+        size_t len = answer_bytes(i, text, sizeof(text));
+        CHECK_TRUE(("answer %u: %zu bytes are left", i, got.len), got.len >= len);
+        CHECK_SLICE(("answer %u", i), herd_slice(got.data, len), herd_slice(text, len));
+        got = herd_slice(got.data + len, got.len - len);
+    }
+    assert_int_equal(got.len, 0);
+}
+
+static void answer_all(struct driver *driver)
+{
+    while (driver->ask_count > 0)
+        driver_answer(driver, 0);
+}
+
+static void test_who_does_not_read_has_one_answer_rendered(void **state)
+{
+    struct driver *driver = start();
+    struct wire *wire = ask(driver, PIPELINE);
+    (void)state;
+    answer_all(driver);
+    assert_int_equal(driver->renders, 1);
+    assert_int_equal(driver->places_held, PIPELINE - 1);
+    assert_true(wire->unwritten < OUTPUT_MAX + PADDING);
+    check_answers(wire, 1, 1);
+    assert_int_equal(herd_node_stats(driver->node)->places_held_back, 1);
+    assert_int_equal(driver_count_notices(driver, HERD_NOTICE_HELD_BACK), 1);
+    for (unsigned i = 2; i <= PIPELINE; i++) {
+        while (wire->got.len == wire->taken)
+            wire_wrote(wire, 7919);
+        assert_true(wire->unwritten < OUTPUT_MAX + PADDING + 1024);
+        check_answers(wire, i, i);
+    }
+    assert_int_equal(driver->renders, PIPELINE);
+    assert_int_equal(driver->places_held, 0);
+    assert_int_equal(herd_node_stats(driver->node)->places_held_back, PIPELINE - 1);
+    assert_int_equal(driver_count_notices(driver, HERD_NOTICE_HELD_BACK), 1); /* a minute's */
+    driver_free(driver);
+}
+
+/* Answers of a few bytes in one turn are no sign of a client that does not read. */
+static void test_who_reads_is_not_held_back(void **state)
+{
+    struct driver *driver = start();
+    (void)state;
+    driver->reports_writes = true;
+    struct wire *wire = ask(driver, PIPELINE);
+    answer_all(driver);
+    check_answers(wire, 1, PIPELINE);
+    assert_int_equal(herd_node_stats(driver->node)->places_held_back, 0);
+    assert_int_equal(driver_count_notices(driver, HERD_NOTICE_HELD_BACK), 0);
+    driver_free(driver);
+}
+
+static void test_what_waits_for_the_first_is_not_rendered(void **state)
+{
+    struct driver *driver = start();
+    struct wire *wire = ask(driver, PIPELINE);
+    (void)state;
+    while (driver->ask_count > 1)
+        driver_answer(driver, driver->ask_count - 1);
+    assert_int_equal(driver->renders, 0);
+    driver_answer(driver, 0);
+    assert_int_equal(driver->renders, 1);
+    driver->reports_writes = true;
+    wire_wrote(wire, wire->unwritten);
+    check_answers(wire, 1, PIPELINE);
+    driver_free(driver);
+}
+
+/* What need not be kept is asked for again, a part at a time; so little is kept of it, too. */
+static void test_what_costs_nothing_is_asked_again(void **state)
+{
+    struct driver *driver = start();
+    (void)state;
+    driver->places_bytes = OUTPUT_MAX / 4;
+    struct wire *wire = ask(driver, PIPELINE);
+    answer_all(driver);
+    assert_int_equal(driver->renders, 1);
+    assert_int_equal(driver->places_held, 4);
+    assert_int_equal(herd_node_stats(driver->node)->places_again, PIPELINE - 5);
+    assert_int_equal(driver->ask_count, 0);
+    check_answers(wire, 1, 1);
+    for (unsigned i = 2; i <= PIPELINE; i++) {
+        while (wire->got.len == wire->taken) {
+            wire_wrote(wire, 7919);
+            assert_in_range(driver->ask_count, 0, 4);
+            answer_all(driver);
+        }
+        assert_in_range(driver->places_held, 0, 4);
+        assert_true(wire->unwritten < OUTPUT_MAX + PADDING + 1024);
+        check_answers(wire, i, i);
+    }
+    assert_int_equal(driver->renders, PIPELINE);
+    wire_wrote(wire, wire->unwritten);
+    assert_true(wire->reading);
+    driver_free(driver);
+}
+
+/* A client that goes, or closes its half, while some are to be asked again. */
+static void test_an_end_before_it_is_asked_again(void **state)
+{
+    (void)state;
+    for (int is_gone = 0; is_gone < 2; is_gone++) {
+        struct driver *driver = start();
+        driver->places_bytes = OUTPUT_MAX / 4;
+        struct wire *wire = ask(driver, PIPELINE);
+        answer_all(driver);
+        if (is_gone) {
+            wire_close(wire, "reset");
+            assert_int_equal(driver->places_held, 0);
+        } else {
+            driver->answers_places = true;
+            wire_end(wire);
+            while (wire->open)
+                wire_wrote(wire, 7919);
+            check_answers(wire, 1, PIPELINE);
+        }
+        driver_free(driver);
+    }
+}
+
+/* Other answers between them stand where they belong. */
+static void test_lines_between_places(void **state)
+{
+    struct driver *driver = start();
+    struct wire *wire = driver_accept(driver);
+    (void)state;
+    driver->places_padding = OUTPUT_MAX;
+    wire_say(wire, "WHATSAT a 1 1\none\nWHATSAT a 1 1\ntwo\n");
+    answer_all(driver);
+    struct herd_slice got = wire_take(wire);
+    CHECK_TEXT(("end"), herd_slice(got.data + got.len - 7, 7), "\n? one\n");
+    wire_say(wire, "three\n"); /* of a client that is not read from: it stays where it is */
+    CHECK_TEXT(("nothing"), wire_take(wire), "");
+    wire_wrote(wire, wire->unwritten);
+    got = wire_take(wire);
+    CHECK_TEXT(("end"), herd_slice(got.data + got.len - 7, 7), "\n? two\n");
+    wire_wrote(wire, wire->unwritten);
+    CHECK_TEXT(("last"), wire_take(wire), "? three\n");
+    driver_free(driver);
+}
+
+static void test_a_client_that_goes(void **state)
+{
+    struct driver *driver = start();
+    struct wire *wire = ask(driver, PIPELINE);
+    (void)state;
+    for (int i = 0; i < PIPELINE / 2; i++)
+        driver_answer(driver, 0);
+    assert_int_equal(driver->places_held, PIPELINE / 2 - 1);
+    wire_close(wire, "reset");
+    assert_int_equal(driver->places_held, 0);
+    answer_all(driver);
+    assert_int_equal(driver->places_held, 0);
+    assert_int_equal(driver->renders, 1);
+    driver_free(driver);
+}
+
+/* Its half closed, or the server stopped: all that was asked is still answered, then it closes. */
+static void test_an_end_while_places_wait(void **state)
+{
+    (void)state;
+    for (int is_stop = 0; is_stop < 2; is_stop++) {
+        struct driver *driver = start();
+        struct wire *wire = ask(driver, 5);
+        answer_all(driver);
+        if (is_stop)
+            driver_stop(driver);
+        else
+            wire_end(wire);
+        assert_false(wire->closing);
+        while (wire->open)
+            wire_wrote(wire, 7919);
+        check_answers(wire, 1, 5);
+        assert_false(wire->aborted);
+        driver_free(driver);
+    }
+}
+
+static void test_a_stop_that_has_no_more_time(void **state)
+{
+    struct driver *driver = start();
+    struct wire *wire = ask(driver, 5);
+    (void)state;
+    answer_all(driver);
+    driver_stop(driver);
+    herd_node_abort(driver->node);
+    driver_run(driver);
+    assert_true(wire->aborted);
+    assert_int_equal(driver->places_held, 0);
+    driver_free(driver);
+}
+
+/* Many have room at once: a turn renders so much, the next ones the rest. */
+static void test_room_for_many_does_not_make_a_long_turn(void **state)
+{
+    enum { CLIENTS = 40 };
+    struct driver *driver = start();
+    struct wire *wires[CLIENTS];
+    (void)state;
+    for (int i = 0; i < CLIENTS; i++)
+        wires[i] = ask(driver, 2);
+    answer_all(driver);
+    assert_int_equal(driver->renders, CLIENTS);
+    driver->ticks = false;
+    for (int i = 0; i < CLIENTS; i++) /* in one turn */
+        herd_conn_wrote(wires[i]->conn, driver->now, wires[i]->unwritten);
+    unsigned rendered = driver->renders - CLIENTS;
+    assert_int_equal(rendered, TURN_PLACES_BYTES / PADDING + 1);
+    for (int i = 0; i < CLIENTS; i++)
+        wires[i]->unwritten = 0;
+    driver_run(driver);
+    assert_true(herd_node_wakeup(driver->node) <= driver->now.mono_ns);
+    herd_node_tick(driver->node, driver->now);
+    assert_int_equal(driver->renders - CLIENTS, 2 * rendered);
+    driver->ticks = true;
+    driver_run(driver);
+    for (int i = 0; i < CLIENTS; i++)
+        check_answers(wires[i], 1, 2);
+    driver_free(driver);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_who_does_not_read_has_one_answer_rendered),
+        cmocka_unit_test(test_who_reads_is_not_held_back),
+        cmocka_unit_test(test_what_waits_for_the_first_is_not_rendered),
+        cmocka_unit_test(test_what_costs_nothing_is_asked_again),
+        cmocka_unit_test(test_an_end_before_it_is_asked_again),
+        cmocka_unit_test(test_lines_between_places),
+        cmocka_unit_test(test_a_client_that_goes),
+        cmocka_unit_test(test_an_end_while_places_wait),
+        cmocka_unit_test(test_a_stop_that_has_no_more_time),
+        cmocka_unit_test(test_room_for_many_does_not_make_a_long_turn),
+    };
+    return cmocka_run_group_tests_name("room", tests, NULL, NULL);
+}
