@@ -5,7 +5,7 @@
 
 #include "core/digits.h"
 
-enum { DECIMALS = 9 };
+enum { DECIMALS = 9, DIFF_USUAL_LEN = sizeof("+0.263873386") - 1 };
 
 #define SECONDS_MAX    (INT64_MAX / HERD_NS_PER_S)
 #define SECONDS_BEYOND UINT64_C(10000000000) /* more than SECONDS_MAX, however many digits follow */
@@ -144,10 +144,19 @@ size_t herd_time_diff_format(int64_t ns, char out[HERD_TIME_TEXT_MAX])
     return 1 + format_unsigned(magnitude, out + 1);
 }
 
+/* A sign, one digit, the mark and nine digits: nearly all differences. */
+static bool is_usual_diff(const char *at)
+{
+    unsigned whole = (unsigned)(at[1] - '0'), last = (unsigned)(at[11] - '0');
+    return at[2] == '.' && whole <= 9 && last <= 9 && digits_others(digits_load(at + 3)) == 0;
+}
+
 bool herd_time_diff_valid(struct herd_slice text)
 {
     if (text.len == 0 || (text.data[0] != '+' && text.data[0] != '-'))
         return false;
+    if (text.len == DIFF_USUAL_LEN && is_usual_diff(text.data))
+        return true;
     size_t mark = skip_digits(text, 1);
     if (mark == 1 || mark == text.len)
         return mark > 1;

@@ -85,8 +85,25 @@ static int take_client(struct herd_slice *text, struct herd_slice *client)
     return rc == 0 && client->len > HERD_CLIENT_ID_MAX ? HERD_ERANGE : rc;
 }
 
+/* A name of at most seven bytes behind one space: a word shows all of it. False for any other. */
+static bool take_short_server(struct herd_slice *text, struct herd_slice *server)
+{
+    if (text->len < 9 || text->data[0] != ' ')
+        return false;
+    uint64_t word = digits_load(text->data + 1);
+    unsigned len = digits_before(field_ends(word));
+    if (len == 0 || len == 8 || text->data[1 + len] != ' ' ||
+        (word & DIGITS_EACH(0x80) & ((UINT64_C(1) << (8 * len)) - 1)) != 0)
+        return false;
+    *server = herd_slice(text->data + 1, len);
+    *text = herd_slice(server->data + len, text->len - len - 1);
+    return true;
+}
+
 static int take_server(struct herd_slice *text, struct herd_slice *server)
 {
+    if (take_short_server(text, server))
+        return 0;
     int rc = take(text, server);
     if (rc < 0)
         return rc;
@@ -121,6 +138,22 @@ static int take_time(struct herd_slice *text, struct herd_slice *time, int64_t *
         return 0;
     int rc = take(text, time);
     return rc < 0 ? rc : herd_time_parse(*time, ns);
+}
+
+/* Behind one space it is mostly all that is left of the line. */
+static int take_diff(struct herd_slice *text, struct herd_slice *diff)
+{
+    if (text->len > 0 && *text->data == ' ') {
+        *diff = herd_slice(text->data + 1, text->len - 1);
+        if (herd_time_diff_valid(*diff)) {
+            *text = herd_slice(text->data + text->len, 0);
+            return 0;
+        }
+    }
+    int rc = take(text, diff);
+    if (rc < 0)
+        return rc;
+    return herd_time_diff_valid(*diff) ? 0 : HERD_ESYNTAX;
 }
 
 /* A decimal integer of at most `max`. */
@@ -253,14 +286,10 @@ static int take_record(struct herd_slice *text, struct herd_record *record)
     if (rc == 0)
         rc = take_server(text, &record->origin);
     if (rc == 0)
-        rc = take(text, &record->diff);
+        rc = take_diff(text, &record->diff);
     if (rc < 0)
         return rc;
-    if (!herd_time_diff_valid(record->diff))
-        return HERD_ESYNTAX;
-    if (!herd_record_fits(record))
-        return HERD_ERANGE;
-    return 0;
+    return herd_record_fits(record) ? 0 : HERD_ERANGE;
 }
 
 static int parse_flood(struct herd_slice *text, struct herd_command *out)

@@ -34,8 +34,10 @@ struct net {
     bool has_now;
     int64_t turn_began_ns;
     uint64_t turn_idle_ns;
-    int64_t turn_cpu_ns;
-    int handles; /* own ones, still open */
+    int64_t cpu_ns;        /* time on the processor, when it was last asked for */
+    int64_t cpu_unread_ns; /* what turns have taken since */
+    int64_t wakeup_ns;     /* uv_hrtime, that `wakeup` was set for */
+    int handles;           /* own ones, still open */
     void (*stopped)(void *arg);
     void *stopped_arg;
 };

@@ -5,6 +5,7 @@
  * left on it.
  */
 #include <assert.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -337,6 +338,16 @@ static void report(struct server *server, struct herd_buf *error)
             log_bytes("reason", error->data, error->len));
 }
 
+/*
+ * No thread is ever cancelled here. In a process with threads glibc still frames each read and write,
+ * as points where one may be, with two atomic instructions, unless it could be cancelled anywhere.
+ */
+static void forgo_cancellation(void)
+{
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+}
+
 static void serve(struct server *server, struct herd_buf *error)
 {
     int rc = uv_loop_init(&server->loop);
@@ -378,6 +389,7 @@ int server_run(struct config *take_config, const char *config_path, const char *
     assert(server.self != NULL);
     server.started_ns = (int64_t)uv_hrtime();
     raise_file_limit();
+    forgo_cancellation();
     serve(&server, &error);
     if (server.abandoned) { /* what the thread may still use stays as it is */
         log_end(&server);

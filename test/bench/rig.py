@@ -101,10 +101,13 @@ class Process:
 
 
 class Herd:
-    """Servers of ours by name, as a herd.conf of the graph `peers` (name -> names of neighbours)."""
+    """
+    Servers of ours by name, as a herd.conf of the graph `peers` (name -> names of neighbours). All of them have the
+    processors `cpus`, or each the ones that `cpus_of` gives it.
+    """
 
     def __init__(self, folder, peers, files=None, watch_ports=None, cpus=(SERVER_CPU,), callgrind=None,
-                 durability="none"):
+                 durability="none", cpus_of=None):
         self.folder = folder
         self.durability = durability  # "none": as Redis and memcached are run
         self.peers = peers
@@ -113,7 +116,8 @@ class Herd:
         self.config.write_text(self.text(watch_ports or {}))
         self.servers = {
             name: Process([*(counted(folder) if name == callgrind else ()), BIN / "herd-server",
-                           "--config", self.config, name], self.ports[name], folder / f"{name}.log", files, cpus)
+                           "--config", self.config, name], self.ports[name], folder / f"{name}.log", files,
+                          (cpus_of or {}).get(name, cpus))
             for name in peers}
 
     def text(self, watch_ports):
@@ -270,9 +274,12 @@ class Rig:
     def bench(self, servers, *options, **more):
         return finish_bench(self.start_bench(servers, *options, **more))
 
+    def start_timed(self, servers, *options, **more):
+        return self.start_bench(servers, "--duration", self.options.seconds, "--warmup", self.options.seconds / 4,
+                                *options, **more)
+
     def timed(self, servers, *options, **more):
-        return self.bench(servers, "--duration", self.options.seconds, "--warmup", self.options.seconds / 4,
-                          *options, **more)
+        return finish_bench(self.start_timed(servers, *options, **more))
 
 
 def finish_bench(child):

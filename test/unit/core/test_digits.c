@@ -220,6 +220,26 @@ static void test_words(void **state)
     }
 }
 
+/* Names are read a word at a time, one of seven bytes being the longest that a word shows whole. */
+static void test_flood_of_servers_with_names_of_any_length(void **state)
+{
+    static const char name[] = "Singletons", *const spaces[] = {" ", "  ", "\t"};
+    struct herd_command command;
+    char line[128];
+    (void)state;
+    for (int len = 1; len < (int)sizeof(name); len++) {
+        for (size_t i = 0; i < COUNT_OF(spaces); i++) {
+            snprintf(line, sizeof(line), "FLOOD%s%.*s%sc +1+1 1 1%s%.*s%s+0.5%s", spaces[i], len,
+                     name, spaces[i], spaces[i], len, name, spaces[i], i > 0 ? spaces[i] : "");
+            CHECK_INT(("%s", line), herd_command_parse(herd_slice_of(line), &command), 0);
+            CHECK_SLICE(("%s", line), command.server, herd_slice(name, (size_t)len));
+            CHECK_SLICE(("%s", line), command.record.origin, herd_slice(name, (size_t)len));
+            CHECK_TEXT(("%s", line), command.record.client, "c");
+            CHECK_TEXT(("%s", line), command.record.diff, "+0.5");
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_usual_times),
         cmocka_unit_test(test_locations),
         cmocka_unit_test(test_words),
+        cmocka_unit_test(test_flood_of_servers_with_names_of_any_length),
     };
     return cmocka_run_group_tests_name("digits", tests, NULL, NULL);
 }

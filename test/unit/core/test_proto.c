@@ -325,6 +325,14 @@ static const struct {
     {"FLOOD A c +1+1 1 1 " ID_64 "x +0", HERD_ERANGE},
     {"FLOOD \xc3\xa9 c +1+1 1 1 B +0", HERD_ERANGE},
     {"FLOOD A c +1+1 1 1 \xc3\xa9 +0", HERD_ERANGE},
+    {"FLOOD abcdef\xc3 c +1+1 1 1 B +0", HERD_ERANGE},
+    {"FLOOD abc\x7f"
+     "d c +1+1 1 1 B +0",
+     HERD_ESYNTAX},
+    {"FLOOD abcdef\x01 c +1+1 1 1 B +0", HERD_ESYNTAX},
+    {"FLOOD A c +1+1 1 1 B\x01 +0.000000000", HERD_ESYNTAX},
+    {"FLOOD A c +1+1 1 1 B +0.00000000x", HERD_ESYNTAX},
+    {"FLOOD A c +1+1 1 1 B +0.000000000 x", HERD_ESYNTAX},
     {"FLOOD A " ID_256 "x +1+1 1 1 B +0", HERD_ERANGE},
     /* HELLO: server version epoch sequence max_skew. */
     {"HELLO", HERD_ESYNTAX},
