@@ -132,6 +132,9 @@ void link_neighbour_recovered(struct link *link, struct herd_slice words);
 uint64_t link_resume_position(struct link *link, const struct herd_command *command);
 /* A record is not sent, because the neighbour has told it. */
 void link_pass_over(struct link *link, uint64_t sequence);
+/* Of its connection to this server (heartbeat.c). The time of the next tick; INT64_MAX: none. */
+void heartbeat_tick(struct neighbour *neighbour, struct herd_now now);
+int64_t heartbeat_wakeup(const struct neighbour *neighbour);
 /* Records that end (ended.c). What a listener says of them; what goes out. */
 void link_on_ack(struct link *link, struct herd_now now, const struct herd_command *command);
 void link_on_ended(struct link *link, struct herd_now now, const struct herd_command *command);

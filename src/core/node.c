@@ -391,36 +391,6 @@ void herd_node_recycle(struct herd_node *node, struct herd_buf *take_buf)
     *take_buf = (struct herd_buf){0};
 }
 
-/* A neighbour that has dialled this server and fallen silent is asked, then given up. */
-static void inbound_heartbeat(struct neighbour *neighbour, struct herd_now now)
-{
-    struct herd_conn *conn = neighbour->inbound;
-    if (conn == NULL || conn->closing)
-        return;
-    if (neighbour->inbound_pinged_ns != INT64_MAX) {
-        if (neighbour->inbound_heard_ns > neighbour->inbound_pinged_ns)
-            neighbour->inbound_pinged_ns = INT64_MAX;
-        else if (now.mono_ns - neighbour->inbound_pinged_ns >= DEAD_MS * HERD_NS_PER_MS)
-            conn_abort(conn);
-        return;
-    }
-    if (now.mono_ns - neighbour->inbound_heard_ns < HEARTBEAT_MS * HERD_NS_PER_MS)
-        return;
-    neighbour->inbound_pinged_ns = now.mono_ns;
-    if (herd_buf_append_text(conn_front(conn), "PING\n") < 0)
-        conn_abort(conn);
-    conn_touch(conn);
-}
-
-static int64_t inbound_wakeup(const struct neighbour *neighbour)
-{
-    if (neighbour->inbound == NULL || neighbour->inbound->closing)
-        return INT64_MAX;
-    if (neighbour->inbound_pinged_ns != INT64_MAX)
-        return neighbour->inbound_pinged_ns + DEAD_MS * HERD_NS_PER_MS;
-    return neighbour->inbound_heard_ns + HEARTBEAT_MS * HERD_NS_PER_MS;
-}
-
 static int64_t earlier(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -435,7 +405,7 @@ int64_t herd_node_wakeup(const struct herd_node *node)
         at = earlier(at, node->expire_at_ns);
     for (size_t i = 0; i < node->neighbour_count; i++) {
         at = earlier(at, link_wakeup(&node->neighbours[i]->link));
-        at = earlier(at, inbound_wakeup(node->neighbours[i]));
+        at = earlier(at, heartbeat_wakeup(node->neighbours[i]));
         at = earlier(at, reconcile_wakeup(node->neighbours[i]));
         at = earlier(at, prune_wakeup(node->neighbours[i]));
     }
@@ -456,7 +426,7 @@ void herd_node_tick(struct herd_node *node, struct herd_now now)
 {
     for (size_t i = 0; i < node->neighbour_count; i++) {
         link_tick(&node->neighbours[i]->link, now);
-        inbound_heartbeat(node->neighbours[i], now);
+        heartbeat_tick(node->neighbours[i], now);
         prune_tick(node->neighbours[i], now);
         if (reconcile_tick(node->neighbours[i], now) < 0)
             conn_abort(node->neighbours[i]->inbound);
