@@ -85,6 +85,8 @@ const char *herd_conn_peer(const struct herd_conn *conn);
 
 /* Events of a connection. `reason` is a static English text for the log. */
 void herd_link_dialled(struct herd_conn *conn, struct herd_now now, const char *failure);
+/* Once a connection and turn at most: what it keeps of its input, unhandled, is then `len` and part
+ * of a line before, for it stops reading (an effect) until that is handled. */
 void herd_conn_receive(struct herd_conn *conn, struct herd_now now, const char *data, size_t len);
 void herd_conn_end(struct herd_conn *conn,
                    struct herd_now now); /* the other side closed its half */

@@ -200,6 +200,7 @@ static void on_prepare(uv_prepare_t *prepare)
     struct net *net = prepare->data;
     flush(net);
     set_wakeup(net);
+    stream_loop_begin_turn(&net->streams);
     measure_turn(net);
 }
 

@@ -1,13 +1,16 @@
 """The line protocol as a client sees it (docs/protocol.md, sections 1 and 2)."""
 
+import contextlib
 import json
+import pathlib
 import random
+import re
 import socket
 import time
 
 import pytest
 
-from herdlib import AT, Client
+from herdlib import AT, SLOW, Client, wait_until
 
 KIWI = b"kiwi.cs.ucla.edu"
 UCLA = b"+34.068930-118.445127"
@@ -204,6 +207,30 @@ def test_a_client_that_never_reads_disturbs_nobody(server):
         for _ in range(1000):
             line, body = greedy.answer()
             assert line.startswith(b"AT Hill") and json.loads(body)["status"] == "OK"
+
+
+@pytest.mark.skipif(SLOW != 1, reason="memory is measured, which valgrind and sanitizers take more of")
+def test_clients_that_never_read_cost_their_answers_and_one_read(server):
+    def rss_kib():
+        status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+
+    count = 40
+    clients = [server.client() for _ in range(count)]
+    before = rss_kib()
+    for client in clients:
+        client.socket.setblocking(False)
+    # In turns, until no server reads on and no socket takes more.
+    for client in clients * 3:
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(100000):
+                client.socket.send(b"WHATSAT nobody 50 20\n" * 1000)
+    wait_until(lambda: server.status()["metrics"]["clients_paused_total"] >= count, "none is read from")
+    # 256 KiB of answers (output_max_kib) and a read of 64 KiB.
+    each = (rss_kib() - before) / count
+    assert each < 400, f"{each} KiB a client"
+    for client in clients:
+        client.close()
 
 
 def test_a_client_that_vanishes_in_the_middle(server):

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "core/node.h"
 #include "net/stream.h"
 #include "rig.h"
 
@@ -177,6 +178,41 @@ static void test_reader_that_pauses_after_half_close_gets_everything(void **stat
     rig_close(&rig);
 }
 
+/* Asks as much as the socket takes, and reads no answer. */
+static void ask_on(int fd)
+{
+    static const char line[] = "WHATSAT nobody 50 20\n";
+    char lines[100 * (sizeof(line) - 1)];
+    for (size_t i = 0; i < sizeof(lines); i += sizeof(line) - 1)
+        memcpy(lines + i, line, sizeof(line) - 1);
+    while (send(fd, lines, sizeof(lines), MSG_DONTWAIT) == (ssize_t)sizeof(lines))
+        continue;
+}
+
+/* Megabytes wait in the socket, and one read a turn takes 64 KiB of them: a client that reads no
+ * answers costs no more than its answers up to output_max, and what one read has brought. */
+static void test_a_client_that_never_reads_is_read_from_once_a_turn(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A");
+    const int64_t *received = &a->metrics.value[METRIC_bytes_received_total];
+    int fd = rig_connect(a->port);
+    while (herd_node_stats(a->node)->clients_paused == 0) {
+        int64_t before = *received;
+        ask_on(fd);
+        uv_run(&rig.loop, UV_RUN_NOWAIT);
+        assert_in_range(*received - before, 0, STREAM_INPUT_BYTES);
+        const struct conn_work *work = a->node->conns != NULL ? a->node->conns->work : NULL;
+        if (work != NULL)
+            assert_in_range(herd_frame_kept(&work->frame), 0, STREAM_INPUT_BYTES + HERD_LINE_MAX);
+    }
+    assert_true(*received > 2 * STREAM_INPUT_BYTES);
+    close(fd);
+    rig_close(&rig);
+}
+
 struct up {
     struct rig_server *server;
     bool wanted;
@@ -285,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_flood_of_two),
         cmocka_unit_test(test_half_close_is_answered_in_full),
         cmocka_unit_test(test_slow_reader_gets_everything),
+        cmocka_unit_test(test_a_client_that_never_reads_is_read_from_once_a_turn),
         cmocka_unit_test(test_reader_that_pauses_after_half_close_gets_everything),
         cmocka_unit_test(test_neighbour_that_closes_in_the_greeting),
         cmocka_unit_test(test_stop_with_everything_open),
