@@ -4,12 +4,16 @@
  */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <herd/err.h>
 
 #include "net/stream.h"
 
-enum { LINGER_STEP_MS = 250 };
+enum {
+    LINGER_STEP_MS = 250,
+    TIGHT_MAX_BYTES = 16384 /* longer ones are few */
+};
 
 /* What the socket did not take at once. */
 struct pending_write {
@@ -241,12 +245,30 @@ static void on_write(uv_write_t *req, int status)
     }
 }
 
+/* What may wait for long, with hundreds like it, must not hold what has been sent of it already, nor
+ * the room that is left in its buffer. */
+static void tighten(struct herd_buf *buf, size_t *sent)
+{
+    size_t rest = buf->len - *sent;
+    if (rest > TIGHT_MAX_BYTES || rest > buf->cap / 4 * 3)
+        return;
+    memmove(buf->data, buf->data + *sent, rest);
+    buf->len = rest;
+    *sent = 0;
+    char *data = realloc(buf->data, rest);
+    if (data == NULL)
+        return;
+    buf->data = data;
+    buf->cap = rest;
+}
+
 /* What uv_try_write left over waits for the socket. */
 static int write_rest(struct stream *stream, struct herd_buf *take_buf, size_t sent)
 {
     struct pending_write *write = malloc(sizeof(*write));
     if (write == NULL)
         return UV_ENOMEM;
+    tighten(take_buf, &sent);
     *write = (struct pending_write){.buf = *take_buf, .sent = sent};
     write->req.data = write;
     uv_buf_t rest = uv_buf_init(write->buf.data + sent, (unsigned)(write->buf.len - sent));

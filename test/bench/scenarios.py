@@ -235,7 +235,7 @@ CROWDS = (
     ("10,000 slow senders", "slow", ("--connections", 10000), None, (10000, "bytes/s"), ("connections_open", 10000)),
     ("2,000 new connections a second", "churn", ("--connections", 1000, "--rate", 2000), None,
      (2000, "connections/s"), ("connections_accepted_total", 2000)),
-    ("10 clients that never read", "deaf", ("--connections", 10), None, None, ("clients_paused_total", 10)),
+    ("40 clients that never read", "deaf", ("--connections", 40), None, None, ("clients_paused_total", 40)),
     ("1,000 more connections than files (EMFILE)", "idle", ("--connections", 1256), 256, None,
      ("connections_refused_total", 1000)),
 )

@@ -235,7 +235,7 @@ def test_clients_that_never_read_cost_their_answers_and_one_read(server):
     wait_until(is_silent, "none is read from, and no socket takes more", 60)
     # 256 KiB of answers (output_max_kib), a read of 64 KiB, and what libuv and malloc add to that.
     each = (rss_kib() - before) / count
-    assert each < 600, f"{each} KiB a client"
+    assert each < 500, f"{each} KiB a client"
     for client in clients:
         client.close()
 
