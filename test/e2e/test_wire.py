@@ -248,3 +248,22 @@ def test_a_client_that_vanishes_in_the_middle(server):
         client.close()
     with Client(server.port) as client:
         assert AT.match(client.ask(b"IAMAT y +1+1 5"))
+
+
+def test_limits_are_keys_counted_and_told(make_herd):
+    server = make_herd({"Hill": []}, extra="turn_lines_client = 2\nwaits_max = 1").start()["Hill"]
+
+    def counted():
+        metrics = server.status()["metrics"]
+        return metrics["turns_full_client_total"], metrics["waits_refused_total"]
+
+    with server.client() as client:
+        client.send(b"x\n" * 10)
+        assert [client.line() for _ in range(10)] == [b"? x\n"] * 10
+        client.send(b"WHATSAT a 1 1 AFTER 5 WAIT 5000\n" * 3)
+        wait_until(lambda: counted()[1] == 2, "one waits, and two are refused")
+        turns, _ = counted()
+    server.stop()
+    for key, times in (("turn_lines_client", turns), ("waits_max", 2)):
+        told = re.findall(rf'group=limit .*reason="{key} was reached" count=(\d+)', server.log())
+        assert 1 <= len(told) <= 2 and sum(map(int, told)) == times
