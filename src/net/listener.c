@@ -39,8 +39,8 @@ static int take(const struct listener *listener)
     return accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
-/* With the descriptor that was kept for this: who waits is told, and not left to wait. False when not
- * even that works. */
+/* With the descriptor that was kept for this: who waits is told, and not left to wait. False when
+ * not even that works. */
 static bool turn_away(struct listener *listener)
 {
     int fd = 0;

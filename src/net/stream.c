@@ -178,8 +178,9 @@ int stream_init(struct stream *stream, struct stream_loop *shared, enum stream_k
 }
 
 /*
- * libuv asks again, up to 32 times an event, as long as buffers come full. Without one it leaves the
- * rest to the next poll: what the owner does about the first (it may want no more) comes before that.
+ * libuv asks again, up to 32 times an event, as long as buffers come full. Without one it leaves
+ * the rest to the next poll: what the owner does about the first (it may want no more) comes before
+ * that.
  */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
@@ -245,8 +246,8 @@ static void on_write(uv_write_t *req, int status)
     }
 }
 
-/* What may wait for long, with hundreds like it, must not hold what has been sent of it already, nor
- * the room that is left in its buffer. */
+/* What may wait for long, with hundreds like it, must not hold what has been sent of it already,
+ * nor the room that is left in its buffer. */
 static void tighten(struct herd_buf *buf, size_t *sent)
 {
     size_t rest = buf->len - *sent;
