@@ -167,7 +167,8 @@ static struct rlimit limit_files(rlim_t files)
     return before;
 }
 
-/* Lowered while it runs, as prlimit does: each is closed at once, counted, and the others are served. */
+/* Lowered while it runs, as prlimit does: each is closed at once and counted, the others are
+ * served. */
 static void test_connections_without_a_file_are_refused_and_counted(void **state)
 {
     struct rig rig;
@@ -200,8 +201,8 @@ static bool has_failed_to_accept(void *arg)
     return ((struct rig_server *)arg)->metrics.value[METRIC_accept_failures_total] >= 2;
 }
 
-/* The limit is below what is open: not even the descriptor that is kept for it helps. Those who wait
- * do so, without the loop running hot, and are served once that is over. */
+/* The limit is below what is open: not even the descriptor that is kept for it helps. Who comes
+ * waits, without the loop running hot, and is served once that is over. */
 static void test_connections_wait_where_they_cannot_even_be_closed(void **state)
 {
     struct rig rig;
