@@ -50,6 +50,11 @@ struct herd_node_options {
     size_t output_max; /* bytes of answers that wait for one client; above it no more of its lines
                           are taken, and no more places rendered */
     unsigned pipeline_max; /* WHATSAT of one connection that wait for places */
+    /* 0: the default of each, in conn.h and wait.h. */
+    unsigned turn_lines_client;  /* lines of one client in one turn of the loop */
+    unsigned turn_lines_clients; /* lines of all clients in one turn */
+    unsigned turn_lines_link;    /* lines of a neighbour in one turn */
+    unsigned waits_max;          /* WHATSAT … AFTER that wait for a record */
     /* Sees every line, without its LF, if not NULL. The only thing here that shows where clients
      * are. */
     void (*on_line)(void *arg, const struct herd_conn *conn, enum herd_direction direction,
@@ -71,8 +76,9 @@ int herd_node_add_neighbour(struct herd_node *node, struct herd_now now, const c
  * if there is none. */
 int herd_node_remove_neighbour(struct herd_node *node, struct herd_now now, const char *name);
 
-/* output_max, pipeline_max, safety_timeout_ns, prune (on: from the next connection of each link on;
- * off: at once) and on_line may change while it runs; the other options are left alone. */
+/* output_max, pipeline_max, turn_lines_…, waits_max, safety_timeout_ns, prune (on: from the next
+ * connection of each link on; off: at once) and on_line may change while it runs; the other options
+ * are left alone. */
 void herd_node_configure(struct herd_node *node, const struct herd_node_options *options);
 
 /* A connection was accepted. `data` is the caller's. 0 or HERD_ENOMEM. It lives until
@@ -85,6 +91,8 @@ const char *herd_conn_peer(const struct herd_conn *conn);
 
 /* Events of a connection. `reason` is a static English text for the log. */
 void herd_link_dialled(struct herd_conn *conn, struct herd_now now, const char *failure);
+/* Once a connection and turn at most: what it keeps of its input, unhandled, is then `len` and part
+ * of a line before, for it stops reading (an effect) until that is handled. */
 void herd_conn_receive(struct herd_conn *conn, struct herd_now now, const char *data, size_t len);
 void herd_conn_end(struct herd_conn *conn,
                    struct herd_now now); /* the other side closed its half */
@@ -265,9 +273,14 @@ void herd_node_recycle(struct herd_node *node, struct herd_buf *take_buf);
 struct herd_node_stats {
     uint64_t lines_received, lines_invalid, iamat, whatsat;
     uint64_t records_applied, records_old, floods_received, floods_sent;
-    uint64_t link_failures, clients_paused;
+    uint64_t link_failures;
+    uint64_t clients_paused;          /* times a client was not read from: output_max, … */
+    uint64_t clients_paused_pipeline; /* … those of them that pipeline_max caused */
     uint64_t places_held_back; /* answers that waited because the client did not read others */
     uint64_t places_again;     /* of these, that were not kept and asked for again */
+    /* Times that lines had to wait for the next turn: by which of the limits. */
+    uint64_t turns_full_client, turns_full_clients, turns_full_link;
+    uint64_t limits_reached; /* any of clients_paused, turns_full_…, waits_refused */
     uint64_t walks, records_mended, waits, waits_expired, waits_refused, records_expired;
     uint64_t answers_unsafe; /* IAMAT that were refused after safety_timeout_ns, or at a stop */
     uint64_t waits_open, answers_waiting; /* now: for a record; for the disk or a neighbour */

@@ -20,6 +20,19 @@
 #include "core/node.h"
 #include "core/store.h"
 
+static unsigned or_usual(unsigned wanted, unsigned usual)
+{
+    return wanted > 0 ? wanted : usual;
+}
+
+void conn_set_limits(struct herd_node_options *to, const struct herd_node_options *from)
+{
+    to->turn_lines_client = or_usual(from->turn_lines_client, CONN_LINES_PER_TURN);
+    to->turn_lines_clients = or_usual(from->turn_lines_clients, TURN_LINES);
+    to->turn_lines_link = or_usual(from->turn_lines_link, LINK_LINES_PER_TURN);
+    to->waits_max = or_usual(from->waits_max, WAITS_MAX);
+}
+
 void conn_init(struct herd_conn *conn, struct herd_node *node, void *data)
 {
     *conn = (struct herd_conn){.node = node, .data = data, .reading = true};
@@ -252,14 +265,30 @@ static int step(struct herd_conn *conn, struct herd_now now, struct herd_slice *
     return rc < 0 ? rc : 1;
 }
 
+static void count_pause(const struct herd_conn *conn)
+{
+    struct herd_node *node = conn->node;
+    struct herd_node_stats *stats = &node->stats;
+    stats->limits_reached++;
+    if (conn->full) {
+        stats->clients_paused++;
+        stats->clients_paused_pipeline += waiting_bytes(conn) < node->options.output_max;
+    } else if (conn->neighbour != NULL) {
+        stats->turns_full_link++;
+    } else if (node->lines_left < node->options.turn_lines_client) {
+        stats->turns_full_clients++;
+    } else {
+        stats->turns_full_client++;
+    }
+}
+
 /* The rest of the lines waits: for the answers to go out, or for the next turn. */
 static int pause_lines(struct herd_conn *conn, struct herd_slice input)
 {
     conn->full = is_full(conn);
-    if (conn->full)
-        conn->node->stats.clients_paused++;
-    else
+    if (!conn->full)
         make_ready(conn);
+    count_pause(conn);
     return herd_frame_keep(&conn->work->frame, input);
 }
 
@@ -304,10 +333,11 @@ static void expect_lines(const struct herd_conn *conn, struct herd_slice input)
  * the turn. */
 static unsigned lines_allowed(const struct herd_conn *conn)
 {
-    unsigned left = conn->node->lines_left;
+    const struct herd_node *node = conn->node;
     if (conn->neighbour != NULL)
-        return LINK_LINES_PER_TURN;
-    return left < CONN_LINES_PER_TURN ? left : CONN_LINES_PER_TURN;
+        return node->options.turn_lines_link;
+    unsigned most = node->options.turn_lines_client;
+    return node->lines_left < most ? node->lines_left : most;
 }
 
 void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice input)

@@ -11,6 +11,7 @@
 struct link;
 struct neighbour;
 
+/* What a node's options have where they are 0. */
 enum {
     CONN_LINES_PER_TURN = 64, /* commands of one client in one turn of the loop */
     TURN_LINES = 8192, /* commands of all clients in one turn: the others wait for the next */
@@ -87,6 +88,9 @@ struct herd_ask {
     bool held_back; /* counted as such */
     bool again;     /* PLACES: it was answered, and is to be asked again when there is room */
 };
+
+/* turn_lines_… and waits_max of a node's options, with the defaults for what is 0. */
+void conn_set_limits(struct herd_node_options *to, const struct herd_node_options *from);
 
 void conn_init(struct herd_conn *conn, struct herd_node *node, void *data);
 /* A link's: of this neighbour, with work of its own. */

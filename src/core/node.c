@@ -37,10 +37,11 @@ int herd_node_new(const struct herd_node_options *options, struct herd_node **ou
         return HERD_ENOMEM;
     node->options = *options;
     node->options.name = node->name;
+    conn_set_limits(&node->options, options);
     node->dirty_end = &node->dirty;
     node->ready_end = &node->ready;
     node->queue_end = &node->queue;
-    node->lines_left = TURN_LINES;
+    node->lines_left = node->options.turn_lines_clients;
     node->places_left = TURN_PLACES_BYTES;
     node->rng.state = options->seed;
     node->epoch = rng_next(&node->rng);
@@ -140,6 +141,7 @@ void herd_node_configure(struct herd_node *node, const struct herd_node_options 
 {
     node->options.output_max = options->output_max;
     node->options.pipeline_max = options->pipeline_max;
+    conn_set_limits(&node->options, options);
     node->options.safety_timeout_ns = options->safety_timeout_ns;
     prune_configure(node, options->prune);
     node->options.on_line = options->on_line;
@@ -526,7 +528,7 @@ bool herd_node_effect(struct herd_node *node, struct herd_now now, struct herd_e
         persist_effect(node, now, out) || next_notice(node, out))
         return true;
     node->turn++;
-    node->lines_left = TURN_LINES;
+    node->lines_left = node->options.turn_lines_clients;
     node->places_left = TURN_PLACES_BYTES;
     return false;
 }

@@ -100,8 +100,9 @@ int wait_begin(struct herd_conn *conn, struct herd_now now, const struct herd_co
                struct herd_slice line)
 {
     struct herd_node *node = conn->node;
-    if (node->waits.count >= WAITS_MAX) {
+    if (node->waits.count >= node->options.waits_max) {
         node->stats.waits_refused++;
+        node->stats.limits_reached++;
         return HERD_ENOTFOUND;
     }
     struct herd_ask *ask = node_new_ask(node, conn, ASK_RECORD);

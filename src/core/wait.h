@@ -7,7 +7,7 @@
 #include "core/timers.h"
 
 enum {
-    WAITS_MAX = 32768,     /* one more is refused at once */
+    WAITS_MAX = 32768,     /* one more is refused at once; unless the node's options say else */
     WAITS_PER_TURN = 1024, /* WANTs and refusals; or answers by one record */
     WAIT_BUCKETS = 8192,
     WANT_MS = 50 /* the flood has had its chance; then the neighbours are asked */

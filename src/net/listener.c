@@ -1,51 +1,103 @@
 /* Sockets that listen. Each connection they take becomes a session. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <herd/err.h>
-#include <herd/posix_time.h>
 
 #include "net/room.h"
 
-enum { TELL_AGAIN_S = 10 };
+enum {
+    RETRY_MS = 100,
+    RESERVE_NONE = -1,
+    ACCEPTS_MAX = LISTEN_BACKLOG /* in one turn: what can have waited for it */
+};
 
-static void on_gone(uv_stream_t *stream)
+static void open_reserve(struct listener *listener)
 {
-    struct listener *listener = stream->data;
-    struct net *net = listener->net;
-    free(listener);
-    net->listener_count--;
-    net_check_stopped(net);
+    if (listener->reserve == RESERVE_NONE)
+        listener->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static void on_closed(uv_handle_t *handle)
+static void close_reserve(struct listener *listener)
 {
-    struct listener *listener = handle->data;
-    refuser_close(&listener->refuser);
+    if (listener->reserve != RESERVE_NONE)
+        close(listener->reserve);
+    listener->reserve = RESERVE_NONE;
 }
 
-/* Who comes too often must not fill the log too. */
-void net_count_refused(struct net *net, const char *why)
+void net_count_refused(struct net *net, enum limit why)
 {
-    int64_t now_ns = (int64_t)uv_hrtime();
     metrics_add(net->options.metrics, METRIC_connections_refused_total, 1);
-    net->refused.untold++;
-    if (net->refused.told_ns > 0 && now_ns - net->refused.told_ns < TELL_AGAIN_S * HERD_NS_PER_S)
-        return;
-    LOG(net->options.log, LOG_WARNING, "net", "connections refused", log_text("reason", why),
-        log_int("count", net->refused.untold), log_int("open", (int64_t)net->connections));
-    net->refused.told_ns = now_ns;
-    net->refused.untold = 0;
+    limits_count(&net->limits, why, 1);
 }
 
-static void on_connection(uv_stream_t *stream, int status)
+static int take(const struct listener *listener)
 {
-    struct listener *listener = stream->data;
-    struct net *net = listener->net;
-    if (status < 0) {
-        net_count_refused(net, uv_strerror(status));
-    } else if (!session_accept(net, stream) && refuser_refuse(&listener->refuser)) {
-        net_count_refused(net, "out of memory");
+    return accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+/* With the descriptor that was kept for this: who waits is told, and not left to wait. False when
+ * not even that works. */
+static bool turn_away(struct listener *listener)
+{
+    int fd = 0;
+    close_reserve(listener);
+    for (int i = 0; i < ACCEPTS_MAX && (fd = take(listener)) >= 0; i++) {
+        close(fd);
+        net_count_refused(listener->net, LIMIT_FILES);
     }
+    bool is_done = fd >= 0 || errno == EAGAIN;
+    open_reserve(listener);
+    return is_done;
+}
+
+static void on_waiting(uv_poll_t *poll, int status, int events);
+
+static void on_retry(uv_timer_t *timer)
+{
+    struct listener *listener = timer->data;
+    open_reserve(listener);
+    uv_poll_start(&listener->poll, UV_READABLE, on_waiting);
+}
+
+/* The poll would call at once, again and again, for those that wait. */
+static void wait_a_while(struct listener *listener)
+{
+    struct net *net = listener->net;
+    metrics_add(net->options.metrics, METRIC_accept_failures_total, 1);
+    limits_count(&net->limits, LIMIT_ACCEPT, 1);
+    uv_poll_stop(&listener->poll);
+    uv_timer_start(&listener->retry, on_retry, RETRY_MS, 0);
+}
+
+static bool is_passing(int error)
+{
+    return error == EINTR || error == ECONNABORTED || error == EPROTO;
+}
+
+static void on_waiting(uv_poll_t *poll, int status, int events)
+{
+    struct listener *listener = poll->data;
+    (void)events;
+    for (int i = 0; i < ACCEPTS_MAX && status == 0; i++) {
+        int fd = take(listener);
+        if (fd >= 0) {
+            session_accept(listener->net, fd);
+            continue;
+        }
+        if (errno == EAGAIN)
+            return;
+        if (is_passing(errno))
+            continue;
+        if ((errno == EMFILE || errno == ENFILE) && turn_away(listener))
+            return;
+        status = -1;
+    }
+    if (status < 0)
+        wait_a_while(listener);
 }
 
 static int resolve(struct net *net, const char *host, uint16_t port, struct sockaddr_storage *out)
@@ -66,12 +118,28 @@ static int resolve(struct net *net, const char *host, uint16_t port, struct sock
     return 0;
 }
 
+/*
+ * libuv binds; but who waits is accepted here: where descriptors are short libuv closes all that
+ * wait without a word, and where it cannot do that it tries for ever.
+ */
 static int bind_and_listen(struct listener *listener, const struct sockaddr_storage *address)
 {
     int rc = uv_tcp_bind(&listener->tcp, (const struct sockaddr *)address, 0);
+    struct sockaddr_storage bound;
+    int len = sizeof(bound);
+    if (rc == 0) /* an address in use is told by the next call only */
+        rc = uv_tcp_getsockname(&listener->tcp, (struct sockaddr *)&bound, &len);
     if (rc == 0)
-        rc = uv_listen((uv_stream_t *)&listener->tcp, LISTEN_BACKLOG, on_connection);
-    return rc;
+        rc = uv_fileno((uv_handle_t *)&listener->tcp, &listener->fd);
+    if (rc == 0 && listen(listener->fd, LISTEN_BACKLOG) != 0)
+        rc = uv_translate_sys_error(errno);
+    if (rc == 0)
+        rc = uv_poll_init(listener->net->options.loop, &listener->poll, listener->fd);
+    if (rc < 0)
+        return rc;
+    listener->poll.data = listener;
+    listener->handles++;
+    return uv_poll_start(&listener->poll, UV_READABLE, on_waiting);
 }
 
 static uint16_t port_of(const struct listener *listener)
@@ -94,8 +162,11 @@ static int add_listener(struct net *net, struct listener **out)
         return rc;
     }
     listener->net = net;
-    listener->tcp.data = listener;
-    refuser_init(&listener->refuser, (uv_stream_t *)&listener->tcp, on_connection, on_gone);
+    listener->reserve = RESERVE_NONE;
+    open_reserve(listener);
+    uv_timer_init(net->options.loop, &listener->retry);
+    listener->tcp.data = listener->retry.data = listener;
+    listener->handles = 2;
     net->listeners[net->listener_count++] = listener;
     *out = listener;
     return 0;
@@ -124,8 +195,26 @@ int net_listen(struct net *net, const char *host, uint16_t port, uint16_t *out_p
     return 0;
 }
 
+static void on_closed(uv_handle_t *handle)
+{
+    struct listener *listener = handle->data;
+    struct net *net = listener->net;
+    if (--listener->handles > 0)
+        return;
+    close_reserve(listener);
+    free(listener);
+    net->listener_count--;
+    net_check_stopped(net);
+}
+
+/* The poll first: its descriptor is the socket's. */
 void listeners_close(struct net *net)
 {
-    for (size_t i = 0; i < net->listener_count; i++)
-        uv_close((uv_handle_t *)&net->listeners[i]->tcp, on_closed);
+    for (size_t i = 0; i < net->listener_count; i++) {
+        struct listener *listener = net->listeners[i];
+        if (listener->poll.data != NULL)
+            uv_close((uv_handle_t *)&listener->poll, on_closed);
+        uv_close((uv_handle_t *)&listener->retry, on_closed);
+        uv_close((uv_handle_t *)&listener->tcp, on_closed);
+    }
 }

@@ -225,7 +225,10 @@ static void on_prepare(uv_prepare_t *prepare)
 {
     struct net *net = prepare->data;
     flush(net);
+    if (net->stats->limits_reached != net->limits.reached)
+        limits_look_at(&net->limits, net->stats);
     set_wakeup(net);
+    stream_loop_begin_turn(&net->streams);
     measure_turn(net);
 }
 
@@ -235,6 +238,7 @@ int net_new(const struct net_options *options, struct net **out)
     if (net == NULL)
         return HERD_ENOMEM;
     net->options = *options;
+    net->stats = herd_node_stats(options->node);
     int rc = stream_loop_init(&net->streams, options->loop);
     if (rc < 0) {
         free(net);
@@ -247,7 +251,9 @@ int net_new(const struct net_options *options, struct net **out)
     uv_check_init(options->loop, &net->check);
     uv_timer_init(options->loop, &net->wakeup);
     uv_timer_init(options->loop, &net->deadline);
+    limits_init(&net->limits, options->loop, options->log);
     net->prepare.data = net->check.data = net->wakeup.data = net->deadline.data = net;
+    net->limits.timer.data = net;
     uv_prepare_start(&net->prepare, on_prepare);
     uv_check_start(&net->check, on_check);
     /* The hooks alone do not keep the loop running. */
@@ -314,9 +320,11 @@ static void on_hook_closed(uv_handle_t *handle)
 void net_free(struct net *net)
 {
     uv_handle_t *hooks[] = {(uv_handle_t *)&net->prepare, (uv_handle_t *)&net->check,
-                            (uv_handle_t *)&net->wakeup, (uv_handle_t *)&net->deadline};
+                            (uv_handle_t *)&net->wakeup, (uv_handle_t *)&net->deadline,
+                            (uv_handle_t *)&net->limits.timer};
     assert(net->connections == 0 && net->listener_count == 0);
     peers_free(net);
+    limits_end(&net->limits);
     net->handles = sizeof(hooks) / sizeof(hooks[0]) + 1;
     stream_loop_close(&net->streams, on_streams_closed, net);
     for (int i = 0; i < (int)(sizeof(hooks) / sizeof(hooks[0])); i++)

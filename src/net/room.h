@@ -2,22 +2,27 @@
 #ifndef NET_ROOM_H
 #define NET_ROOM_H
 
+#include "net/limits.h"
 #include "net/net.h"
-#include "net/refuser.h"
 #include "net/stream.h"
 
 enum { NET_LISTENERS_MAX = 16, LISTEN_BACKLOG = 1024 };
 
 struct listener {
-    uv_tcp_t tcp;
+    uv_tcp_t tcp;   /* the socket, bound; nothing else of it is used */
+    uv_poll_t poll; /* of that; once it listens */
+    uv_timer_t retry;
     struct net *net;
-    struct refuser refuser;
+    int fd;
+    int reserve; /* a descriptor to accept with and close when there is no other, or -1 */
+    int handles; /* open ones */
 };
 
 struct peer;
 
 struct net {
     struct net_options options;
+    const struct herd_node_stats *stats;
     struct stream_loop streams;
     uv_prepare_t prepare;
     uv_check_t check;
@@ -25,10 +30,7 @@ struct net {
     struct listener *listeners[NET_LISTENERS_MAX];
     size_t listener_count;
     size_t connections; /* sessions */
-    struct {
-        int64_t told_ns; /* uv_hrtime */
-        int64_t untold;
-    } refused;
+    struct limits limits;
     struct peer *peers;
     struct herd_now now; /* of the events of one poll */
     bool has_now;
@@ -54,11 +56,10 @@ void net_on_recycle(struct stream *stream, struct herd_buf *take_buf);
 
 extern const struct stream_events session_events, peer_events;
 
-/* Takes over a connection from a listener. False when there is no memory for it: then it still
- * waits to be accepted. */
-bool session_accept(struct net *net, uv_stream_t *listener);
-/* A connection that was turned away: counted, and told at most once a while. `why` is static. */
-void net_count_refused(struct net *net, const char *why);
+/* Takes over a connection that was accepted; closes it where there are too many, or no memory. */
+void session_accept(struct net *net, int take_fd);
+/* A connection that was turned away: counted, and told at most once a while. */
+void net_count_refused(struct net *net, enum limit why);
 /* Effect DIAL. */
 void peer_dial(struct herd_conn *conn);
 /* What carries a link's connection; it has one from DIAL until herd_conn_closed or a failed

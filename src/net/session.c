@@ -1,6 +1,7 @@
 /* A client, or a neighbour that has dialled this server: a stream and the node's connection for it.
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "net/room.h"
 
@@ -48,31 +49,38 @@ static bool tell_node(struct net *net, struct stream *session)
     return true;
 }
 
-bool session_accept(struct net *net, uv_stream_t *listener)
+static void refuse(struct net *net, struct stream *session, enum limit why)
+{
+    net_count_refused(net, why);
+    stream_close(session, true);
+}
+
+void session_accept(struct net *net, int take_fd)
 {
     struct metrics *metrics = net->options.metrics;
     struct stream *session = new_session(net);
-    if (session == NULL)
-        return false;
-    if (uv_accept(listener, (uv_stream_t *)&session->tcp) < 0) {
+    if (session == NULL) {
+        net_count_refused(net, LIMIT_MEMORY);
+        close(take_fd);
+        return;
+    }
+    if (uv_tcp_open(&session->tcp, take_fd) < 0) {
+        close(take_fd);
         stream_close(session, true);
-        return true;
+        return;
     }
     metrics_add(metrics, METRIC_connections_accepted_total, 1);
     metrics_set(metrics, METRIC_connections_open, (int64_t)net->connections);
     if (net->connections > net->options.connections_max) {
-        net_count_refused(net, "connections_max was reached");
-        stream_close(session, true);
-        return true;
+        refuse(net, session, LIMIT_CONNECTIONS);
+        return;
     }
     if (!tell_node(net, session)) {
-        net_count_refused(net, "out of memory");
-        stream_close(session, true);
-        return true;
+        refuse(net, session, LIMIT_MEMORY);
+        return;
     }
     uv_tcp_nodelay(&session->tcp, 1);
     /* A client that has vanished without a word must not keep its place for ever. */
     uv_tcp_keepalive(&session->tcp, 1, KEEPALIVE_S);
     stream_read(session, true);
-    return true;
 }

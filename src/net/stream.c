@@ -125,7 +125,7 @@ static void on_linger(uv_timer_t *timer)
 
 int stream_loop_init(struct stream_loop *shared, uv_loop_t *loop)
 {
-    *shared = (struct stream_loop){0};
+    *shared = (struct stream_loop){.turn = 1}; /* a new stream's last read was in none */
     shared->input = malloc(STREAM_INPUT_BYTES);
     if (shared->input == NULL)
         return HERD_ENOMEM;
@@ -156,6 +156,11 @@ void stream_loop_on(struct stream_loop *shared, enum stream_kind kind,
     shared->events[kind] = events;
 }
 
+void stream_loop_begin_turn(struct stream_loop *shared)
+{
+    shared->turn++;
+}
+
 void stream_loop_hasten(struct stream_loop *shared)
 {
     while (shared->lingering != NULL)
@@ -168,10 +173,19 @@ int stream_init(struct stream *stream, struct stream_loop *shared, enum stream_k
     return uv_tcp_init(shared->linger.loop, &stream->tcp) == 0 ? 0 : HERD_EIO;
 }
 
+/*
+ * libuv asks again, up to 32 times an event, as long as buffers come full. Without one it leaves
+ * the rest to the next poll: what the owner does about the first (it may want no more) comes before
+ * that.
+ */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
+    struct stream *stream = stream_of(handle);
+    struct stream_loop *shared = stream_loop_of(stream);
     (void)suggested;
-    *buf = uv_buf_init(stream_loop_of(stream_of(handle))->input, STREAM_INPUT_BYTES);
+    bool again = stream->read_turn == shared->turn;
+    *buf = again ? uv_buf_init(NULL, 0) : uv_buf_init(shared->input, STREAM_INPUT_BYTES);
+    stream->read_turn = shared->turn;
 }
 
 static void on_read(uv_stream_t *tcp, ssize_t len, const uv_buf_t *buf)
@@ -185,7 +199,7 @@ static void on_read(uv_stream_t *tcp, ssize_t len, const uv_buf_t *buf)
             finish(stream);
         return;
     }
-    if (len == 0)
+    if (len == 0 || (len == UV_ENOBUFS && buf->base == NULL)) /* as on_alloc wanted it */
         return;
     uv_read_stop(tcp);
     stream->ended = true;
@@ -228,20 +242,20 @@ static void on_write(uv_write_t *req, int status)
     }
 }
 
-/* What has left takes no memory any more: the owner counts the rest alone. */
-static void forget_sent(struct herd_buf *buf, size_t sent)
+/* What may wait for long, with hundreds like it, must not hold what has been sent of it already
+ * (the owner counts the rest alone), nor much room that is left in its buffer. */
+static void tighten(struct herd_buf *buf, size_t sent)
 {
-    if (sent == 0)
-        return;
     buf->len -= sent;
-    memmove(buf->data, buf->data + sent, buf->len);
-    if (buf->cap <= STREAM_INPUT_BYTES)
+    if (sent > 0)
+        memmove(buf->data, buf->data + sent, buf->len);
+    if (buf->len > buf->cap / 4 * 3)
         return;
-    char *less = realloc(buf->data, buf->len);
-    if (less != NULL) {
-        buf->data = less;
-        buf->cap = buf->len;
-    }
+    char *data = realloc(buf->data, buf->len);
+    if (data == NULL)
+        return;
+    buf->data = data;
+    buf->cap = buf->len;
 }
 
 /* What uv_try_write left over waits for the socket. */
@@ -250,7 +264,7 @@ static int write_rest(struct stream *stream, struct herd_buf *buf, size_t sent)
     struct pending_write *write = malloc(sizeof(*write));
     if (write == NULL)
         return UV_ENOMEM;
-    forget_sent(buf, sent);
+    tighten(buf, sent);
     *write = (struct pending_write){.buf = *buf};
     write->req.data = write;
     uv_buf_t rest = uv_buf_init(write->buf.data, (unsigned)write->buf.len);

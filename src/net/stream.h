@@ -32,17 +32,18 @@ struct stream_loop {
     const struct stream_events *events[STREAM_KINDS];
     uv_timer_t linger; /* gives up on those that close too slowly */
     struct stream_linger *lingering;
-    char *input; /* STREAM_INPUT_BYTES; each read's bytes, for the time of the call */
+    char *input;   /* STREAM_INPUT_BYTES; each read's bytes, for the time of the call */
+    uint16_t turn; /* of the loop; a stream has one read in each */
     uint64_t bytes_received, bytes_sent;
     void (*closed)(void *arg);
     void *closed_arg;
 };
 
 enum {
-    STREAM_INPUT_BYTES = 64 * 1024,
-    STREAM_LINGER_BYTES = 1 << 20, /* dropped at most while it closes */
-    STREAM_STALLED_MS = 30000,     /* closing, and the other side has taken nothing for so long */
-    STREAM_LINGER_MS = 2000        /* all is sent: for the other side to close */
+    STREAM_INPUT_BYTES = 64 * 1024, /* of one read: the most that comes in of a stream in a turn */
+    STREAM_LINGER_BYTES = 1 << 20,  /* dropped at most while it closes */
+    STREAM_STALLED_MS = 30000,      /* closing, and the other side has taken nothing for so long */
+    STREAM_LINGER_MS = 2000         /* all is sent: for the other side to close */
 };
 
 /* Servers have many idle ones: whatever is added here they all have. */
@@ -57,7 +58,8 @@ struct stream {
     bool lingers : 1; /* until it is closed */
     bool reading : 1;
     bool ended : 1;
-    bool closing : 1; /* nothing more is written or told */
+    bool closing : 1;   /* nothing more is written or told */
+    uint16_t read_turn; /* of its last read */
 };
 
 /* 0, HERD_ENOMEM or HERD_EIO. Close with stream_loop_close once no stream is left. */
@@ -68,6 +70,8 @@ void stream_loop_close(struct stream_loop *shared, void (*closed)(void *arg), vo
 /* What the owners of a kind are told; before the first stream of it. */
 void stream_loop_on(struct stream_loop *shared, enum stream_kind kind,
                     const struct stream_events *events);
+/* Before each poll: whoever has bytes may be read from again. */
+void stream_loop_begin_turn(struct stream_loop *shared);
 /* Ends at once what closes without haste. */
 void stream_loop_hasten(struct stream_loop *shared);
 

@@ -84,6 +84,10 @@ void server_node_options(const struct server *server, struct herd_node_options *
         .prune = config_wants_pruning(server->config),
         .output_max = (size_t)values->output_max_kib * 1024,
         .pipeline_max = (unsigned)values->pipeline_max,
+        .turn_lines_client = (unsigned)values->turn_lines_client,
+        .turn_lines_clients = (unsigned)values->turn_lines_clients,
+        .turn_lines_link = (unsigned)values->turn_lines_link,
+        .waits_max = (unsigned)values->waits_max,
         .on_line = log_enabled(server->log, LOG_LINES) ? on_line : NULL,
         .on_line_arg = (void *)(uintptr_t)server,
     };

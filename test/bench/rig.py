@@ -66,11 +66,9 @@ def wait_until(condition, what, pause_s=0.02):
 class Process:
     """A server of any kind."""
 
-    def __init__(self, command, port, log, files=None, cpus=(SERVER_CPU,)):
+    def __init__(self, command, port, log, cpus=(SERVER_CPU,)):
         def prepare():
             os.sched_setaffinity(0, cpus)
-            if files is not None:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
         self.port = port
         self.log = log
@@ -93,6 +91,14 @@ class Process:
                 self.child.kill()
                 self.child.wait()
 
+    @contextlib.contextmanager
+    def limited_files(self, files):
+        """So many files it may have open meanwhile; None: as many as ever."""
+        soft, hard = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (files or soft, hard))
+        yield
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (soft, hard))
+
     def rss_kib(self):
         for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
@@ -106,8 +112,8 @@ class Herd:
     processors `cpus`, or each the ones that `cpus_of` gives it.
     """
 
-    def __init__(self, folder, peers, files=None, watch_ports=None, cpus=(SERVER_CPU,), callgrind=None,
-                 durability="none", cpus_of=None):
+    def __init__(self, folder, peers, watch_ports=None, cpus=(SERVER_CPU,), callgrind=None, durability="none",
+                 cpus_of=None):
         self.folder = folder
         self.durability = durability  # "none": as Redis and memcached are run
         self.peers = peers
@@ -116,7 +122,7 @@ class Herd:
         self.config.write_text(self.text(watch_ports or {}))
         self.servers = {
             name: Process([*(counted(folder) if name == callgrind else ()), BIN / "herd-server",
-                           "--config", self.config, name], self.ports[name], folder / f"{name}.log", files,
+                           "--config", self.config, name], self.ports[name], folder / f"{name}.log",
                           (cpus_of or {}).get(name, cpus))
             for name in peers}
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import re
 import resource
 import signal
 import time
@@ -193,6 +194,31 @@ def test_clients_cannot_take_the_files_that_the_rest_needs(make_herd):
     assert herd["Hill"].status()["metrics"]["connections_refused_total"] >= refused
     for client in clients:
         client.close()
+
+
+def test_connections_without_a_file_are_counted_and_told(make_herd):
+    server = make_herd({"Hill": []}).start()["Hill"]
+    with server.client() as client:
+        assert AT.match(client.ask(b"IAMAT x +1+1 5"))
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (40, 40))
+        clients = [server.client() for _ in range(300)]
+        refused = sum(is_refused(other) for other in clients)
+        assert 250 < refused < 300
+        assert AT.match(client.ask(b"IAMAT x +1+1 6"))
+        log = wait_until(lambda: "limit of open files was reached" in server.log() and server.log(), "the log says so")
+        assert log.count("connections refused") == 1
+        for other in clients:
+            other.close()
+    def are_gone():
+        with contextlib.suppress(ConnectionError, ValueError):  # the control socket needs a file too
+            return server.status()["metrics"]["connections_open"] == 0
+
+    wait_until(are_gone, "they are gone")
+    assert server.status()["metrics"]["connections_refused_total"] == refused
+    server.stop()
+    # The first at once, the rest at the end.
+    told = re.findall(r"limit of open files was reached.* count=(\d+)", server.log())
+    assert sum(map(int, told)) == refused
 
 
 def test_the_programs_are_where_they_should_be():

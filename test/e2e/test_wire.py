@@ -1,13 +1,16 @@
 """The line protocol as a client sees it (docs/protocol.md, sections 1 and 2)."""
 
+import contextlib
 import json
+import pathlib
 import random
+import re
 import socket
 import time
 
 import pytest
 
-from herdlib import AT, Client
+from herdlib import AT, SLOW, Client, wait_until
 
 KIWI = b"kiwi.cs.ucla.edu"
 UCLA = b"+34.068930-118.445127"
@@ -206,6 +209,37 @@ def test_a_client_that_never_reads_disturbs_nobody(server):
             assert line.startswith(b"AT Hill") and json.loads(body)["status"] == "OK"
 
 
+@pytest.mark.skipif(SLOW != 1, reason="memory is measured, which valgrind and sanitizers take more of")
+def test_clients_that_never_read_cost_their_answers_and_one_read(server):
+    def rss_kib():
+        status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+
+    count = 10
+    clients = [server.client() for _ in range(count)]
+    before = rss_kib()
+    for client in clients:
+        client.socket.setblocking(False)
+
+    def fill():
+        sent = 0
+        for client in clients:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    sent += client.socket.send(b"WHATSAT nobody 50 20\n" * 1000)
+        return sent
+
+    def is_silent():
+        return fill() == 0 and server.status()["metrics"]["clients_paused_total"] >= count
+
+    wait_until(is_silent, "none is read from, and no socket takes more", 60)
+    # 256 KiB of answers (output_max_kib), a read of 64 KiB, and what libuv and malloc add to that.
+    each = (rss_kib() - before) / count
+    assert each < 500, f"{each} KiB a client"
+    for client in clients:
+        client.close()
+
+
 def test_a_client_that_vanishes_in_the_middle(server):
     for _ in range(50):
         client = server.client()
@@ -214,3 +248,22 @@ def test_a_client_that_vanishes_in_the_middle(server):
         client.close()
     with Client(server.port) as client:
         assert AT.match(client.ask(b"IAMAT y +1+1 5"))
+
+
+def test_limits_are_keys_counted_and_told(make_herd):
+    server = make_herd({"Hill": []}, extra="turn_lines_client = 2\nwaits_max = 1").start()["Hill"]
+
+    def counted():
+        metrics = server.status()["metrics"]
+        return metrics["turns_full_client_total"], metrics["waits_refused_total"]
+
+    with server.client() as client:
+        client.send(b"x\n" * 10)
+        assert [client.line() for _ in range(10)] == [b"? x\n"] * 10
+        client.send(b"WHATSAT a 1 1 AFTER 5 WAIT 5000\n" * 3)
+        wait_until(lambda: counted()[1] == 2, "one waits, and two are refused")
+        turns, _ = counted()
+    server.stop()
+    for key, times in (("turn_lines_client", turns), ("waits_max", 2)):
+        told = re.findall(rf'group=limit .*reason="{key} was reached" count=(\d+)', server.log())
+        assert 1 <= len(told) <= 2 and sum(map(int, told)) == times

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "core/node.h"
+#include "net/limits.h"
 #include "net/stream.h"
 #include "rig.h"
 
@@ -177,6 +179,41 @@ static void test_reader_that_pauses_after_half_close_gets_everything(void **stat
     rig_close(&rig);
 }
 
+/* Asks as much as the socket takes, and reads no answer. */
+static void ask_on(int fd)
+{
+    static const char line[] = "WHATSAT nobody 50 20\n";
+    char lines[100 * (sizeof(line) - 1)];
+    for (size_t i = 0; i < sizeof(lines); i += sizeof(line) - 1)
+        memcpy(lines + i, line, sizeof(line) - 1);
+    while (send(fd, lines, sizeof(lines), MSG_DONTWAIT) == (ssize_t)sizeof(lines))
+        continue;
+}
+
+/* Megabytes wait in the socket, and one read a turn takes 64 KiB of them: a client that reads no
+ * answers costs no more than its answers up to output_max, and what one read has brought. */
+static void test_a_client_that_never_reads_is_read_from_once_a_turn(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A");
+    const int64_t *received = &a->metrics.value[METRIC_bytes_received_total];
+    int fd = rig_connect(a->port);
+    while (herd_node_stats(a->node)->clients_paused == 0) {
+        int64_t before = *received;
+        ask_on(fd);
+        uv_run(&rig.loop, UV_RUN_NOWAIT);
+        assert_in_range(*received - before, 0, STREAM_INPUT_BYTES);
+        const struct conn_work *work = a->node->conns != NULL ? a->node->conns->work : NULL;
+        if (work != NULL)
+            assert_in_range(herd_frame_kept(&work->frame), 0, STREAM_INPUT_BYTES + HERD_LINE_MAX);
+    }
+    assert_true(*received > 2 * STREAM_INPUT_BYTES);
+    close(fd);
+    rig_close(&rig);
+}
+
 struct up {
     struct rig_server *server;
     bool wanted;
@@ -279,17 +316,74 @@ static void test_edges_come_and_go(void **state)
     rig_close(&rig);
 }
 
+static bool is_told(void *arg)
+{
+    const struct limits *limits = arg;
+    return limits->of[LIMIT_FILES].untold == 0 && limits->of[LIMIT_OUTPUT].untold == 0;
+}
+
+/* One line at once, and the rest in one more when the time is over, whether the limit is reached
+ * again or not. */
+static void test_what_a_limit_has_stopped_is_told_now_and_then(void **state)
+{
+    struct rig rig;
+    struct limits limits;
+    char path[] = "/tmp/herd-limits-XXXXXX", text[1024];
+    (void)state;
+    close(mkstemp(path));
+    rig_init(&rig);
+    struct log *log;
+    assert_int_equal(log_open(path, LOG_INFO, &log), 0);
+    limits_init(&limits, &rig.loop, log);
+    limits.again_ms = 50;
+    struct herd_node_stats stats = {.clients_paused = 5, .clients_paused_pipeline = 2};
+    stats.limits_reached = 5;
+    limits_look_at(&limits, &stats);
+    stats.clients_paused = 6;
+    limits_look_at(&limits, &stats);
+    for (int i = 0; i < 300; i++)
+        limits_count(&limits, LIMIT_FILES, 1);
+    rig_run_until(&rig, is_told, &limits);
+    limits_count(&limits, LIMIT_FILES, 1); /* perhaps too early: told at the end then */
+    limits_end(&limits);
+    uv_close((uv_handle_t *)&limits.timer, NULL);
+    log_close(log);
+    rig_close(&rig);
+    FILE *file = fopen(path, "r");
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    fclose(file);
+    unlink(path);
+    static const char *const wanted[] = {
+        "group=limit msg=\"clients not read from\" reason=\"output_max_kib was reached\" count=3\n",
+        "reason=\"pipeline_max was reached\" count=2\n",
+        "msg=\"connections refused\" reason=\"the limit of open files was reached\" count=1\n",
+        "reason=\"the limit of open files was reached\" count=299\n",
+        "reason=\"output_max_kib was reached\" count=1\n",
+        "reason=\"the limit of open files was reached\" count=1\n",
+    };
+    const char *at = text;
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        at = strstr(at, wanted[i]);
+        if (at == NULL)
+            fail_msg("no %s in %s", wanted[i], text);
+        at += strlen(wanted[i]);
+    }
+    assert_string_equal(at, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flood_of_two),
         cmocka_unit_test(test_half_close_is_answered_in_full),
         cmocka_unit_test(test_slow_reader_gets_everything),
+        cmocka_unit_test(test_a_client_that_never_reads_is_read_from_once_a_turn),
         cmocka_unit_test(test_reader_that_pauses_after_half_close_gets_everything),
         cmocka_unit_test(test_neighbour_that_closes_in_the_greeting),
         cmocka_unit_test(test_stop_with_everything_open),
         cmocka_unit_test(test_stop_while_dialling),
         cmocka_unit_test(test_edges_come_and_go),
+        cmocka_unit_test(test_what_a_limit_has_stopped_is_told_now_and_then),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

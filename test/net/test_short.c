@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -155,11 +156,83 @@ static void test_to_listen_at_a_name_that_cannot_be_looked_up(void **state)
     rig_close(&rig);
 }
 
+/* No file but `files` at most can be opened from now on; returns what it was. */
+static struct rlimit limit_files(rlim_t files)
+{
+    struct rlimit before, now;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    now = before;
+    now.rlim_cur = files;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    return before;
+}
+
+/* Lowered while it runs, as prlimit does: each is closed at once and counted, the others are
+ * served. */
+static void test_connections_without_a_file_are_refused_and_counted(void **state)
+{
+    struct rig rig;
+    struct ends ends;
+    (void)state;
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A");
+    int fd = rig_connect(a->port);
+    assert_int_equal(send(fd, "IAMAT x +1+1 5\n", 15, 0), 15);
+    rig_run_until(&rig, has_answer, &fd);
+    for (int i = 0; i < REFUSED; i++)
+        ends.fds[i] = rig_connect(a->port);
+    int next = dup(fd);
+    close(next);
+    struct rlimit before = limit_files((rlim_t)next);
+    rig_run_until(&rig, have_ended, &ends);
+    assert_int_equal(a->metrics.value[METRIC_connections_refused_total], REFUSED);
+    assert_int_equal(a->metrics.value[METRIC_accept_failures_total], 0);
+    assert_int_equal(send(fd, "IAMAT x +1+1 6\n", 15, 0), 15);
+    rig_run_until(&rig, has_answer, &fd);
+    setrlimit(RLIMIT_NOFILE, &before);
+    for (int i = 0; i < REFUSED; i++)
+        close(ends.fds[i]);
+    close(fd);
+    rig_close(&rig);
+}
+
+static bool has_failed_to_accept(void *arg)
+{
+    return ((struct rig_server *)arg)->metrics.value[METRIC_accept_failures_total] >= 2;
+}
+
+/* The limit is below what is open: not even the descriptor that is kept for it helps. Who comes
+ * waits, without the loop running hot, and is served once that is over. */
+static void test_connections_wait_where_they_cannot_even_be_closed(void **state)
+{
+    struct rig rig;
+    (void)state;
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A");
+    int fd = rig_connect(a->port);
+    assert_int_equal(send(fd, "IAMAT x +1+1 5\n", 15, 0), 15);
+    rig_run_until(&rig, has_answer, &fd);
+    int waiting = rig_connect(a->port);
+    assert_int_equal(send(waiting, "IAMAT y +1+1 5\n", 15, 0), 15);
+    struct rlimit before = limit_files(3);
+    rig_run_until(&rig, has_failed_to_accept, a);
+    assert_int_equal(send(fd, "IAMAT x +1+1 6\n", 15, 0), 15);
+    rig_run_until(&rig, has_answer, &fd);
+    setrlimit(RLIMIT_NOFILE, &before);
+    rig_run_until(&rig, has_answer, &waiting);
+    assert_int_equal(a->metrics.value[METRIC_connections_refused_total], 0);
+    close(waiting);
+    close(fd);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_connections_are_refused_and_later_ones_served),
         cmocka_unit_test(test_stop_while_refusing),
+        cmocka_unit_test(test_connections_without_a_file_are_refused_and_counted),
+        cmocka_unit_test(test_connections_wait_where_they_cannot_even_be_closed),
         cmocka_unit_test(test_a_name_is_looked_up_until_that_works),
         cmocka_unit_test(test_to_listen_at_a_name_that_cannot_be_looked_up),
     };

@@ -164,6 +164,8 @@ static void test_one_client_does_not_hold_up_another(void **state)
             check_numbered(other, done, 100 - done);
     }
     assert_true(wire->reading);
+    assert_int_equal(herd_node_stats(driver->node)->turns_full_client, 4); /* 200: 3, 100: 1 */
+    assert_int_equal(herd_node_stats(driver->node)->limits_reached, 4);
     assert_true(herd_node_wakeup(driver->node) > driver->now.mono_ns);
     driver_free(driver);
 }
@@ -188,12 +190,49 @@ static void test_many_clients_do_not_make_a_long_turn(void **state)
         check_numbered(wires[i], 0, CONN_LINES_PER_TURN);
     check_numbered(wires[WIRES - 2], 0, 0);
     assert_false(wires[WIRES - 1]->reading);
+    assert_int_equal(herd_node_stats(driver->node)->turns_full_clients, 2);
     herd_node_tick(driver->node, driver->now);
     driver_run(driver);
     check_numbered(wires[WIRES - 2], 0, CONN_LINES_PER_TURN);
     check_numbered(wires[WIRES - 1], 0, CONN_LINES_PER_TURN);
     assert_true(wires[WIRES - 1]->reading);
     herd_buf_free(&lines);
+    driver_free(driver);
+}
+
+/* Of all three, as the options say, and as they say after a reload. */
+static void test_limits_of_a_turn_are_options(void **state)
+{
+    struct herd_node_options options = driver_options("Hill");
+    options.turn_lines_client = 3;
+    options.turn_lines_clients = 5;
+    options.turn_lines_link = 2;
+    struct wire *wire = start(&options), *other = driver_accept(wire->driver);
+    struct driver *driver = wire->driver;
+    const struct herd_node_stats *stats = herd_node_stats(driver->node);
+    struct herd_slice lines = herd_slice_of("a\nb\nc\nd\n");
+    (void)state;
+    driver->ticks = false;
+    herd_conn_receive(wire->conn, driver->now, lines.data, lines.len);
+    herd_conn_receive(other->conn, driver->now, lines.data, lines.len);
+    driver_run(driver);
+    CHECK_TEXT(("its own limit"), wire_take(wire), "? a\n? b\n? c\n");
+    CHECK_TEXT(("that of all"), wire_take(other), "? a\n? b\n");
+    assert_int_equal(stats->turns_full_client, 1);
+    assert_int_equal(stats->turns_full_clients, 1);
+    options.turn_lines_client = 1;
+    herd_node_configure(driver->node, &options);
+    herd_node_tick(driver->node, driver->now);
+    driver_run(driver);
+    CHECK_TEXT(("reloaded"), wire_take(other), "? c\n");
+    assert_int_equal(stats->turns_full_client, 2);
+    driver->ticks = true;
+    struct wire *link = driver_add_neighbour(driver, "Jaquez");
+    wire_dialled(link, NULL);
+    uint64_t before = stats->lines_received;
+    wire_say(link, "PONG\nPONG\nPONG\nPONG\nPONG\n");
+    assert_int_equal(stats->lines_received - before, 5);
+    assert_int_equal(stats->turns_full_link, 2);
     driver_free(driver);
 }
 
@@ -231,6 +270,7 @@ static void test_too_many_questions_pause_a_client(void **state)
     assert_int_equal(driver->ask_count, 4);
     assert_false(wire->reading);
     assert_int_equal(herd_node_stats(driver->node)->clients_paused, 1);
+    assert_int_equal(herd_node_stats(driver->node)->clients_paused_pipeline, 1);
     driver_answer(driver, 3);
     driver_answer(driver, 2);
     driver_answer(driver, 1); /* they wait for the first */
@@ -275,6 +315,7 @@ static void test_slow_reader_is_not_read_from(void **state)
     check_numbered(wire, 16, 14);
     assert_true(wire->reading);
     assert_true(herd_node_stats(driver->node)->clients_paused >= 2);
+    assert_int_equal(herd_node_stats(driver->node)->clients_paused_pipeline, 0);
     driver_free(driver);
 }
 
@@ -504,6 +545,7 @@ int main(void)
         cmocka_unit_test(test_answers_that_come_too_late),
         cmocka_unit_test(test_one_client_does_not_hold_up_another),
         cmocka_unit_test(test_many_clients_do_not_make_a_long_turn),
+        cmocka_unit_test(test_limits_of_a_turn_are_options),
         cmocka_unit_test(test_bytes_between_turns_wait_behind_the_others),
         cmocka_unit_test(test_too_many_questions_pause_a_client),
         cmocka_unit_test(test_slow_reader_is_not_read_from),

@@ -193,6 +193,21 @@ static void one_too_many_is_refused_at_once(void **state)
     driver_free(driver);
 }
 
+static void how_many_wait_is_an_option(void **state)
+{
+    (void)state;
+    struct herd_node_options options = driver_options("Hill");
+    options.waits_max = 2;
+    struct driver *driver = driver_new_with(&options);
+    struct wire *client = driver_accept(driver);
+    crowd_waits(driver, 2, EQUAL, 5000);
+    wire_say(client, "WHATSAT d 1 1 AFTER 1\n");
+    EDGE_EXPECT(client, "? WHATSAT d 1 1 AFTER 1\n");
+    CHECK_INT(("refused"), stats(driver)->waits_refused, 1);
+    CHECK_INT(("told"), stats(driver)->limits_reached, 1);
+    driver_free(driver);
+}
+
 /* The hash that all servers share can be computed by anyone: these ids would all meet. */
 static void ids_cannot_be_chosen_to_meet_in_one_bucket(void **state)
 {
@@ -223,6 +238,7 @@ int main(void)
         cmocka_unit_test(record_that_ends_between_two_ticks_answers_no_more),
         cmocka_unit_test(refusals_of_a_crowd_take_several_ticks),
         cmocka_unit_test(one_too_many_is_refused_at_once),
+        cmocka_unit_test(how_many_wait_is_an_option),
         cmocka_unit_test(ids_cannot_be_chosen_to_meet_in_one_bucket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,106 @@
+#include "net/limits.h"
+
+static const struct {
+    enum log_level level;
+    const char *text, *reason;
+} rows[LIMIT_COUNT] = {
+    [LIMIT_CONNECTIONS] = {LOG_WARNING, "connections refused", "connections_max was reached"},
+    [LIMIT_FILES] = {LOG_WARNING, "connections refused", "the limit of open files was reached"},
+    [LIMIT_MEMORY] = {LOG_WARNING, "connections refused", "out of memory"},
+    [LIMIT_ACCEPT] = {LOG_WARNING, "connections wait", "they cannot even be accepted to be closed"},
+    [LIMIT_OUTPUT] = {LOG_INFO, "clients not read from", "output_max_kib was reached"},
+    [LIMIT_PIPELINE] = {LOG_INFO, "clients not read from", "pipeline_max was reached"},
+    [LIMIT_TURN_CLIENT] = {LOG_INFO, "lines wait for the next turn",
+                           "turn_lines_client was reached"},
+    [LIMIT_TURN_CLIENTS] = {LOG_INFO, "lines wait for the next turn",
+                            "turn_lines_clients was reached"},
+    [LIMIT_TURN_LINK] = {LOG_INFO, "lines wait for the next turn", "turn_lines_link was reached"},
+    [LIMIT_WAITS] = {LOG_WARNING, "WHATSAT with AFTER refused", "waits_max was reached"},
+};
+
+static void tell(struct limits *limits, enum limit which, uint64_t now_ms)
+{
+    LOG(limits->log, rows[which].level, "limit", rows[which].text,
+        log_text("reason", rows[which].reason), log_int("count", limits->of[which].untold));
+    limits->of[which].untold = 0;
+    limits->of[which].told_ms = now_ms;
+    limits->of[which].told = true;
+}
+
+static void on_timer(uv_timer_t *timer);
+
+/* For the first whose ten seconds end; a limit that was not reached again needs no timer. */
+static void set_timer(struct limits *limits, uint64_t now_ms)
+{
+    uint64_t at_ms = UINT64_MAX;
+    for (enum limit i = 0; i < LIMIT_COUNT; i++) {
+        if (limits->of[i].untold > 0 && limits->of[i].told_ms + limits->again_ms < at_ms)
+            at_ms = limits->of[i].told_ms + limits->again_ms;
+    }
+    if (at_ms < UINT64_MAX)
+        uv_timer_start(&limits->timer, on_timer, at_ms > now_ms ? at_ms - now_ms : 0, 0);
+}
+
+static bool may_tell(const struct limits *limits, enum limit which, uint64_t now_ms)
+{
+    return !limits->of[which].told || now_ms - limits->of[which].told_ms >= limits->again_ms;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct limits *limits = (struct limits *)timer; /* its first member */
+    uint64_t now_ms = uv_now(timer->loop);
+    for (enum limit i = 0; i < LIMIT_COUNT; i++) {
+        if (limits->of[i].untold > 0 && may_tell(limits, i, now_ms))
+            tell(limits, i, now_ms);
+    }
+    set_timer(limits, now_ms);
+}
+
+void limits_init(struct limits *limits, uv_loop_t *loop, struct log *log)
+{
+    *limits = (struct limits){.log = log, .again_ms = LIMITS_AGAIN_MS};
+    uv_timer_init(loop, &limits->timer);
+    uv_unref((uv_handle_t *)&limits->timer);
+}
+
+void limits_count(struct limits *limits, enum limit which, int64_t times)
+{
+    uint64_t now_ms = uv_now(limits->timer.loop);
+    limits->of[which].untold += times;
+    if (may_tell(limits, which, now_ms))
+        tell(limits, which, now_ms);
+    else if (!uv_is_active((uv_handle_t *)&limits->timer))
+        set_timer(limits, now_ms);
+}
+
+void limits_look_at(struct limits *limits, const struct herd_node_stats *stats)
+{
+    const struct {
+        enum limit limit;
+        uint64_t count;
+    } counted[] = {
+        {LIMIT_OUTPUT, stats->clients_paused - stats->clients_paused_pipeline},
+        {LIMIT_PIPELINE, stats->clients_paused_pipeline},
+        {LIMIT_TURN_CLIENT, stats->turns_full_client},
+        {LIMIT_TURN_CLIENTS, stats->turns_full_clients},
+        {LIMIT_TURN_LINK, stats->turns_full_link},
+        {LIMIT_WAITS, stats->waits_refused},
+    };
+    limits->reached = stats->limits_reached;
+    for (size_t i = 0; i < sizeof(counted) / sizeof(counted[0]); i++) {
+        uint64_t *seen = &limits->of[counted[i].limit].counted;
+        if (counted[i].count > *seen)
+            limits_count(limits, counted[i].limit, (int64_t)(counted[i].count - *seen));
+        *seen = counted[i].count;
+    }
+}
+
+void limits_end(struct limits *limits)
+{
+    uv_timer_stop(&limits->timer);
+    for (enum limit i = 0; i < LIMIT_COUNT; i++) {
+        if (limits->of[i].untold > 0)
+            tell(limits, i, uv_now(limits->timer.loop));
+    }
+}

@@ -1,0 +1,50 @@
+/* limits.h: what the log says of limits that are reached: one line each in ten seconds, with how
+ * often, however often that is. */
+#ifndef NET_LIMITS_H
+#define NET_LIMITS_H
+
+#include <uv.h>
+
+#include <herd/node.h>
+
+#include "base/log.h"
+
+enum limit {
+    LIMIT_CONNECTIONS,
+    LIMIT_FILES,
+    LIMIT_MEMORY,
+    LIMIT_ACCEPT,
+    LIMIT_OUTPUT,
+    LIMIT_PIPELINE,
+    LIMIT_TURN_CLIENT,
+    LIMIT_TURN_CLIENTS,
+    LIMIT_TURN_LINK,
+    LIMIT_WAITS,
+    LIMIT_COUNT
+};
+
+enum { LIMITS_AGAIN_MS = 10000 };
+
+struct limits {
+    uv_timer_t timer; /* tells what has come since the last line; its `data` is the owner's */
+    struct log *log;
+    uint64_t again_ms; /* LIMITS_AGAIN_MS, but in tests */
+    struct {
+        uint64_t counted; /* LIMIT_OUTPUT and later: what the node had counted when last asked */
+        int64_t untold;
+        uint64_t told_ms; /* uv_now */
+        bool told;        /* ever */
+    } of[LIMIT_COUNT];
+    uint64_t reached; /* as the node's limits_reached */
+};
+
+/* `timer.data` is then the owner's. The log is borrowed. */
+void limits_init(struct limits *limits, uv_loop_t *loop, struct log *log);
+/* It was reached once more: told at once, or when ten seconds have passed since the last time. */
+void limits_count(struct limits *limits, enum limit which, int64_t times);
+/* The node's, where its limits_reached is not `reached`. */
+void limits_look_at(struct limits *limits, const struct herd_node_stats *stats);
+/* Tells what is left. The timer is the caller's to close. */
+void limits_end(struct limits *limits);
+
+#endif
