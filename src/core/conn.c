@@ -1,15 +1,13 @@
 /*
  * A connection takes lines and gives answers, in the order of the lines. An answer that has to wait
- * (an ask) collects the later answers in its tail; when it is done, it and its tail move on to what
- * is ready to be sent. Places, which are long, do so only while there is room for them.
+ * (an ask) collects the later answers in its tail (answers.c).
  *
  *   receive -> conn_process -> client_line / link_line -> conn_output -> WRITE -> wrote
- *                  |  budget of a turn used up: the rest is kept, reading stops, the next tick goes
- * on |  too many answers wait (full): the same, until half of them are gone |  line too long, three
- * lines of another protocol: closing
- *   herd_ask_answer -> (there is room) places rendered -> WRITE
- *                   -> (there is none) held back -> wrote -> places rendered -> WRITE
- *                  +- memory is short: abort
+ *
+ *   the budget of a turn is used up           the rest is kept, reading stops, the next tick goes on
+ *   too many answers wait (full)              the same, until half of them are gone
+ *   line too long, three of another protocol  closing
+ *   memory is short                           abort
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -181,7 +179,7 @@ void conn_abort(struct herd_conn *conn)
     conn_touch(conn);
 }
 
-static void make_ready(struct herd_conn *conn)
+void conn_make_ready(struct herd_conn *conn)
 {
     if (conn->ready)
         return;
@@ -196,7 +194,7 @@ size_t conn_unsent(const struct herd_conn *conn)
     return conn->in_flight + (conn->work != NULL ? conn->work->out.len : 0);
 }
 
-static size_t waiting_bytes(const struct herd_conn *conn)
+size_t conn_waiting_bytes(const struct herd_conn *conn)
 {
     return conn_unsent(conn) + (conn->work != NULL ? conn->work->held : 0);
 }
@@ -209,21 +207,21 @@ static unsigned waiting_asks(const struct herd_conn *conn)
 bool conn_has_room(const struct herd_conn *conn)
 {
     return conn->is_link ? link_has_room(conn_link(conn))
-                         : waiting_bytes(conn) < conn->node->options.output_max;
+                         : conn_waiting_bytes(conn) < conn->node->options.output_max;
 }
 
 /* Links fill their output themselves, within their window. */
 static bool is_full(const struct herd_conn *conn)
 {
     const struct herd_node_options *options = &conn->node->options;
-    return !conn->is_link && (waiting_bytes(conn) >= options->output_max ||
+    return !conn->is_link && (conn_waiting_bytes(conn) >= options->output_max ||
                               waiting_asks(conn) >= options->pipeline_max);
 }
 
 static bool is_half_empty(const struct herd_conn *conn)
 {
     const struct herd_node_options *options = &conn->node->options;
-    return waiting_bytes(conn) <= options->output_max / 2 &&
+    return conn_waiting_bytes(conn) <= options->output_max / 2 &&
            waiting_asks(conn) <= options->pipeline_max / 2;
 }
 
@@ -272,7 +270,7 @@ static void count_pause(const struct herd_conn *conn)
     stats->limits_reached++;
     if (conn->full) {
         stats->clients_paused++;
-        stats->clients_paused_pipeline += waiting_bytes(conn) < node->options.output_max;
+        stats->clients_paused_pipeline += conn_waiting_bytes(conn) < node->options.output_max;
     } else if (conn->neighbour != NULL) {
         stats->turns_full_link++;
     } else if (node->lines_left < node->options.turn_lines_client) {
@@ -287,7 +285,7 @@ static int pause_lines(struct herd_conn *conn, struct herd_slice input)
 {
     conn->full = is_full(conn);
     if (!conn->full)
-        make_ready(conn);
+        conn_make_ready(conn);
     count_pause(conn);
     return herd_frame_keep(&conn->work->frame, input);
 }
@@ -398,133 +396,7 @@ static void go_on_if_half_empty(struct herd_conn *conn)
     if (!conn->full || !is_half_empty(conn))
         return;
     conn->full = false;
-    make_ready(conn);
-    conn_touch(conn);
-}
-
-/* Moves the bytes of one buffer behind those of another; a whole buffer where that one is empty. */
-static int move_bytes(struct herd_buf *to, struct herd_buf *from)
-{
-    if (to->len == 0) {
-        struct herd_buf spare = *to;
-        *to = *from;
-        *from = spare;
-        return 0;
-    }
-    int rc = herd_buf_append(to, from->data, from->len);
-    from->len = 0;
-    return rc;
-}
-
-/* The first ask's answer can be sent, and what waited behind it. */
-static int release_first(struct conn_work *work)
-{
-    struct herd_ask *ask = work->asks;
-    int rc = move_bytes(&work->out, &ask->answer);
-    if (rc == 0 && ask->places.type != NULL)
-        rc = ask->places.type->render(ask->places.data, ask->count, &work->out);
-    work->held -= (uint32_t)ask->tail.len;
-    work->kept -= ask->places.bytes;
-    if (rc == 0 && ask->tail.len > 0)
-        rc = move_bytes(&work->out, &ask->tail);
-    work->asks = ask->next;
-    if (work->asks == NULL)
-        work->asks_tail = NULL;
-    work->ask_count--;
-    node_free_ask(ask);
-    return rc;
-}
-
-/* What waits behind places takes room too; but with nothing on its way nothing would make more. */
-static bool has_room_for_places(const struct herd_conn *conn)
-{
-    return conn_unsent(conn) == 0 || waiting_bytes(conn) < conn->node->options.output_max;
-}
-
-/* Counted when the client does not read; the room of a turn may be used up by answers alone. */
-static void hold_back(struct herd_ask *ask, struct herd_now now)
-{
-    struct herd_node *node = ask->node;
-    if (ask->held_back || ask->conn->in_flight == 0)
-        return;
-    ask->held_back = true;
-    node->stats.places_held_back++;
-    if (now.mono_ns < node->tell_held_back_ns)
-        return;
-    node->tell_held_back_ns = now.mono_ns + HELD_BACK_TOLD_S * HERD_NS_PER_S;
-    node_notice(node, HERD_NOTICE_HELD_BACK, "", 0, node->stats.places_held_back, "%s", "");
-}
-
-/* A client that does not read has so much kept for it; what it has asked besides, it will again. */
-static void keep_less(struct herd_conn *conn)
-{
-    struct conn_work *work = conn->work;
-    size_t kept = 0, kept_max = conn->node->options.output_max;
-    if (work->kept <= kept_max || conn->in_flight == 0)
-        return;
-    for (struct herd_ask *ask = work->asks; ask != NULL; ask = ask->next) {
-        if (!ask->done || ask->places.bytes == 0)
-            continue;
-        kept += ask->places.bytes;
-        if (kept <= kept_max)
-            continue;
-        kept -= ask->places.bytes;
-        work->kept -= ask->places.bytes;
-        node_forget_places(ask);
-        ask->done = false;
-        ask->again = true;
-        conn->node->stats.places_again++;
-    }
-}
-
-/* As many of the first ones as there is room for. */
-static void ask_again(struct herd_conn *conn)
-{
-    size_t bytes = conn_unsent(conn);
-    for (struct herd_ask *ask = conn->work->asks; ask != NULL && ask->again; ask = ask->next) {
-        ask->again = false;
-        node_queue_places(ask);
-        bytes += ask->places.bytes;
-        if (bytes >= conn->node->options.output_max)
-            break;
-    }
-}
-
-/* Everything up to the first answer that is still awaited, or has to wait for room. */
-static void release_answers(struct herd_conn *conn, struct herd_now now)
-{
-    struct conn_work *work = conn->work;
-    int rc = 0;
-    while (rc == 0 && work->asks != NULL && work->asks->done &&
-           (work->asks->places.type == NULL || has_room_for_places(conn)))
-        rc = release_first(work);
-    if (rc < 0) {
-        conn_abort(conn);
-        return;
-    }
-    if (work->asks != NULL && work->asks->done)
-        hold_back(work->asks, now);
-    keep_less(conn);
-    if (work->asks != NULL && work->asks->again && has_room_for_places(conn))
-        ask_again(conn);
-}
-
-/* There may be room again. Many clients may have it at once, so a turn has a budget. */
-static void release_more(struct herd_conn *conn, struct herd_now now)
-{
-    struct herd_node *node = conn->node;
-    struct conn_work *work = conn->work;
-    if (work == NULL || work->asks == NULL || conn->close_told ||
-        !(work->asks->done || work->asks->again))
-        return;
-    if (node->places_left == 0) {
-        make_ready(conn);
-        return;
-    }
-    size_t before = work->out.len;
-    release_answers(conn, now);
-    size_t more = work->out.len - before;
-    node->places_left -= more < node->places_left ? more : node->places_left;
+    conn_make_ready(conn);
     conn_touch(conn);
 }
 
@@ -534,13 +406,13 @@ void herd_conn_wrote(struct herd_conn *conn, struct herd_now now, size_t len)
     conn->in_flight -= (uint32_t)len;
     if (conn->is_link)
         conn_touch(conn);
-    release_more(conn, now);
+    answers_go_on(conn, now);
     go_on_if_half_empty(conn);
 }
 
 void conn_go_on(struct herd_conn *conn, struct herd_now now)
 {
-    release_more(conn, now);
+    answers_go_on(conn, now);
     if (conn->full)
         go_on_if_half_empty(conn);
     else
@@ -558,7 +430,7 @@ void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_plac
         return;
     }
     conn->work->kept += take_places.bytes;
-    release_answers(conn, now);
+    answers_release(conn, now);
     go_on_if_half_empty(conn);
     conn_touch(conn);
 }

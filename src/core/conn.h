@@ -126,6 +126,17 @@ void conn_touch(struct herd_conn *conn);
 void conn_close(struct herd_conn *conn);
 void conn_abort(struct herd_conn *conn);
 
+/* What else waits because of them, too. */
+size_t conn_waiting_bytes(const struct herd_conn *conn);
+/* The next tick goes on with it. */
+void conn_make_ready(struct herd_conn *conn);
+
+/* Everything up to the first answer that is still awaited, or has to wait for room (answers.c). It
+ * has work. */
+void answers_release(struct herd_conn *conn, struct herd_now now);
+/* There may be room again. */
+void answers_go_on(struct herd_conn *conn, struct herd_now now);
+
 /* Goes on where it stopped at the end of its budget. */
 void conn_go_on(struct herd_conn *conn, struct herd_now now);
 

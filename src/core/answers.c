@@ -1,0 +1,135 @@
+/*
+ * Answers that had to wait. The first one that is done, and its tail, move on to what is ready to be
+ * sent. Places, which are long, do so only while there is room for them.
+ *
+ *   herd_ask_answer -> (there is room) places rendered -> WRITE
+ *                   -> (there is none) held back -> wrote -> places rendered -> WRITE
+ */
+#include <herd/posix_time.h>
+
+#include "core/node.h"
+
+/* Moves the bytes of one buffer behind those of another; a whole buffer where that one is empty. */
+static int move_bytes(struct herd_buf *to, struct herd_buf *from)
+{
+    if (to->len == 0) {
+        struct herd_buf spare = *to;
+        *to = *from;
+        *from = spare;
+        return 0;
+    }
+    int rc = herd_buf_append(to, from->data, from->len);
+    from->len = 0;
+    return rc;
+}
+
+/* The first ask's answer can be sent, and what waited behind it. */
+static int release_first(struct conn_work *work)
+{
+    struct herd_ask *ask = work->asks;
+    int rc = move_bytes(&work->out, &ask->answer);
+    if (rc == 0 && ask->places.type != NULL)
+        rc = ask->places.type->render(ask->places.data, ask->count, &work->out);
+    work->held -= (uint32_t)ask->tail.len;
+    work->kept -= ask->places.bytes;
+    if (rc == 0 && ask->tail.len > 0)
+        rc = move_bytes(&work->out, &ask->tail);
+    work->asks = ask->next;
+    if (work->asks == NULL)
+        work->asks_tail = NULL;
+    work->ask_count--;
+    node_free_ask(ask);
+    return rc;
+}
+
+/* What waits behind places takes room too; but with nothing on its way nothing would make more. */
+static bool has_room_for_places(const struct herd_conn *conn)
+{
+    return conn_unsent(conn) == 0 || conn_waiting_bytes(conn) < conn->node->options.output_max;
+}
+
+/* Counted when the client does not read; the room of a turn may be used up by answers alone. */
+static void hold_back(struct herd_ask *ask, struct herd_now now)
+{
+    struct herd_node *node = ask->node;
+    if (ask->held_back || ask->conn->in_flight == 0)
+        return;
+    ask->held_back = true;
+    node->stats.places_held_back++;
+    if (now.mono_ns < node->tell_held_back_ns)
+        return;
+    node->tell_held_back_ns = now.mono_ns + HELD_BACK_TOLD_S * HERD_NS_PER_S;
+    node_notice(node, HERD_NOTICE_HELD_BACK, "", 0, node->stats.places_held_back, "%s", "");
+}
+
+/* A client that does not read has so much kept for it; what it has asked besides, it will again. */
+static void keep_less(struct herd_conn *conn)
+{
+    struct conn_work *work = conn->work;
+    size_t kept = 0, kept_max = conn->node->options.output_max;
+    if (work->kept <= kept_max || conn->in_flight == 0)
+        return;
+    for (struct herd_ask *ask = work->asks; ask != NULL; ask = ask->next) {
+        if (!ask->done || ask->places.bytes == 0)
+            continue;
+        kept += ask->places.bytes;
+        if (kept <= kept_max)
+            continue;
+        kept -= ask->places.bytes;
+        work->kept -= ask->places.bytes;
+        node_forget_places(ask);
+        ask->done = false;
+        ask->again = true;
+        conn->node->stats.places_again++;
+    }
+}
+
+/* As many of the first ones as there is room for. */
+static void ask_again(struct herd_conn *conn)
+{
+    size_t bytes = conn_unsent(conn);
+    for (struct herd_ask *ask = conn->work->asks; ask != NULL && ask->again; ask = ask->next) {
+        ask->again = false;
+        node_queue_places(ask);
+        bytes += ask->places.bytes;
+        if (bytes >= conn->node->options.output_max)
+            break;
+    }
+}
+
+void answers_release(struct herd_conn *conn, struct herd_now now)
+{
+    struct conn_work *work = conn->work;
+    int rc = 0;
+    while (rc == 0 && work->asks != NULL && work->asks->done &&
+           (work->asks->places.type == NULL || has_room_for_places(conn)))
+        rc = release_first(work);
+    if (rc < 0) {
+        conn_abort(conn);
+        return;
+    }
+    if (work->asks != NULL && work->asks->done)
+        hold_back(work->asks, now);
+    keep_less(conn);
+    if (work->asks != NULL && work->asks->again && has_room_for_places(conn))
+        ask_again(conn);
+}
+
+/* Many clients may have room at once, so a turn has a budget. */
+void answers_go_on(struct herd_conn *conn, struct herd_now now)
+{
+    struct herd_node *node = conn->node;
+    struct conn_work *work = conn->work;
+    if (work == NULL || work->asks == NULL || conn->close_told ||
+        !(work->asks->done || work->asks->again))
+        return;
+    if (node->places_left == 0) {
+        conn_make_ready(conn);
+        return;
+    }
+    size_t before = work->out.len;
+    answers_release(conn, now);
+    size_t more = work->out.len - before;
+    node->places_left -= more < node->places_left ? more : node->places_left;
+    conn_touch(conn);
+}
