@@ -73,6 +73,13 @@ def hanging_read(path, monkeypatch):
         monkeypatch.delenv("LD_PRELOAD", raising=False)
 
 
+def hang_alone(hang, path):
+    """From here on that file does; never, for a moment, the whole disk."""
+    beside = hang.with_name("beside")
+    beside.write_text(str(path))
+    beside.replace(hang)
+
+
 def reload(server):
     done = server.log().count("group=reload msg=done")
     server.process.send_signal(signal.SIGHUP)

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from herdlib import BIN, DEADLINE_S, SLOW, wait_until
-from placeslib import IAMAT, WHATSAT, hanging_read, reload
+from placeslib import IAMAT, WHATSAT, hang_alone, hanging_read, reload
 
 STOP_S = 5  # stop_timeout_ms
 
@@ -37,7 +37,7 @@ def test_a_stop_does_not_wait_for_a_places_file_that_hangs(how, make_herd, tmp_p
         with server.client() as client:
             client.ask(IAMAT)
             assert name_near(client) == "Old"
-            hang.write_text(str(old))
+            hang_alone(hang, old)
             assert name_near(client) == "UNKNOWN_ERROR"
             if how == "reload":
                 import_place(new, "New")
@@ -45,7 +45,7 @@ def test_a_stop_does_not_wait_for_a_places_file_that_hangs(how, make_herd, tmp_p
                 herd.write_config()
                 reload(server)
             elif how == "import":
-                hang.write_text(f"{old} (deleted)")
+                hang_alone(hang, f"{old} (deleted)")
                 import_place(old, "New")
                 reload(server)
             if how != "nothing":
