@@ -12,7 +12,7 @@
 #include <herd/frame.h>
 #include <herd/proto.h>
 
-#include "net/refuser.h"
+#include "server/refuser.h"
 #include "server/room.h"
 
 enum { CONTROL_CONNECTIONS_MAX = 16, CONTROL_INPUT_BYTES = 4096 };

@@ -1,6 +1,6 @@
 #include <assert.h>
 
-#include "net/refuser.h"
+#include "server/refuser.h"
 
 void refuser_init(struct refuser *refuser, uv_stream_t *listener, uv_connection_cb again,
                   void (*closed)(uv_stream_t *listener))
@@ -28,8 +28,7 @@ bool refuser_refuse(struct refuser *refuser)
         refuser->waiting = true;
         return false;
     }
-    int rc = listener->type == UV_TCP ? uv_tcp_init(listener->loop, &refuser->handle.tcp)
-                                      : uv_pipe_init(listener->loop, &refuser->handle.pipe, 0);
+    int rc = uv_pipe_init(listener->loop, &refuser->handle, 0);
     assert(rc == 0); /* it makes no socket and allocates nothing */
     handle->data = refuser;
     refuser->busy = true;

@@ -1,17 +1,14 @@
-/* refuser.h: accepts a connection only to close it. A listener whose connection is not accepted is
+/* refuser.h: accepts a connection to a pipe only to close it. A listener whose connection is not accepted is
  * never heard of again, so this has to work when there is no memory. */
-#ifndef NET_REFUSER_H
-#define NET_REFUSER_H
+#ifndef SERVER_REFUSER_H
+#define SERVER_REFUSER_H
 
 #include <stdbool.h>
 
 #include <uv.h>
 
 struct refuser {
-    union {
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } handle;
+    uv_pipe_t handle;
     uv_stream_t *listener;
     uv_connection_cb again;
     void (*closed)(uv_stream_t *listener);
