@@ -455,6 +455,10 @@ static void on_deadline(struct link *link, struct herd_now now)
             dial(link, now);
         break;
     case LINK_DIALLING:
+        if (link->dial_wanted) { /* the loop stood still: it has not begun */
+            link->deadline_ns = now.mono_ns + DIAL_MS * HERD_NS_PER_MS;
+            break;
+        }
         fail(link, "no answer to the attempt to connect");
         link_move(link, LINK_CLOSING);
         conn_abort(&link->conn);
