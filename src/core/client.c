@@ -38,9 +38,8 @@ static int on_iamat(struct herd_conn *conn, struct herd_now now, struct herd_com
     if (!herd_record_fits(record))
         return HERD_ERANGE;
     node->stats.iamat++;
-    if (node_apply(node, now, record, 0) < 0)
-        return HERD_ENOMEM;
-    return persist_answer(conn, now, record, command->line);
+    int rc = node_apply(node, now, record, 0);
+    return rc < 0 ? rc : persist_answer(conn, now, record, command->line, rc > 0);
 }
 
 static int on_whatsat(struct herd_conn *conn, struct herd_now now, struct herd_command *command)

@@ -81,6 +81,7 @@ struct herd_ask {
     int64_t after_ns;               /* RECORD */
     int64_t deadline_ns;            /* RECORD */
     int64_t asked_ns;               /* SAFETY */
+    int64_t received_ns;            /* SAFETY: the record's that has to be safe */
     struct timer timer;             /* RECORD */
     uint64_t sequence, turn;        /* SAFETY */
     enum ask_kind kind;

@@ -5,9 +5,12 @@
  *
  *   FLOOD x          L: has ended here, is not kept
  *   MARK             L: ENDED <x>, ACK
- *   ENDED            D: x has ended here, too: nothing
- *                       x has not, and may be of what that ACK is about: no ACK of L answers a client
- *                       until x has ended
+ *   ENDED            D: x has ended here, too: the answer that waits for x is refused
+ *                       x has not, and may be of what that ACK is about: no ACK on this connection
+ *                       answers a client, and none of it counts as acknowledged (`refused`)
+ *   (2 s, then 4, 8, 16, 32 s)
+ *                    D: dials anew, and sends all again that is not acknowledged, x among it
+ *   MARK             L: ACK without an ENDED, once x has ended at D or L's clock is right
  *   D crashes, HELLO of its next life
  *                    L: RESUME from before x, for that life knows nothing of the ENDED (`sound`)
  */
@@ -19,7 +22,9 @@
 
 enum {
     ENDED_EARLY_MS = 2000, /* what clocks may differ by, and what a record's way takes */
-    DOUBT_TTLS = 2         /* how long x may go on at a dialler whose clock is right */
+    DOUBT_TTLS = 2,        /* how long x may go on at a dialler whose clock is right */
+    ANEW_MIN_MS = 2000,
+    ANEW_MAX_MS = 32000
 };
 
 /* The neighbour holds all up to a sequence. Only a mark with nothing left behind it says so of
@@ -37,9 +42,12 @@ void link_on_ack(struct link *link, struct herd_now now, const struct herd_comma
     link->clean_mark_count -= passed;
     memmove(link->clean_marks, link->clean_marks + passed,
             link->clean_mark_count * sizeof(*link->clean_marks));
+    if (link->refused)
+        return;
     link->acked = command->sequence;
-    if (now.wall_ns >= link->unsafe_until_ns)
-        persist_on_held(node, now, held);
+    if (held > 0)
+        link->anew_ms = 0;
+    persist_on_held(node, now, held);
 }
 
 void link_note_sent(struct link *link, struct herd_slice text)
@@ -78,18 +86,51 @@ static bool may_be_of_the_next_ack(const struct link *link, int64_t received_ns)
     return oldest_ns <= received_ns;
 }
 
+/* The next connection begins with what is not acknowledged (lives.c). */
+static void refuse_acks(struct link *link, struct herd_now now)
+{
+    struct herd_node *node = link->conn.node;
+    if (link->refused)
+        return;
+    if (link->anew_ms == 0)
+        node_notice(node, HERD_NOTICE_CLOCKS_DIFFER, link->conn.neighbour->name, node->epoch, 0,
+                    "%s", "records that have not ended here have ended there");
+    link->refused = true;
+    link->anew_ms = link->anew_ms == 0 ? ANEW_MIN_MS : link->anew_ms * 2;
+    if (link->anew_ms > ANEW_MAX_MS)
+        link->anew_ms = ANEW_MAX_MS;
+    link->anew_at_ns = now.mono_ns + link->anew_ms * HERD_NS_PER_MS;
+}
+
 void link_on_ended(struct link *link, struct herd_now now, const struct herd_command *command)
 {
     struct herd_node *node = link->conn.node;
     int64_t end_ns;
     if (__builtin_add_overflow(command->ended_ns, node->options.record_ttl_ns, &end_ns) ||
-        end_ns <= now.wall_ns + ENDED_EARLY_MS * HERD_NS_PER_MS ||
-        end_ns <= link->unsafe_until_ns || !may_be_of_the_next_ack(link, command->ended_ns))
+        !may_be_of_the_next_ack(link, command->ended_ns))
         return;
-    if (now.wall_ns >= link->unsafe_until_ns)
-        node_notice(node, HERD_NOTICE_CLOCKS_DIFFER, link->conn.neighbour->name, node->epoch, 0,
-                    "%s", "records that have not ended here have ended there");
-    link->unsafe_until_ns = end_ns;
+    if (end_ns > now.wall_ns + ENDED_EARLY_MS * HERD_NS_PER_MS) {
+        refuse_acks(link, now);
+    } else {
+        persist_on_ended(node, now, command->ended_ns);
+        node->expire_at_ns = now.mono_ns; /* not once this clock has been set back */
+    }
+}
+
+/* A catch-up that is under way goes on: it would begin anew each time, and reach no end. */
+int64_t ended_wakeup(const struct link *link)
+{
+    bool waits =
+        link->refused && link->state == LINK_UP && !link->catches_up && !link->conn.node->stopping;
+    return waits ? link->anew_at_ns : INT64_MAX;
+}
+
+void ended_tick(struct link *link, struct herd_now now)
+{
+    if (now.mono_ns >= ended_wakeup(link))
+        link_drop(link, HERD_NOTICE_LINK_DOWN,
+                  "the clocks differed: all that is not acknowledged "
+                  "is sent again");
 }
 
 void ended_on_flood(struct neighbour *from, struct herd_now now, const struct herd_record *record)

@@ -59,8 +59,9 @@ uint32_t expiry_take(struct expiry *expiry, int64_t now_ns)
     if (expiry->ttl_ns == 0)
         return 0;
     int64_t now = now_ns / HERD_NS_PER_S;
-    /* A clock that jumps goes around the wheel once at most. */
-    if (now - expiry->second > (int64_t)expiry->bucket_count)
+    /* A clock that jumps goes around the wheel once at most. Where it has been set back, it does so as
+     * well: what was added since stands where the wheel was. */
+    if (now - expiry->second > (int64_t)expiry->bucket_count || now < expiry->second)
         expiry->second = now - (int64_t)expiry->bucket_count;
     for (; expiry->second <= now; expiry->second++) {
         uint32_t *head = &expiry->buckets[(size_t)expiry->second % expiry->bucket_count];

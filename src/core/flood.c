@@ -154,11 +154,11 @@ static int tell_digest(struct link *link, struct herd_now now)
 
 /* Answers wait for an ACK, and none is on its way: the one for the last MARK was lost with its
  * connection, or in an earlier life of this server. */
-static bool has_to_ask_again(const struct link *link, struct herd_now now)
+static bool has_to_ask_again(const struct link *link)
 {
     const struct herd_node *node = link->conn.node;
-    return persist_wants_ack(node) && link->clean_mark_count == 0 &&
-           now.wall_ns >= link->unsafe_until_ns && herd_cursor_at_end(node->store, link->cursor);
+    return persist_wants_ack(node) && link->clean_mark_count == 0 && !link->refused &&
+           herd_cursor_at_end(node->store, link->cursor);
 }
 
 static int fill_up(struct link *link, struct herd_now now)
@@ -171,8 +171,7 @@ static int fill_up(struct link *link, struct herd_now now)
     bool behind = link->marked < held_claim(link, passed);
     bool asks = persist_wants_ack(link->conn.node);
     bool due = now.mono_ns >= link->mark_at_ns || asks;
-    if (rc == 0 &&
-        ((behind && due) || (asks && link->passed < passed) || has_to_ask_again(link, now)))
+    if (rc == 0 && ((behind && due) || (asks && link->passed < passed) || has_to_ask_again(link)))
         return mark(link);
     if (behind && !link->catches_up && link->mark_at_ns == INT64_MAX)
         link->mark_at_ns = now.mono_ns + MARK_MS * HERD_NS_PER_MS;

@@ -101,6 +101,7 @@ static void dial(struct link *link, struct herd_now now)
     link->lines = 0;
     link->said_hello = false;
     link->clean_mark_count = 0;
+    link->refused = false;
     link->oldest_ns = NEVER;
     held_reset(link);
     link->digest_due = true;
@@ -455,6 +456,10 @@ static void on_deadline(struct link *link, struct herd_now now)
             dial(link, now);
         break;
     case LINK_DIALLING:
+        if (link->dial_wanted) { /* the loop stood still: it has not begun */
+            link->deadline_ns = now.mono_ns + DIAL_MS * HERD_NS_PER_MS;
+            break;
+        }
         fail(link, "no answer to the attempt to connect");
         link_move(link, LINK_CLOSING);
         conn_abort(&link->conn);
@@ -487,6 +492,7 @@ void link_tick(struct link *link, struct herd_now now)
         say_hello_again(link, now);
     if (link->state == LINK_UP || link->state == LINK_SEEKING)
         heartbeat(link, now);
+    ended_tick(link, now);
     bool tell =
         link->state == LINK_UP && now.mono_ns >= link->digest_at_ns && link_digest_changed(link);
     if (now.mono_ns >= link->mark_at_ns || link->more || tell || held_is_due(link, now))
@@ -507,6 +513,7 @@ int64_t link_wakeup(const struct link *link)
                                             : link->heard_ns + HEARTBEAT_MS * HERD_NS_PER_MS;
     at = at < beat ? at : beat;
     at = at < held_wakeup(link) ? at : held_wakeup(link);
+    at = at < ended_wakeup(link) ? at : ended_wakeup(link);
     bool tell = link->state == LINK_UP && !link->conn.closing && link->digest_at_ns < at &&
                 link_digest_changed(link) && herd_cursor_at_end(node_of(link)->store, link->cursor);
     return tell ? link->digest_at_ns : at;

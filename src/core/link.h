@@ -56,15 +56,16 @@ struct link {
     uint64_t sent;                     /* records sent, ever */
     struct clean_mark clean_marks[LINK_CLEAN_MARKS_MAX];
     unsigned clean_mark_count;
-    int64_t oldest_ns;      /* as in `clean_marks`, since the last of them; INT64_MAX: nothing */
-    uint64_t acked;         /* by ACK or RESUME: the neighbour holds all up to this */
-    uint64_t digest_told;   /* in the last DIGEST */
-    int64_t digest_at_ns;   /* not before; INT64_MAX: not on this connection yet */
-    bool digest_due;        /* none was sent on this connection */
-    unsigned attempts;      /* failures in a row */
-    unsigned broken;        /* PLAIN: connections in a row that the neighbour did not close */
-    unsigned hello_closes;  /* connections in a row that ended on HELLO */
-    int64_t hello_at_ns;    /* PLAIN, doubtful: HELLO again; INT64_MAX: not */
+    int64_t oldest_ns;     /* as in `clean_marks`, since the last of them; INT64_MAX: nothing */
+    uint64_t acked;        /* by ACK or RESUME: the neighbour holds all up to this, or has let go of
+                               what has ended */
+    uint64_t digest_told;  /* in the last DIGEST */
+    int64_t digest_at_ns;  /* not before; INT64_MAX: not on this connection yet */
+    bool digest_due;       /* none was sent on this connection */
+    unsigned attempts;     /* failures in a row */
+    unsigned broken;       /* PLAIN: connections in a row that the neighbour did not close */
+    unsigned hello_closes; /* connections in a row that ended on HELLO */
+    int64_t hello_at_ns;   /* PLAIN, doubtful: HELLO again; INT64_MAX: not */
     int64_t hello_again_ns; /* how long after the last one; 0: there was none */
     unsigned in_vain;       /* connections on which HELLO was said again, and that ended */
     bool doubtful;          /* what it was taken for a plain one for may have been mere mischance */
@@ -79,13 +80,14 @@ struct link {
     bool began_anew;        /* the next plain connection starts with all records */
     bool was_up;            /* a failure is news */
     bool catches_up; /* since RESUME, until the end of the list is reached for the first time */
-    int64_t
-        unsafe_until_ns; /* of the wall clock: ACK says nothing, the neighbour's clock is ahead */
-    uint64_t turn;       /* of the node, that `steps` counts in */
-    unsigned steps;      /* records passed over in this turn */
-    bool more;           /* stopped filling because of the turn's budget */
-    bool dial_wanted;    /* the driver is still to be told */
-    bool removed;        /* the edge is gone from the configuration */
+    bool refused;    /* on this connection, what has not ended here: ACK says nothing (ended.c) */
+    int64_t anew_at_ns; /* refused: it is dialled anew then */
+    unsigned anew_ms;   /* how long after; 0: nothing was refused since an ACK counted */
+    uint64_t turn;      /* of the node, that `steps` counts in */
+    unsigned steps;     /* records passed over in this turn */
+    bool more;          /* stopped filling because of the turn's budget */
+    bool dial_wanted;   /* the driver is still to be told */
+    bool removed;       /* the edge is gone from the configuration */
 };
 
 struct neighbour {
@@ -138,6 +140,9 @@ int64_t heartbeat_wakeup(const struct neighbour *neighbour);
 /* Records that end (ended.c). What a listener says of them; what goes out. */
 void link_on_ack(struct link *link, struct herd_now now, const struct herd_command *command);
 void link_on_ended(struct link *link, struct herd_now now, const struct herd_command *command);
+/* When the link is dialled anew because its ACKs say nothing; INT64_MAX: not. */
+int64_t ended_wakeup(const struct link *link);
+void ended_tick(struct link *link, struct herd_now now);
 /* The cursor has come to a record, and it is sent. */
 void link_note_sent(struct link *link, struct herd_slice text);
 /* A MARK up to `passed` is sent, with nothing left behind it. */

@@ -78,15 +78,16 @@ void link_neighbour_restarted(struct link *link)
 }
 
 /* What was marked there it may have refused, as having ended; only the ACK, which may be lost, would
- * have said so. No answer of an earlier life waits any more. */
+ * have said so. Nobody waits for what another neighbour holds. What it says of an earlier life is
+ * believed once, when that is all that is known. */
 static uint64_t without_unacknowledged(const struct link *link, uint64_t position)
 {
     const struct herd_node *node = link->conn.node;
     uint64_t told = link->acked;
     if (node->options.durability != HERD_DURABILITY_HERD || node->options.record_ttl_ns == 0)
         return position;
-    if (node->life.from > 0 && told < node->life.from - 1)
-        told = node->life.from - 1;
+    if (told < node->persist.at_neighbour)
+        told = node->persist.at_neighbour;
     return position < told ? position : told;
 }
 

@@ -75,22 +75,35 @@ static int64_t deadline(const struct herd_ask *ask)
     return at_ns < node->persist.refuse_by_ns ? at_ns : node->persist.refuse_by_ns;
 }
 
-/* The answers of one connection in one turn wait together. */
-static struct herd_ask *waiting_ask(struct herd_conn *conn, struct herd_now now)
+/* The answers of one connection in one turn wait together, as their records were received at one
+ * time. */
+static struct herd_ask *waiting_ask(struct herd_conn *conn, struct herd_now now,
+                                    int64_t received_ns)
 {
     struct herd_node *node = conn->node;
     struct herd_ask *last = conn->work->asks_tail;
-    if (last != NULL && last->kind == ASK_SAFETY && last->turn == node->turn && last->tail.len == 0)
+    if (last != NULL && last->kind == ASK_SAFETY && last->turn == node->turn &&
+        last->received_ns == received_ns && last->tail.len == 0)
         return last;
     struct herd_ask *ask = node_new_ask(node, conn, ASK_SAFETY);
     if (ask == NULL)
         return NULL;
     ask->turn = node->turn;
     ask->asked_ns = now.mono_ns;
+    ask->received_ns = received_ns;
     node->stats.answers_waiting++;
     node_queue_ask(node->persist.end, ask);
     node->persist.end = &ask->next_queued;
     return ask;
+}
+
+/* The record that stands there for what a client has said: its own, or the newer one. */
+static int64_t received_ns_of(const struct herd_node *node, const struct herd_record *record,
+                              bool kept)
+{
+    struct herd_record held;
+    bool other = !kept && herd_store_find(node->store, record->client, &held);
+    return other ? held.received_ns : record->received_ns;
 }
 
 static size_t held_by(const struct herd_ask *ask)
@@ -99,13 +112,13 @@ static size_t held_by(const struct herd_ask *ask)
 }
 
 int persist_answer(struct herd_conn *conn, struct herd_now now, const struct herd_record *record,
-                   struct herd_slice line)
+                   struct herd_slice line, bool kept)
 {
     /* Also for one that was not newer: what it repeats may not be safe yet. */
     uint64_t sequence = herd_store_sequence(conn->node->store);
     if (!has_to_wait(conn->node, sequence))
         return herd_record_append_at(record, conn_output(conn));
-    struct herd_ask *ask = waiting_ask(conn, now);
+    struct herd_ask *ask = waiting_ask(conn, now, received_ns_of(conn->node, record, kept));
     if (ask == NULL)
         return HERD_ENOMEM;
     size_t before = held_by(ask);
@@ -211,6 +224,16 @@ void persist_on_held(struct herd_node *node, struct herd_now now, uint64_t seque
     look_for_ended(node);
     node->persist.at_neighbour = sequence;
     release(node, now);
+}
+
+void persist_on_ended(struct herd_node *node, struct herd_now now, int64_t received_ns)
+{
+    struct herd_ask *next;
+    for (struct herd_ask *ask = node->persist.first; ask != NULL; ask = next) {
+        next = ask->next_queued;
+        if (ask->received_ns <= received_ns)
+            refuse(ask, now);
+    }
 }
 
 void herd_node_snapshot(struct herd_node *node)

@@ -42,9 +42,9 @@ int persist_init(struct herd_node *node);
 void persist_close(struct herd_node *node);
 
 /* The answer to an IAMAT, which waits as `durability` says; `line` is what comes back if that takes
- * too long. 0 or HERD_ENOMEM. */
+ * too long; kept: the record is what is held now. 0 or HERD_ENOMEM. */
 int persist_answer(struct herd_conn *conn, struct herd_now now, const struct herd_record *record,
-                   struct herd_slice line);
+                   struct herd_slice line, bool kept);
 /* Refuses the answers that have waited too long, up to a budget. */
 void persist_tick(struct herd_node *node, struct herd_now now);
 /* The node stops: what cannot become safe any more is refused now. */
@@ -53,6 +53,9 @@ void persist_stop(struct herd_node *node, struct herd_now now);
 void persist_forget(struct herd_ask *ask);
 /* Some neighbour holds all up to a sequence. */
 void persist_on_held(struct herd_node *node, struct herd_now now, uint64_t sequence);
+/* A neighbour whose ACK is next has refused, as having ended, records that were received up to then;
+ * and so they have here: the answers that wait for them are refused. */
+void persist_on_ended(struct herd_node *node, struct herd_now now, int64_t received_ns);
 /* Whether answers wait for a neighbour's ACK. */
 bool persist_wants_ack(const struct herd_node *node);
 

@@ -17,9 +17,12 @@
  * what is gathered in a turn and said in one answer is bounded, and a walk goes on where the last one
  * stopped.
  *
- * That mends L. D is mended over L's own link to it. A walk looks into a few parts of each TREE, so
- * that it is bounded; the next one finds the rest. In a busy herd the digests always differ by what
- * is on its way: a walk that mends nothing makes the next one wait longer.
+ * That mends L. D is mended over L's own link to it, also where L has nothing new to tell there: what
+ * D has let go itself since L's last DIGEST shows in L's KEYS alone.
+ *
+ * A walk looks into a few parts of each TREE, so that it is bounded; the next one finds the rest. In
+ * a busy herd the digests always differ by what is on its way: a walk that mends nothing makes the
+ * next one wait longer.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +46,14 @@ static bool is_equal(const struct reconcile *reconcile, const struct herd_store 
            reconcile->clients == herd_store_count(store);
 }
 
+static void become_different(struct reconcile *reconcile, struct herd_now now)
+{
+    if (reconcile->differs_since_ns != NEVER)
+        return;
+    reconcile->differs_since_ns = now.mono_ns;
+    reconcile->walk_at_ns = now.mono_ns + 2 * FLOOD_HORIZON_MS * HERD_NS_PER_MS;
+}
+
 static void become_equal(struct reconcile *reconcile)
 {
     reconcile->differs_since_ns = NEVER;
@@ -62,9 +73,8 @@ int reconcile_on_digest(struct neighbour *neighbour, struct herd_now now,
     if (is_equal(reconcile, store)) {
         become_equal(reconcile);
         reconcile->interval_ms = WALK_MIN_MS;
-    } else if (reconcile->differs_since_ns == NEVER) {
-        reconcile->differs_since_ns = now.mono_ns;
-        reconcile->walk_at_ns = now.mono_ns + 2 * FLOOD_HORIZON_MS * HERD_NS_PER_MS;
+    } else {
+        become_different(reconcile, now);
     }
     return reconcile_tick(neighbour, now);
 }
@@ -409,6 +419,8 @@ int reconcile_on_keys(struct link *link, struct herd_now now, const struct herd_
     /* The prefix differs, but no time in it does: then some record has another origin or place at
      * the same time. */
     bool has_more = compare(keys, command->rest);
+    if (has_more)
+        become_different(&link->conn.neighbour->reconcile, now);
     if (!send_differences(link, now, keys, WALK_MISSING) && !has_more)
         send_differences(link, now, keys, WALK_SAME_TIME);
     return 0;

@@ -150,14 +150,15 @@ void disk_excuse(struct disk *disk, int64_t until_ns)
         disk->trouble_ns = until_ns;
 }
 
-/* What the dialler has told lately and the listener has acknowledged. */
+/* What the dialler has told lately and the listener has acknowledged. With what that refused as
+ * having ended, an ACK has nothing to do, and another neighbour may have brought it since. */
 void disk_check_acknowledged(struct disk *disk, const struct disk *dialler, uint64_t sequence)
 {
     const struct model *model = model_of(disk);
     uint32_t here = disk->server->index, there = dialler->server->index;
     for (size_t i = 0; i < dialler->young_count; i++) {
         const struct model_record *record = young_at(dialler, i)->record;
-        if (record == NULL)
+        if (record == NULL || (record->refused_by >> here % 64 & 1) != 0)
             continue;
         const struct model_record *held = model_held(model, here, record->client);
         if (model_held(model, there, record->client) == record &&
@@ -381,10 +382,12 @@ void disk_restore(struct disk *disk)
     check_contract(disk, ledger_restore(&disk->ledger, server->node, server_now(server)));
     for (size_t i = 0; i < disk->ledger.row_count; i++) {
         struct model_record *record = model_find(model, herd_slice_of(disk->ledger.rows[i].text));
-        if (record != NULL && server_has_ended(server, record))
-            model_end(model, record);
-        else if (record != NULL && model_is_news(model, server->index, record))
+        if (record != NULL && server_has_ended(server, record)) {
+            disk_on_ended(disk, record);
+            model_let_go(model, server->index, record);
+        } else if (record != NULL && model_is_news(model, server->index, record)) {
             model_keep(model, server->index, record, disk->ledger.rows[i].sequence);
+        }
     }
     server->sequence = herd_store_sequence(herd_node_store(server->node));
 }

@@ -351,13 +351,6 @@ static bool inject_edge(struct world *world)
     return true;
 }
 
-static void set_clock(struct server *server, int64_t skew_ns)
-{
-    server->set_ns = server->world->sim.now_ns;
-    server->wall_before_ns = server_now(server).wall_ns;
-    server->skew_ns = skew_ns;
-}
-
 static bool inject_clock(struct world *world)
 {
     uint32_t i = pick(world, true);
@@ -366,7 +359,7 @@ static bool inject_clock(struct world *world)
     bool far = world->options.record_ttl_ns == 0 && rng_percent(&world->rng, 20);
     int64_t max_ns = far ? 3600 * SIM_S : 3 * SIM_S;
     struct server *server = world->servers[i];
-    set_clock(server, server->wrong_ns + rng_between(&world->rng, -max_ns, max_ns));
+    server_set_clock(server, server->wrong_ns + rng_between(&world->rng, -max_ns, max_ns));
     return true;
 }
 
@@ -378,7 +371,7 @@ static void on_clock_right(void *owner, uint64_t i)
 
 void fault_set_clock_right(struct server *server)
 {
-    set_clock(server, server->skew_ns - server->wrong_ns);
+    server_set_clock(server, server->skew_ns - server->wrong_ns);
     server->wrong_ns = 0;
 }
 
@@ -389,7 +382,7 @@ static void set_clock_wrong(struct world *world, uint32_t i)
     struct server *server = world->servers[i];
     fault_set_clock_right(server);
     server->wrong_ns = rng_between(&world->rng, -max_ns, max_ns);
-    set_clock(server, server->skew_ns + server->wrong_ns);
+    server_set_clock(server, server->skew_ns + server->wrong_ns);
     sim_at(&world->sim, world->sim.now_ns + fault_some_ms(world, 0, CLOCK_WRONG_MAX_MS),
            on_clock_right, world, i);
 }
@@ -402,7 +395,8 @@ static bool inject_year(struct world *world)
     if (world->options.record_ttl_ns > 0)
         set_clock_wrong(world, i);
     else
-        set_clock(world->servers[i], rng_between(&world->rng, -YEAR_S * SIM_S, YEAR_S * SIM_S));
+        server_set_clock(world->servers[i],
+                         rng_between(&world->rng, -YEAR_S * SIM_S, YEAR_S * SIM_S));
     return true;
 }
 

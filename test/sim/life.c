@@ -91,6 +91,7 @@ void server_free(struct server *server)
     disk_free(server->disk);
     free(server->links);
     free(server->edges);
+    free(server->sets);
     free(server);
 }
 

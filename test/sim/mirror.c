@@ -112,9 +112,10 @@ void mirror_expire(struct server *server)
 
 static void expect(struct server *server, struct model_record *record)
 {
-    if (!server_has_ended(server, record) &&
-        (model_is_news(&server->world->model, server->index, record) ||
-         ended_before(server, record) != NULL))
+    if (server_has_ended(server, record))
+        record->refused_by |= UINT64_C(1) << server->index % 64;
+    else if (model_is_news(&server->world->model, server->index, record) ||
+             ended_before(server, record) != NULL)
         server->expected = record;
 }
 

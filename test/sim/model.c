@@ -293,13 +293,20 @@ struct model_record *model_newest(const struct model *model, uint32_t client, co
     return newest;
 }
 
+/* It has ended, or what has replaced it. */
+static bool is_over(const struct model *model, const struct model_record *record)
+{
+    const struct model_record *ended = model->clients[record->client].ended;
+    return ended != NULL && model_compare(ended, record) >= 0;
+}
+
 /* In memory or on a disk. */
 static struct model_record *newest_anywhere(const struct model *model, uint32_t client)
 {
     struct model_record *newest = model_newest(model, client, NULL);
     for (uint32_t i = 0; i < model->server_count; i++) {
         struct model_record *written = model_on_disk(model, i, client);
-        if (written != NULL && !written->ended &&
+        if (written != NULL && !is_over(model, written) &&
             (newest == NULL || model_compare(written, newest) > 0))
             newest = written;
     }
@@ -330,20 +337,28 @@ void model_forget(struct model *model, uint32_t server)
     }
 }
 
-void model_end(struct model *model, struct model_record *record)
+static void end(struct model *model, struct model_record *record)
 {
-    struct model_record **promised = &model->clients[record->client].promised;
+    struct model_client *client = &model->clients[record->client];
+    struct model_record **promised = &client->promised;
     record->ended = true;
+    if (client->ended == NULL || model_compare(record, client->ended) > 0)
+        client->ended = record;
     if (*promised != NULL && model_compare(*promised, record) <= 0)
         *promised = NULL; /* itself, or what it has replaced */
+}
+
+void model_let_go(struct model *model, uint32_t server, struct model_record *record)
+{
+    end(model, record);
+    record->let_go_by |= UINT64_C(1) << server % 64;
+    record->let_go_ns = model->sim->now_ns;
 }
 
 void model_drop(struct model *model, uint32_t server, uint32_t client)
 {
     struct model_record **held = place(model, server, client);
-    model_end(model, *held);
-    (*held)->let_go_by |= UINT64_C(1) << server % 64;
-    (*held)->let_go_ns = model->sim->now_ns;
+    model_let_go(model, server, *held);
     (*held)->holders--;
     *held = NULL;
 }
@@ -367,6 +382,8 @@ void model_acknowledge(struct model *model, struct model_record *record)
 {
     struct model_record **promised = &model->clients[record->client].promised;
     model->acknowledged++;
+    if (is_over(model, record))
+        return;
     if (*promised == NULL || model_compare(record, *promised) > 0)
         *promised = record;
     if ((*promised)->holders == 0)

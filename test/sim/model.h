@@ -13,14 +13,15 @@
 struct model_record {
     struct model_record *older; /* of the same client, by birth */
     uint32_t client;
-    uint32_t taker;     /* the server that has it from the client */
-    uint32_t holders;   /* servers whose newest record of this client it is */
-    uint32_t floods;    /* lines that carried it, from server to server */
-    bool ended;         /* some server has let it go because of its age */
-    uint64_t let_go_by; /* which: bits, by server mod 64 */
-    int64_t let_go_ns;  /* when the last of them did */
-    int64_t born_ns;    /* virtual time */
-    int64_t kept_ns;    /* when a server last took it for its newest of this client */
+    uint32_t taker;      /* the server that has it from the client */
+    uint32_t holders;    /* servers whose newest record of this client it is */
+    uint32_t floods;     /* lines that carried it, from server to server */
+    bool ended;          /* some server has let it go because of its age */
+    uint64_t let_go_by;  /* which: bits, by server mod 64 */
+    int64_t let_go_ns;   /* when the last of them did */
+    uint64_t refused_by; /* which server did not keep it, as it had ended: bits */
+    int64_t born_ns;     /* virtual time */
+    int64_t kept_ns;     /* when a server last took it for its newest of this client */
     int64_t order_ns;
     struct herd_record fields; /* within text */
     struct herd_slice text;    /* canonical */
@@ -33,6 +34,7 @@ struct model_client {
     struct model_record *newest_born;
     struct model_record *promised; /* newest that a client was told of and that had to survive */
     size_t records;
+    struct model_record *ended; /* the newest that some server has let go */
 };
 
 struct model {
@@ -86,8 +88,8 @@ uint64_t model_sequence(const struct model *model, uint32_t server, uint32_t cli
 
 /* A server has lost all it held in memory; what was promised may be on its disk still. */
 void model_forget(struct model *model, uint32_t server);
-/* A server lets a record go because of its age. */
-void model_end(struct model *model, struct model_record *record);
+/* A server lets a record go because of its age, or does not read it from its disk. */
+void model_let_go(struct model *model, uint32_t server, struct model_record *record);
 /* It no longer holds what it held of one client: that has ended. */
 void model_drop(struct model *model, uint32_t server, uint32_t client);
 

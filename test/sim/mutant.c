@@ -34,7 +34,7 @@ bool __real_herd_store_expire(struct herd_store *store, int64_t now_ns);
 uint64_t __real_herd_store_digest(const struct herd_store *store);
 void __real_node_send_acks(struct herd_node *node);
 int __real_persist_answer(struct herd_conn *conn, struct herd_now now,
-                          const struct herd_record *record, struct herd_slice line);
+                          const struct herd_record *record, struct herd_slice line, bool kept);
 bool __real_herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_entry *out);
 void __real_herd_cursor_to_begin(struct herd_store *store, herd_cursor cursor);
 uint64_t __real_lives_shared(const struct herd_mark *mark, const struct herd_life *present);
@@ -174,10 +174,10 @@ void __wrap_node_send_acks(struct herd_node *node)
 }
 
 int __wrap_persist_answer(struct herd_conn *conn, struct herd_now now,
-                          const struct herd_record *record, struct herd_slice line)
+                          const struct herd_record *record, struct herd_slice line, bool kept)
 {
     return planted == PLANT_NO_WAIT ? herd_record_append_at(record, conn_output(conn))
-                                    : __real_persist_answer(conn, now, record, line);
+                                    : __real_persist_answer(conn, now, record, line, kept);
 }
 
 void __wrap_herd_cursor_to_begin(struct herd_store *store, herd_cursor cursor)

@@ -17,10 +17,10 @@ enum {
     WAKE_MS = 1000,  /* it looks around at least so often */
     BURST_MAX = 150,
     HOP_READS_MAX = 5,
-    ENDED_MS = 1000,      /* for a server to look at what waits for a record that it has let go */
-    ENDING_S = 10,        /* before its end, a record need be nowhere else any more */
-    ROAM_ON_PERCENT = 80, /* that goes on to the next one */
-    SHOWN_MAX = 120       /* bytes of an answer in a message */
+    ENDED_MS = 1000,       /* for a server to look at what waits for a record that it has let go */
+    ENDED_EARLY_MS = 2000, /* before its end, a record may count as ended */
+    ROAM_ON_PERCENT = 80,  /* that goes on to the next one */
+    SHOWN_MAX = 120        /* bytes of an answer in a message */
 };
 
 static struct phone_request *request_at(struct phone *phone, uint32_t i)
@@ -153,6 +153,13 @@ static size_t common(struct herd_slice a, struct herd_slice b)
     return same;
 }
 
+/* By its server's clock, what an IAMAT has to be kept as has ended since, or was about to. */
+static bool has_ended_since(const struct server *server, const struct phone_request *request)
+{
+    int64_t end_ns = request->kept->fields.received_ns + server->world->options.record_ttl_ns;
+    return server_latest_ns(server, request->at_ns) + ENDED_EARLY_MS * SIM_MS >= end_ns;
+}
+
 /* Whether the record of an IAMAT may not have become safe in time, or before a stop, or before some
  * record ended there. */
 static bool may_be_refused(struct phone *phone, const struct phone_request *request)
@@ -163,7 +170,9 @@ static bool may_be_refused(struct phone *phone, const struct phone_request *requ
     if (!request->iamat || request->record == NULL || server == NULL ||
         world->options.durability < HERD_DURABILITY_COMMIT)
         return false;
-    if (world->options.record_ttl_ns > 0 && request->at_ns <= server->ended_ns + ENDED_MS * SIM_MS)
+    if (world->options.record_ttl_ns > 0 &&
+        (request->at_ns <= server->ended_ns + ENDED_MS * SIM_MS ||
+         has_ended_since(server, request)))
         return true;
     return server->node == NULL || server->lives != phone->life || server->stopping ||
            (timeout_ns > 0 && sim_of(phone)->now_ns - request->at_ns >= timeout_ns);

@@ -24,6 +24,7 @@ enum {
     SAFETY_TIMEOUT_S = 2,
     TTL_MIN_S = 20, /* as long as a probe takes */
     TTL_MAX_S = 30,
+    DOUBT_MAX_S = 40, /* from the end of all records until each connection counts again */
     ENDED_MS = 10000, /* after the time to live, for clocks that differ */
     TOLD_MS = 12000,  /* and for the last DIGEST */
     RECORD_BYTES_MAX = 4096 + 1024,
@@ -269,6 +270,28 @@ static int64_t last_end_ns(const struct world *world)
     return last_ns + world->options.record_ttl_ns;
 }
 
+static const struct server *find_doubt(const struct world *world)
+{
+    for (uint32_t i = 0; i < world->graph.size; i++) {
+        const struct server *server = world->servers[i];
+        if (server != NULL && server->node != NULL && server_doubts(server))
+            return server;
+    }
+    return NULL;
+}
+
+/* A neighbour whose clock was wrong counts again, soon after it is right. */
+static void trust_again(struct world *world)
+{
+    int64_t end_ns = world->sim.now_ns + DOUBT_MAX_S * SIM_S;
+    while (find_doubt(world) != NULL && !world->sim.failed && world->sim.now_ns < end_ns)
+        advance(world, POLL_MS * SIM_MS);
+    const struct server *server = find_doubt(world);
+    if (server != NULL)
+        sim_fail(&world->sim, SIM_LIVE, "to %s, ACKs of a neighbour mean nothing since %d s",
+                 server->name, DOUBT_MAX_S);
+}
+
 /* Records end at all servers, and of none a trace is left in the digest. */
 static void outlive(struct world *world)
 {
@@ -282,6 +305,7 @@ static void outlive(struct world *world)
                      server->name, herd_store_count(store),
                      (unsigned long long)herd_store_digest(store));
     }
+    trust_again(world);
     advance(world, TOLD_MS * SIM_MS);
 }
 

@@ -2,17 +2,20 @@
 #include "phone.h"
 #include "server.h"
 
-enum { ENDING_S = 10 /* before its end, a record need be nowhere else any more */ };
+enum {
+    ENDING_S = 10, /* before its end, a record need be nowhere else any more */
+    WAY_S = 1      /* what an answer takes from the server to the phone */
+};
 
 /* By the clock of the server that answered, which may have been set since. */
 static bool is_ending(const struct server *server, const struct phone_request *request,
                       const struct model_record *record)
 {
-    int64_t ttl_ns = server->world->options.record_ttl_ns;
-    int64_t wall_ns = server_now(server).wall_ns;
-    if (server->set_ns >= request->at_ns && server->wall_before_ns > wall_ns)
-        wall_ns = server->wall_before_ns;
-    return record->fields.received_ns + ttl_ns <= wall_ns + ENDING_S * SIM_S;
+    int64_t answered_ns = server->world->sim.now_ns - WAY_S * SIM_S;
+    int64_t since_ns = request->at_ns > answered_ns ? request->at_ns : answered_ns;
+    int64_t latest_ns = server_latest_ns(server, since_ns);
+    int64_t end_ns = record->fields.received_ns + server->world->options.record_ttl_ns;
+    return end_ns <= latest_ns + ENDING_S * SIM_S;
 }
 
 /* Whether it has ended there, or one that has replaced it. What a server has let go because its

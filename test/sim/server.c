@@ -23,6 +23,34 @@ struct herd_now server_now(const struct server *server)
                              .mono_ns = server->mono_base_ns + now_ns};
 }
 
+void server_set_clock(struct server *server, int64_t skew_ns)
+{
+    if (server->set_count == server->set_cap) {
+        size_t cap = server->set_cap > 0 ? server->set_cap * 2 : 8;
+        struct clock_set *sets = sim_alloc(cap, sizeof(*sets));
+        for (size_t i = 0; i < server->set_count; i++)
+            sets[i] = server->sets[i];
+        free(server->sets);
+        server->sets = sets;
+        server->set_cap = cap;
+    }
+    server->sets[server->set_count++] =
+        (struct clock_set){server->world->sim.now_ns, server_now(server).wall_ns};
+    server->skew_ns = skew_ns;
+    sim_trace(&server->world->sim, server->name, "..", "-", "(its clock is %.3f s ahead)",
+              (double)skew_ns / (double)SIM_S);
+}
+
+int64_t server_latest_ns(const struct server *server, int64_t since_ns)
+{
+    int64_t latest_ns = server_now(server).wall_ns;
+    for (size_t i = server->set_count; i-- > 0 && server->sets[i].at_ns >= since_ns;) {
+        if (server->sets[i].before_ns > latest_ns)
+            latest_ns = server->sets[i].before_ns;
+    }
+    return latest_ns;
+}
+
 bool server_has_ended(const struct server *server, const struct model_record *record)
 {
     int64_t ttl_ns = server->world->options.record_ttl_ns;
@@ -33,8 +61,7 @@ bool server_doubts(const struct server *server)
 {
     for (uint32_t i = 0; i < server->world->graph.size; i++) {
         const struct plug *plug = server->links[i];
-        if (plug != NULL && plug->conn != NULL &&
-            conn_link(plug->conn)->unsafe_until_ns > server_now(server).wall_ns)
+        if (plug != NULL && plug->conn != NULL && conn_link(plug->conn)->refused)
             return true;
     }
     return false;

@@ -44,6 +44,11 @@ struct server_wait {
     struct herd_buf line;
 };
 
+/* A clock is set: when, and what it showed before. */
+struct clock_set {
+    int64_t at_ns, before_ns;
+};
+
 struct server {
     struct world *world;
     struct net_host host;
@@ -53,8 +58,8 @@ struct server {
     uint64_t lives;         /* times it was started */
     int64_t skew_ns;        /* its wall clock is so much ahead */
     int64_t wrong_ns;       /* of that, for a while, where records end */
-    int64_t set_ns;         /* when it was set last */
-    int64_t wall_before_ns; /* and what it showed then */
+    struct clock_set *sets; /* of its clock, by time */
+    size_t set_count, set_cap;
     int64_t mono_base_ns;
     int64_t disturbed_ns; /* the last time something befell it */
     int64_t tick_at_ns;
@@ -95,6 +100,10 @@ void server_forget(struct server *server);
 bool server_holds(const struct server *server, const struct model_record *record);
 
 struct herd_now server_now(const struct server *server);
+/* Its wall clock is so much ahead from now on. */
+void server_set_clock(struct server *server, int64_t skew_ns);
+/* The latest that its clock has shown since then. */
+int64_t server_latest_ns(const struct server *server, int64_t since_ns);
 /* Whether a record has ended by its clock. */
 bool server_has_ended(const struct server *server, const struct model_record *record);
 

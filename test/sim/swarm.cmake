@@ -57,10 +57,10 @@ set(wrong_clock --ttl 25 --plain 0 --durability herd)
 set(refused ${wrong_clock} --faults crash,year,break,half-break,cut,torn,dark)
 set(restarted ${wrong_clock} --servers 2 --clients 10 --updates 60 --late --faults crash,year)
 add_test(NAME sim.wrong_clock COMMAND sim-swarm --seeds 1..200 ${refused})
-add_test(NAME sim.wrong_clock_and_restart COMMAND sim-swarm --seeds 1..300 ${restarted})
+add_test(NAME sim.wrong_clock_and_restart COMMAND sim-swarm --seeds 1..2000 ${restarted})
 set_tests_properties(sim.swarm.ttl sim.wrong_clock sim.wrong_clock_and_restart PROPERTIES LABELS sim TIMEOUT 600)
 herd_sim_plant(mutant-no-ended ${refused})
-herd_sim_plant(mutant-ended-safe ${refused})
+herd_sim_plant(mutant-ended-safe ${restarted})
 herd_sim_plant(mutant-no-doubt ${restarted})
 
 # Memory.

@@ -57,6 +57,154 @@ static void what_was_refused_may_have_been_replaced(void **state)
     driver_free(herd.driver);
 }
 
+/* The neighbour answers PING until its connection is given up, is dialled anew, and claims all that
+ * was marked there. Returns how long that took. */
+static int64_t dial_anew(struct herd *herd, uint64_t claim)
+{
+    int64_t took_ms = 0;
+    while (conn_link(herd->link->conn)->state == LINK_UP) {
+        driver_advance_ms(herd->driver, 100);
+        wire_say(herd->link, "PONG\n");
+        took_ms += 100;
+    }
+    driver_advance_to_dial(herd->driver, herd->link);
+    wire_dialled(herd->link, NULL);
+    wire_take(herd->link);
+    edge_resume(herd->link, claim);
+    return took_ms;
+}
+
+static void refuse_a(struct herd *herd)
+{
+    wire_sayf(herd->link, "ENDED %d\nACK %016" PRIx64 " 1\n", DRIVER_WALL_S, herd->epoch);
+    EDGE_EXPECT(herd->client, "%s", "");
+}
+
+/* What was refused is sent again whatever is claimed, until it is not refused: then the client has
+ * its answer, long before the record ends. */
+static void what_was_refused_is_sent_again(void **state)
+{
+    static const int waits_ms[] = {2000, 4000, 8000, 16000, 32000, 32000};
+    struct herd herd;
+    (void)state;
+    herd_open(&herd);
+    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
+    for (size_t i = 0; i < sizeof(waits_ms) / sizeof(waits_ms[0]); i++) {
+        wire_take(herd.link);
+        refuse_a(&herd);
+        EDGE_EXPECT(herd.link, "%s", "");
+        CHECK_INT(("ms"), dial_anew(&herd, 1), waits_ms[i]);
+        EDGE_EXPECT(herd.link,
+                    "FLOOD Hill a +1+1 1700000000 %d.000000000 Hill +0.000000000\n"
+                    "MARK %016" PRIx64 " 1\n",
+                    DRIVER_WALL_S, herd.epoch);
+    }
+    wire_sayf(herd.link, "ACK %016" PRIx64 " 1\n", herd.epoch);
+    EDGE_EXPECT(herd.client, "AT Hill +0.000000000 a +1+1 1700000000\n");
+    CHECK_INT(("told once"), driver_count_notices(herd.driver, HERD_NOTICE_CLOCKS_DIFFER), 1);
+
+    wire_say(herd.client, "IAMAT b +1+1 1700000000\n");
+    wire_sayf(herd.link, "ENDED %d\nACK %016" PRIx64 " 2\n", DRIVER_WALL_S, herd.epoch);
+    CHECK_INT(("told again"), driver_count_notices(herd.driver, HERD_NOTICE_CLOCKS_DIFFER), 2);
+    CHECK_INT(("ms"), dial_anew(&herd, 2), waits_ms[0]);
+    driver_free(herd.driver);
+}
+
+/* A long catch-up comes to its end all the same. */
+static void catch_up_is_not_broken_off(void **state)
+{
+    struct herd_node_options options = options_of(HERD_DURABILITY_HERD);
+    struct driver *driver = driver_new_with(&options);
+    struct wire *link = driver_add_neighbour(driver, "Jaquez");
+    (void)state;
+    wire_dialled(link, NULL);
+    for (int i = 0; i < 5000; i++)
+        wire_sayf(driver_accept(driver), "IAMAT c%d +1+1 1700000000\n", i);
+    driver->reports_writes = false;
+    edge_resume(link, 0);
+    wire_sayf(link, "ENDED %d\n", DRIVER_WALL_S);
+    for (int i = 0; i < 10; i++) {
+        driver_advance_ms(driver, 1000);
+        wire_say(link, "PONG\n");
+    }
+    CHECK_INT(("refused"), conn_link(link->conn)->refused, true);
+    CHECK_INT(("up"), conn_link(link->conn)->state, LINK_UP);
+    wire_wrote(link, link->unwritten);
+    wire_wrote(link, link->unwritten);
+    driver_advance_ms(driver, 0);
+    CHECK_TRUE(("all was sent"), conn_link(link->conn)->sent == 5000);
+    CHECK_TRUE(("given up"), conn_link(link->conn)->state != LINK_UP);
+    driver_free(driver);
+}
+
+/* Under load there is always a MARK on its way. */
+static void marks_without_an_ack_put_nothing_off(void **state)
+{
+    struct herd herd;
+    (void)state;
+    herd_open(&herd);
+    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
+    wire_say(herd.client, "IAMAT b +1+1 1700000000\n");
+    refuse_a(&herd);
+    CHECK_INT(("ms"), dial_anew(&herd, 2), 2000);
+    driver_free(herd.driver);
+}
+
+/* What another neighbour holds is not sent again for it. */
+static void what_another_one_holds_is_not_sent_again(void **state)
+{
+    struct herd herd;
+    (void)state;
+    herd_open(&herd);
+    struct wire *other = driver_add_neighbour(herd.driver, "Smith");
+    wire_dialled(other, NULL);
+    edge_resume(other, 0);
+    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
+    wire_sayf(herd.link, "ENDED %d\nACK %016" PRIx64 " 1\n", DRIVER_WALL_S, herd.epoch);
+    wire_sayf(other, "ACK %016" PRIx64 " 1\n", herd.epoch);
+    EDGE_EXPECT(herd.client, "AT Hill +0.000000000 a +1+1 1700000000\n");
+    wire_say(herd.client, "IAMAT b +1+1 1700000000\n");
+    wire_sayf(herd.link, "ACK %016" PRIx64 " 2\n", herd.epoch);
+    dial_anew(&herd, 2);
+    EDGE_EXPECT(herd.link,
+                "FLOOD Hill b +1+1 1700000000 %d.000000000 Hill +0.000000000\n"
+                "MARK %016" PRIx64 " 2\n",
+                DRIVER_WALL_S, herd.epoch);
+    driver_free(herd.driver);
+}
+
+/* By this clock, too: it is ahead. So nobody is told that it is safe, and it is gone from here before
+ * the clock can be set back; what was received later is not about it. */
+static void what_has_ended_there_and_here_is_refused(void **state)
+{
+    struct herd herd;
+    (void)state;
+    herd_open(&herd);
+    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
+    herd.driver->now.wall_ns += (TTL_S + 1) * HERD_NS_PER_S;
+    wire_say(herd.client, "IAMAT b +1+1 1700000061\n");
+    wire_sayf(herd.link, "ENDED %d\nACK %016" PRIx64 " 2\n", DRIVER_WALL_S, herd.epoch);
+    EDGE_EXPECT(herd.client, "? IAMAT a +1+1 1700000000\nAT Hill +0.000000000 b +1+1 1700000061\n");
+    driver_advance_ms(herd.driver, 0);
+    CHECK_INT(("a is gone"), herd_store_count(herd_node_store(herd.driver->node)), 1);
+    CHECK_INT(("told"), driver_count_notices(herd.driver, HERD_NOTICE_CLOCKS_DIFFER), 0);
+    driver_free(herd.driver);
+}
+
+/* What an IAMAT waits for that is older than what is held: for that to be safe. */
+static void who_repeats_what_was_refused_is_refused(void **state)
+{
+    struct herd herd;
+    (void)state;
+    herd_open(&herd);
+    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
+    herd.driver->now.wall_ns += (TTL_S - 1) * HERD_NS_PER_S;
+    wire_say(herd.client, "IAMAT a +1+1 1600000000\n");
+    wire_sayf(herd.link, "ENDED %d\nACK %016" PRIx64 " 1\n", DRIVER_WALL_S, herd.epoch);
+    EDGE_EXPECT(herd.client, "? IAMAT a +1+1 1700000000\n? IAMAT a +1+1 1600000000\n");
+    driver_free(herd.driver);
+}
+
 /* Many marks on their way: what the array of them has no room for is not forgotten. */
 static void marks_without_room_keep_their_oldest(void **state)
 {
@@ -188,6 +336,14 @@ static void restarted_dialler_does_not_claim_what_was_refused(void **state)
     wire_sayf(link, "ENDED %d\nACK %016" PRIx64 " %" PRIu64 "\n", DRIVER_WALL_S,
               herd_node_epoch(driver->node), conn_link(link->conn)->marked);
     EDGE_EXPECT(client, "%s", "");
+
+    /* What is claimed of an earlier life is believed the first time alone. */
+    driver_advance_to_dial(driver, link);
+    wire_dialled(link, NULL);
+    wire_take(link);
+    edge_resume(link, 2);
+    got = wire_take(link);
+    CHECK_TRUE(("%.*s", (int)got.len, got.data), memmem(got.data, got.len, " x ", 3) != NULL);
     disk_free(&disk);
 }
 
@@ -289,6 +445,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_refused_may_have_been_replaced),
+        cmocka_unit_test(what_was_refused_is_sent_again),
+        cmocka_unit_test(catch_up_is_not_broken_off),
+        cmocka_unit_test(marks_without_an_ack_put_nothing_off),
+        cmocka_unit_test(what_another_one_holds_is_not_sent_again),
+        cmocka_unit_test(what_has_ended_there_and_here_is_refused),
+        cmocka_unit_test(who_repeats_what_was_refused_is_refused),
         cmocka_unit_test(marks_without_room_keep_their_oldest),
         cmocka_unit_test(next_life_is_told_from_before_what_was_refused),
         cmocka_unit_test(doubt_ends_with_the_record),

@@ -434,6 +434,27 @@ static void digest_of_slots_that_had_others(void **state)
     }
 }
 
+/* What is received when the clock has been set back, and nobody has looked since, ends in time as
+ * well. */
+static void clock_that_is_set_back_delays_no_end(void **state)
+{
+    enum { TTL_S = 60, AHEAD_S = 40 };
+    static struct text_record record;
+    struct herd_store *store;
+    (void)state;
+    assert_int_equal(herd_store_new(1, 0, &store), 0);
+    assert_int_equal(herd_store_set_ttl(store, TTL_S * HERD_NS_PER_S), 0);
+    assert_true(herd_store_expire(store, (CLOCK_S + AHEAD_S) * HERD_NS_PER_S));
+    make_record(1, CLOCK_S, CLOCK_S - TTL_S + 5, &record); /* ends in 5 s, by the clock set back */
+    int64_t now_ns = CLOCK_S * HERD_NS_PER_S;
+    assert_int_equal(herd_store_apply(store, &record.record, 0, now_ns), 1);
+    assert_true(herd_store_expire(store, now_ns));
+    CHECK_INT(("not yet"), herd_store_count(store), 1);
+    assert_true(herd_store_expire(store, now_ns + 6 * HERD_NS_PER_S));
+    CHECK_INT(("ended"), herd_store_count(store), 0);
+    herd_store_free(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -443,6 +464,7 @@ int main(void)
         cmocka_unit_test(store_forgets_what_has_ended),
         cmocka_unit_test(cursors_outlive_records),
         cmocka_unit_test(records_go_while_the_table_grows),
+        cmocka_unit_test(clock_that_is_set_back_delays_no_end),
         cmocka_unit_test(last_times_there_are_do_not_overflow),
         cmocka_unit_test(without_a_time_to_live_nothing_ends),
         cmocka_unit_test(what_has_ended_is_not_compared_with),

@@ -497,11 +497,31 @@ static void test_stop_sends_what_clients_were_told(void **state)
     driver_free(driver);
 }
 
+/* The loop stood still when it was to be dialled, and then the server is told to stop: there is no
+ * connection that could be closed. */
+static void test_what_was_not_dialled_is_not_given_up(void **state)
+{
+    struct herd_node_options options = driver_options("Hill");
+    struct herd_now now = {.wall_ns = DRIVER_WALL_S * HERD_NS_PER_S};
+    struct herd_effect effect;
+    struct herd_node *node;
+    (void)state;
+    assert_int_equal(herd_node_new(&options, &node), 0);
+    assert_int_equal(herd_node_add_neighbour(node, now, "Jaquez", NULL), 0);
+    now.mono_ns += 4 * HERD_NS_PER_S;
+    herd_node_tick(node, now);
+    herd_node_stop(node, now);
+    while (herd_node_effect(node, now, &effect))
+        CHECK_TRUE(("effect %d", effect.kind), effect.kind == HERD_EFFECT_NOTICE);
+    herd_node_free(node);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_records_then_news),
         cmocka_unit_test(test_hello_has_the_skew),
+        cmocka_unit_test(test_what_was_not_dialled_is_not_given_up),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_one_mark_for_a_catch_up),
         cmocka_unit_test(test_words_of_the_neighbour_do_not_go_back),

@@ -119,6 +119,31 @@ static uint64_t walks(const struct pair *pair)
     return herd_node_stats(pair->driver->node)->walks;
 }
 
+/* What this server has changed or let go since that DIGEST, which was equal, its neighbour may not
+ * have learnt: it tells no other one. Its KEYS show that it has more. */
+static void keys_of_more_are_a_reason_to_walk(void **state)
+{
+    static const char *const others[] = {"old:1", "another:1"};
+    (void)state;
+    struct pair pair;
+    pair_open(&pair, 3);
+    const struct herd_store *store = herd_node_store(pair.driver->node);
+    wire_sayf(pair.inbound, "DIGEST 3 %016" PRIx64 "\n", herd_store_digest(store));
+    wire_say(driver_accept(pair.driver), "IAMAT old +1+1 1\n");
+    advance_alive(&pair, 20000);
+    for (unsigned i = 0; i < 2; i++) {
+        char client[16];
+        snprintf(client, sizeof(client), "%.*s", (int)strcspn(others[i], ":"), others[i]);
+        CHECK_INT(("%s: not yet", client), walks(&pair), 0);
+        wire_sayf(pair.link, "KEYS %04x %s\n", leaf_of(client), others[i]);
+        driver_advance_ms(pair.driver, 1999);
+        CHECK_INT(("%s: two horizons", client), walks(&pair), 0);
+        driver_advance_ms(pair.driver, 1);
+        CHECK_INT(("%s", client), walks(&pair), i);
+    }
+    driver_free(pair.driver);
+}
+
 /* What this server has learnt since that DIGEST it has told its neighbour, whose next one is awaited. */
 static void outdated_digest_is_no_reason_to_walk(void **state)
 {
@@ -508,6 +533,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(digest_is_told_on_connect_and_while_it_changes),
         cmocka_unit_test(listener_walks_after_two_horizons),
+        cmocka_unit_test(keys_of_more_are_a_reason_to_walk),
         cmocka_unit_test(outdated_digest_is_no_reason_to_walk),
         cmocka_unit_test(neighbour_that_tells_no_other_digest_has_the_old_one),
         cmocka_unit_test(listener_walks_no_more_once_it_is_equal),
