@@ -54,8 +54,8 @@ void link_note_sent(struct link *link, struct herd_slice text)
 {
     const struct herd_node_options *options = &link->conn.node->options;
     struct herd_record record;
-    if (options->record_ttl_ns > 0 && options->durability == HERD_DURABILITY_HERD &&
-        herd_record_parse(text, &record) == 0 && record.received_ns < link->oldest_ns)
+    if (options->record_ttl_ns > 0 && herd_record_parse(text, &record) == 0 &&
+        record.received_ns < link->oldest_ns)
         link->oldest_ns = record.received_ns;
 }
 
@@ -86,15 +86,20 @@ static bool may_be_of_the_next_ack(const struct link *link, int64_t received_ns)
     return oldest_ns <= received_ns;
 }
 
+static void tell_clocks_differ(const struct link *link)
+{
+    struct herd_node *node = link->conn.node;
+    node_notice(node, HERD_NOTICE_CLOCKS_DIFFER, link->conn.neighbour->name, node->epoch, 0, "%s",
+                "records that have not ended here have ended there");
+}
+
 /* The next connection begins with what is not acknowledged (lives.c). */
 static void refuse_acks(struct link *link, struct herd_now now)
 {
-    struct herd_node *node = link->conn.node;
     if (link->refused)
         return;
     if (link->anew_ms == 0)
-        node_notice(node, HERD_NOTICE_CLOCKS_DIFFER, link->conn.neighbour->name, node->epoch, 0,
-                    "%s", "records that have not ended here have ended there");
+        tell_clocks_differ(link);
     link->refused = true;
     link->anew_ms = link->anew_ms == 0 ? ANEW_MIN_MS : link->anew_ms * 2;
     if (link->anew_ms > ANEW_MAX_MS)
@@ -110,6 +115,13 @@ void link_on_ended(struct link *link, struct herd_now now, const struct herd_com
         !may_be_of_the_next_ack(link, command->ended_ns))
         return;
     if (end_ns > now.wall_ns + ENDED_EARLY_MS * HERD_NS_PER_MS) {
+        if (node->options.durability != HERD_DURABILITY_HERD) {
+            /* Nobody waits for it. */
+            if (!link->clocks_told)
+                tell_clocks_differ(link);
+            link->clocks_told = true;
+            return;
+        }
         refuse_acks(link, now);
     } else {
         persist_on_ended(node, now, command->ended_ns);

@@ -101,7 +101,7 @@ static void dial(struct link *link, struct herd_now now)
     link->lines = 0;
     link->said_hello = false;
     link->clean_mark_count = 0;
-    link->refused = false;
+    link->refused = link->clocks_told = false;
     link->oldest_ns = NEVER;
     held_reset(link);
     link->digest_due = true;

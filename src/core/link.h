@@ -79,8 +79,9 @@ struct link {
     bool sent_all;          /* PLAIN: this connection began with all records */
     bool began_anew;        /* the next plain connection starts with all records */
     bool was_up;            /* a failure is news */
-    bool catches_up; /* since RESUME, until the end of the list is reached for the first time */
-    bool refused;    /* on this connection, what has not ended here: ACK says nothing (ended.c) */
+    bool catches_up;  /* since RESUME, until the end of the list is reached for the first time */
+    bool refused;     /* on this connection, what has not ended here: ACK says nothing (ended.c) */
+    bool clocks_told; /* on this connection: it has refused what has not ended here */
     int64_t anew_at_ns; /* refused: it is dialled anew then */
     unsigned anew_ms;   /* how long after; 0: nothing was refused since an ACK counted */
     uint64_t turn;      /* of the node, that `steps` counts in */

@@ -137,6 +137,25 @@ static void catch_up_is_not_broken_off(void **state)
     driver_free(driver);
 }
 
+/* Where nobody waits for it, too: once a connection. */
+static void clocks_that_differ_are_told_whatever_the_durability(void **state)
+{
+    struct herd_node_options options = options_of(HERD_DURABILITY_INTERVAL);
+    struct driver *driver = driver_new_with(&options);
+    struct wire *link = driver_add_neighbour(driver, "Jaquez");
+    (void)state;
+    wire_dialled(link, NULL);
+    edge_resume(link, 0);
+    wire_say(driver_accept(driver), "IAMAT a +1+1 1700000000\nIAMAT b +1+1 1700000000\n");
+    driver_advance_ms(driver, 200); /* until MARK */
+    wire_sayf(link, "ENDED %d\n", DRIVER_WALL_S);
+    wire_sayf(link, "ENDED %d\n", DRIVER_WALL_S);
+    CHECK_INT(("told"), driver_count_notices(driver, HERD_NOTICE_CLOCKS_DIFFER), 1);
+    wire_sayf(link, "ACK %016" PRIx64 " 2\n", herd_node_epoch(driver->node));
+    CHECK_INT(("acked"), conn_link(link->conn)->acked, 2);
+    driver_free(driver);
+}
+
 /* Under load there is always a MARK on its way. */
 static void marks_without_an_ack_put_nothing_off(void **state)
 {
@@ -447,6 +466,7 @@ int main(void)
         cmocka_unit_test(what_was_refused_may_have_been_replaced),
         cmocka_unit_test(what_was_refused_is_sent_again),
         cmocka_unit_test(catch_up_is_not_broken_off),
+        cmocka_unit_test(clocks_that_differ_are_told_whatever_the_durability),
         cmocka_unit_test(marks_without_an_ack_put_nothing_off),
         cmocka_unit_test(what_another_one_holds_is_not_sent_again),
         cmocka_unit_test(what_has_ended_there_and_here_is_refused),
