@@ -133,6 +133,16 @@ static int check_place(struct records *records)
     return HERD_EIO;
 }
 
+/* A file that is removed while it is written to shows as one that cannot be found, in its log. */
+static int failed(struct records *records, int rc)
+{
+    if (rc == HERD_EFULL)
+        return rc;
+    if (records->sqlite != NULL)
+        check_place(records);
+    return HERD_EIO;
+}
+
 int records_write(struct records *records, const struct herd_batch *batch)
 {
     assert(batch->is_snapshot ? !batch->begins : !batch->ends);
@@ -141,7 +151,7 @@ int records_write(struct records *records, const struct herd_batch *batch)
     if (rc == 0)
         rc = check_place(records);
     if (rc < 0)
-        return rc == HERD_EFULL ? rc : HERD_EIO;
+        return failed(records, rc);
     rc = records_begin(records);
     if (rc == 0) {
         rc = batch->is_snapshot ? write_snapshot(records, batch) : write_journal(records, batch);
@@ -153,5 +163,5 @@ int records_write(struct records *records, const struct herd_batch *batch)
         records->is_snapshotting = batch->begins;
     if (rc < 0)
         records->checkpoint_at = 0; /* a checkpoint may make room in the log */
-    return rc == 0 || rc == HERD_EFULL ? rc : HERD_EIO;
+    return rc == 0 ? rc : failed(records, rc);
 }
