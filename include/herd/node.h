@@ -77,8 +77,8 @@ int herd_node_add_neighbour(struct herd_node *node, struct herd_now now, const c
 int herd_node_remove_neighbour(struct herd_node *node, struct herd_now now, const char *name);
 
 /* output_max, pipeline_max, turn_lines_…, waits_max, safety_timeout_ns, prune (on: from the next
- * connection of each link on; off: at once) and on_line may change while it runs; the other options
- * are left alone. */
+ * connection of each link on; off: at once, of what it receives) and on_line may change while it
+ * runs; the other options are left alone. */
 void herd_node_configure(struct herd_node *node, const struct herd_node_options *options);
 
 /* A connection was accepted. `data` is the caller's. 0 or HERD_ENOMEM. It lives until
