@@ -9,7 +9,7 @@ import time
 import pytest
 
 import chaos
-from herdlib import AT, BIN, wait_until
+from herdlib import AT, preloaded, wait_until
 
 
 def tell(server, ids, sent=1000):
@@ -67,11 +67,8 @@ def fill_up(folder):
 @contextlib.contextmanager
 def hanging_sync(path, monkeypatch):
     """Servers started within have a disk whose fsync hangs as long as the file `path` is there."""
-    monkeypatch.setenv("LD_PRELOAD", str(pathlib.Path(BIN / "libslow_sync.so").absolute()))
-    monkeypatch.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
-    monkeypatch.setenv("SLOW_SYNC_WHILE", str(path))
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-        monkeypatch.delenv("LD_PRELOAD")
+    with preloaded(monkeypatch, "libslow_sync.so", SLOW_SYNC_WHILE=path):
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)

@@ -190,6 +190,19 @@ class Server:
         return status is not None and all(link["up"] for link in status["links"])
 
 
+@contextlib.contextmanager
+def preloaded(monkeypatch, library, **environment):
+    """Servers started within have that library of test/lib before the system's, and what it reads of the environment."""
+    monkeypatch.setenv("LD_PRELOAD", str((BIN / library).absolute()))
+    monkeypatch.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, str(value))
+    try:
+        yield
+    finally:
+        monkeypatch.delenv("LD_PRELOAD", raising=False)
+
+
 class Herd:
     """Servers by name, of one configuration in a folder of their own.
 

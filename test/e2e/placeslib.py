@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.request
 
-from herdlib import BIN, DEADLINE_S, wait_until
+from herdlib import DEADLINE_S, preloaded, wait_until
 
 STANDIN = pathlib.Path(__file__).parent.parent / "lib" / "places_standin.py"
 KEY = "AIzaSyStandIn-0123456789_abcdefghijklmno"
@@ -63,14 +63,11 @@ def places_of(provider, key_file, origin, *more, timeout_ms=LONG_TIMEOUT_MS):
 def hanging_read(path, monkeypatch):
     """Servers started within have a disk that does not answer while the file `path` is there; with another path in it, that
     file of the disk alone."""
-    monkeypatch.setenv("LD_PRELOAD", str(pathlib.Path(BIN / "libslow_read.so").absolute()))
-    monkeypatch.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
-    monkeypatch.setenv("SLOW_READ_WHILE", str(path))
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-        monkeypatch.delenv("LD_PRELOAD", raising=False)
+    with preloaded(monkeypatch, "libslow_read.so", SLOW_READ_WHILE=path):
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def hang_alone(hang, path):

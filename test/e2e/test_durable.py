@@ -1,10 +1,8 @@
 """What is on disk: kept over restarts and crashes, a full disk, a damaged one."""
 
 import contextlib
-import os
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import signal
 import threading
 import time
@@ -10,7 +9,7 @@ import time
 import pytest
 
 import placeslib
-from herdlib import BIN, DEADLINE_S, SLOW, wait_until
+from herdlib import DEADLINE_S, SLOW, preloaded, wait_until
 from placeslib import IAMAT, KEY, LONG_TIMEOUT_MS, SHORT_TIMEOUT_MS, WHATSAT, hanging_read, reload
 
 PROVIDERS = ["google", "google-legacy", "overpass"]
@@ -339,15 +338,11 @@ def test_slow_and_missing_dns_hold_up_nobody(slow_ms, fails, status, timeout_ms,
     tls = tmp_path / "tls"
     tls.mkdir()
     standin = placeslib.StandIn("--tls", str(tls), "--san", "DNS:places.example")
-    monkeypatch.setenv("LD_PRELOAD", str(pathlib.Path(BIN / "libslow_dns.so").absolute()))
-    monkeypatch.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
-    monkeypatch.setenv("SLOW_DNS_MS", str(slow_ms))
-    if fails:
-        monkeypatch.setenv("SLOW_DNS_FAILS", "1")
+    environment = {"SLOW_DNS_MS": slow_ms, **({"SLOW_DNS_FAILS": 1} if fails else {})}
     try:
-        server = make_server("google", f'ca_file = "{tls}/cert.pem"', origin=f"https://places.example:{standin.port}",
-                             timeout_ms=timeout_ms)
-        monkeypatch.delenv("LD_PRELOAD")
+        with preloaded(monkeypatch, "libslow_dns.so", **environment):
+            server = make_server("google", f'ca_file = "{tls}/cert.pem"', timeout_ms=timeout_ms,
+                                 origin=f"https://places.example:{standin.port}")
         with server.client() as waiting, server.client() as other:
             at = waiting.ask(IAMAT)
             began = time.monotonic()

@@ -65,6 +65,15 @@ static bool has_answer(void *arg)
     return len > 3 && memcmp(bytes, "AT A", 4) == 0;
 }
 
+/* A client that has had an answer. */
+static int connect_and_ask(struct rig *rig, uint16_t port)
+{
+    int fd = rig_connect(port);
+    assert_int_equal(send(fd, "IAMAT x +1+1 5\n", 15, 0), 15);
+    rig_run_until(rig, has_answer, &fd);
+    return fd;
+}
+
 /* Each of them is closed, also where several come in one turn of the loop, and the listener goes on
  * when memory is there again. */
 static void test_connections_are_refused_and_later_ones_served(void **state)
@@ -83,15 +92,13 @@ static void test_connections_are_refused_and_later_ones_served(void **state)
         assert_int_equal(a->metrics.value[METRIC_connections_refused_total], round * REFUSED);
         for (int i = 0; i < REFUSED; i++)
             close(ends.fds[i]);
-        int fd = rig_connect(a->port);
-        assert_int_equal(send(fd, "IAMAT x +1+1 5\n", 15, 0), 15);
-        rig_run_until(&rig, has_answer, &fd);
+        int fd = connect_and_ask(&rig, a->port);
         close(fd);
     }
     rig_close(&rig);
 }
 
-/* The server stops while one is being refused and others wait for that. */
+/* The server stops in the turn in which it refuses. */
 static void test_stop_while_refusing(void **state)
 {
     struct rig rig;
@@ -126,9 +133,7 @@ static void test_a_name_is_looked_up_until_that_works(void **state)
     lookups_failing = LOOKUPS;
     assert_int_equal(net_add_peer(a->net, "B", "127.1", b->port), 0);
     assert_int_equal(net_add_peer(b->net, "A", "127.0.0.1", a->port), 0);
-    int fd = rig_connect(a->port);
-    assert_int_equal(send(fd, "IAMAT x +1+1 5\n", 15, 0), 15);
-    rig_run_until(&rig, has_answer, &fd);
+    int fd = connect_and_ask(&rig, a->port);
     rig_run_until(&rig, holds, b);
     assert_true(lookups_failing < LOOKUPS);
     lookups_failing = 0;
@@ -148,9 +153,7 @@ static void test_to_listen_at_a_name_that_cannot_be_looked_up(void **state)
     assert_int_equal(net_listen(a->net, "127.1", 0, &port, &error), HERD_EIO);
     assert_non_null(strstr(error.data, "listen on 127.1:0: not enough memory"));
     assert_int_equal(net_listen(a->net, "127.1", 0, &port, &error), 0);
-    int fd = rig_connect(port);
-    assert_int_equal(send(fd, "IAMAT x +1+1 5\n", 15, 0), 15);
-    rig_run_until(&rig, has_answer, &fd);
+    int fd = connect_and_ask(&rig, port);
     close(fd);
     herd_buf_free(&error);
     rig_close(&rig);
@@ -176,9 +179,7 @@ static void test_connections_without_a_file_are_refused_and_counted(void **state
     (void)state;
     rig_init(&rig);
     struct rig_server *a = rig_add(&rig, "A");
-    int fd = rig_connect(a->port);
-    assert_int_equal(send(fd, "IAMAT x +1+1 5\n", 15, 0), 15);
-    rig_run_until(&rig, has_answer, &fd);
+    int fd = connect_and_ask(&rig, a->port);
     for (int i = 0; i < REFUSED; i++)
         ends.fds[i] = rig_connect(a->port);
     int next = dup(fd);
@@ -209,9 +210,7 @@ static void test_connections_wait_where_they_cannot_even_be_closed(void **state)
     (void)state;
     rig_init(&rig);
     struct rig_server *a = rig_add(&rig, "A");
-    int fd = rig_connect(a->port);
-    assert_int_equal(send(fd, "IAMAT x +1+1 5\n", 15, 0), 15);
-    rig_run_until(&rig, has_answer, &fd);
+    int fd = connect_and_ask(&rig, a->port);
     int waiting = rig_connect(a->port);
     assert_int_equal(send(waiting, "IAMAT y +1+1 5\n", 15, 0), 15);
     struct rlimit before = limit_files(3);
