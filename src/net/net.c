@@ -263,9 +263,9 @@ int net_new(const struct net_options *options, struct net **out)
     return 0;
 }
 
-void net_set_connections_max(struct net *net, size_t connections_max)
+void net_set_room(struct net *net, const struct net_room *room)
 {
-    net->options.connections_max = connections_max;
+    net->options.room = *room;
 }
 
 static bool is_open(const struct net *net)

@@ -12,12 +12,18 @@
 
 struct net;
 
+/* How many connections there may be at once. */
+struct net_room {
+    size_t connections_max;
+    size_t files_reserved; /* descriptors that clients must not have: links, places, disk */
+};
+
 struct net_options {
     uv_loop_t *loop;
     struct herd_node *node; /* borrowed; outlives the net */
     struct log *log;
     struct metrics *metrics;
-    size_t connections_max;
+    struct net_room room;
     /* Effects that are not the net's: PLACES and NOTICE. */
     void (*effect)(void *arg, const struct herd_effect *effect);
     void *arg;
@@ -40,7 +46,9 @@ int net_add_peer(struct net *net, const char *name, const char *host, uint16_t p
 /* 0 or HERD_ENOTFOUND. */
 int net_remove_peer(struct net *net, const char *name);
 
-void net_set_connections_max(struct net *net, size_t connections_max);
+void net_set_room(struct net *net, const struct net_room *room);
+/* connections_max, or as many as the limit of open files, as it is now, leaves: at least 1. */
+size_t net_room_allows(const struct net_room *room);
 
 /* The time as the node's events want it. */
 struct herd_now net_now(void);

@@ -1,6 +1,7 @@
 /* A client, or a neighbour that has dialled this server: a stream and the node's connection for it.
  */
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "net/room.h"
@@ -26,6 +27,26 @@ const struct stream_events session_events = {
     .closed = on_closed,
 };
 
+size_t net_room_allows(const struct net_room *room)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return room->connections_max;
+    size_t left = limit.rlim_cur > room->files_reserved ? limit.rlim_cur - room->files_reserved : 1;
+    return left < room->connections_max ? left : room->connections_max;
+}
+
+/* What keeps one more connection out; LIMIT_COUNT: nothing. The limit of files may be lowered at any
+ * time; whoever came until none was left would keep the disk's own files from being opened. */
+static enum limit full(const struct net *net)
+{
+    const struct net_room *room = &net->options.room;
+    size_t allowed = net_room_allows(room);
+    if (net->connections < allowed)
+        return LIMIT_COUNT;
+    return allowed < room->connections_max ? LIMIT_FILES : LIMIT_CONNECTIONS;
+}
+
 static struct stream *new_session(struct net *net)
 {
     struct stream *session = calloc(1, sizeof(*session));
@@ -49,34 +70,32 @@ static bool tell_node(struct net *net, struct stream *session)
     return true;
 }
 
-static void refuse(struct net *net, struct stream *session, enum limit why)
+/* A connection that was turned away: no session is made for it. */
+static void refuse(struct net *net, int take_fd, enum limit why)
 {
     net_count_refused(net, why);
-    stream_close(session, true);
+    close(take_fd);
 }
 
 void session_accept(struct net *net, int take_fd)
 {
     struct metrics *metrics = net->options.metrics;
-    struct stream *session = new_session(net);
+    enum limit why = full(net);
+    struct stream *session = why == LIMIT_COUNT ? new_session(net) : NULL;
     if (session == NULL) {
-        net_count_refused(net, LIMIT_MEMORY);
-        close(take_fd);
+        refuse(net, take_fd, why == LIMIT_COUNT ? LIMIT_MEMORY : why);
         return;
     }
     if (uv_tcp_open(&session->tcp, take_fd) < 0) {
-        close(take_fd);
+        refuse(net, take_fd, LIMIT_MEMORY);
         stream_close(session, true);
         return;
     }
     metrics_add(metrics, METRIC_connections_accepted_total, 1);
     metrics_set(metrics, METRIC_connections_open, (int64_t)net->connections);
-    if (net->connections > net->options.connections_max) {
-        refuse(net, session, LIMIT_CONNECTIONS);
-        return;
-    }
     if (!tell_node(net, session)) {
-        refuse(net, session, LIMIT_MEMORY);
+        net_count_refused(net, LIMIT_MEMORY);
+        stream_close(session, true);
         return;
     }
     uv_tcp_nodelay(&session->tcp, 1);

@@ -129,7 +129,8 @@ static void adopt(struct server *server, struct config *config)
     change_peers(server, old, old_self);
     server_node_options(server, &options);
     herd_node_configure(server->node, &options);
-    net_set_connections_max(server->net, server_connections_max(server));
+    const struct net_room room = server_net_room(server);
+    net_set_room(server->net, &room);
     warn_of_restart(server);
     if (old != server->first)
         config_free(old);

@@ -50,8 +50,8 @@ struct server {
 
 /* A node's limits from the configuration. */
 void server_node_options(const struct server *server, struct herd_node_options *out);
-/* connections_max, or as many as the limit of open files leaves, which is told then. */
-size_t server_connections_max(const struct server *server);
+/* From the configuration; where the limit of open files leaves less, that is told. */
+struct net_room server_net_room(const struct server *server);
 /* log_file with each `%s` in it replaced by the server's name; an empty path stays empty. 0 or
  * HERD_ENOMEM. */
 int server_log_path(const struct config_values *values, const char *name, struct herd_buf *out);

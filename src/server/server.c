@@ -103,21 +103,21 @@ static void raise_file_limit(void)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Clients must not have the descriptors that links, places and files need. */
-size_t server_connections_max(const struct server *server)
+struct net_room server_net_room(const struct server *server)
 {
     const struct config_values *values = &server->config->values;
-    int64_t reserved =
-        FILES_RESERVED + 2 * (int64_t)server->self->peer_count + values->places_calls_max;
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
-        (int64_t)limit.rlim_cur - reserved >= values->connections_max)
-        return (size_t)values->connections_max;
-    int64_t fit = (int64_t)limit.rlim_cur - reserved;
-    LOG(server->log, LOG_WARNING, "server", "the limit of open files allows fewer connections",
-        log_int("files", (int64_t)limit.rlim_cur),
-        log_int("connections_max", values->connections_max), log_int("allowed", fit > 1 ? fit : 1));
-    return fit > 1 ? (size_t)fit : 1;
+    const struct net_room room = {
+        .connections_max = (size_t)values->connections_max,
+        .files_reserved = FILES_RESERVED + 2 * (size_t)server->self->peer_count +
+                          (size_t)values->places_calls_max,
+    };
+    size_t allowed = net_room_allows(&room);
+    if (allowed < room.connections_max)
+        LOG(server->log, LOG_WARNING, "server", "the limit of open files allows fewer connections",
+            log_int("connections_max", values->connections_max),
+            log_int("reserved", (int64_t)room.files_reserved),
+            log_int("allowed", (int64_t)allowed));
+    return room;
 }
 
 static int make_node(struct server *server, struct herd_buf *error)
@@ -134,7 +134,7 @@ static int make_node(struct server *server, struct herd_buf *error)
         .node = server->node,
         .log = server->log,
         .metrics = &server->metrics,
-        .connections_max = server_connections_max(server),
+        .room = server_net_room(server),
         .effect = server_effect,
         .arg = server,
     };

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from herdlib import AT, BIN, SEED, SLOW, Client, knows, wait_until
+from herdlib import AT, BIN, SEED, SLOW, WRAP, Client, knows, wait_until
 
 LOCATION = b"+34.068930-118.445127"
 
@@ -196,29 +196,31 @@ def test_clients_cannot_take_the_files_that_the_rest_needs(make_herd):
         client.close()
 
 
+@pytest.mark.skipif(bool(WRAP), reason="valgrind goes on telling its program the limit from before")
 def test_connections_without_a_file_are_counted_and_told(make_herd):
     server = make_herd({"Hill": []}).start()["Hill"]
     with server.client() as client:
         assert AT.match(client.ask(b"IAMAT x +1+1 5"))
-        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (40, 40))
+        before = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (40, before[1]))
         clients = [server.client() for _ in range(300)]
-        refused = sum(is_refused(other) for other in clients)
-        assert 250 < refused < 300
+        assert all(is_refused(other) for other in clients)
         assert AT.match(client.ask(b"IAMAT x +1+1 6"))
+        # What is left is for the rest: the journal is opened now, or was while they came.
+        wait_until(lambda: server.status()["metrics"]["disk_batches_total"] > 0, "x is on disk")
         log = wait_until(lambda: "limit of open files was reached" in server.log() and server.log(), "the log says so")
         assert log.count("connections refused") == 1
         for other in clients:
             other.close()
-    def are_gone():
-        with contextlib.suppress(ConnectionError, ValueError):  # the control socket needs a file too
-            return server.status()["metrics"]["connections_open"] == 0
-
-    wait_until(are_gone, "they are gone")
-    assert server.status()["metrics"]["connections_refused_total"] == refused
+        # The limit is as it was, and so is the service.
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, before)
+        with server.client() as one_more:
+            assert AT.match(one_more.ask(b"IAMAT y +1+1 6"))
+    assert server.status()["metrics"]["connections_refused_total"] == len(clients)
     server.stop()
     # The first at once, the rest at the end.
     told = re.findall(r"limit of open files was reached.* count=(\d+)", server.log())
-    assert sum(map(int, told)) == refused
+    assert sum(map(int, told)) == len(clients)
 
 
 def test_the_programs_are_where_they_should_be():

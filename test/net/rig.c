@@ -43,7 +43,7 @@ struct rig_server *rig_add(struct rig *rig, const char *name)
                                     .node = server->node,
                                     .log = rig->log,
                                     .metrics = &server->metrics,
-                                    .connections_max = 1000,
+                                    .room = {.connections_max = 1000},
                                     .effect = on_effect};
     assert_int_equal(net_new(&net, &server->net), 0);
     assert_int_equal(net_listen(server->net, "127.0.0.1", 0, &server->port, &error), 0);

@@ -197,6 +197,39 @@ static void test_connections_without_a_file_are_refused_and_counted(void **state
     rig_close(&rig);
 }
 
+/* Lowered so far that what is left is for links and files: who comes is turned away before that is
+ * taken, and is served once the limit is as it was. */
+static void test_connections_leave_the_files_that_are_reserved(void **state)
+{
+    struct rig rig;
+    struct ends ends;
+    (void)state;
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A");
+    int fd = connect_and_ask(&rig, a->port);
+    for (int i = 0; i < REFUSED; i++)
+        ends.fds[i] = rig_connect(a->port);
+    int next = dup(fd);
+    close(next);
+    const struct net_room room = {.connections_max = 1000, .files_reserved = (size_t)next + 1};
+    net_set_room(a->net, &room);
+    struct rlimit before = limit_files((rlim_t)next + 2);
+    rig_run_until(&rig, have_ended, &ends);
+    assert_int_equal(a->metrics.value[METRIC_connections_refused_total], REFUSED);
+    assert_int_equal(a->metrics.value[METRIC_connections_open], 1);
+    int files[] = {dup(fd), dup(fd)};
+    setrlimit(RLIMIT_NOFILE, &before);
+    close(connect_and_ask(&rig, a->port));
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        assert_true(files[i] >= 0);
+        close(files[i]);
+    }
+    for (int i = 0; i < REFUSED; i++)
+        close(ends.fds[i]);
+    close(fd);
+    rig_close(&rig);
+}
+
 static bool has_failed_to_accept(void *arg)
 {
     return ((struct rig_server *)arg)->metrics.value[METRIC_accept_failures_total] >= 2;
@@ -231,6 +264,7 @@ int main(void)
         cmocka_unit_test(test_connections_are_refused_and_later_ones_served),
         cmocka_unit_test(test_stop_while_refusing),
         cmocka_unit_test(test_connections_without_a_file_are_refused_and_counted),
+        cmocka_unit_test(test_connections_leave_the_files_that_are_reserved),
         cmocka_unit_test(test_connections_wait_where_they_cannot_even_be_closed),
         cmocka_unit_test(test_a_name_is_looked_up_until_that_works),
         cmocka_unit_test(test_to_listen_at_a_name_that_cannot_be_looked_up),
