@@ -1,3 +1,4 @@
+import contextlib
 import resource
 
 import pytest
@@ -12,13 +13,12 @@ def pytest_configure():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-@pytest.fixture
-def make_herd(tmp_path):
-    """Makes herds that are stopped in the end, each of their servers with exit status 0."""
+@contextlib.contextmanager
+def maker_of_herds(root):
     herds = []
 
     def make(*args, **options):
-        folder = tmp_path / f"herd{len(herds)}"
+        folder = root / f"herd{len(herds)}"
         folder.mkdir()
         herds.append(herdlib.Herd(folder, *args, **options))
         return herds[-1]
@@ -33,6 +33,13 @@ def make_herd(tmp_path):
 
 
 @pytest.fixture
+def make_herd(tmp_path):
+    """Makes herds that are stopped in the end, each of their servers with exit status 0."""
+    with maker_of_herds(tmp_path) as make:
+        yield make
+
+
+@pytest.fixture
 def herd(make_herd):
     """The seed's five servers, all links up."""
     return make_herd().start()
@@ -42,6 +49,13 @@ def herd(make_herd):
 def server(make_herd):
     """A server without neighbours."""
     return make_herd({"Hill": []}).start()["Hill"]
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory):
+    """The same for all tests of a file that ask for it, which must not mind what the others have told it."""
+    with maker_of_herds(tmp_path_factory.mktemp("shared")) as make:
+        yield make({"Hill": []}).start()["Hill"]
 
 
 @pytest.fixture

@@ -30,8 +30,8 @@ def test_iamat_is_echoed_byte_for_byte(server):
     (b"+3404.1358-11826.7076", b"1700000000"), (b"+340408.148-1182642.457", b"1700000000.1234567891234"),
     (b"+00-000", b"9223372036.854775807"),
 ])
-def test_locations_and_times_of_all_forms(server, location, sent):
-    with server.client() as client:
+def test_locations_and_times_of_all_forms(shared_server, location, sent):
+    with shared_server.client() as client:
         answer = client.ask(b"IAMAT caf\xc3\xa9 %s %s" % (location, sent))
         assert AT.match(answer).groups()[2:] == (b"caf\xc3\xa9", location, sent)
 
@@ -52,8 +52,8 @@ BAD_LINES = [
 
 
 @pytest.mark.parametrize("line", BAD_LINES, ids=range(len(BAD_LINES)))
-def test_a_bad_line_costs_nothing_else(server, line):
-    with server.client() as client:
+def test_a_bad_line_costs_nothing_else(shared_server, line):
+    with shared_server.client() as client:
         first = client.ask(b"IAMAT x +1+1 5")
         assert AT.match(first)
         assert client.ask(line) == b"? " + line + b"\n"
@@ -90,8 +90,8 @@ def test_an_endless_line_is_answered_and_cut_off(server):
     b"POST /pub HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
     b"\x16\x03\x01a\n" * 3,
 ])
-def test_another_protocol_is_closed_after_three_lines(server, request_bytes):
-    with server.client() as client:
+def test_another_protocol_is_closed_after_three_lines(shared_server, request_bytes):
+    with shared_server.client() as client:
         client.send(request_bytes)
         answers = client.file.read()
         assert answers.count(b"\n") == 3 and all(line.startswith(b"? ") for line in answers.splitlines())
