@@ -30,6 +30,8 @@ endif()
 target_link_options(herd_flags INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
 
 # Assertions state what must hold in production too, so NDEBUG is never defined.
+# The simulator and the units take half the time that they take without.
+set(CMAKE_C_FLAGS_DEBUG "-Og -g")
 set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
 set(CMAKE_C_FLAGS_RELEASE "-O2")
 if(CMAKE_BUILD_TYPE MATCHES "Rel")
