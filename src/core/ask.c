@@ -15,8 +15,7 @@ struct herd_ask *node_new_ask(struct herd_node *node, struct herd_conn *conn, en
     }
     struct conn_work *work = conn->work;
     *ask = (struct herd_ask){.node = node, .conn = conn, .kind = kind};
-    if (node->buf_count > 0)
-        ask->answer = node->bufs[--node->buf_count];
+    spares_take_small(&node->spares, &ask->answer);
     if (work->asks_tail != NULL)
         work->asks_tail->next = ask;
     else

@@ -133,24 +133,30 @@ const char *herd_conn_peer(const struct herd_conn *conn)
     return conn->neighbour != NULL ? conn->neighbour->name : NULL;
 }
 
-static void take_spare_buf(struct herd_node *node, struct herd_buf *buf)
+static void take_spare(const struct herd_conn *conn, struct herd_buf *out)
 {
-    if (buf->cap == 0 && node->buf_count > 0)
-        *buf = node->bufs[--node->buf_count];
+    struct spares *spares = &conn->node->spares;
+    if (conn->is_link)
+        spares_take_large(spares, out);
+    else
+        spares_take(spares, out);
 }
 
 struct herd_buf *conn_output(struct herd_conn *conn)
 {
     struct conn_work *work = conn->work;
     struct herd_buf *buf = work->asks_tail != NULL ? &work->asks_tail->tail : &work->out;
-    take_spare_buf(conn->node, buf);
+    if (buf->cap == 0)
+        take_spare(conn, buf);
     return buf;
 }
 
 struct herd_buf *conn_front(struct herd_conn *conn)
 {
-    take_spare_buf(conn->node, &conn->work->out);
-    return &conn->work->out;
+    struct herd_buf *buf = &conn->work->out;
+    if (buf->cap == 0)
+        take_spare(conn, buf);
+    return buf;
 }
 
 void conn_touch(struct herd_conn *conn)

@@ -124,8 +124,7 @@ void herd_node_free(struct herd_node *node)
         free_if_gone(take_dirty(node));
     assert(node->conns == NULL && node->queue == NULL);
     node_free_spare_asks(node);
-    while (node->buf_count > 0)
-        herd_buf_free(&node->bufs[--node->buf_count]);
+    spares_free(&node->spares);
     while (node->spare_work_count > 0)
         free(node->spare_works[--node->spare_work_count]);
     waits_close(&node->waits);
@@ -384,13 +383,7 @@ void node_trace(const struct herd_conn *conn, enum herd_direction direction, str
 
 void herd_node_recycle(struct herd_node *node, struct herd_buf *take_buf)
 {
-    if (take_buf->cap > NODE_BUF_BYTES || node->buf_count == NODE_BUFS_MAX) {
-        herd_buf_free(take_buf);
-    } else if (take_buf->cap > 0) {
-        take_buf->len = 0;
-        node->bufs[node->buf_count++] = *take_buf;
-    }
-    *take_buf = (struct herd_buf){0};
+    spares_keep(&node->spares, take_buf);
 }
 
 static int64_t earlier(int64_t a, int64_t b)

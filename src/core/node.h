@@ -11,12 +11,11 @@
 #include "core/prune.h"
 #include "core/reconcile.h"
 #include "core/rng.h"
+#include "core/spares.h"
 #include "core/wait.h"
 
 enum {
     NODE_NOTICES_MAX = 64,      /* the oldest goes when one more comes */
-    NODE_BUFS_MAX = 256,        /* buffers kept for the next writes: of all connections in a turn */
-    NODE_BUF_BYTES = 16384,     /* larger ones are not kept */
     NODE_SPARE_WORKS_MAX = 256, /* kept for the next connections that have something under way */
     NODE_ASKS_FREE_MAX = 1024,
     EXPIRE_MS = 1000,    /* between two looks for records that have ended */
@@ -60,8 +59,7 @@ struct herd_node {
     int64_t tell_held_back_ns;
     struct herd_notice notices[NODE_NOTICES_MAX];
     unsigned notice_first, notice_count;
-    struct herd_buf bufs[NODE_BUFS_MAX];
-    unsigned buf_count;
+    struct spares spares;
     struct conn_work *spare_works[NODE_SPARE_WORKS_MAX];
     unsigned spare_work_count;
     size_t link_next;  /* whose turn it is to be asked for effects */

@@ -12,10 +12,15 @@
 
 enum { LINGER_STEP_MS = 250 };
 
-/* What the socket did not take at once. */
+/*
+ * What the socket did not take at once. The first goes to libuv, which waits for the socket; what
+ * comes meanwhile is gathered in another, which follows once the first is sent, or once it is large
+ * enough: a request of its own for each line would take several times the line's bytes.
+ */
 struct pending_write {
     uv_write_t req;
     struct herd_buf buf;
+    struct stream_loop *shared; /* while it gathers */
 };
 
 /* A stream that closes without haste. */
@@ -36,6 +41,8 @@ static struct stream *stream_of(void *handle)
 
 struct stream_loop *stream_loop_of(const struct stream *stream)
 {
+    if (stream->gathers)
+        return stream->of.gathered->shared;
     return stream->lingers ? stream->of.linger->shared : stream->of.shared;
 }
 
@@ -78,10 +85,27 @@ static void leave_lingering(struct stream_linger *linger)
         uv_timer_stop(&shared->linger);
 }
 
+static struct pending_write *take_gathered(struct stream *stream)
+{
+    struct pending_write *write = stream->of.gathered;
+    stream->gathers = false;
+    stream->of.shared = write->shared;
+    return write;
+}
+
+static void forget_write(struct stream *stream, struct pending_write *write)
+{
+    struct herd_buf buf = write->buf;
+    free(write);
+    events_of(stream)->recycle(stream, &buf);
+}
+
 static void finish(struct stream *stream)
 {
     if (uv_is_closing((uv_handle_t *)&stream->tcp))
         return;
+    if (stream->gathers)
+        forget_write(stream, take_gathered(stream));
     if (stream->lingers)
         leave_lingering(stream->of.linger);
     uv_close((uv_handle_t *)&stream->tcp, on_closed);
@@ -225,23 +249,6 @@ void stream_read(struct stream *stream, bool on)
         fail(stream, rc);
 }
 
-static void on_write(uv_write_t *req, int status)
-{
-    struct pending_write *write = req->data;
-    struct stream *stream = stream_of(req->handle);
-    size_t len = write->buf.len;
-    struct herd_buf buf = write->buf;
-    free(write);
-    events_of(stream)->recycle(stream, &buf);
-    if (status == 0) {
-        stream_loop_of(stream)->bytes_sent += len;
-        if (!uv_is_closing((uv_handle_t *)&stream->tcp))
-            events_of(stream)->wrote(stream, len);
-    } else if (status != UV_ECANCELED) {
-        fail(stream, status);
-    }
-}
-
 /* What may wait for long, with hundreds like it, must not hold what has been sent of it already
  * (the owner counts the rest alone), nor much room that is left in its buffer. */
 static void tighten(struct herd_buf *buf, size_t sent)
@@ -258,37 +265,94 @@ static void tighten(struct herd_buf *buf, size_t sent)
     buf->cap = buf->len;
 }
 
-/* What uv_try_write left over waits for the socket. */
-static int write_rest(struct stream *stream, struct herd_buf *buf, size_t sent)
+static bool waits_for_socket(const struct stream *stream)
+{
+    return uv_stream_get_write_queue_size((const uv_stream_t *)&stream->tcp) > 0;
+}
+
+static void on_write(uv_write_t *req, int status);
+
+/* To libuv, behind what it has. */
+static int hand_over(struct stream *stream, struct pending_write *take_write)
+{
+    struct pending_write *write = take_write;
+    write->req.data = write;
+    uv_buf_t bytes = uv_buf_init(write->buf.data, (unsigned)write->buf.len);
+    int rc = uv_write(&write->req, (uv_stream_t *)&stream->tcp, &bytes, 1, on_write);
+    if (rc < 0)
+        forget_write(stream, write);
+    return rc;
+}
+
+static int hand_gathered_over(struct stream *stream)
+{
+    struct pending_write *write = take_gathered(stream);
+    tighten(&write->buf, 0);
+    return hand_over(stream, write);
+}
+
+static void on_write(uv_write_t *req, int status)
+{
+    struct pending_write *write = req->data;
+    struct stream *stream = stream_of(req->handle);
+    size_t len = write->buf.len;
+    forget_write(stream, write);
+    if (status == 0) {
+        stream_loop_of(stream)->bytes_sent += len;
+        if (!uv_is_closing((uv_handle_t *)&stream->tcp))
+            events_of(stream)->wrote(stream, len);
+        if (stream->gathers && !waits_for_socket(stream))
+            status = hand_gathered_over(stream);
+    }
+    if (status < 0 && status != UV_ECANCELED)
+        fail(stream, status);
+}
+
+/* What uv_try_write left over becomes what the socket is waited for, or what gathers behind that.
+ */
+static int write_rest(struct stream *stream, struct herd_buf *take_buf, size_t sent)
 {
     struct pending_write *write = malloc(sizeof(*write));
     if (write == NULL)
         return UV_ENOMEM;
-    tighten(buf, sent);
-    *write = (struct pending_write){.buf = *buf};
-    write->req.data = write;
-    uv_buf_t rest = uv_buf_init(write->buf.data, (unsigned)write->buf.len);
-    int rc = uv_write(&write->req, (uv_stream_t *)&stream->tcp, &rest, 1, on_write);
-    if (rc < 0)
-        free(write);
-    return rc;
+    tighten(take_buf, sent);
+    *write = (struct pending_write){.buf = *take_buf, .shared = stream->of.shared};
+    *take_buf = (struct herd_buf){0};
+    if (!waits_for_socket(stream))
+        return hand_over(stream, write);
+    stream->of.gathered = write;
+    stream->gathers = true;
+    return 0;
+}
+
+/* Behind what gathers, or instead of it if both are too much for one request. */
+static int gather(struct stream *stream, struct herd_buf *take_buf)
+{
+    struct herd_buf *gathered = &stream->of.gathered->buf;
+    if (gathered->len + take_buf->len <= STREAM_GATHER_BYTES)
+        return herd_buf_append_slice(gathered, herd_buf_slice(take_buf)) < 0 ? UV_ENOMEM : 0;
+    int rc = hand_gathered_over(stream);
+    return rc < 0 ? rc : write_rest(stream, take_buf, 0);
+}
+
+static int write_now(struct stream *stream, struct herd_buf *take_buf, size_t *sent)
+{
+    uv_buf_t all = uv_buf_init(take_buf->data, (unsigned)take_buf->len);
+    int rc = uv_try_write((uv_stream_t *)&stream->tcp, &all, 1);
+    *sent = rc > 0 ? (size_t)rc : 0;
+    stream_loop_of(stream)->bytes_sent += *sent;
+    bool waits = rc == UV_EAGAIN || (rc >= 0 && *sent < take_buf->len);
+    return waits ? write_rest(stream, take_buf, *sent) : rc;
 }
 
 void stream_write(struct stream *stream, struct herd_buf *take_buf)
 {
-    if (stream->closing) {
-        events_of(stream)->recycle(stream, take_buf);
-        return;
-    }
-    uv_buf_t all = uv_buf_init(take_buf->data, (unsigned)take_buf->len);
-    int rc = uv_try_write((uv_stream_t *)&stream->tcp, &all, 1);
-    size_t sent = rc > 0 ? (size_t)rc : 0;
-    stream_loop_of(stream)->bytes_sent += sent;
-    if (rc == UV_EAGAIN || (rc >= 0 && sent < take_buf->len)) {
-        rc = write_rest(stream, take_buf, sent);
-        if (rc == 0)
-            *take_buf = (struct herd_buf){0};
-    }
+    size_t sent = 0;
+    int rc = 0;
+    if (stream->gathers)
+        rc = gather(stream, take_buf);
+    else if (!stream->closing)
+        rc = write_now(stream, take_buf, &sent);
     events_of(stream)->recycle(stream, take_buf);
     if (sent > 0)
         events_of(stream)->wrote(stream, sent);
@@ -309,11 +373,14 @@ static void on_shutdown(uv_shutdown_t *req, int status)
  */
 static int begin_linger(struct stream *stream)
 {
+    int rc = stream->gathers ? hand_gathered_over(stream) : 0;
+    if (rc < 0)
+        return rc;
     struct stream_linger *linger = malloc(sizeof(*linger));
     if (linger == NULL)
         return UV_ENOMEM;
     *linger = (struct stream_linger){.stream = stream, .shared = stream->of.shared};
-    int rc = uv_shutdown(&linger->req, (uv_stream_t *)&stream->tcp, on_shutdown);
+    rc = uv_shutdown(&linger->req, (uv_stream_t *)&stream->tcp, on_shutdown);
     if (rc < 0) {
         free(linger);
         return rc;

@@ -41,6 +41,7 @@ struct stream_loop {
 
 enum {
     STREAM_INPUT_BYTES = 64 * 1024, /* of one read: the most that comes in of a stream in a turn */
+    STREAM_GATHER_BYTES = 16384,    /* of small writes that wait for the socket as one */
     STREAM_LINGER_BYTES = 1 << 20,  /* dropped at most while it closes */
     STREAM_STALLED_MS = 30000,      /* closing, and the other side has taken nothing for so long */
     STREAM_LINGER_MS = 2000         /* all is sent: for the other side to close */
@@ -51,10 +52,12 @@ struct stream {
     uv_tcp_t tcp; /* its `data` is the owner's */
     union {
         struct stream_loop *shared;
+        struct pending_write *gathered; /* `gathers`: what waits for more, and `shared` */
         struct stream_linger
             *linger; /* `lingers`: what a close without haste needs, and `shared` */
     } of;
     enum stream_kind kind : 8;
+    bool gathers : 1; /* the socket is full; until it is not */
     bool lingers : 1; /* until it is closed */
     bool reading : 1;
     bool ended : 1;
@@ -82,7 +85,8 @@ struct stream_loop *stream_loop_of(const struct stream *stream);
 
 void stream_read(struct stream *stream, bool on);
 
-/* Sends the bytes: at once as far as the socket takes them. Takes the buffer in every case. */
+/* Sends the bytes: at once as far as the socket takes them. The rest waits in requests of about
+ * STREAM_GATHER_BYTES, however few bytes come at a time. Takes the buffer in every case. */
 void stream_write(struct stream *stream, struct herd_buf *take_buf);
 
 /*

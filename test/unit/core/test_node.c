@@ -182,25 +182,6 @@ static void test_notices_are_bounded(void **state)
     driver_free(driver);
 }
 
-static void test_buffers_are_used_again(void **state)
-{
-    struct driver *driver = driver_new("Hill", 0);
-    struct herd_buf small = {0}, large = {0};
-    (void)state;
-    assert_int_equal(herd_buf_reserve(&large, 2 * NODE_BUF_BYTES), 0);
-    herd_node_recycle(driver->node, &large);
-    assert_int_equal(driver->node->buf_count, 0); /* too large to be kept */
-    herd_node_recycle(driver->node, &small);      /* nothing to be kept */
-    assert_int_equal(driver->node->buf_count, 0);
-    for (unsigned i = 0; i < 2 * NODE_BUFS_MAX; i++) {
-        assert_int_equal(herd_buf_append_text(&small, "x"), 0);
-        herd_node_recycle(driver->node, &small);
-        assert_null(small.data);
-    }
-    assert_int_equal(driver->node->buf_count, NODE_BUFS_MAX);
-    driver_free(driver);
-}
-
 static void test_counts(void **state)
 {
     struct driver *driver = driver_new("Hill", 0);
@@ -229,7 +210,6 @@ int main(void)
         cmocka_unit_test(test_stop_without_connections),
         cmocka_unit_test(test_links_stop_last),
         cmocka_unit_test(test_notices_are_bounded),
-        cmocka_unit_test(test_buffers_are_used_again),
         cmocka_unit_test(test_counts),
     };
     return cmocka_run_group_tests_name("node", tests, NULL, NULL);

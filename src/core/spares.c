@@ -1,0 +1,31 @@
+#include "core/spares.h"
+
+static bool keeps_large(const struct spares *spares, size_t cap)
+{
+    return cap <= SPARES_LARGE_BYTES && spares->large_count < SPARES_LARGE_MAX &&
+           spares->large_bytes + cap <= SPARES_LARGE_ALL_BYTES;
+}
+
+void spares_keep(struct spares *spares, struct herd_buf *take_buf)
+{
+    size_t cap = take_buf->cap;
+    take_buf->len = 0;
+    if (cap > 0 && cap <= SPARES_SMALL_BYTES && spares->small_count < SPARES_SMALL_MAX) {
+        spares->small[spares->small_count++] = *take_buf;
+    } else if (cap > SPARES_SMALL_BYTES && keeps_large(spares, cap)) {
+        spares->large[spares->large_count++] = *take_buf;
+        spares->large_bytes += cap;
+    } else {
+        herd_buf_free(take_buf);
+    }
+    *take_buf = (struct herd_buf){0};
+}
+
+void spares_free(struct spares *spares)
+{
+    while (spares->small_count > 0)
+        herd_buf_free(&spares->small[--spares->small_count]);
+    while (spares->large_count > 0)
+        herd_buf_free(&spares->large[--spares->large_count]);
+    spares->large_bytes = 0;
+}

@@ -1,0 +1,62 @@
+/*
+ * spares.h: output buffers that were written, kept for the next ones. Small and large ones apart,
+ * and the large ones within a bound of bytes: a link's turn with much to say would otherwise make
+ * one after the other large, until all are.
+ */
+#ifndef CORE_SPARES_H
+#define CORE_SPARES_H
+
+#include <herd/buf.h>
+#include <herd/node.h>
+
+enum {
+    SPARES_SMALL_MAX = 2 * HERD_TOUCHED_MAX, /* of all connections in a turn, and of what waits */
+    SPARES_SMALL_BYTES = 1024,               /* larger ones are large */
+    SPARES_LARGE_MAX = HERD_TOUCHED_MAX,
+    SPARES_LARGE_BYTES = 32768,          /* larger ones are not kept */
+    SPARES_LARGE_ALL_BYTES = 512 * 1024, /* of all large ones together */
+    SPARES_LEFT_TO_LINKS = 4             /* large ones; links are written one after the other */
+};
+
+/* All 0: none. */
+struct spares {
+    struct herd_buf small[SPARES_SMALL_MAX], large[SPARES_LARGE_MAX];
+    unsigned small_count, large_count;
+    size_t large_bytes;
+};
+
+/* All give a buffer to `out`, which has no memory, if there is one. For what is short, or waits:
+ * none that is large. */
+static inline void spares_take_small(struct spares *spares, struct herd_buf *out)
+{
+    if (spares->small_count > 0)
+        *out = spares->small[--spares->small_count];
+}
+
+static inline void spares_take_but(struct spares *spares, unsigned left, struct herd_buf *out)
+{
+    if (spares->large_count <= left) {
+        spares_take_small(spares, out);
+        return;
+    }
+    *out = spares->large[--spares->large_count];
+    spares->large_bytes -= out->cap;
+}
+
+/* For answers to a client, few or many: a large one if there are enough for links, too. */
+static inline void spares_take(struct spares *spares, struct herd_buf *out)
+{
+    spares_take_but(spares, SPARES_LEFT_TO_LINKS, out);
+}
+
+/* For a link: a large one, rather than to make a small one large. */
+static inline void spares_take_large(struct spares *spares, struct herd_buf *out)
+{
+    spares_take_but(spares, 0, out);
+}
+
+/* Keeps it if there is room, else frees it; it is {0} then. */
+void spares_keep(struct spares *spares, struct herd_buf *take_buf);
+void spares_free(struct spares *spares);
+
+#endif

@@ -1,0 +1,143 @@
+/* Output buffers that are kept for the next writes: which, how many, and what for. */
+#include "core/node.h"
+#include "core/rng.h"
+#include "core/spares.h"
+#include "edge.h"
+
+enum { CROWD = 96, ROUNDS = 500 };
+
+static struct herd_buf buf_of(size_t cap)
+{
+    struct herd_buf buf = {.data = malloc(cap), .len = 1, .cap = cap};
+    assert_non_null(buf.data);
+    return buf;
+}
+
+static void keep(struct spares *spares, size_t cap, unsigned times)
+{
+    while (times-- > 0) {
+        struct herd_buf buf = buf_of(cap);
+        spares_keep(spares, &buf);
+        assert_null(buf.data);
+        assert_int_equal(buf.cap + buf.len, 0);
+    }
+}
+
+static size_t kept_bytes(const struct spares *spares)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < spares->small_count; i++)
+        bytes += spares->small[i].cap;
+    for (unsigned i = 0; i < spares->large_count; i++)
+        bytes += spares->large[i].cap;
+    return bytes;
+}
+
+static void expect_cap(struct spares *spares, void (*take)(struct spares *, struct herd_buf *),
+                       size_t cap)
+{
+    struct herd_buf buf = {0};
+    take(spares, &buf);
+    assert_int_equal(buf.cap, cap);
+    assert_int_equal(buf.len, 0);
+    herd_buf_free(&buf);
+}
+
+static void test_no_more_is_kept_than_the_bounds(void **state)
+{
+    (void)state;
+    struct spares spares = {0};
+    struct herd_buf none = {0};
+    spares_keep(&spares, &none);
+    keep(&spares, SPARES_LARGE_BYTES + 1, 1);
+    assert_int_equal(spares.small_count + spares.large_count, 0);
+    keep(&spares, SPARES_SMALL_BYTES, 2 * SPARES_SMALL_MAX);
+    assert_int_equal(spares.small_count, SPARES_SMALL_MAX);
+    keep(&spares, SPARES_LARGE_BYTES, 2 * SPARES_LARGE_MAX);
+    assert_int_equal(kept_bytes(&spares),
+                     SPARES_SMALL_MAX * SPARES_SMALL_BYTES + SPARES_LARGE_ALL_BYTES);
+    spares_free(&spares);
+    keep(&spares, SPARES_SMALL_BYTES + 1, 2 * SPARES_LARGE_MAX);
+    assert_int_equal(spares.large_count, SPARES_LARGE_MAX);
+    spares_free(&spares);
+    assert_int_equal(kept_bytes(&spares), 0);
+}
+
+/* Room that was taken is room for others again. */
+static void test_large_ones_come_and_go(void **state)
+{
+    (void)state;
+    struct spares spares = {0};
+    for (unsigned i = 0; i < 3; i++) {
+        keep(&spares, SPARES_LARGE_BYTES, SPARES_LARGE_MAX);
+        assert_int_equal(kept_bytes(&spares), SPARES_LARGE_ALL_BYTES);
+        while (spares.large_count > 0)
+            expect_cap(&spares, spares_take_large, SPARES_LARGE_BYTES);
+    }
+    spares_free(&spares);
+}
+
+static void test_who_gets_which(void **state)
+{
+    (void)state;
+    struct spares spares = {0};
+    expect_cap(&spares, spares_take, 0);
+    expect_cap(&spares, spares_take_small, 0);
+    expect_cap(&spares, spares_take_large, 0);
+    keep(&spares, 256, 3);
+    keep(&spares, 4096, SPARES_LEFT_TO_LINKS + 1);
+    expect_cap(&spares, spares_take_small, 256);
+    expect_cap(&spares, spares_take, 4096);
+    expect_cap(&spares, spares_take, 256); /* the rest is for links */
+    for (unsigned i = 0; i < SPARES_LEFT_TO_LINKS; i++)
+        expect_cap(&spares, spares_take_large, 4096);
+    expect_cap(&spares, spares_take_large, 256);
+    expect_cap(&spares, spares_take_large, 0);
+    spares_free(&spares);
+}
+
+/* Each of a few of the crowd has said something by the end of this turn. */
+static void crowd_turn(struct driver *driver, struct wire **crowd, unsigned speakers,
+                       unsigned second)
+{
+    for (unsigned i = 0; i < speakers; i++) {
+        char line[64];
+        int len = snprintf(line, sizeof(line), "IAMAT crowd%u +1+1 %u\n", i, second);
+        herd_conn_receive(crowd[i]->conn, driver->now, line, (size_t)len);
+    }
+    driver_run(driver);
+}
+
+/*
+ * Of a turn of a crowd its link has as many lines to send as there were speakers: too much for the
+ * buffers in which these are answered, which must not become large by that one after the other.
+ */
+static void test_turns_of_a_crowd_take_no_memory(void **state)
+{
+    (void)state;
+    struct wire *link = edge_new(0), *crowd[CROWD];
+    struct driver *driver = link->driver;
+    const struct spares *spares = &driver->node->spares;
+    struct rng rng = {1};
+    edge_greet(link);
+    edge_resume(link, 0);
+    for (unsigned i = 0; i < CROWD; i++)
+        crowd[i] = driver_accept(driver);
+    crowd_turn(driver, crowd, CROWD, 1);
+    size_t before = kept_bytes(spares);
+    for (unsigned round = 0; round < ROUNDS; round++)
+        crowd_turn(driver, crowd, 1 + (unsigned)rng_below(&rng, CROWD), 2 + round);
+    assert_true(kept_bytes(spares) <= before + SPARES_LARGE_BYTES);
+    driver_free(driver);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_more_is_kept_than_the_bounds),
+        cmocka_unit_test(test_large_ones_come_and_go),
+        cmocka_unit_test(test_who_gets_which),
+        cmocka_unit_test(test_turns_of_a_crowd_take_no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
