@@ -17,6 +17,7 @@
 #include <herd/err.h>
 #include <herd/posix_time.h>
 
+#include "places/secret.h"
 #include "server/room.h"
 
 enum {
@@ -372,12 +373,20 @@ static void serve(struct server *server, struct herd_buf *error)
     assert(rc == 0);
 }
 
-static void log_end(struct server *server)
+static void log_end(const struct server *server)
 {
     if (!server->failed)
         LOG(server->log, LOG_INFO, "server", "stopped",
             log_ms("uptime", (int64_t)uv_hrtime() - server->started_ns));
-    log_close(server->log);
+}
+
+/* What threads may still use stays as it is, but for the key. */
+static void end_without_threads(const struct server *server)
+{
+    log_end(server);
+    log_finish(server->log);
+    secret_wipe_all();
+    _exit(server->failed || server->unwritten ? 1 : 0);
 }
 
 int server_run(struct config *take_config, const char *config_path, const char *name,
@@ -395,13 +404,12 @@ int server_run(struct config *take_config, const char *config_path, const char *
     raise_file_limit();
     forgo_cancellation();
     serve(&server, &error);
-    if (server.abandoned) { /* what the thread may still use stays as it is */
-        log_end(&server);
-        _exit(server.failed || server.unwritten ? 1 : 0);
-    }
+    if (server.abandoned)
+        end_without_threads(&server);
     herd_node_free(server.node);
     storage_release(&server);
     log_end(&server);
+    log_close(server.log);
     if (server.config != server.first)
         config_free(server.first);
     config_free(server.config);
