@@ -76,9 +76,6 @@ static const struct {
     [HERD_NOTICE_DISK_FAILED] = {LOG_ERROR, NULL}, /* durable knows which file, and why */
     [HERD_NOTICE_DISK_WORKS] = {LOG_INFO, NULL},
     [HERD_NOTICE_HELLO_REFUSED] = {LOG_ERROR, "a neighbour was refused"},
-    [HERD_NOTICE_HELD_BACK] = {LOG_INFO,
-                               "clients do not read the places that they have asked for: these "
-                               "wait until they do"},
 };
 
 static void log_notice(const struct server *server, const struct herd_notice *notice)
@@ -87,9 +84,7 @@ static void log_notice(const struct server *server, const struct herd_notice *no
     const char *text = notices[notice->kind].text;
     if (text == NULL)
         return;
-    if (notice->kind == HERD_NOTICE_HELD_BACK)
-        LOG(server->log, level, "places", text, log_int("count", (int64_t)notice->sequence));
-    else if (notice->reason[0] != '\0')
+    if (notice->reason[0] != '\0')
         LOG(server->log, level, "link", text, log_text("peer", notice->peer),
             log_text("reason", notice->reason));
     else
