@@ -123,6 +123,10 @@ struct herd_places_type {
 /* The same text for any ask; it outlives all. */
 struct herd_places herd_places_of_text(const char *json);
 
+/* Whether places for the ask would be rendered at once: all before it is answered, and its client
+ * reads. */
+bool herd_ask_has_room(const struct herd_ask *ask);
+
 /* The places for an ask, once for each effect PLACES; they are let go of at the latest by
  * herd_conn_closed. */
 void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_places take_places);

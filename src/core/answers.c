@@ -48,6 +48,12 @@ static bool has_room_for_places(const struct herd_conn *conn)
     return conn_unsent(conn) == 0 || conn_waiting_bytes(conn) < conn->node->options.output_max;
 }
 
+bool herd_ask_has_room(const struct herd_ask *ask)
+{
+    const struct herd_conn *conn = ask->conn;
+    return conn == NULL || (conn->work->asks == ask && has_room_for_places(conn));
+}
+
 /* Counted when the client does not read; the room of a turn may be used up by answers alone. */
 static void hold_back(struct herd_ask *ask)
 {

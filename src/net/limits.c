@@ -11,6 +11,8 @@ static const struct {
     [LIMIT_MEMORY] = {LOG_WARNING, "connections refused", "out of memory"},
     [LIMIT_SOCKET] = {LOG_WARNING, "connections refused", "the socket cannot be used"},
     [LIMIT_ACCEPT] = {LOG_WARNING, "connections wait", "they cannot even be accepted to be closed"},
+    [LIMIT_UNREAD] = {LOG_WARNING, "places refused to clients that do not read",
+                      "unread_max_mib was reached"},
     [LIMIT_OUTPUT] = {LOG_INFO, "clients not read from", "output_max_kib was reached"},
     [LIMIT_HELD_BACK] = {LOG_INFO, "places wait for clients to read", "output_max_kib was reached"},
     [LIMIT_PIPELINE] = {LOG_INFO, "clients not read from", "pipeline_max was reached"},

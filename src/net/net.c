@@ -263,6 +263,11 @@ int net_new(const struct net_options *options, struct net **out)
     return 0;
 }
 
+void net_count_limit(struct net *net, enum limit which)
+{
+    limits_count(&net->limits, which, 1);
+}
+
 void net_set_connections_max(struct net *net, size_t connections_max)
 {
     net->options.connections_max = connections_max;

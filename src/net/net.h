@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "net/limits.h"
 
 struct net;
 
@@ -41,6 +42,9 @@ int net_add_peer(struct net *net, const char *name, const char *host, uint16_t p
 int net_remove_peer(struct net *net, const char *name);
 
 void net_set_connections_max(struct net *net, size_t connections_max);
+
+/* Another room's limit was reached: told as the net's own are. */
+void net_count_limit(struct net *net, enum limit which);
 
 /* The time as the node's events want it. */
 struct herd_now net_now(void);

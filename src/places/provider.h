@@ -77,6 +77,15 @@ size_t places_answer_count(const struct places_answer *answer);
 size_t places_answer_bytes(const struct places_answer *answer);
 
 /*
+ * One reference is kept for a client: what the answer takes is added to *total while there is any
+ * such, once however many there are. `total` is the same for all answers, and outlives them.
+ */
+void places_answer_keep(struct places_answer *answer, size_t *total);
+bool places_answer_is_kept(const struct places_answer *answer);
+/* Gives up a reference that is kept. */
+void places_answer_let_go(struct places_answer *answer);
+
+/*
  * What a provider knows of a failure besides its status: how long it wants to be left alone (-1: it
  * did not say), and whether asking once more would only cost another call.
  */

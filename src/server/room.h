@@ -25,6 +25,7 @@ struct server {
     struct herd_node *node;
     struct net *net;
     struct places *places;
+    size_t unread_bytes;     /* of answers that were paid for and wait for their clients */
     struct durable *durable; /* NULL: nothing on disk */
     uint64_t sequence_free;  /* while it is read, as the next two */
     uint64_t records_read;

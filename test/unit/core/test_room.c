@@ -111,6 +111,27 @@ static void test_who_reads_is_not_held_back(void **state)
     driver_free(driver);
 }
 
+/* For the first one, while the client reads, or takes what is little. */
+static void test_who_has_room(void **state)
+{
+    struct driver *driver = start();
+    struct wire *wire = ask(driver, 3);
+    struct herd_ask *first = driver->asks[0].ask, *second = driver->asks[1].ask,
+                    *third = driver->asks[2].ask;
+    (void)state;
+    assert_true(herd_ask_has_room(first));
+    assert_false(herd_ask_has_room(second));
+    driver_answer(driver, 0);
+    assert_false(herd_ask_has_room(second)); /* more than OUTPUT_MAX is on its way */
+    while (wire->unwritten >= OUTPUT_MAX)
+        wire_wrote(wire, 7919);
+    assert_true(herd_ask_has_room(second));
+    assert_false(herd_ask_has_room(third));
+    wire_close(wire, "it is gone");
+    assert_true(herd_ask_has_room(third)); /* nothing is kept */
+    driver_free(driver);
+}
+
 static void test_what_waits_for_the_first_is_not_rendered(void **state)
 {
     struct driver *driver = start();
@@ -285,6 +306,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_who_does_not_read_has_one_answer_rendered),
         cmocka_unit_test(test_who_reads_is_not_held_back),
+        cmocka_unit_test(test_who_has_room),
         cmocka_unit_test(test_what_waits_for_the_first_is_not_rendered),
         cmocka_unit_test(test_what_costs_nothing_is_asked_again),
         cmocka_unit_test(test_an_end_before_it_is_asked_again),
