@@ -13,8 +13,8 @@ enum { RESULT_FLAGS = JSON_INDENT(3) | JSON_REAL_PRECISION(15) };
 
 static const char element_indent[] = "\n      ";
 
-/* A result as it is rendered: indented, what is small and deep becomes fifty times as long, and each
- * asker gets a copy. Google's have some 3 KiB. */
+/* A result as it is rendered: indented, what is small and deep becomes fifty times as long, and
+ * each asker gets a copy. Google's have some 3 KiB. */
 enum { RESULT_MAX_BYTES = 64 << 10, TEXT_MAX_BYTES = 1 << 30 };
 
 /* Of all html_attributions together; Google's are a line each, for 20 places at most. */

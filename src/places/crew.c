@@ -1,6 +1,6 @@
 /*
- * crew_run -> waiting -> a thread: work -> ended -> on_ended, on the loop: done. One that hangs in a
- * read takes its thread with it, and nothing else.
+ * crew_run -> waiting -> a thread: work -> ended -> on_ended, on the loop: done. One that hangs in
+ * a read takes its thread with it, and nothing else.
  */
 #include "places/crew.h"
 

@@ -1,5 +1,5 @@
-/* crew.h: threads of its owner's own, for work on a disk that may not answer. libuv's four are there
- * for the whole process: names and the calls of the day are not to wait for a places file. */
+/* crew.h: threads of its owner's own, for work on a disk that may not answer. libuv's four are
+ * there for the whole process: names and the calls of the day are not to wait for a places file. */
 #ifndef PLACES_CREW_H
 #define PLACES_CREW_H
 

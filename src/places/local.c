@@ -10,8 +10,8 @@
  *     ask -> waiting -> start_waiting -> on_work (a thread) -> on_worked -> done
  *
  * A call whose time is over is answered without places, whether it waits or runs. One that runs, on
- * a disk that hangs, goes on without its asker. local_loader.h brings a new file; calls that run with the old one end
- * with it.
+ * a disk that hangs, goes on without its asker. local_loader.h brings a new file; calls that run
+ * with the old one end with it.
  */
 #include "places/local.h"
 

@@ -19,7 +19,7 @@ int local_loader_new(const char *path, int64_t max_bytes, const struct local_fil
 /* One that was never started. NULL is allowed. */
 void local_loader_free(struct local_loader *loader);
 
-/* Begins to watch, with threads of the crew, one at a time. An idle loader keeps no loop running. */
+/* Begins to watch, with one thread of the crew. An idle loader keeps no loop running. */
 void local_loader_start(struct local_loader *loader, struct uv_loop_s *loop, struct crew *crew);
 
 /* From the first call on, the file is read into memory too: a server that is never asked for places

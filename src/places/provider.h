@@ -55,8 +55,8 @@ int places_answer_set_error(struct places_answer *answer, const char *message);
 int places_answer_add_attribution(struct places_answer *answer, const char *html);
 
 /* `object` is one result as jansson holds it (struct json_t, borrowed). Besides, HERD_EFULL at
- * PLACES_RESULTS_MAX results and HERD_EINVAL when it is not an object, or one that is longer than any
- * place's when it is rendered: nothing is added. */
+ * PLACES_RESULTS_MAX results and HERD_EINVAL when it is not an object, or one that is longer than
+ * any place's when it is rendered: nothing is added. */
 struct json_t;
 int places_answer_add_result(struct places_answer *answer, const struct json_t *object);
 
@@ -166,10 +166,10 @@ struct provider_type {
 };
 
 /*
- * What tells one provider from another, as a text for free(): who is asked and trusted, and what for
- * (base_url, ca_file, language, price_class, field_mask). An answer, a failure or a pause of one says
- * nothing of another. Key, times and limits are not part of it: they change no answer. NULL when
- * memory is short.
+ * What tells one provider from another, as a text for free(): who is asked and trusted, and what
+ * for (base_url, ca_file, language, price_class, field_mask). An answer, a failure or a pause of
+ * one says nothing of another. Key, times and limits are not part of it: they change no answer.
+ * NULL when memory is short.
  */
 char *provider_identity(const struct provider_type *type, const struct places_options *options);
 

@@ -344,8 +344,9 @@ static void report(struct server *server, struct herd_buf *error)
 }
 
 /*
- * No thread is ever cancelled here. In a process with threads glibc still frames each read and write,
- * as points where one may be, with two atomic instructions, unless it could be cancelled anywhere.
+ * No thread is ever cancelled here. In a process with threads glibc still frames each read and
+ * write, as points where one may be, with two atomic instructions, unless it could be cancelled
+ * anywhere.
  */
 static void forgo_cancellation(void)
 {

@@ -1,7 +1,8 @@
 /*
- * Preloaded into a server: what ends by _exit looks before whether its memory holds a text, which is
- * in KEY_AT_EXIT_HEX with each byte as two digits (else the search would find that), and writes how
- * often into the file KEY_AT_EXIT_TO, behind how often it has found what is in KEY_AT_EXIT_SURE_HEX.
+ * Preloaded into a server: what ends by _exit looks before whether its memory holds a text, which
+ * is in KEY_AT_EXIT_HEX with each byte as two digits (else the search would find that), and writes
+ * how often into the file KEY_AT_EXIT_TO, behind how often it has found what is in
+ * KEY_AT_EXIT_SURE_HEX.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,5 +1,6 @@
-/* Connections that come while there is no memory for them, or whose socket cannot be used, and names
- * that cannot be looked up (calloc, uv_tcp_open and uv_getaddrinfo are linked with --wrap). */
+/* Connections that come while there is no memory for them, or whose socket cannot be used, and
+ * names that cannot be looked up (calloc, uv_tcp_open and uv_getaddrinfo are linked with --wrap).
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
