@@ -462,9 +462,16 @@ static void on_loaded(void *arg, struct local_file *take_file, const char *error
         turn_soon(local);
 }
 
-static void refresh(struct provider *provider)
+static void take_timeout(struct local *local, const struct places_options *options)
 {
-    local_loader_look(((struct local *)provider)->loader);
+    local->timeout_ms = options->total_timeout_ms - options->total_timeout_ms / 20;
+}
+
+static void refresh(struct provider *provider, const struct places_options *options)
+{
+    struct local *local = (struct local *)provider;
+    take_timeout(local, options);
+    local_loader_look(local->loader, options->memory_max_bytes);
 }
 
 /* The path to open, for free(). 0 or HERD_ENOMEM. */
@@ -522,7 +529,7 @@ static int open_provider(const struct places_options *options, struct provider *
     local->metrics = options->metrics;
     local->calls_max = options->calls_max;
     local->until_ms = INT64_MAX;
-    local->timeout_ms = options->total_timeout_ms - options->total_timeout_ms / 20;
+    take_timeout(local, options);
     TAILQ_INIT(&local->waiting);
     TAILQ_INIT(&local->running);
     int rc = open_file(local, options, error);

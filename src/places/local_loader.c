@@ -21,8 +21,8 @@ struct local_loader {
     uv_timer_t watch;
     struct crew_job job;
     char *path;
-    int64_t max_bytes;
-    struct local_file last; /* its status alone: what was read last, well or not */
+    int64_t max_bytes, max_read_bytes; /* wanted; of the last work */
+    struct local_file last;            /* its status alone: what was read last, well or not */
     bool is_working, is_to_look_again, is_forced;
     bool is_wanted;            /* in memory */
     bool was_wanted;           /* when the last work began */
@@ -59,7 +59,7 @@ static void free_when_closed(struct local_loader *loader)
 static void read_places(struct local_loader *loader)
 {
     struct local_file *file = loader->opened;
-    int rc = local_file_load(file, loader->max_bytes, &loader->is_over);
+    int rc = local_file_load(file, loader->max_read_bytes, &loader->is_over);
     if (rc != HERD_EIO)
         return;
     herd_buf_printf(&loader->error, "%s cannot be read: %s", loader->path,
@@ -89,7 +89,7 @@ static void on_work(struct crew_job *job)
         loader->error.len = 0;
 }
 
-static void look(struct local_loader *loader, bool is_forced);
+static void look(struct local_loader *loader);
 
 static void on_worked(struct crew_job *job)
 {
@@ -108,10 +108,10 @@ static void on_worked(struct crew_job *job)
         loader->loaded(loader->arg, NULL, loader->error.data);
     loader->error.len = 0;
     if (loader->is_to_look_again)
-        look(loader, loader->is_wanted && !loader->was_wanted);
+        look(loader);
 }
 
-static void look(struct local_loader *loader, bool is_forced)
+static void look(struct local_loader *loader)
 {
     if (loader->is_working) {
         loader->is_to_look_again = true;
@@ -119,8 +119,10 @@ static void look(struct local_loader *loader, bool is_forced)
     }
     loader->is_working = true;
     loader->is_to_look_again = false;
-    loader->is_forced = is_forced;
+    loader->is_forced =
+        loader->is_wanted && (!loader->was_wanted || loader->max_read_bytes != loader->max_bytes);
     loader->was_wanted = loader->is_wanted;
+    loader->max_read_bytes = loader->max_bytes;
     loader->job.work = on_work;
     loader->job.done = on_worked;
     crew_run(loader->crew, &loader->job);
@@ -132,22 +134,20 @@ void local_loader_want(struct local_loader *loader)
     if (loader->is_wanted)
         return;
     loader->is_wanted = true;
-    if (!loader->is_working)
-        look(loader, true);
-    else
-        loader->is_to_look_again = true;
+    look(loader);
 }
 
-void local_loader_look(struct local_loader *loader)
+void local_loader_look(struct local_loader *loader, int64_t max_bytes)
 {
-    look(loader, false);
+    loader->max_bytes = max_bytes;
+    look(loader);
 }
 
 static void on_watch(uv_timer_t *watch)
 {
     struct local_loader *loader = watch->data;
     if (!loader->is_working)
-        look(loader, false);
+        look(loader);
 }
 
 int local_loader_new(const char *path, int64_t max_bytes, const struct local_file *file,
@@ -161,7 +161,7 @@ int local_loader_new(const char *path, int64_t max_bytes, const struct local_fil
         free(loader);
         return HERD_ENOMEM;
     }
-    loader->max_bytes = max_bytes;
+    loader->max_bytes = loader->max_read_bytes = max_bytes;
     loader->last.status = file->status;
     loader->loaded = loaded;
     loader->arg = arg;

@@ -26,8 +26,8 @@ void local_loader_start(struct local_loader *loader, struct uv_loop_s *loop, str
  * needs no time and no memory for them. */
 void local_loader_want(struct local_loader *loader);
 
-/* Looks now whether the file has changed. */
-void local_loader_look(struct local_loader *loader);
+/* Looks now whether the file has changed; with another limit than before it is read in any case. */
+void local_loader_look(struct local_loader *loader, int64_t max_bytes);
 
 /* Ends it; `closed` runs later, once. `loaded` does not run any more. */
 void local_loader_close(struct local_loader *loader, void (*closed)(void *arg), void *arg);

@@ -156,8 +156,9 @@ struct provider_type {
     /* A call has so long from now, or less: what is left of another provider's time. NULL: it is no
      * fallback. */
     void (*limit)(struct places_call *call, int64_t within_ms);
-    /* Looks whether what it reads from has changed, as at a reload; NULL: it is opened anew. */
-    void (*refresh)(struct provider *provider);
+    /* A reload with the same data_file: takes the other options, and looks in a thread whether what
+     * it reads from has changed. NULL: it is opened anew, which may wait for a disk. */
+    void (*refresh)(struct provider *provider, const struct places_options *options);
     /* The server stops: all is answered within so long, what is asked later too. NULL: only the
      * broker asks, and cancels what takes too long. */
     void (*hurry)(struct provider *provider, int64_t within_ms);

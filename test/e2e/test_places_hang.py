@@ -103,6 +103,10 @@ def test_a_disk_that_hangs_holds_up_places_alone(make_herd, standin, tmp_path, m
         clients = ask_all(server)
         wait_until(lambda: metric(server, "places_local_waiting") == CLIENTS * QUESTIONS - 2, "all are asked but two")
         assert metric(server, "places_local_on_disk") == 2
+        herd.places = herd.places.replace("memory_max_mib = 0", "memory_max_mib = 1")
+        herd.write_config()
+        name_the_neighbour(herd)
+        reload(server)  # it takes the new values without waiting for the disk
         for client in clients:
             for _ in range(QUESTIONS):
                 assert json.loads(client.answer()[1])["status"] == "UNKNOWN_ERROR"
