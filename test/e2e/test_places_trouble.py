@@ -80,8 +80,8 @@ def test_every_answer_comes_whatever_the_provider_does(provider, timeout_ms, beh
                 reload(server)
     counted = metrics(server)
     print(f"{provider}: {questions} questions, {counted['places_calls_total']} calls, the longest answer {longest_s:.2f} s of "
-          f"{timeout_ms / 1000:.0f} s, of somebody else {other_s * 1000:.1f} ms, the longest turn {counted['loop_turn_max_ns'] / 1e6:.1f} ms "
-          f"({counted['loop_turn_cpu_max_ns'] / 1e6:.1f} ms on the processor)")
+          f"{timeout_ms / 1000:.0f} s, of somebody else {other_s * 1000:.1f} ms, "
+          f"the longest turn {counted['loop_turn_max_ns'] / 1e6:.1f} ms ({counted['loop_turn_cpu_max_ns'] / 1e6:.1f} ms on the processor)")
     assert longest_s < timeout_ms / 1000 + DEADLINE_S
     assert other_s < timeout_ms / 2000 * SLOW  # a loop that waits for the provider would wait all of it
     assert counted["places_calls_open"] == counted["places_calls_waiting"] == 0
