@@ -173,7 +173,8 @@ static void on_part_closed(void *arg)
     if (server->net != NULL)
         net_free(server->net);
     server->net = NULL;
-    uv_close((uv_handle_t *)&server->deadline, NULL);
+    /* A name may still be looked up: the loop ends with that, or at the deadline. */
+    uv_unref((uv_handle_t *)&server->deadline);
     signals_close(&server->signals);
 }
 
@@ -197,6 +198,9 @@ static void on_deadline(uv_timer_t *timer)
         LOG(server->log, LOG_ERROR, "places",
             "a thread has not come back, from a places file, a name or the calls of the day: the "
             "server ends without it");
+    if (server->closing == 0)
+        LOG(server->log, LOG_WARNING, "link",
+            "the name of a neighbour is still looked up: the server ends without it");
     server->abandoned = true;
     uv_stop(&server->loop);
 }
@@ -370,6 +374,8 @@ static void serve(struct server *server, struct herd_buf *error)
     uv_run(&server->loop, UV_RUN_DEFAULT);
     if (server->abandoned)
         return;
+    uv_close((uv_handle_t *)&server->deadline, NULL);
+    uv_run(&server->loop, UV_RUN_DEFAULT);
     rc = uv_loop_close(&server->loop);
     assert(rc == 0);
 }

@@ -63,9 +63,9 @@ def test_a_stop_does_not_wait_for_a_places_file_that_hangs(how, make_herd, tmp_p
 
 
 def name_the_neighbour(herd):
-    """By a name that has to be resolved, in place of its address."""
+    """By a name that has to be resolved, which localhost in small letters has not."""
     port = herd.ports["Dale"]
-    herd.config.write_text(herd.config.read_text().replace(f"127.0.0.1:{port}", f"localhost:{port}"))
+    herd.config.write_text(herd.config.read_text().replace(f"127.0.0.1:{port}", f"LOCALHOST:{port}"))
 
 
 def ask_all(server):
