@@ -104,16 +104,21 @@ static void on_closed(uv_handle_t *handle)
 }
 
 /* All threads wait for a job, so that they are here at once. */
-static void close_when_done(struct crew *crew)
+static void end_threads(struct crew *crew)
 {
-    if (crew->closed == NULL || crew->jobs > 0)
-        return;
     pthread_mutex_lock(&crew->lock);
     crew->is_over = true;
     pthread_cond_broadcast(&crew->changed);
     pthread_mutex_unlock(&crew->lock);
     while (crew->thread_count > 0)
         pthread_join(crew->threads[--crew->thread_count], NULL);
+}
+
+static void close_when_done(struct crew *crew)
+{
+    if (crew->closed == NULL || crew->jobs > 0)
+        return;
+    end_threads(crew);
     uv_close((uv_handle_t *)&crew->ended_some, on_closed);
 }
 
@@ -187,7 +192,12 @@ int crew_new(struct uv_loop_s *loop, struct crew **out)
         return rc;
     }
     rc = uv_async_init(loop, &crew->ended_some, on_ended);
-    assert(rc == 0); /* it fails where the loop has no descriptor for it, but it has had one */
+    if (rc < 0) {
+        end_threads(crew);
+        free_crew(crew);
+        errno = -rc;
+        return HERD_EIO;
+    }
     crew->ended_some.data = crew;
     uv_unref((uv_handle_t *)&crew->ended_some);
     *out = crew;
