@@ -35,8 +35,7 @@ struct fixture {
     struct provider *provider;
     struct metrics metrics;
     size_t closed;
-    int64_t memory_max_bytes; /* 0: it is asked on disk */
-    int64_t total_timeout_ms; /* 0: none */
+    struct places_options options;
 };
 
 struct asked {
@@ -60,37 +59,27 @@ static void on_closed(void *arg)
     ((struct fixture *)arg)->closed++;
 }
 
-static struct places_options options_of(struct fixture *fixture, const char *data_file)
-{
-    return (struct places_options){.loop = &fixture->loop,
-                                   .log = fixture->log,
-                                   .metrics = &fixture->metrics,
-                                   .data_file = data_file,
-                                   .base_url = "",
-                                   .key_file = "",
-                                   .language = "en",
-                                   .memory_max_bytes = fixture->memory_max_bytes,
-                                   .total_timeout_ms = fixture->total_timeout_ms,
-                                   .calls_max = CALLS_MAX};
-}
-
 static int open_file(struct fixture *fixture, const char *data_file, struct herd_buf *error)
 {
-    struct places_options options = options_of(fixture, data_file);
-    return provider_local.open(&options, &fixture->provider, error);
+    struct places_options *options = &fixture->options;
+    options->loop = &fixture->loop;
+    options->log = fixture->log;
+    options->metrics = &fixture->metrics;
+    options->data_file = data_file;
+    options->calls_max = CALLS_MAX;
+    return provider_local.open(options, &fixture->provider, error);
 }
 
 static void refresh(struct fixture *fixture)
 {
-    struct places_options options = options_of(fixture, fixture->folder->places);
-    fixture->provider->type->refresh(fixture->provider, &options);
+    fixture->provider->type->refresh(fixture->provider, &fixture->options);
 }
 
 static int setup_with(void **state, int64_t memory_max_bytes)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     assert_non_null(fixture);
-    fixture->memory_max_bytes = memory_max_bytes;
+    fixture->options.memory_max_bytes = memory_max_bytes;
     folder_setup((void **)&fixture->folder);
     assert_int_equal(uv_loop_init(&fixture->loop), 0);
     build_places(fixture->folder, rows);
@@ -481,7 +470,7 @@ static void check_new_file(struct fixture *fixture)
     wait_for(fixture, "Eastwood");
     testing_write_file(fixture->folder->places, "no places", 9);
     refresh(fixture);
-    if (fixture->memory_max_bytes > 0) { /* what is in memory is not hurt by it */
+    if (fixture->options.memory_max_bytes > 0) { /* what is in memory is not hurt by it */
         uv_run(&fixture->loop, UV_RUN_DEFAULT);
         wait_for(fixture, "Eastwood");
     }
@@ -501,22 +490,6 @@ static void test_a_new_file_is_seen(void **state)
     wait_for(fixture, "West ");
     build_places(fixture->folder, other_rows);
     wait_for(fixture, "Eastwood");
-}
-
-/* At a reload: what is asked on disk is read, and the other way round. Only what is in memory is not
- * hurt by a file that goes bad. */
-static void test_another_limit_of_memory(void **state)
-{
-    struct fixture *fixture = *state;
-    wait_for(fixture, "West ");
-    fixture->memory_max_bytes = fixture->memory_max_bytes > 0 ? 0 : 64 << 20;
-    refresh(fixture);
-    uv_run(&fixture->loop, UV_RUN_DEFAULT);
-    testing_write_file(fixture->folder->places, "no places", 9);
-    char *text = answer_to(fixture, &westwood);
-    bool is_whole = strstr(text, "West ") != NULL;
-    free(text);
-    assert_int_equal(is_whole, fixture->memory_max_bytes > 0);
 }
 
 static void test_closing_while_it_is_read(void **state)
@@ -539,7 +512,7 @@ static void test_a_question_whose_time_is_over(void **state)
     struct asked asked;
     close_provider(fixture);
     fixture->closed = 0;
-    fixture->total_timeout_ms = 1;
+    fixture->options.total_timeout_ms = 1;
     assert_int_equal(open_file(fixture, fixture->folder->places, &error), 0);
     ask(fixture, &westwood, &asked);
     uint64_t asked_ms = uv_now(&fixture->loop);
@@ -602,7 +575,6 @@ int main(void)
         CASE(test_the_default_file),
         CASE(test_a_new_file_is_taken),
         CASE(test_a_new_file_is_seen),
-        CASE(test_another_limit_of_memory),
         CASE(test_closing_while_it_is_read),
         CASE(test_a_question_whose_time_is_over),
         CASE(test_a_hurry),
@@ -617,7 +589,6 @@ int main(void)
         CASE_IN_MEMORY(test_done_may_ask_cancel_and_close),
         CASE_IN_MEMORY(test_a_new_file_is_taken),
         CASE_IN_MEMORY(test_a_new_file_is_seen),
-        CASE_IN_MEMORY(test_another_limit_of_memory),
         CASE_IN_MEMORY(test_closing_while_it_is_read),
         CASE_IN_MEMORY(test_a_question_whose_time_is_over),
         CASE_IN_MEMORY(test_a_hurry),
