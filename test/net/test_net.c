@@ -363,8 +363,7 @@ static void test_what_a_limit_has_stopped_is_told_now_and_then(void **state)
         "msg=\"connections refused\" reason=\"the limit of open files was reached\" count=1\n",
         "reason=\"the limit of open files was reached\" count=299\n",
         "reason=\"output_max_kib was reached\" count=1\n",
-        "reason=\"they cannot even be accepted to be closed\" count=1 error=\"Too many open "
-        "files\"\n",
+        "to be closed\" count=1 error=\"Too many open files\"\n",
         "reason=\"the limit of open files was reached\" count=1\n",
     };
     const char *at = text;
