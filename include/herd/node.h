@@ -123,6 +123,10 @@ struct herd_places_type {
 /* The same text for any ask; it outlives all. */
 struct herd_places herd_places_of_text(const char *json);
 
+/* Whether places for the ask would be rendered at once: all before it is answered, and its client
+ * reads. */
+bool herd_ask_has_room(const struct herd_ask *ask);
+
 /* The places for an ask, once for each effect PLACES; they are let go of at the latest by
  * herd_conn_closed. */
 void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_places take_places);
@@ -214,9 +218,7 @@ enum herd_notice_kind {
     HERD_NOTICE_HELLO_REFUSED, /* reason */
     HERD_NOTICE_CLOCKS_DIFFER, /* the neighbour's, or this server's, is wrong; reason */
     HERD_NOTICE_DISK_FAILED,   /* records stay in memory alone for now; reason */
-    HERD_NOTICE_DISK_WORKS,    /* again */
-    HERD_NOTICE_HELD_BACK      /* clients do not read the places that they have asked for; sequence:
-                                  answers so far. At most once in a minute */
+    HERD_NOTICE_DISK_WORKS     /* again */
 };
 
 struct herd_notice {
@@ -280,7 +282,8 @@ struct herd_node_stats {
     uint64_t places_again;     /* of these, that were not kept and asked for again */
     /* Times that lines had to wait for the next turn: by which of the limits. */
     uint64_t turns_full_client, turns_full_clients, turns_full_link;
-    uint64_t limits_reached; /* any of clients_paused, turns_full_…, waits_refused */
+    /* Any of clients_paused, places_held_back, turns_full_…, waits_refused. */
+    uint64_t limits_reached;
     uint64_t walks, records_mended, waits, waits_expired, waits_refused, records_expired;
     uint64_t answers_unsafe; /* IAMAT that were refused after safety_timeout_ns, or at a stop */
     uint64_t waits_open, answers_waiting; /* now: for a record; for the disk or a neighbour */

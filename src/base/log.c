@@ -325,21 +325,33 @@ int log_reopen(struct log *log, const char *path)
     return 0;
 }
 
-void log_close(struct log *log)
+/* Whether the writer is done, after a second at most. Under the lock. */
+static bool end_writing(struct log *log)
 {
-    if (log == NULL)
-        return;
     struct timespec deadline;
     clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += CLOSE_WAIT_S;
-
-    pthread_mutex_lock(&log->lock);
     log->closing = true;
     wake_writer(log);
     int rc = 0;
     while (!log->stopped && rc == 0)
         rc = pthread_cond_timedwait(&log->on_stopped, &log->lock, &deadline);
-    bool stopped = log->stopped;
+    return log->stopped;
+}
+
+void log_finish(struct log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    end_writing(log);
+    pthread_mutex_unlock(&log->lock);
+}
+
+void log_close(struct log *log)
+{
+    if (log == NULL)
+        return;
+    pthread_mutex_lock(&log->lock);
+    bool stopped = end_writing(log);
     pthread_t writer = log->writer;
     if (!stopped) {
         log->abandoned = true;

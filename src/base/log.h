@@ -99,6 +99,10 @@ uint64_t log_lost(const struct log *log);
  * other thread may use the log any more. NULL is allowed. */
 void log_close(struct log *log);
 
+/* Writes out what is queued, as log_close, and nothing that comes later; frees nothing. For a process
+ * that ends at once, though other threads may still use the log. */
+void log_finish(struct log *log);
+
 /* "info" -> LOG_INFO. 0 or HERD_EINVAL. */
 int log_level_parse(const char *name, enum log_level *out);
 const char *log_level_name(enum log_level level);

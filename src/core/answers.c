@@ -48,18 +48,20 @@ static bool has_room_for_places(const struct herd_conn *conn)
     return conn_unsent(conn) == 0 || conn_waiting_bytes(conn) < conn->node->options.output_max;
 }
 
-/* Counted when the client does not read; the room of a turn may be used up by answers alone. */
-static void hold_back(struct herd_ask *ask, struct herd_now now)
+bool herd_ask_has_room(const struct herd_ask *ask)
 {
-    struct herd_node *node = ask->node;
+    const struct herd_conn *conn = ask->conn;
+    return conn == NULL || (conn->work->asks == ask && has_room_for_places(conn));
+}
+
+/* Counted when the client does not read; the room of a turn may be used up by answers alone. */
+static void hold_back(struct herd_ask *ask)
+{
     if (ask->held_back || ask->conn->in_flight == 0)
         return;
     ask->held_back = true;
-    node->stats.places_held_back++;
-    if (now.mono_ns < node->tell_held_back_ns)
-        return;
-    node->tell_held_back_ns = now.mono_ns + HELD_BACK_TOLD_S * HERD_NS_PER_S;
-    node_notice(node, HERD_NOTICE_HELD_BACK, "", 0, node->stats.places_held_back, "%s", "");
+    ask->node->stats.places_held_back++;
+    ask->node->stats.limits_reached++;
 }
 
 /* A client that does not read has so much kept for it; what it has asked besides, it will again. */
@@ -97,7 +99,7 @@ static void ask_again(struct herd_conn *conn)
     }
 }
 
-void answers_release(struct herd_conn *conn, struct herd_now now)
+void answers_release(struct herd_conn *conn)
 {
     struct conn_work *work = conn->work;
     int rc = 0;
@@ -109,14 +111,14 @@ void answers_release(struct herd_conn *conn, struct herd_now now)
         return;
     }
     if (work->asks != NULL && work->asks->done)
-        hold_back(work->asks, now);
+        hold_back(work->asks);
     keep_less(conn);
     if (work->asks != NULL && work->asks->again && has_room_for_places(conn))
         ask_again(conn);
 }
 
 /* Many clients may have room at once, so a turn has a budget. */
-void answers_go_on(struct herd_conn *conn, struct herd_now now)
+void answers_go_on(struct herd_conn *conn)
 {
     struct herd_node *node = conn->node;
     struct conn_work *work = conn->work;
@@ -128,7 +130,7 @@ void answers_go_on(struct herd_conn *conn, struct herd_now now)
         return;
     }
     size_t before = work->out.len;
-    answers_release(conn, now);
+    answers_release(conn);
     size_t more = work->out.len - before;
     node->places_left -= more < node->places_left ? more : node->places_left;
     conn_touch(conn);

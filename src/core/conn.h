@@ -15,9 +15,8 @@ struct neighbour;
 enum {
     CONN_LINES_PER_TURN = 64, /* commands of one client in one turn of the loop */
     TURN_LINES = 8192, /* commands of all clients in one turn: the others wait for the next */
-    LINK_LINES_PER_TURN = 1024,  /* lines of a neighbour: a catch-up comes in bulk */
-    TURN_PLACES_BYTES = 1 << 20, /* of places that are rendered because there is room again */
-    HELD_BACK_TOLD_S = 60        /* between two notices that clients do not read their answers */
+    LINK_LINES_PER_TURN = 1024, /* lines of a neighbour: a catch-up comes in bulk */
+    TURN_PLACES_BYTES = 1 << 20 /* of places that are rendered because there is room again */
 };
 
 /* What a connection has under way. Most have nothing most of the time, so it is lent to them. */
@@ -134,9 +133,9 @@ void conn_make_ready(struct herd_conn *conn);
 
 /* Everything up to the first answer that is still awaited, or has to wait for room (answers.c). It
  * has work. */
-void answers_release(struct herd_conn *conn, struct herd_now now);
+void answers_release(struct herd_conn *conn);
 /* There may be room again. */
-void answers_go_on(struct herd_conn *conn, struct herd_now now);
+void answers_go_on(struct herd_conn *conn);
 
 /* Goes on where it stopped at the end of its budget. */
 void conn_go_on(struct herd_conn *conn, struct herd_now now);

@@ -56,7 +56,6 @@ struct herd_node {
     uint64_t turn;       /* rounds of effects so far */
     unsigned lines_left; /* of clients, in this turn */
     size_t places_left;  /* bytes of places to be rendered in this turn */
-    int64_t tell_held_back_ns;
     struct herd_notice notices[NODE_NOTICES_MAX];
     unsigned notice_first, notice_count;
     struct spares spares;

@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "net/limits.h"
 
 static const struct {
@@ -7,8 +9,12 @@ static const struct {
     [LIMIT_CONNECTIONS] = {LOG_WARNING, "connections refused", "connections_max was reached"},
     [LIMIT_FILES] = {LOG_WARNING, "connections refused", "the limit of open files was reached"},
     [LIMIT_MEMORY] = {LOG_WARNING, "connections refused", "out of memory"},
+    [LIMIT_SOCKET] = {LOG_WARNING, "connections refused", "the socket cannot be used"},
     [LIMIT_ACCEPT] = {LOG_WARNING, "connections wait", "they cannot even be accepted to be closed"},
+    [LIMIT_UNREAD] = {LOG_WARNING, "places refused to clients that do not read",
+                      "unread_max_mib was reached"},
     [LIMIT_OUTPUT] = {LOG_INFO, "clients not read from", "output_max_kib was reached"},
+    [LIMIT_HELD_BACK] = {LOG_INFO, "places wait for clients to read", "output_max_kib was reached"},
     [LIMIT_PIPELINE] = {LOG_INFO, "clients not read from", "pipeline_max was reached"},
     [LIMIT_TURN_CLIENT] = {LOG_INFO, "lines wait for the next turn",
                            "turn_lines_client was reached"},
@@ -20,8 +26,10 @@ static const struct {
 
 static void tell(struct limits *limits, enum limit which, uint64_t now_ms)
 {
+    int error = limits->of[which].error;
     LOG(limits->log, rows[which].level, "limit", rows[which].text,
-        log_text("reason", rows[which].reason), log_int("count", limits->of[which].untold));
+        log_text("reason", rows[which].reason), log_int("count", limits->of[which].untold),
+        log_text(error != 0 ? "error" : NULL, error != 0 ? strerror(error) : ""));
     limits->of[which].untold = 0;
     limits->of[which].told_ms = now_ms;
     limits->of[which].told = true;
@@ -74,6 +82,12 @@ void limits_count(struct limits *limits, enum limit which, int64_t times)
         set_timer(limits, now_ms);
 }
 
+void limits_fail(struct limits *limits, enum limit which, int error)
+{
+    limits->of[which].error = error;
+    limits_count(limits, which, 1);
+}
+
 void limits_look_at(struct limits *limits, const struct herd_node_stats *stats)
 {
     const struct {
@@ -81,6 +95,7 @@ void limits_look_at(struct limits *limits, const struct herd_node_stats *stats)
         uint64_t count;
     } counted[] = {
         {LIMIT_OUTPUT, stats->clients_paused - stats->clients_paused_pipeline},
+        {LIMIT_HELD_BACK, stats->places_held_back},
         {LIMIT_PIPELINE, stats->clients_paused_pipeline},
         {LIMIT_TURN_CLIENT, stats->turns_full_client},
         {LIMIT_TURN_CLIENTS, stats->turns_full_clients},

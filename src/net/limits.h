@@ -13,8 +13,11 @@ enum limit {
     LIMIT_CONNECTIONS,
     LIMIT_FILES,
     LIMIT_MEMORY,
+    LIMIT_SOCKET,
     LIMIT_ACCEPT,
+    LIMIT_UNREAD,
     LIMIT_OUTPUT,
+    LIMIT_HELD_BACK,
     LIMIT_PIPELINE,
     LIMIT_TURN_CLIENT,
     LIMIT_TURN_CLIENTS,
@@ -33,6 +36,7 @@ struct limits {
         uint64_t counted; /* LIMIT_OUTPUT and later: what the node had counted when last asked */
         int64_t untold;
         uint64_t told_ms; /* uv_now */
+        int error;        /* errno of the last time, where there is one; else 0 */
         bool told;        /* ever */
     } of[LIMIT_COUNT];
     uint64_t reached; /* as the node's limits_reached */
@@ -42,6 +46,8 @@ struct limits {
 void limits_init(struct limits *limits, uv_loop_t *loop, struct log *log);
 /* It was reached once more: told at once, or when ten seconds have passed since the last time. */
 void limits_count(struct limits *limits, enum limit which, int64_t times);
+/* The same for once, and for an error: the errno, the last one of which is told. */
+void limits_fail(struct limits *limits, enum limit which, int error);
 /* The node's, where its limits_reached is not `reached`. */
 void limits_look_at(struct limits *limits, const struct herd_node_stats *stats);
 /* Tells what is left. The timer is the caller's to close. */

@@ -64,11 +64,11 @@ static void on_retry(uv_timer_t *timer)
 }
 
 /* The poll would call at once, again and again, for those that wait. */
-static void wait_a_while(struct listener *listener)
+static void wait_a_while(struct listener *listener, int error)
 {
     struct net *net = listener->net;
     metrics_add(net->options.metrics, METRIC_accept_failures_total, 1);
-    limits_count(&net->limits, LIMIT_ACCEPT, 1);
+    limits_fail(&net->limits, LIMIT_ACCEPT, error);
     uv_poll_stop(&listener->poll);
     uv_timer_start(&listener->retry, on_retry, RETRY_MS, 0);
 }
@@ -88,16 +88,17 @@ static void on_waiting(uv_poll_t *poll, int status, int events)
             session_accept(listener->net, fd);
             continue;
         }
-        if (errno == EAGAIN)
+        int error = errno;
+        if (error == EAGAIN)
             return;
-        if (is_passing(errno))
+        if (is_passing(error))
             continue;
-        if ((errno == EMFILE || errno == ENFILE) && turn_away(listener))
+        if ((error == EMFILE || error == ENFILE) && turn_away(listener))
             return;
-        status = -1;
+        status = -error;
     }
     if (status < 0)
-        wait_a_while(listener);
+        wait_a_while(listener, -status);
 }
 
 static int resolve(struct net *net, const char *host, uint16_t port, struct sockaddr_storage *out)

@@ -188,8 +188,8 @@ static int64_t thread_cpu_ns(void)
 
 /*
  * A turn takes no more of the processor than it takes time, so that only one which is longer than
- * the most so far can have taken more. Asking for the time on the processor is a call of the system:
- * it is asked for then, and often enough to know to the millisecond what that turn has taken.
+ * the most so far can have taken more. Asking for the time on the processor is a call of the
+ * system: it is asked for then, and often enough to know that turn's to the millisecond.
  */
 static void measure_cpu(struct net *net, int64_t turn_ns)
 {
@@ -261,6 +261,11 @@ int net_new(const struct net_options *options, struct net **out)
     uv_unref((uv_handle_t *)&net->check);
     *out = net;
     return 0;
+}
+
+void net_count_limit(struct net *net, enum limit which)
+{
+    limits_count(&net->limits, which, 1);
 }
 
 void net_set_room(struct net *net, const struct net_room *room)

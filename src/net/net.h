@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "net/limits.h"
 
 struct net;
 
@@ -49,6 +50,9 @@ int net_remove_peer(struct net *net, const char *name);
 void net_set_room(struct net *net, const struct net_room *room);
 /* connections_max, or as many as the limit of open files, as it is now, leaves: at least 1. */
 size_t net_room_allows(const struct net_room *room);
+
+/* Another room's limit was reached: told as the net's own are. */
+void net_count_limit(struct net *net, enum limit which);
 
 /* The time as the node's events want it. */
 struct herd_now net_now(void);

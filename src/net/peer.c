@@ -12,19 +12,24 @@
 
 enum { KEEPALIVE_S = 10 };
 
+/* A name that is looked up, in a thread that cannot be stopped: it may outlive its attempt, and the
+ * net. */
+struct lookup {
+    uv_getaddrinfo_t request;
+    struct attempt *attempt; /* NULL: nobody wants to know any more */
+};
+
 /* One attempt: its stream lives until its close callback, perhaps longer than the peer. */
 struct attempt {
     struct stream stream;
-    struct peer *peer; /* NULL once the link has let go of it */
-    uv_getaddrinfo_t resolve;
+    struct peer *peer;     /* NULL once the link has let go of it */
+    struct lookup *lookup; /* NULL: none is under way */
     uv_connect_t connect;
     struct addrinfo *addresses, *next_address;
     const char *reason; /* why it closes */
-    bool resolving;
-    bool up;     /* the node was told that it is connected */
-    bool asked;  /* to close, by the node */
-    bool failed; /* to connect; another address may follow */
-    bool closed; /* the stream, while the name was still being resolved */
+    bool up;            /* the node was told that it is connected */
+    bool asked;         /* to close, by the node */
+    bool failed;        /* to connect; another address may follow */
 };
 
 struct peer {
@@ -104,9 +109,9 @@ static bool try_next_address(struct attempt *attempt)
 static void on_closed(struct stream *stream)
 {
     struct attempt *attempt = (struct attempt *)stream;
-    if (attempt->resolving) {
-        attempt->closed = true; /* on_resolved goes on */
-        return;
+    if (attempt->lookup != NULL) {
+        attempt->lookup->attempt = NULL;
+        uv_cancel((uv_req_t *)&attempt->lookup->request);
     }
     if (!try_next_address(attempt))
         end_attempt(attempt);
@@ -168,15 +173,16 @@ static void start_connect(struct attempt *attempt, const struct sockaddr *addres
 
 static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *addresses)
 {
-    struct attempt *attempt = req->data;
-    struct stream *stream = &attempt->stream;
-    attempt->resolving = false;
-    attempt->addresses = addresses;
-    if (attempt->closed) {
-        end_attempt(attempt);
+    struct lookup *lookup = (struct lookup *)req; /* its first member */
+    struct attempt *attempt = lookup->attempt;
+    free(lookup);
+    if (attempt == NULL) {
+        uv_freeaddrinfo(addresses);
         return;
     }
-    if (stream->closing)
+    attempt->lookup = NULL;
+    attempt->addresses = addresses;
+    if (attempt->stream.closing)
         return;
     if (status < 0) {
         give_up(attempt, status);
@@ -192,12 +198,18 @@ static void start_resolve(struct attempt *attempt)
     char service[8];
     snprintf(service, sizeof(service), "%u", (unsigned)peer->port);
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    attempt->resolve.data = attempt;
-    int rc = uv_getaddrinfo(peer->net->options.loop, &attempt->resolve, on_resolved, peer->host,
+    struct lookup *lookup = calloc(1, sizeof(*lookup));
+    int rc = UV_ENOMEM;
+    if (lookup != NULL)
+        rc = uv_getaddrinfo(peer->net->options.loop, &lookup->request, on_resolved, peer->host,
                             service, &hints);
-    attempt->resolving = rc == 0;
-    if (rc < 0)
+    if (rc < 0) {
+        free(lookup);
         give_up(attempt, rc);
+        return;
+    }
+    lookup->attempt = attempt;
+    attempt->lookup = lookup;
 }
 
 static struct attempt *new_attempt(struct peer *peer)

@@ -2,7 +2,6 @@
 #ifndef NET_ROOM_H
 #define NET_ROOM_H
 
-#include "net/limits.h"
 #include "net/net.h"
 #include "net/stream.h"
 

@@ -86,8 +86,11 @@ void session_accept(struct net *net, int take_fd)
         refuse(net, take_fd, why == LIMIT_COUNT ? LIMIT_MEMORY : why);
         return;
     }
-    if (uv_tcp_open(&session->tcp, take_fd) < 0) {
-        refuse(net, take_fd, LIMIT_MEMORY);
+    int rc = uv_tcp_open(&session->tcp, take_fd);
+    if (rc < 0) {
+        metrics_add(metrics, METRIC_connections_refused_total, 1);
+        limits_fail(&net->limits, LIMIT_SOCKET, -rc);
+        close(take_fd);
         stream_close(session, true);
         return;
     }

@@ -13,8 +13,8 @@ enum { RESULT_FLAGS = JSON_INDENT(3) | JSON_REAL_PRECISION(15) };
 
 static const char element_indent[] = "\n      ";
 
-/* A result as it is rendered: indented, what is small and deep becomes fifty times as long, and each
- * asker gets a copy. Google's have some 3 KiB. */
+/* A result as it is rendered: indented, what is small and deep becomes fifty times as long, and
+ * each asker gets a copy. Google's have some 3 KiB. */
 enum { RESULT_MAX_BYTES = 64 << 10, TEXT_MAX_BYTES = 1 << 30 };
 
 /* Of all html_attributions together; Google's are a line each, for 20 places at most. */
@@ -22,6 +22,8 @@ enum { ATTRIBUTIONS_MAX_BYTES = 64 << 10 };
 
 struct places_answer {
     size_t references;
+    size_t keepers; /* of them */
+    size_t *kept;   /* the total that it is counted in while there are any */
     enum places_status status;
     bool without_memory;
     struct places_failure failure;
@@ -77,6 +79,26 @@ void places_answer_unref(struct places_answer *answer)
     herd_buf_free(&answer->attributions);
     herd_buf_free(&answer->results);
     free(answer);
+}
+
+void places_answer_keep(struct places_answer *answer, size_t *total)
+{
+    if (answer == &answer_without_memory || answer->keepers++ > 0)
+        return;
+    answer->kept = total;
+    *total += places_answer_bytes(answer);
+}
+
+bool places_answer_is_kept(const struct places_answer *answer)
+{
+    return answer->keepers > 0;
+}
+
+void places_answer_let_go(struct places_answer *answer)
+{
+    if (answer != &answer_without_memory && --answer->keepers == 0)
+        *answer->kept -= places_answer_bytes(answer);
+    places_answer_unref(answer);
 }
 
 enum places_status places_answer_status(const struct places_answer *answer)

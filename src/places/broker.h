@@ -64,8 +64,8 @@ int broker_new(const struct broker_limits *limits, uint64_t seed, struct metrics
 void broker_free(struct broker *broker);
 
 /* New limits; a refused key and a pause are forgotten, and a provider that is down is tried at the
- * next question. `is_other_provider` (provider_identity): so is all that is known of the one before,
- * its answers included, and nobody joins a call to it. */
+ * next question. `is_other_provider` (provider_identity): so is all that is known of the one
+ * before, its answers included, and nobody joins a call to it. */
 void broker_configure(struct broker *broker, const struct broker_limits *limits,
                       bool is_other_provider);
 

@@ -13,9 +13,10 @@ enum fetch_outcome fetch_outcome_of(CURLcode code);
 int fetch_outcome_error(enum fetch_outcome outcome);
 
 /*
- * How long a server wants to be left alone, in ms, a day at most; -1: it did not say. `value` is the
- * header's (RFC 9110, 10.2.3: seconds or a date), NULL without one; `left_s` what libcurl makes of it
- * (CURLINFO_RETRY_AFTER): 0 for "at once", for a date that is over, and for what it cannot read.
+ * How long a server wants to be left alone, in ms, a day at most; -1: it did not say. `value` is
+ * the header's (RFC 9110, 10.2.3: seconds or a date), NULL without one; `left_s` what libcurl makes
+ * of it (CURLINFO_RETRY_AFTER): 0 for "at once", for a date that is over, and for what it cannot
+ * read.
  */
 int64_t fetch_retry_after_ms(const char *value, int64_t left_s);
 

@@ -16,10 +16,10 @@ struct ledger;
 typedef void ledger_written_cb(void *arg, const struct allowance_record *record, const char *error);
 
 /*
- * Opens the ledger FOLDER/places-calls, a line `2026-11-25 62` for each day of the record. `folder` "" is none: what is
- * written is kept nowhere, and said to be written. 0 with what an earlier life left in *record (all
- * zero: nothing), or HERD_ENOMEM, HERD_EIO, HERD_ESYNTAX with a sentence appended to `error`: then
- * nobody can say how many calls were made today.
+ * Opens the ledger FOLDER/places-calls, a line `2026-11-25 62` for each day of the record. `folder`
+ * "" is none: what is written is kept nowhere, and said to be written. 0 with what an earlier life
+ * left in *record (all zero: nothing), or HERD_ENOMEM, HERD_EIO, HERD_ESYNTAX with a sentence
+ * appended to `error`: then nobody can say how many calls were made today.
  */
 int ledger_open(struct uv_loop_s *loop, const char *folder, ledger_written_cb *written, void *arg,
                 struct ledger **out, struct allowance_record *record, struct herd_buf *error);

@@ -4,21 +4,23 @@
  *
  *     ask -> waiting -> on_turn -> done
  *
- * Before that, and with a file that is too large for it, a call waits until a connection is idle,
- * and is asked with it in libuv's thread pool:
+ * Before that, and with a file that is too large for it, a call waits until one of the file's two
+ * connections is idle, and is asked with it in a thread of the crew's:
  *
  *     ask -> waiting -> start_waiting -> on_work (a thread) -> on_worked -> done
  *
- * A call whose time is over is answered without places. One that runs then, on a disk that hangs,
- * goes on without its asker. local_loader.h brings a new file; calls that run with the old one end
- * with it.
+ * A call whose time is over is answered without places, whether it waits or runs. One that runs, on
+ * a disk that hangs, goes on without its asker. local_loader.h brings a new file; calls that run
+ * with the old one end with it.
  */
 #include "places/local.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 
 #include <uv.h>
@@ -28,6 +30,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "core/timers.h"
+#include "places/crew.h"
 #include "places/local_answer.h"
 #include "places/local_loader.h"
 
@@ -36,7 +39,7 @@ enum { TURN_NS = 500000, NS_PER_MS = 1000000 };
 struct local_call {
     struct places_call base;
     TAILQ_ENTRY(local_call) link; /* of waiting or running */
-    uv_work_t work;
+    struct crew_job job;
     struct places_query query;
     int64_t deadline_ms;
     struct timer deadline; /* set while somebody waits */
@@ -57,12 +60,13 @@ struct local {
     struct metrics *metrics; /* or NULL */
     char *path;
     struct local_file *file;
+    struct crew *crew;
     struct local_loader *loader;       /* NULL once it is closed */
     bool is_failing;                   /* the last answer said that the file cannot be read */
     uv_idle_t turn;                    /* runs while there is something to answer */
     uv_timer_t timer;                  /* the earliest deadline */
     struct timers deadlines;           /* of all calls that have one */
-    int handles;                       /* that are not closed yet */
+    int handles;                       /* that are not closed yet, the crew among them */
     struct call_list waiting, running; /* in the order they were asked */
     bool is_turning;                   /* within on_turn: nothing is closed there */
     int64_t calls, calls_max;
@@ -79,21 +83,27 @@ static void set_timer(struct local *local);
 
 static void free_local(struct local *local)
 {
+    local_loader_free(local->loader);
     local_file_free(local->file);
     timers_close(&local->deadlines);
     free(local->path);
     free(local);
 }
 
-static void on_handle_closed(uv_handle_t *handle)
+static void on_part_closed(void *arg)
 {
-    struct local *local = handle->data;
+    struct local *local = arg;
     if (--local->handles > 0)
         return;
     void (*closed)(void *arg) = local->closed;
-    void *arg = local->closed_arg;
+    void *closed_arg = local->closed_arg;
     free_local(local);
-    closed(arg);
+    closed(closed_arg);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    on_part_closed(handle->data);
 }
 
 static void close_when_done(struct local *local)
@@ -104,6 +114,7 @@ static void close_when_done(struct local *local)
         return;
     uv_close(turn, on_handle_closed);
     uv_close((uv_handle_t *)&local->timer, on_handle_closed);
+    crew_close(local->crew, on_part_closed, local);
 }
 
 static void on_loader_closed(void *arg)
@@ -147,10 +158,21 @@ static void end(struct local *local, struct local_call *call, struct places_answ
     close_when_done(local);
 }
 
-static struct places_answer *late(struct local *local)
+static void count(const struct local *local, enum metric which, int64_t more)
 {
     if (local->metrics != NULL)
-        metrics_add(local->metrics, METRIC_places_timeouts_total, 1);
+        metrics_add(local->metrics, which, more);
+}
+
+static void leave_queue(struct local *local, struct local_call *call)
+{
+    TAILQ_REMOVE(&local->waiting, call, link);
+    count(local, METRIC_places_local_waiting, -1);
+}
+
+static struct places_answer *late(struct local *local)
+{
+    count(local, METRIC_places_timeouts_total, 1);
     return failure("the places were not found in time");
 }
 
@@ -174,55 +196,35 @@ static void log_failure(struct local *local, const struct local_call *call)
 
 /* ---- In threads ----------------------------------------------------------------------------- */
 
-static void on_work(uv_work_t *work)
+static struct local_call *call_of(struct crew_job *job)
 {
-    struct local_call *call = work->data;
+    return (struct local_call *)((char *)job - offsetof(struct local_call, job));
+}
+
+static void on_work(struct crew_job *job)
+{
+    struct local_call *call = call_of(job);
     call->answer = local_answer(call->db, &call->query);
 }
 
-/* A file that is not asked any more. */
-struct retired {
-    uv_work_t work;
-    struct local_file *file;
-};
-
-static void on_free(uv_work_t *work)
+static void give_back(struct local *local, const struct local_call *call)
 {
-    local_file_free(((struct retired *)work)->file);
+    struct local_file *file = call->file;
+    file->idle[file->idle_count++] = call->db;
+    file->running--;
+    local_file_retire(file, local->crew);
 }
 
-static void on_freed(uv_work_t *work, int status)
+static void on_worked(struct crew_job *job)
 {
-    (void)status;
-    free(work);
-}
-
-/* In a thread: to give back the memory of millions of places takes longer than a turn may. */
-static void retire(struct local *local, struct local_file *file)
-{
-    if (!file->is_retired || file->running > 0)
-        return;
-    struct retired *retired = malloc(sizeof *retired);
-    if (retired == NULL) {
-        local_file_free(file);
-        return;
-    }
-    retired->file = file;
-    int rc = uv_queue_work(local->loop, &retired->work, on_free, on_freed);
-    assert(rc == 0);
-}
-
-static void on_worked(uv_work_t *work, int status)
-{
-    struct local_call *call = work->data;
+    struct local_call *call = call_of(job);
     struct local *local = (struct local *)call->base.provider;
-    assert(status == 0 || call->is_cancelled || call->done == NULL);
+    assert(!job->is_cancelled || call->is_cancelled);
     if (call->answer != NULL && !call->is_cancelled && call->done != NULL)
         log_failure(local, call);
-    call->file->idle[call->file->idle_count++] = call->db;
-    call->file->running--;
-    retire(local, call->file);
+    give_back(local, call);
     TAILQ_REMOVE(&local->running, call, link);
+    count(local, METRIC_places_local_on_disk, -1);
     if (!TAILQ_EMPTY(&local->waiting))
         turn_soon(local);
     struct places_answer *answer = call->answer;
@@ -238,11 +240,12 @@ static void run(struct local *local, struct local_call *call)
     struct local_file *file = local->file;
     call->file = file;
     call->db = file->idle[--file->idle_count];
-    call->work.data = call;
+    call->job.work = on_work;
+    call->job.done = on_worked;
     file->running++;
     TAILQ_INSERT_TAIL(&local->running, call, link);
-    int rc = uv_queue_work(local->loop, &call->work, on_work, on_worked);
-    assert(rc == 0);
+    count(local, METRIC_places_local_on_disk, 1);
+    crew_run(local->crew, &call->job);
 }
 
 /* ---- The turn of the loop ------------------------------------------------------------------- */
@@ -270,7 +273,7 @@ static void take_turn(struct local *local)
             uv_idle_stop(&local->turn); /* until a connection is idle */
             return;
         }
-        TAILQ_REMOVE(&local->waiting, call, link);
+        leave_queue(local, call);
         if (is_over(local, call))
             continue;
         if (file->memory != NULL)
@@ -316,7 +319,7 @@ static void on_timer(uv_timer_t *timer)
             give(local, call, late(local));
             continue;
         }
-        TAILQ_REMOVE(&local->waiting, call, link);
+        leave_queue(local, call);
         end(local, call, late(local));
     }
     local->is_turning = false;
@@ -394,6 +397,7 @@ static int ask(struct provider *provider, const struct places_query *query, plac
         return HERD_ENOMEM;
     }
     TAILQ_INSERT_TAIL(&local->waiting, call, link);
+    count(local, METRIC_places_local_waiting, 1);
     local->calls++;
     if (local->until_ms == INT64_MAX) /* else it comes too late */
         local_loader_want(local->loader);
@@ -411,7 +415,7 @@ static void cancel(struct places_call *base)
     call->is_cancelled = true;
     if (call->db == NULL)
         turn_soon(local);
-    else if (uv_cancel((uv_req_t *)&call->work) != 0)
+    else if (!crew_cancel(local->crew, &call->job))
         local_db_interrupt(call->db);
 }
 
@@ -446,7 +450,7 @@ static void on_loaded(void *arg, struct local_file *take_file, const char *error
     struct local_file *old = local->file;
     local->file = take_file;
     old->is_retired = true;
-    retire(local, old);
+    local_file_retire(old, local->crew);
     if (take_file->memory != NULL)
         LOG(local->log, LOG_INFO, "places", "in memory", log_text("file", local->path),
             log_int("places", take_file->places),
@@ -458,9 +462,16 @@ static void on_loaded(void *arg, struct local_file *take_file, const char *error
         turn_soon(local);
 }
 
-static void refresh(struct provider *provider)
+static void take_timeout(struct local *local, const struct places_options *options)
 {
-    local_loader_look(((struct local *)provider)->loader);
+    local->timeout_ms = options->total_timeout_ms - options->total_timeout_ms / 20;
+}
+
+static void refresh(struct provider *provider, const struct places_options *options)
+{
+    struct local *local = (struct local *)provider;
+    take_timeout(local, options);
+    local_loader_look(local->loader, options->memory_max_bytes);
 }
 
 /* The path to open, for free(). 0 or HERD_ENOMEM. */
@@ -490,8 +501,19 @@ static int open_file(struct local *local, const struct places_options *options,
                                         : ": install herd's data set, or name another places file "
                                           "with data_file in herd.conf");
     if (rc == 0)
-        rc = local_loader_new(options->loop, local->path, options->memory_max_bytes, local->file,
-                              on_loaded, local, &local->loader);
+        rc = local_loader_new(local->path, options->memory_max_bytes, local->file, on_loaded, local,
+                              &local->loader);
+    return rc;
+}
+
+/* The last thing that may fail: what comes now has to be closed on the loop. */
+static int open_crew(struct local *local, struct herd_buf *error)
+{
+    int rc = crew_new(local->loop, &local->crew);
+    if (rc == HERD_EIO)
+        herd_buf_printf(error, "no thread for the places file: %s", strerror(errno));
+    if (rc == 0)
+        local_loader_start(local->loader, local->loop, local->crew);
     return rc;
 }
 
@@ -507,10 +529,12 @@ static int open_provider(const struct places_options *options, struct provider *
     local->metrics = options->metrics;
     local->calls_max = options->calls_max;
     local->until_ms = INT64_MAX;
-    local->timeout_ms = options->total_timeout_ms - options->total_timeout_ms / 20;
+    take_timeout(local, options);
     TAILQ_INIT(&local->waiting);
     TAILQ_INIT(&local->running);
     int rc = open_file(local, options, error);
+    if (rc == 0)
+        rc = open_crew(local, error);
     if (rc < 0) {
         free_local(local);
         return rc;
@@ -518,7 +542,7 @@ static int open_provider(const struct places_options *options, struct provider *
     uv_idle_init(local->loop, &local->turn);
     uv_timer_init(local->loop, &local->timer);
     local->turn.data = local->timer.data = local;
-    local->handles = 2;
+    local->handles = 3;
     LOG(local->log, LOG_INFO, "places", "opened", log_text("file", local->path),
         log_int("places", local->file->places));
     *out = &local->base;

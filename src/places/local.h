@@ -6,8 +6,7 @@
 
 #include "places/provider.h"
 
-/* From memory, in the loop; what is too large for that, in libuv's thread pool, over a few
- * connections of its own. */
+/* From memory, in the loop; what is too large for that, on disk, in a few threads of its own. */
 extern const struct provider_type provider_local;
 
 /*

@@ -248,8 +248,8 @@ static int find(struct local_db *db, const struct places_query *query, struct lo
     return 0;
 }
 
-/* A large city has tens of thousands of places within 10 km. So circles are searched from a small one
- * on: the first one that has enough of them has the nearest. */
+/* A large city has tens of thousands of places within 10 km. So circles are searched from a small
+ * one on: the first one that has enough of them has the nearest. */
 static int find_nearest(struct local_db *db, const struct places_query *query,
                         struct local_nearest *out)
 {

@@ -5,6 +5,8 @@
 
 #include <herd/err.h>
 
+#include "places/crew.h"
+
 static bool is_same_time(struct timespec a, struct timespec b)
 {
     return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
@@ -66,4 +68,32 @@ void local_file_free(struct local_file *file)
         local_db_close(file->idle[--file->idle_count]);
     local_memory_free(file->memory);
     free(file);
+}
+
+struct retired {
+    struct crew_job job; /* its first member */
+    struct local_file *file;
+};
+
+static void on_free(struct crew_job *job)
+{
+    local_file_free(((struct retired *)job)->file);
+}
+
+static void on_freed(struct crew_job *job)
+{
+    free(job);
+}
+
+void local_file_retire(struct local_file *file, struct crew *crew)
+{
+    if (!file->is_retired || file->running > 0)
+        return;
+    struct retired *retired = malloc(sizeof *retired);
+    if (retired == NULL) {
+        local_file_free(file);
+        return;
+    }
+    *retired = (struct retired){.job = {.work = on_free, .done = on_freed}, .file = file};
+    crew_run(crew, &retired->job);
 }

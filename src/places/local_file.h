@@ -9,8 +9,10 @@
 #include "places/local_db.h"
 #include "places/local_memory.h"
 
-/* libuv has four threads unless told otherwise; one stays free for names and files. */
-enum { LOCAL_CONNECTIONS = 3 };
+/* How many questions are asked on disk at once, each in a thread of the crew's. The rest waits. */
+enum { LOCAL_CONNECTIONS = 2 };
+
+struct crew;
 
 struct local_file {
     struct stat status; /* of the file when it was opened */
@@ -30,6 +32,10 @@ int local_file_load(struct local_file *file, int64_t max_bytes, const atomic_boo
 
 /* Not while calls run. NULL is allowed. */
 void local_file_free(struct local_file *file);
+
+/* One that is_retired goes once no call runs: in a thread, as to give back the memory of millions
+ * of places takes longer than a turn may, and to close a file may take as long as it likes. */
+void local_file_retire(struct local_file *file, struct crew *crew);
 
 /* Whether there is another file at `path` now, or it has changed. A missing one has not. */
 bool local_file_has_changed(const struct local_file *file, const char *path);

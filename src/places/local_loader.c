@@ -1,11 +1,12 @@
 /*
- * on_change (the file at the path is another one), local_loader_look or local_loader_want -> look
- * -> on_work in a thread: open and read it, if it has changed -> on_worked -> loaded. What changes
- * meanwhile is looked at again afterwards.
+ * on_watch (every second), local_loader_look or local_loader_want -> look -> on_work in a thread of
+ * the crew's: open and read the file, if it is another one -> on_worked -> loaded. What changes
+ * meanwhile is looked at again afterwards. Not libuv's uv_fs_poll: it takes one of libuv's threads
+ * for as long as a disk does not answer.
  */
 #include "places/local_loader.h"
 
-#include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,13 +14,15 @@
 
 #include <herd/err.h>
 
+#include "places/crew.h"
+
 struct local_loader {
-    uv_loop_t *loop;
-    uv_fs_poll_t watch;
-    uv_work_t work;
+    struct crew *crew;
+    uv_timer_t watch;
+    struct crew_job job;
     char *path;
-    int64_t max_bytes;
-    struct local_file last; /* its status alone: what was read last, well or not */
+    int64_t max_bytes, max_read_bytes; /* wanted; of the last work */
+    struct local_file last;            /* its status alone: what was read last, well or not */
     bool is_working, is_to_look_again, is_forced;
     bool is_wanted;            /* in memory */
     bool was_wanted;           /* when the last work began */
@@ -33,15 +36,22 @@ struct local_loader {
     void *closed_arg;
 };
 
+void local_loader_free(struct local_loader *loader)
+{
+    if (loader == NULL)
+        return;
+    herd_buf_free(&loader->error);
+    free(loader->path);
+    free(loader);
+}
+
 static void free_when_closed(struct local_loader *loader)
 {
     if (!loader->is_watch_closed || loader->is_working)
         return;
     void (*closed)(void *arg) = loader->closed;
     void *arg = loader->closed_arg;
-    herd_buf_free(&loader->error);
-    free(loader->path);
-    free(loader);
+    local_loader_free(loader);
     closed(arg);
 }
 
@@ -49,7 +59,7 @@ static void free_when_closed(struct local_loader *loader)
 static void read_places(struct local_loader *loader)
 {
     struct local_file *file = loader->opened;
-    int rc = local_file_load(file, loader->max_bytes, &loader->is_over);
+    int rc = local_file_load(file, loader->max_read_bytes, &loader->is_over);
     if (rc != HERD_EIO)
         return;
     herd_buf_printf(&loader->error, "%s cannot be read: %s", loader->path,
@@ -58,9 +68,14 @@ static void read_places(struct local_loader *loader)
     loader->opened = NULL;
 }
 
-static void on_work(uv_work_t *work)
+static struct local_loader *loader_of(struct crew_job *job)
 {
-    struct local_loader *loader = work->data;
+    return (struct local_loader *)((char *)job - offsetof(struct local_loader, job));
+}
+
+static void on_work(struct crew_job *job)
+{
+    struct local_loader *loader = loader_of(job);
     if (!loader->is_forced && !local_file_has_changed(&loader->last, loader->path))
         return;
     if (stat(loader->path, &loader->last.status) < 0)
@@ -74,13 +89,12 @@ static void on_work(uv_work_t *work)
         loader->error.len = 0;
 }
 
-static void look(struct local_loader *loader, bool is_forced);
+static void look(struct local_loader *loader);
 
-static void on_worked(uv_work_t *work, int status)
+static void on_worked(struct crew_job *job)
 {
-    struct local_loader *loader = work->data;
+    struct local_loader *loader = loader_of(job);
     struct local_file *file = loader->opened;
-    assert(status == 0);
     loader->is_working = false;
     loader->opened = NULL;
     if (loader->closed != NULL) {
@@ -94,10 +108,10 @@ static void on_worked(uv_work_t *work, int status)
         loader->loaded(loader->arg, NULL, loader->error.data);
     loader->error.len = 0;
     if (loader->is_to_look_again)
-        look(loader, loader->is_wanted && !loader->was_wanted);
+        look(loader);
 }
 
-static void look(struct local_loader *loader, bool is_forced)
+static void look(struct local_loader *loader)
 {
     if (loader->is_working) {
         loader->is_to_look_again = true;
@@ -105,10 +119,13 @@ static void look(struct local_loader *loader, bool is_forced)
     }
     loader->is_working = true;
     loader->is_to_look_again = false;
-    loader->is_forced = is_forced;
+    loader->is_forced =
+        loader->is_wanted && (!loader->was_wanted || loader->max_read_bytes != loader->max_bytes);
     loader->was_wanted = loader->is_wanted;
-    int rc = uv_queue_work(loader->loop, &loader->work, on_work, on_worked);
-    assert(rc == 0);
+    loader->max_read_bytes = loader->max_bytes;
+    loader->job.work = on_work;
+    loader->job.done = on_worked;
+    crew_run(loader->crew, &loader->job);
 }
 
 /* Work that is under way may have begun without it. */
@@ -117,29 +134,24 @@ void local_loader_want(struct local_loader *loader)
     if (loader->is_wanted)
         return;
     loader->is_wanted = true;
+    look(loader);
+}
+
+void local_loader_look(struct local_loader *loader, int64_t max_bytes)
+{
+    loader->max_bytes = max_bytes;
+    look(loader);
+}
+
+static void on_watch(uv_timer_t *watch)
+{
+    struct local_loader *loader = watch->data;
     if (!loader->is_working)
-        look(loader, true);
-    else
-        loader->is_to_look_again = true;
+        look(loader);
 }
 
-void local_loader_look(struct local_loader *loader)
-{
-    look(loader, false);
-}
-
-static void on_change(uv_fs_poll_t *watch, int status, const uv_stat_t *before,
-                      const uv_stat_t *now)
-{
-    (void)before;
-    (void)now;
-    if (status == 0)
-        look(watch->data, false);
-}
-
-int local_loader_new(struct uv_loop_s *loop, const char *path, int64_t max_bytes,
-                     const struct local_file *file, local_loaded_cb *loaded, void *arg,
-                     struct local_loader **out)
+int local_loader_new(const char *path, int64_t max_bytes, const struct local_file *file,
+                     local_loaded_cb *loaded, void *arg, struct local_loader **out)
 {
     struct local_loader *loader = calloc(1, sizeof *loader);
     if (loader == NULL)
@@ -149,18 +161,21 @@ int local_loader_new(struct uv_loop_s *loop, const char *path, int64_t max_bytes
         free(loader);
         return HERD_ENOMEM;
     }
-    loader->loop = loop;
-    loader->max_bytes = max_bytes;
+    loader->max_bytes = loader->max_read_bytes = max_bytes;
     loader->last.status = file->status;
     loader->loaded = loaded;
     loader->arg = arg;
-    loader->work.data = loader;
-    uv_fs_poll_init(loop, &loader->watch);
-    loader->watch.data = loader;
-    uv_unref((uv_handle_t *)&loader->watch);
-    uv_fs_poll_start(&loader->watch, on_change, loader->path, LOCAL_WATCH_MS);
     *out = loader;
     return 0;
+}
+
+void local_loader_start(struct local_loader *loader, uv_loop_t *loop, struct crew *crew)
+{
+    loader->crew = crew;
+    uv_timer_init(loop, &loader->watch);
+    loader->watch.data = loader;
+    uv_unref((uv_handle_t *)&loader->watch);
+    uv_timer_start(&loader->watch, on_watch, LOCAL_WATCH_MS, LOCAL_WATCH_MS);
 }
 
 static void on_watch_closed(uv_handle_t *handle)

@@ -12,8 +12,8 @@ struct local_memory;
 
 /*
  * Reads all of `db`; takes a while, so in a thread. 0, HERD_ENOMEM, HERD_EFULL (it would take more
- * than `max_bytes`), HERD_ECANCELED (*is_over became true meanwhile), HERD_ESYNTAX (a text is not UTF-8, or types are none), or HERD_EIO with the
- * reason in local_db_reason.
+ * than `max_bytes`), HERD_ECANCELED (*is_over became true meanwhile), HERD_ESYNTAX (a text is not
+ * UTF-8, or types are none), or HERD_EIO with the reason in local_db_reason.
  */
 int local_memory_load(struct local_db *db, int64_t max_bytes, const atomic_bool *is_over,
                       struct local_memory **out);

@@ -32,8 +32,7 @@ struct desk {
     struct places *places;
     struct provider *provider;
     char *identity;  /* provider_identity */
-    char *data_file; /* and the rest it was opened with */
-    int64_t memory_max_mib, total_timeout_ms;
+    char *data_file; /* that it was opened with */
     int64_t calls;   /* under way */
     bool is_retired; /* closes with the last of them */
     bool is_closing;
@@ -129,10 +128,11 @@ static void retire(struct desk *desk)
         close_desk(desk);
 }
 
-static int open_desk(struct places *places, const struct provider_type *type,
-                     const struct config_values *values, struct desk **out, struct herd_buf *error)
+static struct places_options options_of(const struct places *places,
+                                        const struct provider_type *type,
+                                        const struct config_values *values)
 {
-    const struct places_options options = {
+    return (struct places_options){
         .loop = places->loop,
         .log = places->log,
         .metrics = places->metrics,
@@ -150,12 +150,16 @@ static int open_desk(struct places *places, const struct provider_type *type,
         .json_depth_max = values->places_json_depth_max,
         .calls_max = type->is_remote ? values->places_calls_max : LOCAL_QUESTIONS_MAX,
     };
+}
+
+static int open_desk(struct places *places, const struct provider_type *type,
+                     const struct config_values *values, struct desk **out, struct herd_buf *error)
+{
+    const struct places_options options = options_of(places, type, values);
     struct desk *desk = malloc(sizeof *desk);
     if (desk == NULL)
         return HERD_ENOMEM;
     *desk = (struct desk){.places = places,
-                          .memory_max_mib = values->places_memory_max_mib,
-                          .total_timeout_ms = values->places_total_timeout_ms,
                           .identity = provider_identity(type, &options),
                           .data_file = strdup(values->places_data_file)};
     int rc = HERD_ENOMEM;
@@ -399,9 +403,7 @@ static bool is_as_named(const struct desk *desk, const struct provider_type *typ
                         const struct config_values *values)
 {
     return desk != NULL && desk->provider->type == type && type->refresh != NULL &&
-           strcmp(desk->data_file, values->places_data_file) == 0 &&
-           desk->memory_max_mib == values->places_memory_max_mib &&
-           desk->total_timeout_ms == values->places_total_timeout_ms;
+           strcmp(desk->data_file, values->places_data_file) == 0;
 }
 
 /* A desk for the type: one of the two that are there, or a new one. */
@@ -412,7 +414,8 @@ static int find_desk(struct places *places, const struct provider_type *type,
     for (size_t i = 0; i < 2; i++) {
         if (!is_as_named(there[i], type, values))
             continue;
-        type->refresh(there[i]->provider);
+        const struct places_options options = options_of(places, type, values);
+        type->refresh(there[i]->provider, &options);
         *out = there[i];
         return 0;
     }

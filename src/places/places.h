@@ -36,7 +36,7 @@ int places_reload(struct places *places, const struct config_values *values,
 int places_ask(struct places *places, const struct places_query *query, uint64_t client,
                places_done_cb *done, void *arg);
 
-/* Brings the gauges up to date: at midnight a day's calls are over, whether somebody asks or not. */
+/* Brings the gauges up to date: a day's calls are over at midnight, also if nobody asks. */
 void places_measure(struct places *places);
 
 /* The server stops: `done` has run for all questions within_ms from now and fallback_ms, which the

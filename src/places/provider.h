@@ -55,8 +55,8 @@ int places_answer_set_error(struct places_answer *answer, const char *message);
 int places_answer_add_attribution(struct places_answer *answer, const char *html);
 
 /* `object` is one result as jansson holds it (struct json_t, borrowed). Besides, HERD_EFULL at
- * PLACES_RESULTS_MAX results and HERD_EINVAL when it is not an object, or one that is longer than any
- * place's when it is rendered: nothing is added. */
+ * PLACES_RESULTS_MAX results and HERD_EINVAL when it is not an object, or one that is longer than
+ * any place's when it is rendered: nothing is added. */
 struct json_t;
 int places_answer_add_result(struct places_answer *answer, const struct json_t *object);
 
@@ -75,6 +75,15 @@ enum places_status places_answer_status(const struct places_answer *answer);
 size_t places_answer_count(const struct places_answer *answer);
 /* What it takes in memory, roughly. */
 size_t places_answer_bytes(const struct places_answer *answer);
+
+/*
+ * One reference is kept for a client: what the answer takes is added to *total while there is any
+ * such, once however many there are. `total` is the same for all answers, and outlives them.
+ */
+void places_answer_keep(struct places_answer *answer, size_t *total);
+bool places_answer_is_kept(const struct places_answer *answer);
+/* Gives up a reference that is kept. */
+void places_answer_let_go(struct places_answer *answer);
 
 /*
  * What a provider knows of a failure besides its status: how long it wants to be left alone (-1: it
@@ -147,8 +156,9 @@ struct provider_type {
     /* A call has so long from now, or less: what is left of another provider's time. NULL: it is no
      * fallback. */
     void (*limit)(struct places_call *call, int64_t within_ms);
-    /* Looks whether what it reads from has changed, as at a reload; NULL: it is opened anew. */
-    void (*refresh)(struct provider *provider);
+    /* A reload with the same data_file: takes the other options, and looks in a thread whether what
+     * it reads from has changed. NULL: it is opened anew, which may wait for a disk. */
+    void (*refresh)(struct provider *provider, const struct places_options *options);
     /* The server stops: all is answered within so long, what is asked later too. NULL: only the
      * broker asks, and cancels what takes too long. */
     void (*hurry)(struct provider *provider, int64_t within_ms);
@@ -157,10 +167,10 @@ struct provider_type {
 };
 
 /*
- * What tells one provider from another, as a text for free(): who is asked and trusted, and what for
- * (base_url, ca_file, language, price_class, field_mask). An answer, a failure or a pause of one says
- * nothing of another. Key, times and limits are not part of it: they change no answer. NULL when
- * memory is short.
+ * What tells one provider from another, as a text for free(): who is asked and trusted, and what
+ * for (base_url, ca_file, language, price_class, field_mask). An answer, a failure or a pause of
+ * one says nothing of another. Key, times and limits are not part of it: they change no answer.
+ * NULL when memory is short.
  */
 char *provider_identity(const struct provider_type *type, const struct places_options *options);
 

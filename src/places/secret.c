@@ -6,10 +6,12 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 enum { STACK_BYTES = 64 << 10 }; /* deeper than libcurl and OpenSSL go */
@@ -29,6 +31,12 @@ struct free_block {
     struct free_block *next;
 };
 
+/* In front of each mapping, as long as the smallest block: so blocks in a chunk stay aligned. */
+struct region {
+    LIST_ENTRY(region) link;
+    size_t size; /* this included */
+} __attribute__((aligned(1 << SHIFT_MIN)));
+
 /* The only globals of the room: libcurl's allocator has no argument to keep them in. */
 static struct {
     pthread_mutex_t lock;
@@ -36,11 +44,14 @@ static struct {
     char *chunk; /* the rest of the newest one */
     size_t chunk_left;
     size_t bytes;
+    LIST_HEAD(, region) regions;
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* What follows the region's header; the lock is held. */
 static void *map(size_t size)
 {
-    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct region *pages =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED)
         return NULL;
     if (madvise(pages, size, MADV_DONTDUMP) != 0) {
@@ -48,7 +59,17 @@ static void *map(size_t size)
         return NULL;
     }
     pool.bytes += size;
-    return pages;
+    pages->size = size;
+    LIST_INSERT_HEAD(&pool.regions, pages, link);
+    return pages + 1;
+}
+
+static void unmap(union header *first)
+{
+    struct region *pages = (struct region *)first - 1;
+    LIST_REMOVE(pages, link);
+    pool.bytes -= pages->size;
+    munmap(pages, pages->size);
 }
 
 static size_t rounded_to_pages(size_t size)
@@ -68,7 +89,7 @@ static void *take(int shift)
     }
     if (pool.chunk_left < size) { /* its rest is lost: less than one block of the largest class */
         pool.chunk = map(CHUNK_BYTES);
-        pool.chunk_left = pool.chunk != NULL ? CHUNK_BYTES : 0;
+        pool.chunk_left = pool.chunk != NULL ? CHUNK_BYTES - sizeof(struct region) : 0;
     }
     if (pool.chunk_left < size)
         return NULL;
@@ -92,9 +113,10 @@ void *secret_malloc(size_t size)
         return NULL;
     size_t whole = size + sizeof(union header);
     int shift = shift_of(whole);
-    whole = shift > 0 ? (size_t)1 << shift : rounded_to_pages(whole);
+    size_t pages = rounded_to_pages(whole + sizeof(struct region));
+    whole = shift > 0 ? (size_t)1 << shift : pages - sizeof(struct region);
     pthread_mutex_lock(&pool.lock);
-    union header *header = shift > 0 ? take(shift) : map(whole);
+    union header *header = shift > 0 ? take(shift) : map(pages);
     pthread_mutex_unlock(&pool.lock);
     if (header == NULL) {
         errno = ENOMEM;
@@ -115,8 +137,7 @@ void secret_free(void *block)
     explicit_bzero(header, size);
     pthread_mutex_lock(&pool.lock);
     if (shift == 0) {
-        munmap(header, size);
-        pool.bytes -= size;
+        unmap(header);
     } else {
         struct free_block *freed = (struct free_block *)header;
         freed->next = pool.free[shift];
@@ -189,4 +210,26 @@ size_t secret_bytes(void)
     size_t bytes = pool.bytes;
     pthread_mutex_unlock(&pool.lock);
     return bytes;
+}
+
+static void on_crash(int number)
+{
+    (void)number;
+    for (;;)
+        pause();
+}
+
+/* The lock is kept. */
+void secret_wipe_all(void)
+{
+    static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+    const struct region *region;
+    for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++)
+        signal(crashes[i], on_crash);
+    pthread_mutex_lock(&pool.lock);
+    LIST_FOREACH(region, &pool.regions, link)
+    {
+        explicit_bzero((void *)(uintptr_t)(region + 1), region->size - sizeof *region);
+    }
+    secret_burn();
 }

@@ -20,6 +20,13 @@ char *secret_strdup(const char *text);
  * strlen and memcpy hold text in: a core image has both. To be called after them. */
 void secret_burn(void);
 
+/*
+ * Overwrites all of it, also what is in use, for a process that ends at once (_exit) with threads
+ * that cannot be waited for. One of them that still uses such memory waits for ever, in place of a
+ * crash; so does who asks for some.
+ */
+void secret_wipe_all(void);
+
 /* Bytes in pages that were asked of the system. */
 size_t secret_bytes(void);
 

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-/* Before anything of OpenSSL's is used. False: OpenSSL is not there, or has taken memory already. */
+/* Before anything of OpenSSL's is used. False: it is not there, or has taken memory already. */
 bool secret_openssl_begin(void);
 
 #endif

@@ -1,4 +1,6 @@
 /* The node's effects that are not bytes: questions for places, and notices for the log. */
+#include <stdlib.h>
+
 #include <herd/err.h>
 
 #include "server/room.h"
@@ -19,12 +21,70 @@ static void let_go(void *data)
     places_answer_unref(data);
 }
 
+static void let_go_kept(void *data)
+{
+    places_answer_let_go(data);
+}
+
 static const struct herd_places_type places_type = {.render = render, .let_go = let_go};
+static const struct herd_places_type kept_type = {.render = render, .let_go = let_go_kept};
 
 static void on_places(void *arg, struct places_answer *take_answer)
 {
     struct herd_places places = {.type = &places_type, .data = take_answer};
     herd_ask_answer(arg, net_now(), places);
+}
+
+/* A question to a provider that costs something. */
+struct question {
+    struct server *server;
+    struct herd_ask *ask;
+};
+
+/* What waits for all clients together is bounded; who reads is never refused. */
+static bool may_keep(const struct server *server, const struct herd_ask *ask,
+                     const struct places_answer *answer)
+{
+    size_t most = (size_t)server->config->values.places_unread_max_mib << 20;
+    return herd_ask_has_room(ask) || places_answer_is_kept(answer) ||
+           server->unread_bytes + places_answer_bytes(answer) <= most;
+}
+
+static struct places_answer *refuse(struct server *server)
+{
+    struct places_answer *refusal = places_answer_new(PLACES_OVER_QUERY_LIMIT);
+    places_answer_set_error(refusal, "too many answers wait for clients to read them");
+    metrics_add(&server->metrics, METRIC_places_refused_unread_total, 1);
+    net_count_limit(server->net, LIMIT_UNREAD);
+    return refusal;
+}
+
+static void on_paid_places(void *arg, struct places_answer *take_answer)
+{
+    struct question question = *(struct question *)arg;
+    struct server *server = question.server;
+    free(arg);
+    if (!may_keep(server, question.ask, take_answer)) {
+        places_answer_unref(take_answer);
+        take_answer = refuse(server);
+    }
+    places_answer_keep(take_answer, &server->unread_bytes);
+    struct herd_places places = {.type = &kept_type, .data = take_answer};
+    herd_ask_answer(question.ask, net_now(), places);
+}
+
+static int ask_paid(struct server *server, const struct places_query *query,
+                    const struct herd_effect *effect)
+{
+    struct question *question = malloc(sizeof *question);
+    if (question == NULL)
+        return HERD_ENOMEM;
+    *question = (struct question){server, effect->ask};
+    int rc = places_ask(server->places, query, (uint64_t)(uintptr_t)effect->conn, on_paid_places,
+                        question);
+    if (rc < 0)
+        free(question);
+    return rc;
 }
 
 /* Of a question that costs nothing. */
@@ -50,8 +110,9 @@ static void ask_places(struct server *server, const struct herd_effect *effect)
     const struct places_query query = {effect->where.latitude, effect->where.longitude,
                                        effect->radius_m};
     const struct provider_type *type = provider_find(server->config->values.places_provider);
-    int rc = places_ask(server->places, &query, (uint64_t)(uintptr_t)effect->conn,
-                        type->is_remote ? on_places : on_free_places, effect->ask);
+    int rc = type->is_remote ? ask_paid(server, &query, effect)
+                             : places_ask(server->places, &query, (uint64_t)(uintptr_t)effect->conn,
+                                          on_free_places, effect->ask);
     if (rc < 0)
         answer_failure(effect->ask, rc);
 }
@@ -76,9 +137,6 @@ static const struct {
     [HERD_NOTICE_DISK_FAILED] = {LOG_ERROR, NULL}, /* durable knows which file, and why */
     [HERD_NOTICE_DISK_WORKS] = {LOG_INFO, NULL},
     [HERD_NOTICE_HELLO_REFUSED] = {LOG_ERROR, "a neighbour was refused"},
-    [HERD_NOTICE_HELD_BACK] = {LOG_INFO,
-                               "clients do not read the places that they have asked for: these "
-                               "wait until they do"},
 };
 
 static void log_notice(const struct server *server, const struct herd_notice *notice)
@@ -87,9 +145,7 @@ static void log_notice(const struct server *server, const struct herd_notice *no
     const char *text = notices[notice->kind].text;
     if (text == NULL)
         return;
-    if (notice->kind == HERD_NOTICE_HELD_BACK)
-        LOG(server->log, level, "places", text, log_int("count", (int64_t)notice->sequence));
-    else if (notice->reason[0] != '\0')
+    if (notice->reason[0] != '\0')
         LOG(server->log, level, "link", text, log_text("peer", notice->peer),
             log_text("reason", notice->reason));
     else

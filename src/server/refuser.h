@@ -1,5 +1,5 @@
-/* refuser.h: accepts a connection to a pipe only to close it. A listener whose connection is not accepted is
- * never heard of again, so this has to work when there is no memory. */
+/* refuser.h: accepts a connection to a pipe only to close it. A listener whose connection is not
+ * accepted is never heard of again, so this has to work when there is no memory. */
 #ifndef SERVER_REFUSER_H
 #define SERVER_REFUSER_H
 

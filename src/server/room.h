@@ -25,6 +25,7 @@ struct server {
     struct herd_node *node;
     struct net *net;
     struct places *places;
+    size_t unread_bytes;     /* of answers that were paid for and wait for their clients */
     struct durable *durable; /* NULL: nothing on disk */
     uint64_t sequence_free;  /* while it is read, as the next two */
     uint64_t records_read;
@@ -64,9 +65,9 @@ enum herd_durability storage_durability(const struct config_values *values);
 bool storage_is_wanted(const struct config_values *values);
 /*
  * Takes data_dir/NAME for this process alone and reads what is on disk into the node, after its
- * neighbours were added; blocks. 0, HERD_ECANCELED (SIGTERM or SIGINT came meanwhile; it still waits
- * for the loop), or another error; each with a sentence in `error`. Where no records are kept on
- * disk, only another process in the folder is an error.
+ * neighbours were added; blocks. 0, HERD_ECANCELED (SIGTERM or SIGINT came meanwhile; it still
+ * waits for the loop), or another error; each with a sentence in `error`. Where no records are kept
+ * on disk, only another process in the folder is an error.
  */
 int storage_open(struct server *server, struct herd_buf *error);
 /* Whether data_dir/NAME is this process' alone. */

@@ -17,6 +17,7 @@
 #include <herd/err.h>
 #include <herd/posix_time.h>
 
+#include "places/secret.h"
 #include "server/room.h"
 
 enum {
@@ -172,7 +173,8 @@ static void on_part_closed(void *arg)
     if (server->net != NULL)
         net_free(server->net);
     server->net = NULL;
-    uv_close((uv_handle_t *)&server->deadline, NULL);
+    /* A name may still be looked up: the loop ends with that, or at the deadline. */
+    uv_unref((uv_handle_t *)&server->deadline);
     signals_close(&server->signals);
 }
 
@@ -196,6 +198,9 @@ static void on_deadline(uv_timer_t *timer)
         LOG(server->log, LOG_ERROR, "places",
             "a thread has not come back, from a places file, a name or the calls of the day: the "
             "server ends without it");
+    if (server->closing == 0)
+        LOG(server->log, LOG_WARNING, "link",
+            "the name of a neighbour is still looked up: the server ends without it");
     server->abandoned = true;
     uv_stop(&server->loop);
 }
@@ -343,8 +348,9 @@ static void report(struct server *server, struct herd_buf *error)
 }
 
 /*
- * No thread is ever cancelled here. In a process with threads glibc still frames each read and write,
- * as points where one may be, with two atomic instructions, unless it could be cancelled anywhere.
+ * No thread is ever cancelled here. In a process with threads glibc still frames each read and
+ * write, as points where one may be, with two atomic instructions, unless it could be cancelled
+ * anywhere.
  */
 static void forgo_cancellation(void)
 {
@@ -368,16 +374,26 @@ static void serve(struct server *server, struct herd_buf *error)
     uv_run(&server->loop, UV_RUN_DEFAULT);
     if (server->abandoned)
         return;
+    uv_close((uv_handle_t *)&server->deadline, NULL);
+    uv_run(&server->loop, UV_RUN_DEFAULT);
     rc = uv_loop_close(&server->loop);
     assert(rc == 0);
 }
 
-static void log_end(struct server *server)
+static void log_end(const struct server *server)
 {
     if (!server->failed)
         LOG(server->log, LOG_INFO, "server", "stopped",
             log_ms("uptime", (int64_t)uv_hrtime() - server->started_ns));
-    log_close(server->log);
+}
+
+/* What threads may still use stays as it is, but for the key. */
+static void end_without_threads(const struct server *server)
+{
+    log_end(server);
+    log_finish(server->log);
+    secret_wipe_all();
+    _exit(server->failed || server->unwritten ? 1 : 0);
 }
 
 int server_run(struct config *take_config, const char *config_path, const char *name,
@@ -395,13 +411,12 @@ int server_run(struct config *take_config, const char *config_path, const char *
     raise_file_limit();
     forgo_cancellation();
     serve(&server, &error);
-    if (server.abandoned) { /* what the thread may still use stays as it is */
-        log_end(&server);
-        _exit(server.failed || server.unwritten ? 1 : 0);
-    }
+    if (server.abandoned)
+        end_without_threads(&server);
     herd_node_free(server.node);
     storage_release(&server);
     log_end(&server);
+    log_close(server.log);
     if (server.config != server.first)
         config_free(server.first);
     config_free(server.config);

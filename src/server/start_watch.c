@@ -1,10 +1,10 @@
 /*
- * The start has no loop yet: it reads and syncs files where it stands, and a disk that does not answer
- * holds it for as long as it likes. So another thread looks after it:
+ * The start has no loop yet: it reads and syncs files where it stands, and a disk that does not
+ * answer holds it for as long as it likes. So another thread looks after it:
  *
- *   a step takes 1 s       warning, again after 2, 4, 8 … s; and one when it has ended after all. Both
- *                          say what of the time went by on a processor, and what in the queue for one:
- *                          the rest was the disk's
+ *   a step takes 1 s       warning, again after 2, 4, 8 … s; and one when it has ended after all.
+ *                          Both say what of the time went by on a processor, and what in the queue
+ *                          for one: the rest was the disk's
  *   told to stop           the start ends by itself where it can: between two records, or steps
  *   told, and out of time  error, and the process ends: nothing is lost, for nothing was promised
  */
@@ -23,6 +23,7 @@
 #include <herd/posix_time.h>
 
 #include "base/log.h"
+#include "places/secret.h"
 #include "server/signals.h"
 #include "server/start_watch.h"
 
@@ -105,7 +106,8 @@ static void tell_if_long(struct start_watch *watch, int64_t now_ns)
     watch->is_told = true;
 }
 
-/* The start may come back from its call at any time: it then waits for the lock, which is kept. */
+/* The start may come back from its call at any time, and waits for the lock, which is kept, at its
+ * next step. Until then it may still log, so the log stays. */
 static void end_if_told(struct start_watch *watch, int64_t now_ns)
 {
     if (watch->told_to_stop_ns == 0 && signals_want_stop())
@@ -115,7 +117,8 @@ static void end_if_told(struct start_watch *watch, int64_t now_ns)
     LOG(watch->log, LOG_ERROR, "server",
         "told to stop during the start, which does not end: the disk does not answer",
         log_text("step", watch->step), log_ms("took", now_ns - watch->since_ns));
-    log_close(watch->log);
+    log_finish(watch->log);
+    secret_wipe_all();
     _exit(EXIT_UNFINISHED);
 }
 

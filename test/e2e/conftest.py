@@ -70,9 +70,9 @@ def make_server(make_herd, standin, tmp_path):
     """Makes a server of its own that asks the stand-in by the API of that name; more lines for its section places."""
     key_file = placeslib.write_key(tmp_path)
 
-    def make(provider, *more, origin=None, timeout_ms=placeslib.LONG_TIMEOUT_MS):
+    def make(provider, *more, origin=None, timeout_ms=placeslib.LONG_TIMEOUT_MS, extra=""):
         places = placeslib.places_of(provider, key_file, origin or f"http://127.0.0.1:{standin.port}", *more,
                                      timeout_ms=timeout_ms)
-        return make_herd({"Hill": []}, places=places).start()["Hill"]
+        return make_herd({"Hill": []}, places=places, extra=extra).start()["Hill"]
 
     return make

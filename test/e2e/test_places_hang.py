@@ -1,4 +1,4 @@
-"""A places file on a disk that does not answer: it may have been replaced, but its thread is still there."""
+"""A places file on a disk that does not answer: questions are answered all the same, nobody else waits, and a stop does not."""
 
 import json
 import signal
@@ -8,9 +8,11 @@ import time
 import pytest
 
 from herdlib import BIN, DEADLINE_S, SLOW, wait_until
-from placeslib import IAMAT, WHATSAT, hang_alone, hanging_read, reload
+from placeslib import IAMAT, WHATSAT, hang_alone, hanging_read, places_of, reload, write_key
 
 STOP_S = 5  # stop_timeout_ms
+TIMEOUT_S = 2 * SLOW  # total_timeout_ms
+CLIENTS, QUESTIONS = 4, 50
 
 
 def import_place(path, name):
@@ -58,3 +60,71 @@ def test_a_stop_does_not_wait_for_a_places_file_that_hangs(how, make_herd, tmp_p
     print(f"{how}: ended after {took_s:.2f} s")
     assert took_s < STOP_S * SLOW
     assert status == 0 and "a thread has not come back" in server.log() and "msg=stopped" in server.log(), server.log()
+
+
+def name_the_neighbour(herd):
+    """By a name that has to be resolved, which localhost in small letters has not."""
+    port = herd.ports["Dale"]
+    herd.config.write_text(herd.config.read_text().replace(f"127.0.0.1:{port}", f"LOCALHOST:{port}"))
+
+
+def ask_all(server):
+    """Many clients, whose many questions are under way."""
+    clients = [server.client() for _ in range(CLIENTS)]
+    for client in clients:
+        client.ask(IAMAT)
+        client.send((WHATSAT + b"\n") * QUESTIONS)
+    return clients
+
+
+def metric(server, name):
+    return server.status()["metrics"][name]
+
+
+def test_a_disk_that_hangs_holds_up_places_alone(make_herd, standin, tmp_path, monkeypatch):
+    """Two questions hang in threads, the new file's loader in another one, the rest waits; nobody longer than he has to.
+    Meanwhile a neighbour's name is resolved, and the calls of a day are written down: libuv's few threads do both."""
+    old = tmp_path / "old.db"
+    import_place(old, "Old")
+    places = ['provider = "local"', "memory_max_mib = 0", f'data_file = "{old}"', f"total_timeout_ms = {round(1000 * TIMEOUT_S)}"]
+    with hanging_read(tmp_path / "hang", monkeypatch) as hang:
+        herd = make_herd({"Hill": ["Dale"], "Dale": ["Hill"]}, places="\n".join(places))
+        name_the_neighbour(herd)
+        server = herd.start(["Hill"], links=False)["Hill"]
+        monkeypatch.delenv("LD_PRELOAD")  # for the programs that follow
+        with server.client() as client:
+            client.ask(IAMAT)
+            assert name_near(client) == "Old"
+        wait_until(lambda: "opened, asked on disk" in server.log(), "no thread is at it any more")
+        hang.touch()
+        import_place(old, "New")
+        reload(server)  # the loader opens the new file
+        began = time.monotonic()
+        clients = ask_all(server)
+        wait_until(lambda: metric(server, "places_local_waiting") == CLIENTS * QUESTIONS - 2, "all are asked but two")
+        assert metric(server, "places_local_on_disk") == 2
+        herd.places = herd.places.replace("memory_max_mib = 0", "memory_max_mib = 1")
+        herd.write_config()
+        name_the_neighbour(herd)
+        reload(server)  # it takes the new values without waiting for the disk
+        for client in clients:
+            for _ in range(QUESTIONS):
+                assert json.loads(client.answer()[1])["status"] == "UNKNOWN_ERROR"
+            client.close()
+        took_s = time.monotonic() - began
+        assert took_s < 1.4 * TIMEOUT_S
+        assert metric(server, "places_local_waiting") == 0
+        herd["Dale"].start()
+        wait_until(server.links_up, "the neighbour's name is resolved")
+        herd.places = places_of("google", write_key(tmp_path), f"http://127.0.0.1:{standin.port}")
+        herd.write_config()
+        name_the_neighbour(herd)
+        reload(server)
+        with server.client() as client:
+            client.ask(IAMAT)
+            assert json.loads(client.whatsat(WHATSAT)[1])["status"] == "OK"
+        assert metric(server, "places_local_on_disk") == 2  # so it was all done while they hung
+        assert (server.herd.folder / "data/Hill/places-calls").exists()
+        hang.unlink()
+        wait_until(lambda: metric(server, "places_local_on_disk") == 0, "they are back")
+    print(f"{CLIENTS * QUESTIONS} questions of a disk that hangs answered after {took_s:.2f} s of {TIMEOUT_S:.0f} s")

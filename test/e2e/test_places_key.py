@@ -1,5 +1,6 @@
 """The API key is nowhere but in its file: no log, no answer, no file, no listing, no core image has it."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -10,8 +11,8 @@ import subprocess
 
 import pytest
 
-from herdlib import DEADLINE_S, SLOW, WRAP, free_ports, wait_until
-from placeslib import IAMAT, KEY, WHATSAT, StandIn, places_of, reload, write_key
+from herdlib import BIN, DEADLINE_S, SLOW, WRAP, free_ports, wait_until
+from placeslib import IAMAT, KEY, WHATSAT, StandIn, hang_alone, hanging_read, places_of, reload, write_key
 
 TIMEOUT_MS = 5000  # one question is to time out, the others are not
 
@@ -156,6 +157,58 @@ def test_what_is_echoed_over_tls_is_in_no_core(provider, make_server, tmp_path):
             check_core(core_of_running(server, tmp_path))
     finally:
         standin.stop()
+
+
+@contextlib.contextmanager
+def watched_exit(tmp_path, monkeypatch):
+    """Servers started within have a disk that hangs while the first path is there, and write into the second how often their
+    memory has the key file's name at an _exit, and how often the key."""
+    found = tmp_path / "found"
+    with hanging_read(tmp_path / "hang", monkeypatch) as hang:
+        monkeypatch.setenv("LD_PRELOAD", f"{os.environ['LD_PRELOAD']}:{(BIN / 'libkey_at_exit.so').absolute()}")
+        monkeypatch.setenv("KEY_AT_EXIT_TO", str(found))
+        monkeypatch.setenv("KEY_AT_EXIT_SURE_HEX", str(tmp_path / "places.key").encode().hex())
+        monkeypatch.setenv("KEY_AT_EXIT_HEX", KEY.encode().hex())
+        yield hang, found
+
+
+def check_found(found):
+    sure, keys = map(int, found.read_text().split())
+    assert sure > 0 and keys == 0
+
+
+@pytest.mark.skipif(bool(WRAP) or SLOW > 1, reason="the memory of valgrind or a sanitizer is not the server's alone")
+def test_a_stop_that_leaves_a_thread_behind_wipes_the_key(make_server, standin, tmp_path, monkeypatch):
+    with watched_exit(tmp_path, monkeypatch) as (hang, found):
+        places_file = tmp_path / "places.db"
+        shutil.copy(BIN.parent / "share/herd/places.db", places_file)
+        server = make_server("google-legacy", 'fallback = "local"', "memory_max_mib = 0", f'data_file = "{places_file}"',
+                             "breaker_failures = 1000", timeout_ms=TIMEOUT_MS)
+        waiting = use(server, standin)
+        hang_alone(hang, places_file)
+        standin.behave("http:503")
+        waiting.send(b"WHATSAT kiwi.cs.ucla.edu 4 5\n")
+        wait_until(lambda: server.status()["metrics"]["places_local_on_disk"] == 1, "the fallback hangs")
+        assert server.kill(signal.SIGTERM) == 0
+        assert "a thread has not come back" in server.log()
+        waiting.close()
+    check_found(found)
+
+
+@pytest.mark.skipif(bool(WRAP) or SLOW > 1, reason="the memory of valgrind or a sanitizer is not the server's alone")
+def test_a_start_that_is_given_up_wipes_the_key(make_server, tmp_path, monkeypatch):
+    with watched_exit(tmp_path, monkeypatch) as (hang, found):
+        server = make_server("google")
+        with server.client() as client:
+            client.ask(IAMAT)
+        server.stop()
+        assert not found.exists()  # that one had time
+        hang_alone(hang, server.herd.folder / "data/Hill/records.db")
+        server.start(wait=False)
+        wait_until(lambda: "the start takes long" in server.log(), "it hangs")
+        assert server.kill(signal.SIGTERM) == 1
+        assert "told to stop during the start" in server.log()
+    check_found(found)
 
 
 def test_a_key_that_others_may_read_is_refused(make_herd, tmp_path):

@@ -86,3 +86,22 @@ def test_a_refused_key_is_tried_again(make_server, standin):
         standin.behave("normal")
         reload(server)
         assert json.loads(client.whatsat(WHATSAT)[1])["status"] == "OK"
+
+
+def test_another_limit_of_memory(make_herd):
+    """The places file is read, and asked on disk again, without being opened anew."""
+    server = make_herd({"Hill": []}, places='provider = "local"\nmemory_max_mib = 0').start()["Hill"]
+    with server.client() as client:
+        client.ask(IAMAT)
+        expected = client.whatsat(WHATSAT)
+        assert json.loads(expected[1])["status"] == "OK"
+        wait_until(lambda: server.log().count("opened, asked on disk") == 1, "it is asked on disk")
+        for limit, before, words, times in ((256, 0, "in memory", 1), (0, 256, "opened, asked on disk", 2)):
+            places = server.herd.places
+            server.herd.places = places.replace(f"memory_max_mib = {before}", f"memory_max_mib = {limit}")
+            assert server.herd.places != places
+            server.herd.write_config()
+            reload(server)
+            wait_until(lambda: server.log().count(words) == times, "it has taken the limit")
+            assert client.whatsat(WHATSAT) == expected
+    assert server.log().count("msg=opened ") == 1

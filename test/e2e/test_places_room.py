@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 
 from herdlib import WRAP, wait_until
+from placeslib import LONG_TIMEOUT_MS
 
 NO_LIMITS = ["breaker_failures = 1000", "calls_per_day = 0", "calls_per_client = 0"]
 QUESTIONS, FAT_BYTES = 64, 50000
@@ -19,6 +21,11 @@ def connect(server, ready, at):
 
 def metric(server, name):
     return server.status()["metrics"][name]
+
+
+def check_told(server, message, key):
+    line = re.compile(rf'group=limit msg="{message}" reason="{key} was reached" count=\d+')
+    wait_until(lambda: line.search(server.log()), "it is told")
 
 
 def test_places_that_nobody_reads(make_server, standin, monkeypatch):
@@ -37,7 +44,7 @@ def test_places_that_nobody_reads(make_server, standin, monkeypatch):
     wait_until(lambda: metric(server, "places_held_back_total") >= len(clients), "answers wait for all of them")
     wait_until(lambda: metric(server, "places_calls_open") == 0, "all calls are done")
     most_kib = server.rss_kib()
-    assert "clients do not read the places" in server.log()
+    check_told(server, "places wait for clients to read", "output_max_kib")
     reader = clients.pop()
     for n in range(QUESTIONS):
         first, body = reader.answer()
@@ -56,7 +63,7 @@ def test_places_that_nobody_reads(make_server, standin, monkeypatch):
 
 
 def test_a_stop_while_places_wait(make_server, standin):
-    server = make_server("google-legacy", *NO_LIMITS, "body_max_kib = 2048")
+    server = make_server("google-legacy", *NO_LIMITS, "body_max_kib = 2048", extra=f"stop_timeout_ms = {LONG_TIMEOUT_MS}")
     standin.behave(f"fat:{FAT_BYTES}")
     at = []
     client = connect(server, 0, at)
@@ -68,6 +75,42 @@ def test_a_stop_while_places_wait(make_server, standin):
         assert first == at[n] and json.loads(body)["status"] == "OK"
     assert client.line() == b""
     server.stop()
+
+
+def test_places_that_nobody_reads_are_bounded_together(make_server, standin, monkeypatch):
+    """Questions for different places, which share nothing: above unread_max_mib there are errors in their place, in order and
+    only for who does not read."""
+    monkeypatch.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=0")
+    unread_mib = 8
+    server = make_server("google-legacy", *NO_LIMITS, "body_max_kib = 2048", f"unread_max_mib = {unread_mib}")
+    standin.behave(f"fat:{FAT_BYTES}")
+    at = []
+    reader = connect(server, 9, [])
+    clients = [connect(server, i, at) for i in range(2)]
+    before_kib, most = server.rss_kib(), 0
+    for i, client in enumerate(clients):
+        client.send(b"".join(b"WHATSAT c%d_%d %d 20\n" % (i, n, 1 + n % 40) for n in range(QUESTIONS)))
+    while metric(server, "places_calls_total") < 40 or metric(server, "places_calls_open") > 0:
+        metrics = server.status()["metrics"]
+        most = max(most, metrics["places_unread_bytes"])
+    grown_mib = (server.rss_kib() - before_kib) / 1024
+    refused = metric(server, "places_refused_unread_total")
+    print(f"{unread_mib} MiB may wait: {most / 2**20:.1f} MiB did, {refused} of {2 * QUESTIONS} refused; "
+          f"{grown_mib:.0f} MiB more memory")
+    assert 0 < most <= unread_mib << 20 and refused > 0
+    standin.behave("normal")
+    assert json.loads(reader.whatsat(b"WHATSAT c9_0 45 5")[1])["status"] == "OK"
+    statuses = []
+    for i, client in enumerate(clients):
+        for n in range(QUESTIONS):
+            first, body = client.answer()
+            assert first == at[i * QUESTIONS + n]
+            statuses.append(json.loads(body)["status"])
+        client.close()
+    assert statuses[0] == "OK" and statuses.count("OVER_QUERY_LIMIT") == refused and set(statuses) == {"OK", "OVER_QUERY_LIMIT"}
+    wait_until(lambda: metric(server, "places_unread_bytes") == 0, "nothing waits any more")
+    check_told(server, "places refused to clients that do not read", "unread_max_mib")
+    reader.close()
 
 
 def test_local_is_asked_again(server):

@@ -1,9 +1,10 @@
 /*
- * Preloaded into a server: names of .example take SLOW_DNS_MS to resolve, and are this machine's;
- * with SLOW_DNS_FAILS there is no DNS for them at all.
+ * Preloaded into a server: names of .example, and SLOW_DNS_NAME, take SLOW_DNS_MS to resolve, and
+ * are this machine's; with SLOW_DNS_FAILS there is no DNS for them at all.
  */
 #include <dlfcn.h>
 #include <netdb.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,14 +18,21 @@ static void sleep_ms(long ms)
         continue;
 }
 
+static bool is_slow(const char *node)
+{
+    static const char domain[] = ".example";
+    const char *name = getenv("SLOW_DNS_NAME");
+    size_t len = node != NULL ? strlen(node) : 0;
+    return (len >= sizeof domain && strcmp(node + len - (sizeof domain - 1), domain) == 0) ||
+           (len > 0 && name != NULL && strcmp(node, name) == 0);
+}
+
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
                 struct addrinfo **out)
 {
-    static const char domain[] = ".example";
-    size_t len = node != NULL ? strlen(node) : 0;
     getaddrinfo_fn *next;
     *(void **)&next = dlsym(RTLD_NEXT, "getaddrinfo");
-    if (len < sizeof domain || strcmp(node + len - (sizeof domain - 1), domain) != 0)
+    if (!is_slow(node))
         return next(node, service, hints, out);
     const char *ms = getenv("SLOW_DNS_MS");
     sleep_ms(ms != NULL ? strtol(ms, NULL, 10) : 0);

@@ -1,7 +1,8 @@
 /*
- * Preloaded into a server: as long as the file named by SLOW_READ_WHILE is there, reads at an offset
- * hang, as on a disk that does not answer. The SQLite files are read so, and nothing else. If there
- * is a path in that file, reads of this one begin to hang: `path (deleted)` for one that is replaced.
+ * Preloaded into a server: as long as the file named by SLOW_READ_WHILE is there, reads at an
+ * offset hang, as on a disk that does not answer. The SQLite files are read so, and nothing else.
+ * If there is a path in that file, reads of this one begin to hang: `path (deleted)` for one that
+ * is replaced.
  */
 #include <dlfcn.h>
 #include <limits.h>

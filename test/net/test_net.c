@@ -1,5 +1,6 @@
 /* Nodes over real sockets: floods, short writes, half-close, connections that break at awkward
  * moments. */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -328,7 +329,7 @@ static void test_what_a_limit_has_stopped_is_told_now_and_then(void **state)
 {
     struct rig rig;
     struct limits limits;
-    char path[] = "/tmp/herd-limits-XXXXXX", text[1024];
+    char path[] = "/tmp/herd-limits-XXXXXX", text[2048];
     (void)state;
     close(mkstemp(path));
     rig_init(&rig);
@@ -336,14 +337,16 @@ static void test_what_a_limit_has_stopped_is_told_now_and_then(void **state)
     assert_int_equal(log_open(path, LOG_INFO, &log), 0);
     limits_init(&limits, &rig.loop, log);
     limits.again_ms = 50;
-    struct herd_node_stats stats = {.clients_paused = 5, .clients_paused_pipeline = 2};
-    stats.limits_reached = 5;
+    struct herd_node_stats stats = {
+        .clients_paused = 5, .clients_paused_pipeline = 2, .places_held_back = 7};
+    stats.limits_reached = 12;
     limits_look_at(&limits, &stats);
     stats.clients_paused = 6;
     limits_look_at(&limits, &stats);
     for (int i = 0; i < 300; i++)
         limits_count(&limits, LIMIT_FILES, 1);
     rig_run_until(&rig, is_told, &limits);
+    limits_fail(&limits, LIMIT_ACCEPT, EMFILE);
     limits_count(&limits, LIMIT_FILES, 1); /* perhaps too early: told at the end then */
     limits_end(&limits);
     uv_close((uv_handle_t *)&limits.timer, NULL);
@@ -355,10 +358,12 @@ static void test_what_a_limit_has_stopped_is_told_now_and_then(void **state)
     unlink(path);
     static const char *const wanted[] = {
         "group=limit msg=\"clients not read from\" reason=\"output_max_kib was reached\" count=3\n",
+        "msg=\"places wait for clients to read\" reason=\"output_max_kib was reached\" count=7\n",
         "reason=\"pipeline_max was reached\" count=2\n",
         "msg=\"connections refused\" reason=\"the limit of open files was reached\" count=1\n",
         "reason=\"the limit of open files was reached\" count=299\n",
         "reason=\"output_max_kib was reached\" count=1\n",
+        "to be closed\" count=1 error=\"Too many open files\"\n",
         "reason=\"the limit of open files was reached\" count=1\n",
     };
     const char *at = text;

@@ -1,5 +1,6 @@
-/* Connections that come while there is no memory for them, and names that cannot be looked up
- * (calloc and uv_getaddrinfo are linked with --wrap). */
+/* Connections that come while there is no memory for them, or whose socket cannot be used, and
+ * names that cannot be looked up (calloc, uv_tcp_open and uv_getaddrinfo are linked with --wrap).
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,6 +20,7 @@ enum { REFUSED = 5, LOOKUPS = 3 };
 
 static bool is_short;
 static int lookups_failing; /* the next ones */
+static bool are_sockets_bad;
 
 void *__real_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
@@ -40,6 +42,14 @@ int __wrap_uv_getaddrinfo(uv_loop_t *loop, uv_getaddrinfo_t *req, uv_getaddrinfo
         return __real_uv_getaddrinfo(loop, req, run, node, service, hints);
     lookups_failing--;
     return UV_ENOMEM;
+}
+
+int __real_uv_tcp_open(uv_tcp_t *tcp, uv_os_sock_t fd);
+int __wrap_uv_tcp_open(uv_tcp_t *tcp, uv_os_sock_t fd);
+
+int __wrap_uv_tcp_open(uv_tcp_t *tcp, uv_os_sock_t fd)
+{
+    return are_sockets_bad ? UV_ENOTCONN : __real_uv_tcp_open(tcp, fd);
 }
 
 /* What a test waits for: that each of the connections has been closed. */
@@ -95,6 +105,27 @@ static void test_connections_are_refused_and_later_ones_served(void **state)
         int fd = connect_and_ask(&rig, a->port);
         close(fd);
     }
+    rig_close(&rig);
+}
+
+static void test_a_socket_that_cannot_be_used_is_counted(void **state)
+{
+    struct rig rig;
+    struct ends ends;
+    (void)state;
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A");
+    for (int i = 0; i < REFUSED; i++)
+        ends.fds[i] = rig_connect(a->port);
+    are_sockets_bad = true;
+    rig_run_until(&rig, have_ended, &ends);
+    are_sockets_bad = false;
+    assert_int_equal(a->metrics.value[METRIC_connections_refused_total], REFUSED);
+    int fd = connect_and_ask(&rig, a->port);
+    assert_int_equal(a->metrics.value[METRIC_connections_open], 1);
+    close(fd);
+    for (int i = 0; i < REFUSED; i++)
+        close(ends.fds[i]);
     rig_close(&rig);
 }
 
@@ -262,6 +293,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_connections_are_refused_and_later_ones_served),
+        cmocka_unit_test(test_a_socket_that_cannot_be_used_is_counted),
         cmocka_unit_test(test_stop_while_refusing),
         cmocka_unit_test(test_connections_without_a_file_are_refused_and_counted),
         cmocka_unit_test(test_connections_leave_the_files_that_are_reserved),

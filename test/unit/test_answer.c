@@ -368,6 +368,31 @@ static void test_status_names(void **state)
     assert_string_equal(places_status_name(PLACES_UNKNOWN_ERROR), "UNKNOWN_ERROR");
 }
 
+static void test_what_is_kept_is_counted_once(void **state)
+{
+    size_t total = 0;
+    struct places_answer *answer = places_answer_new(PLACES_OK), *other;
+    (void)state;
+    assert_int_equal(places_answer_add_rendered(answer, herd_slice_of("{}")), 0);
+    other = places_answer_new(PLACES_ZERO_RESULTS);
+    places_answer_ref(answer);
+    assert_false(places_answer_is_kept(answer));
+    places_answer_keep(answer, &total);
+    places_answer_keep(answer, &total);
+    assert_int_equal(total, places_answer_bytes(answer));
+    places_answer_keep(other, &total);
+    assert_int_equal(total, places_answer_bytes(answer) + places_answer_bytes(other));
+    places_answer_let_go(answer);
+    assert_true(places_answer_is_kept(answer));
+    places_answer_let_go(other);
+    assert_int_equal(total, places_answer_bytes(answer));
+    places_answer_ref(answer); /* as a cache has one */
+    places_answer_let_go(answer);
+    assert_false(places_answer_is_kept(answer));
+    assert_int_equal(total, 0);
+    places_answer_unref(answer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_rendered_results),
         cmocka_unit_test(test_without_memory),
         cmocka_unit_test(test_appends_and_is_shared),
+        cmocka_unit_test(test_what_is_kept_is_counted_once),
         cmocka_unit_test(test_status_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,8 +35,7 @@ struct fixture {
     struct provider *provider;
     struct metrics metrics;
     size_t closed;
-    int64_t memory_max_bytes; /* 0: it is asked on disk */
-    int64_t total_timeout_ms; /* 0: none */
+    struct places_options options;
 };
 
 struct asked {
@@ -62,24 +61,25 @@ static void on_closed(void *arg)
 
 static int open_file(struct fixture *fixture, const char *data_file, struct herd_buf *error)
 {
-    struct places_options options = {.loop = &fixture->loop,
-                                     .log = fixture->log,
-                                     .metrics = &fixture->metrics,
-                                     .data_file = data_file,
-                                     .base_url = "",
-                                     .key_file = "",
-                                     .language = "en",
-                                     .memory_max_bytes = fixture->memory_max_bytes,
-                                     .total_timeout_ms = fixture->total_timeout_ms,
-                                     .calls_max = CALLS_MAX};
-    return provider_local.open(&options, &fixture->provider, error);
+    struct places_options *options = &fixture->options;
+    options->loop = &fixture->loop;
+    options->log = fixture->log;
+    options->metrics = &fixture->metrics;
+    options->data_file = data_file;
+    options->calls_max = CALLS_MAX;
+    return provider_local.open(options, &fixture->provider, error);
+}
+
+static void refresh(struct fixture *fixture)
+{
+    fixture->provider->type->refresh(fixture->provider, &fixture->options);
 }
 
 static int setup_with(void **state, int64_t memory_max_bytes)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     assert_non_null(fixture);
-    fixture->memory_max_bytes = memory_max_bytes;
+    fixture->options.memory_max_bytes = memory_max_bytes;
     folder_setup((void **)&fixture->folder);
     assert_int_equal(uv_loop_init(&fixture->loop), 0);
     build_places(fixture->folder, rows);
@@ -466,16 +466,16 @@ static void check_new_file(struct fixture *fixture)
 {
     wait_for(fixture, "West ");
     build_places(fixture->folder, other_rows);
-    fixture->provider->type->refresh(fixture->provider);
+    refresh(fixture);
     wait_for(fixture, "Eastwood");
     testing_write_file(fixture->folder->places, "no places", 9);
-    fixture->provider->type->refresh(fixture->provider);
-    if (fixture->memory_max_bytes > 0) { /* what is in memory is not hurt by it */
+    refresh(fixture);
+    if (fixture->options.memory_max_bytes > 0) { /* what is in memory is not hurt by it */
         uv_run(&fixture->loop, UV_RUN_DEFAULT);
         wait_for(fixture, "Eastwood");
     }
     build_places(fixture->folder, rows);
-    fixture->provider->type->refresh(fixture->provider);
+    refresh(fixture);
     wait_for(fixture, "West ");
 }
 
@@ -497,7 +497,7 @@ static void test_closing_while_it_is_read(void **state)
     struct fixture *fixture = *state;
     struct asked asked;
     build_places(fixture->folder, other_rows);
-    fixture->provider->type->refresh(fixture->provider);
+    refresh(fixture);
     ask(fixture, &westwood, &asked);
     close_provider(fixture);
     assert_int_equal(asked.answers, 1);
@@ -512,7 +512,7 @@ static void test_a_question_whose_time_is_over(void **state)
     struct asked asked;
     close_provider(fixture);
     fixture->closed = 0;
-    fixture->total_timeout_ms = 1;
+    fixture->options.total_timeout_ms = 1;
     assert_int_equal(open_file(fixture, fixture->folder->places, &error), 0);
     ask(fixture, &westwood, &asked);
     uint64_t asked_ms = uv_now(&fixture->loop);

@@ -307,6 +307,22 @@ static void test_many_threads(void **state)
     free(other);
 }
 
+/* What others still say is neither written nor a use of memory that is gone. */
+static void test_a_log_that_is_finished_stays(void **state)
+{
+    struct log_fixture *fixture = *state;
+    struct log *log = log_fixture_open(fixture->path);
+    LOG(log, LOG_INFO, "stop", "before");
+    log_finish(log);
+    LOG(log, LOG_INFO, "stop", "after");
+    log_finish(log);
+    char *text = testing_read_file(fixture->path);
+    assert_int_equal(count_lines(text, "msg=before"), 1);
+    assert_int_equal(count_lines(text, "msg=after"), 0);
+    free(text);
+    log_close(log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +332,7 @@ int main(void)
         LOG_TEST(test_open_errors),
         LOG_TEST(test_reopen_after_rotation),
         LOG_TEST(test_server_name),
+        LOG_TEST(test_a_log_that_is_finished_stays),
         LOG_TEST(test_the_journal_gets_priorities),
         LOG_TEST(test_another_stderr_gets_times),
         LOG_TEST(test_a_full_disk),

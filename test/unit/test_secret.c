@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/rng.h"
 #include "places/secret.h"
@@ -92,12 +94,44 @@ static void test_as_malloc(void **state)
     secret_free(NULL);
 }
 
+/* In a process of its own, which has nothing secret left then. */
+static void wipe_and_look(void)
+{
+    static const size_t sizes[] = {1, 100, 5000, 100000, 1 << 17, 3 << 20};
+    enum { COUNT = sizeof sizes / sizeof sizes[0] };
+    unsigned char *blocks[COUNT], *gone = secret_malloc(2 << 20);
+    size_t left = 0;
+    for (size_t i = 0; i < COUNT; i++) {
+        blocks[i] = secret_malloc(sizes[i]);
+        memset(blocks[i], 'x', sizes[i]);
+    }
+    secret_free(gone); /* it is not looked for any more */
+    secret_wipe_all();
+    for (size_t i = 0; i < COUNT; i++) {
+        for (size_t j = 0; j < sizes[i]; j++)
+            left += blocks[i][j] != 0;
+    }
+    _exit(left == 0 ? 0 : 1);
+}
+
+static void test_all_is_wiped(void **state)
+{
+    (void)state;
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0)
+        wipe_and_look();
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_left_out_of_core_dumps),
         cmocka_unit_test(test_wiped),
         cmocka_unit_test(test_as_malloc),
+        cmocka_unit_test(test_all_is_wiped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

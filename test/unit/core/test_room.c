@@ -65,6 +65,13 @@ static void answer_all(struct driver *driver)
         driver_answer(driver, 0);
 }
 
+/* How often the log is to tell of a limit, besides that of questions. */
+static uint64_t times_told(const struct driver *driver)
+{
+    const struct herd_node_stats *stats = herd_node_stats(driver->node);
+    return stats->limits_reached - stats->clients_paused;
+}
+
 static void test_who_does_not_read_has_one_answer_rendered(void **state)
 {
     struct driver *driver = start();
@@ -76,7 +83,7 @@ static void test_who_does_not_read_has_one_answer_rendered(void **state)
     assert_true(wire->unwritten < OUTPUT_MAX + PADDING);
     check_answers(wire, 1, 1);
     assert_int_equal(herd_node_stats(driver->node)->places_held_back, 1);
-    assert_int_equal(driver_count_notices(driver, HERD_NOTICE_HELD_BACK), 1);
+    assert_int_equal(times_told(driver), 1);
     for (unsigned i = 2; i <= PIPELINE; i++) {
         while (wire->got.len == wire->taken)
             wire_wrote(wire, 7919);
@@ -86,7 +93,7 @@ static void test_who_does_not_read_has_one_answer_rendered(void **state)
     assert_int_equal(driver->renders, PIPELINE);
     assert_int_equal(driver->places_held, 0);
     assert_int_equal(herd_node_stats(driver->node)->places_held_back, PIPELINE - 1);
-    assert_int_equal(driver_count_notices(driver, HERD_NOTICE_HELD_BACK), 1); /* a minute's */
+    assert_int_equal(times_told(driver), PIPELINE - 1);
     driver_free(driver);
 }
 
@@ -100,7 +107,28 @@ static void test_who_reads_is_not_held_back(void **state)
     answer_all(driver);
     check_answers(wire, 1, PIPELINE);
     assert_int_equal(herd_node_stats(driver->node)->places_held_back, 0);
-    assert_int_equal(driver_count_notices(driver, HERD_NOTICE_HELD_BACK), 0);
+    assert_int_equal(times_told(driver), 0);
+    driver_free(driver);
+}
+
+/* For the first one, while the client reads, or takes what is little. */
+static void test_who_has_room(void **state)
+{
+    struct driver *driver = start();
+    struct wire *wire = ask(driver, 3);
+    struct herd_ask *first = driver->asks[0].ask, *second = driver->asks[1].ask,
+                    *third = driver->asks[2].ask;
+    (void)state;
+    assert_true(herd_ask_has_room(first));
+    assert_false(herd_ask_has_room(second));
+    driver_answer(driver, 0);
+    assert_false(herd_ask_has_room(second)); /* more than OUTPUT_MAX is on its way */
+    while (wire->unwritten >= OUTPUT_MAX)
+        wire_wrote(wire, 7919);
+    assert_true(herd_ask_has_room(second));
+    assert_false(herd_ask_has_room(third));
+    wire_close(wire, "it is gone");
+    assert_true(herd_ask_has_room(third)); /* nothing is kept */
     driver_free(driver);
 }
 
@@ -278,6 +306,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_who_does_not_read_has_one_answer_rendered),
         cmocka_unit_test(test_who_reads_is_not_held_back),
+        cmocka_unit_test(test_who_has_room),
         cmocka_unit_test(test_what_waits_for_the_first_is_not_rendered),
         cmocka_unit_test(test_what_costs_nothing_is_asked_again),
         cmocka_unit_test(test_an_end_before_it_is_asked_again),
