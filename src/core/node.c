@@ -491,10 +491,13 @@ static bool next_conn_effect(struct herd_node *node, struct herd_effect *out)
 {
     while (node->dirty != NULL) {
         struct herd_conn *conn = node->dirty;
-        if (!conn->gone && conn_effect(conn, out))
+        bool found = !conn->gone && conn_effect(conn, out);
+        if (found && conn_may_have_effect(conn))
             return true;
         conn_end_work(take_dirty(node));
         free_if_gone(conn);
+        if (found)
+            return true;
     }
     return false;
 }
