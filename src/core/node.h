@@ -21,15 +21,17 @@ enum {
     NODE_ASKS_FREE_MAX = 1024,
     EXPIRE_MS = 1000,    /* between two looks for records that have ended */
     HEARTBEAT_MS = 2000, /* of silence, then PING */
-    DEAD_MS = 4000       /* after the PING */
+    DEAD_MS = 4000,      /* after the PING */
+    RECEIPT_MAX = 2 * HERD_TIME_TEXT_MAX + HERD_NAME_MAX + 2
 };
 
 struct herd_node {
     char name[HERD_NAME_MAX + 1];
     uint8_t name_len;
-    uint8_t received_len; /* 0: none yet */
-    char received[HERD_TIME_TEXT_MAX];
-    int64_t received_ns;            /* what `received` says */
+    uint8_t received_len;           /* 0: `receipt` is empty */
+    char receipt[RECEIPT_MAX];      /* of the last IAMAT: `<received> <origin> <diff>` */
+    int64_t received_ns;            /* what it says */
+    int64_t received_second_ns;     /* the second that is in */
     struct herd_slice flood_prefix; /* `FLOOD <name> `, owned */
     struct herd_node_options options;
     struct herd_store *store;
