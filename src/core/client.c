@@ -107,8 +107,10 @@ static int on_flood(struct herd_conn *conn, struct herd_now now, struct herd_com
     struct neighbour *neighbour = heard_from(conn, now, command->server);
     /* A record that cannot be kept must be sent again: without it, no MARK may be taken. */
     int rc = node_apply(node, now, &command->record, neighbour != NULL ? neighbour->source : 0);
-    if (conn->neighbour != NULL)
+    if (conn->neighbour != NULL) {
+        conn->neighbour->behind_mark++;
         ended_on_flood(conn->neighbour, now, &command->record);
+    }
     if (rc > 0 && neighbour != NULL && is_late(&command->record, now)) {
         neighbour->reconcile.mended++;
         node->stats.records_mended++;
@@ -136,10 +138,9 @@ static int on_mark(struct herd_conn *conn, struct herd_now now, struct herd_comm
     neighbour->next_ack = command->passed;
     neighbour->next_ack_all = command->sequence;
     neighbour->next_ack_own = herd_store_sequence(node->store);
-    int rc = ended_on_mark(neighbour, now, marked_before);
-    if (rc == 0)
-        node_send_acks(node);
-    return rc;
+    neighbour->marks_unacked++;
+    neighbour->behind_mark = 0;
+    return ended_on_mark(neighbour, now, marked_before);
 }
 
 static int on_digest(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
