@@ -16,7 +16,7 @@ static int on_nothing(struct herd_conn *conn, struct herd_now now, struct herd_c
     return 0;
 }
 
-/* All lines of one read came in at the same time, and most reads in the second of the one before. */
+/* All lines of one read came in at once, and most reads in the second of the one before. */
 static void write_received(struct herd_node *node, int64_t wall_ns)
 {
     uint64_t into_second_ns = (uint64_t)wall_ns - (uint64_t)node->received_second_ns;

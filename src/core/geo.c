@@ -110,8 +110,8 @@ int herd_location_parse(struct herd_slice text, struct herd_location *out)
 /* Eight bytes of text, padded with zeros, as a number that is ordered as texts are. */
 #define TEXT_ORDER(a, b, c) ((uint64_t)(a) << 56 | (uint64_t)(b) << 48 | (uint64_t)(c) << 40)
 
-/* The end of a coordinate in degrees that begins at `at`, so far from the pole or the date line that
- * no fraction takes it there; 0 for none. One word decides: a coordinate of degrees has at most
+/* The end of a coordinate in degrees that begins at `at`, so far from the pole or the date line
+ * that no fraction takes it there; 0 for none. One word decides: a coordinate of degrees has at most
  * `degrees_digits` (below 7) of them before the mark, which is in the word as well. So many of them
  * are less than `limit` as a text if they are as numbers. */
 static inline size_t skip_plain(struct herd_slice text, size_t at, unsigned degrees_digits,

@@ -358,8 +358,8 @@ void node_send_acks(struct herd_node *node)
     }
 }
 
-/* Lines behind a MARK are marked too, within 100 ms; to ACK one in the midst of them takes a write, and
- * wakes the neighbour, to tell what nobody waits for. */
+/* Lines behind a MARK are marked too, within 100 ms; to ACK one in the midst of them takes a write,
+ * and wakes the neighbour, to tell what nobody waits for. */
 void node_ack_after_read(struct neighbour *neighbour)
 {
     if (neighbour->marks_unacked == 0 ||

@@ -51,7 +51,7 @@ int order_by_text(const struct herd_record *record, struct herd_slice text, int6
         return 0;
     const char *sent = usual_time_behind(location, record->location.len, text.data + text.len);
     int order = sent != NULL ? compare_usual_times(record->sent.data, sent) : 0;
-    /* A time that is too far ahead counts for less than it says: of the text, that can only help. */
+    /* One that is too far ahead counts for less than it says: of what is held, that is as well. */
     if (order > 0)
         return herd_record_order_ns(record, max_skew_ns) == record->sent_ns ? order : 0;
     return max_skew_ns > 0 ? 0 : order;

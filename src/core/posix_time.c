@@ -62,8 +62,8 @@ static size_t read_fraction(struct herd_slice text, size_t at, uint32_t *out_ns)
 /*
  * Three words, `dddddddd`, `dd.ddddd` and the last eight digits: two of them share four. As a
  * difference to zeros and the mark each byte is the digit's value, and 0 for the mark. What is more
- * than that sets its high bit when the rest up to 0x7f is added, or has it set; what carries over is
- * such a byte, too.
+ * than that sets its high bit when the rest up to 0x7f is added, or has it set; what carries over
+ * is such a byte, too.
  */
 bool herd_time_begins(struct herd_slice text, int64_t *out_ns)
 {

@@ -240,9 +240,9 @@ static inline const char *plain_field_end(const char *at, const char *end)
 }
 
 /*
- * The usual position: client, location and time with one space before each, the location in degrees
- * and the time with nine decimals, and a space or nothing behind them. False for any other, also one
- * that is none.
+ * The usual position: client, location and time with one space before each, the location in
+ * degrees and the time with nine decimals, and a space or nothing behind them. False for any other,
+ * also one that is none.
  */
 static bool take_usual_position(struct herd_slice *text, struct herd_record *record)
 {

@@ -393,7 +393,7 @@ static void test_digest(void **state)
 
 /* Updates of one client for ever take no more memory than the largest of its texts of each class.
  */
-/* What one source has brought is passed in one go, over other cursors, up to another's or the limit. */
+/* What one source has brought is passed in one go, over other cursors, as far as it may. */
 static void test_cursor_passes_what_came_from_one_source(void **state)
 {
     static const uint32_t sources[] = {7, 7, 7, 0, 7};
