@@ -23,6 +23,10 @@ struct herd_frame {
  */
 int herd_frame_next(struct herd_frame *frame, struct herd_slice *input, struct herd_slice *line);
 
+/* The same where nothing is kept and the LF is known to stand `len` bytes behind the beginning of
+ * `*input`: never 0 or HERD_ENOMEM. */
+int herd_frame_take(struct herd_slice *input, size_t len, struct herd_slice *line);
+
 /* Keeps all of `input` for later calls (who stops in the middle of it). 0, or HERD_ENOMEM. */
 int herd_frame_keep(struct herd_frame *frame, struct herd_slice input);
 

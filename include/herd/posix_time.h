@@ -5,7 +5,8 @@
 #include <herd/buf.h>
 
 enum {
-    HERD_TIME_TEXT_MAX = 24 /* bytes of the longest formatted time or difference */
+    HERD_TIME_TEXT_MAX = 24, /* bytes of the longest formatted time or difference */
+    HERD_TIME_DECIMALS = 9
 };
 
 #define HERD_NS_PER_S  INT64_C(1000000000)
@@ -30,6 +31,9 @@ size_t herd_time_format(int64_t ns, char out[HERD_TIME_TEXT_MAX]);
 
 /* The same with a sign always: `+0.263873386`, `-0.000012000`. */
 size_t herd_time_diff_format(int64_t ns, char out[HERD_TIME_TEXT_MAX]);
+
+/* Writes nanoseconds (less than a second) as the nine decimals that both end with. */
+void herd_time_decimals_format(uint32_t ns, char out[HERD_TIME_DECIMALS]);
 
 /* Whether `text` is a difference as a server may send it: `[+-]digits[.digits]`. */
 bool herd_time_diff_valid(struct herd_slice text);

@@ -36,6 +36,10 @@ size_t herd_record_text_len(const struct herd_record *record);
 /* Writes the canonical text, herd_record_text_len bytes. */
 void herd_record_write_text(const struct herd_record *record, char *out);
 
+/* Whether `text` is the canonical text and the record's fields stand together as it does, as those
+ * of the usual FLOOD do. False may mean that they stand apart. */
+bool herd_record_is(const struct herd_record *record, struct herd_slice text);
+
 /*
  * What orders records in time: sent, but with max_skew_ns > 0 at most received + max_skew_ns, so
  * that a clock far ahead does not win for ever. Nanoseconds.

@@ -16,25 +16,41 @@ static int on_nothing(struct herd_conn *conn, struct herd_now now, struct herd_c
     return 0;
 }
 
-/* All lines of one read came in at the same time. */
-static struct herd_slice received_text(struct herd_node *node, int64_t wall_ns)
+/* All lines of one read came in at once, and most reads in the second of the one before. */
+static void write_received(struct herd_node *node, int64_t wall_ns)
 {
-    if (node->received_len == 0 || node->received_ns != wall_ns) {
-        node->received_len = (uint8_t)herd_time_format(wall_ns, node->received);
-        node->received_ns = wall_ns;
+    uint64_t into_second_ns = (uint64_t)wall_ns - (uint64_t)node->received_second_ns;
+    if (node->received_len > 0 && into_second_ns < (uint64_t)HERD_NS_PER_S) {
+        herd_time_decimals_format((uint32_t)into_second_ns,
+                                  node->receipt + node->received_len - HERD_TIME_DECIMALS);
+    } else {
+        node->received_len = (uint8_t)herd_time_format(wall_ns, node->receipt);
+        node->received_second_ns = wall_ns - wall_ns % HERD_NS_PER_S;
+        char *at = node->receipt + node->received_len;
+        *at++ = ' ';
+        memcpy(at, node->name, node->name_len);
+        at[node->name_len] = ' ';
     }
-    return herd_slice(node->received, node->received_len);
+    node->received_ns = wall_ns;
+}
+
+/* What this server adds to a position, in one piece. */
+static void add_receipt(struct herd_node *node, int64_t wall_ns, struct herd_record *record)
+{
+    if (node->received_len == 0 || node->received_ns != wall_ns)
+        write_received(node, wall_ns);
+    char *origin = node->receipt + node->received_len + 1, *diff = origin + node->name_len + 1;
+    record->received_ns = wall_ns;
+    record->received = herd_slice(node->receipt, node->received_len);
+    record->origin = herd_slice(origin, node->name_len);
+    record->diff = herd_slice(diff, herd_time_diff_format(wall_ns - record->sent_ns, diff));
 }
 
 static int on_iamat(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
 {
     struct herd_node *node = conn->node;
     struct herd_record *record = &command->record;
-    char diff[HERD_TIME_TEXT_MAX];
-    record->received_ns = now.wall_ns;
-    record->received = received_text(node, now.wall_ns);
-    record->diff = herd_slice(diff, herd_time_diff_format(now.wall_ns - record->sent_ns, diff));
-    record->origin = herd_slice(node->name, node->name_len);
+    add_receipt(node, now.wall_ns, record);
     if (!herd_record_fits(record))
         return HERD_ERANGE;
     node->stats.iamat++;
@@ -91,8 +107,10 @@ static int on_flood(struct herd_conn *conn, struct herd_now now, struct herd_com
     struct neighbour *neighbour = heard_from(conn, now, command->server);
     /* A record that cannot be kept must be sent again: without it, no MARK may be taken. */
     int rc = node_apply(node, now, &command->record, neighbour != NULL ? neighbour->source : 0);
-    if (conn->neighbour != NULL)
+    if (conn->neighbour != NULL) {
+        conn->neighbour->behind_mark++;
         ended_on_flood(conn->neighbour, now, &command->record);
+    }
     if (rc > 0 && neighbour != NULL && is_late(&command->record, now)) {
         neighbour->reconcile.mended++;
         node->stats.records_mended++;
@@ -120,10 +138,9 @@ static int on_mark(struct herd_conn *conn, struct herd_now now, struct herd_comm
     neighbour->next_ack = command->passed;
     neighbour->next_ack_all = command->sequence;
     neighbour->next_ack_own = herd_store_sequence(node->store);
-    int rc = ended_on_mark(neighbour, now, marked_before);
-    if (rc == 0)
-        node_send_acks(node);
-    return rc;
+    neighbour->marks_unacked++;
+    neighbour->behind_mark = 0;
+    return ended_on_mark(neighbour, now, marked_before);
 }
 
 static int on_digest(struct herd_conn *conn, struct herd_now now, struct herd_command *command)

@@ -249,26 +249,6 @@ static int reject_long_line(struct herd_conn *conn, struct herd_slice line)
     return conn->is_link ? 0 : herd_append_invalid(conn_output(conn), line);
 }
 
-/* One step: 1 for a line that was handled, 0 when there is nothing more to do, negative to abort.
- */
-static int step(struct herd_conn *conn, struct herd_now now, struct herd_slice *input)
-{
-    struct conn_work *work = conn->work;
-    struct herd_slice line;
-    int rc = herd_frame_next(&work->frame, input, &line);
-    /* Half a line is a whole one only where its sender has said that no more follows. */
-    if (rc == 0 && conn->ended && !conn->cut)
-        rc = herd_frame_last(&work->frame, &line);
-    if (rc == 0 || rc == HERD_ENOMEM)
-        return rc;
-    struct herd_ask *last = work->asks_tail;
-    size_t before = last != NULL ? last->tail.len : 0;
-    rc = rc == HERD_ETOOLONG ? reject_long_line(conn, line) : handle_line(conn, now, line);
-    if (last != NULL)
-        work->held += (uint32_t)(last->tail.len - before);
-    return rc < 0 ? rc : 1;
-}
-
 static void count_pause(const struct herd_conn *conn)
 {
     struct herd_node *node = conn->node;
@@ -296,20 +276,20 @@ static int pause_lines(struct herd_conn *conn, struct herd_slice input)
     return herd_frame_keep(&conn->work->frame, input);
 }
 
-/* The client of the line that begins *text, which is advanced to the next line; empty when it has
- * none, or is no whole line. */
-static struct herd_slice peek_client(struct herd_slice *text)
+/* What looking ahead has found of the next lines of the input. */
+struct ahead {
+    size_t lens[STORE_EXPECT_MAX]; /* without their LF */
+    unsigned count, next;
+};
+
+/* The client of a line; empty when it names none. */
+static struct herd_slice peek_client(struct herd_slice line)
 {
-    const char *lf = memchr(text->data, '\n', text->len);
-    struct herd_slice none = {text->data, 0}, line = none;
-    if (lf == NULL) {
-        text->len = 0;
+    struct herd_slice none = {line.data, 0};
+    if (line.len <= 6)
         return none;
-    }
-    line.len = (size_t)(lf - text->data);
-    *text = herd_slice(lf + 1, text->len - line.len - 1);
-    bool iamat = line.len > 6 && memcmp(line.data, "IAMAT ", 6) == 0;
-    if (!iamat && !(line.len > 6 && memcmp(line.data, "FLOOD ", 6) == 0))
+    bool iamat = memcmp(line.data, "IAMAT ", 6) == 0;
+    if (!iamat && memcmp(line.data, "FLOOD ", 6) != 0)
         return none;
     line = herd_slice(line.data + 6, line.len - 6);
     const char *space = memchr(line.data, ' ', line.len);
@@ -320,17 +300,57 @@ static struct herd_slice peek_client(struct herd_slice *text)
     return space != NULL ? herd_slice(line.data, (size_t)(space - line.data)) : none;
 }
 
-/* Looks ahead: whose records the next lines will take. A guess, that nothing depends on. */
-static void expect_lines(const struct herd_conn *conn, struct herd_slice input)
+/* Looks ahead: where the next lines end, and whose records they will take. The latter is a guess,
+ * that nothing depends on. */
+static void look_ahead(const struct herd_conn *conn, struct herd_slice input, struct ahead *ahead)
 {
     struct herd_slice clients[STORE_EXPECT_MAX];
+    const char *lf;
     size_t count = 0;
-    for (unsigned i = 0; i < STORE_EXPECT_MAX && input.len > 0; i++) {
-        clients[count] = peek_client(&input);
+    ahead->count = ahead->next = 0;
+    while (ahead->count < STORE_EXPECT_MAX && input.len > 0 &&
+           (lf = memchr(input.data, '\n', input.len)) != NULL) {
+        size_t len = (size_t)(lf - input.data);
+        ahead->lens[ahead->count++] = len;
+        clients[count] = peek_client(herd_slice(input.data, len));
         count += clients[count].len > 0 && clients[count].len <= HERD_CLIENT_ID_MAX;
+        input = herd_slice(lf + 1, input.len - len - 1);
     }
     if (count > 0)
         store_expect(conn->node->store, clients, count);
+    if (herd_frame_kept(&conn->work->frame) > 0)
+        ahead->count = 0; /* what was taken for the first line is the end of another one */
+}
+
+static int next_line(struct herd_conn *conn, struct ahead *ahead, struct herd_slice *input,
+                     struct herd_slice *line)
+{
+    struct conn_work *work = conn->work;
+    if (ahead->next < ahead->count)
+        return herd_frame_take(input, ahead->lens[ahead->next++], line);
+    int rc = herd_frame_next(&work->frame, input, line);
+    /* Half a line is a whole one only where its sender has said that no more follows. */
+    if (rc == 0 && conn->ended && !conn->cut)
+        rc = herd_frame_last(&work->frame, line);
+    return rc;
+}
+
+/* One step: 1 for a line that was handled, 0 when there is nothing more to do, negative to abort.
+ */
+static int step(struct herd_conn *conn, struct herd_now now, struct ahead *ahead,
+                struct herd_slice *input)
+{
+    struct conn_work *work = conn->work;
+    struct herd_slice line;
+    int rc = next_line(conn, ahead, input, &line);
+    if (rc == 0 || rc == HERD_ENOMEM)
+        return rc;
+    struct herd_ask *last = work->asks_tail;
+    size_t before = last != NULL ? last->tail.len : 0;
+    rc = rc == HERD_ETOOLONG ? reject_long_line(conn, line) : handle_line(conn, now, line);
+    if (last != NULL)
+        work->held += (uint32_t)(last->tail.len - before);
+    return rc < 0 ? rc : 1;
 }
 
 /* How many lines it may have handled now: of its own budget, and what others have left of that of
@@ -344,25 +364,41 @@ static unsigned lines_allowed(const struct herd_conn *conn)
     return node->lines_left < most ? node->lines_left : most;
 }
 
+static bool has_more(const struct herd_conn *conn, struct herd_slice input)
+{
+    return input.len > 0 || herd_frame_kept(&conn->work->frame) > 0 || conn->ended;
+}
+
+/* Nothing is left, nor memory of what was. */
+static bool is_done(const struct herd_conn *conn, struct herd_slice input)
+{
+    return input.len == 0 && conn->work->frame.cap == 0 && !conn->ended;
+}
+
 void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice input)
 {
     unsigned budget = lines_allowed(conn), lines = 0;
+    struct ahead ahead;
     int rc = 0;
+    ahead.count = ahead.next = 0;
     if (conn->work != NULL || input.len > 0)
         rc = conn_begin_work(conn) ? 1 : HERD_ENOMEM;
     while (rc > 0 && !conn->closing) {
-        bool more = input.len > 0 || herd_frame_kept(&conn->work->frame) > 0 || conn->ended;
-        if (is_full(conn) || (lines >= budget && more)) {
+        if (is_full(conn) || (lines >= budget && has_more(conn, input))) {
             rc = pause_lines(conn, input);
             break;
         }
+        if (is_done(conn, input))
+            break;
         if (lines % STORE_EXPECT_MAX == 0)
-            expect_lines(conn, input);
-        rc = step(conn, now, &input);
+            look_ahead(conn, input, &ahead);
+        rc = step(conn, now, &ahead, &input);
         lines += rc > 0;
     }
     if (conn->neighbour == NULL)
         conn->node->lines_left -= lines < conn->node->lines_left ? lines : conn->node->lines_left;
+    else if (!conn->is_link)
+        node_ack_after_read(conn->neighbour);
     if (rc < 0)
         conn_abort(conn);
     else if (conn->ended && !conn->full && !conn->ready && conn->is_link)
@@ -490,4 +526,10 @@ bool conn_effect(struct herd_conn *conn, struct herd_effect *out)
     conn->reading = !conn->reading;
     *out = (struct herd_effect){.kind = HERD_EFFECT_READ, .conn = conn, .read = conn->reading};
     return true;
+}
+
+bool conn_may_have_effect(const struct herd_conn *conn)
+{
+    bool is_told = conn->close_told || (!conn->closing && conn->reading == wants_to_read(conn));
+    return !is_told || (conn->work != NULL && conn->work->out.len > 0);
 }

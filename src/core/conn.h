@@ -146,6 +146,9 @@ void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice
 /* The connection's next effect, if it has one. */
 bool conn_effect(struct herd_conn *conn, struct herd_effect *out);
 
+/* False: it has none until it is touched again. */
+bool conn_may_have_effect(const struct herd_conn *conn);
+
 /* What a client or neighbour says on an accepted connection (client.c). Negative: close the
  * connection at once. */
 int client_line(struct herd_conn *conn, struct herd_now now, struct herd_slice line);

@@ -21,6 +21,30 @@ bool herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_
     return true;
 }
 
+size_t store_cursor_pass(struct herd_store *store, herd_cursor cursor, uint32_t source,
+                         size_t steps_max, uint64_t *first)
+{
+    struct slot *slot = slot_at(store, cursor);
+    uint32_t index = slot->next, last = LIST_HEAD;
+    size_t steps = 0;
+    for (; steps < steps_max; index = slot_at(store, index)->next) {
+        const struct slot *next = slot_at(store, index);
+        if (next->kind == SLOT_CURSOR)
+            continue;
+        if (next->kind == SLOT_HEAD || next->source != source)
+            break;
+        if (steps++ == 0)
+            *first = next->sequence;
+        slot->sequence = next->sequence;
+        last = index;
+    }
+    if (steps > 0) {
+        unlink_slot(store, slot);
+        link_after(store, last, cursor);
+    }
+    return steps;
+}
+
 bool herd_cursor_at_end(const struct herd_store *store, herd_cursor cursor)
 {
     const struct slot *slot = slot_at(store, slot_at(store, cursor)->next);

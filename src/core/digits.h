@@ -32,6 +32,12 @@ static inline uint64_t digits_word(struct herd_slice text, size_t at)
     return word;
 }
 
+/* A word as a number that is ordered as the texts are. */
+static inline uint64_t digits_order(uint64_t word)
+{
+    return __builtin_bswap64(word);
+}
+
 /* The high bits of bytes that are set in `marks`: how many bytes come before the first, 8 for
  * none. */
 static inline unsigned digits_before(uint64_t marks)

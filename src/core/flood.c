@@ -4,7 +4,9 @@
 #include <herd/posix_time.h>
 #include <herd/proto.h>
 
+#include "core/copy.h"
 #include "core/node.h"
+#include "core/store.h"
 
 enum { MARK_MS = 100 };
 
@@ -32,10 +34,9 @@ static int append_flood(struct link *link, struct herd_slice text)
     struct herd_buf *out = conn_output(&link->conn);
     if (herd_buf_reserve(out, prefix.len + text.len + 1) < 0)
         return HERD_ENOMEM;
-    memcpy(out->data + out->len, prefix.data, prefix.len);
-    memcpy(out->data + out->len + prefix.len, text.data, text.len);
+    char *at = copy_bytes(out->data + out->len, prefix.data, prefix.len);
+    *copy_bytes(at, text.data, text.len) = '\n';
     out->len += prefix.len + text.len + 1;
-    out->data[out->len - 1] = '\n';
     return 0;
 }
 
@@ -90,6 +91,18 @@ static bool ends_batch(const struct link *link)
                             : link->unmarked >= LINK_LINES_PER_MARK;
 }
 
+/* What came from there, mostly many together. */
+static void pass_over_theirs(struct link *link)
+{
+    uint64_t first;
+    size_t steps =
+        store_cursor_pass(link->conn.node->store, link->cursor, link->conn.neighbour->source,
+                          LINK_STEPS_PER_TURN - link->steps, &first);
+    if (steps > 0)
+        link_pass_over(link, first);
+    link->steps += (unsigned)steps;
+}
+
 /* The records behind the cursor, but for those that came from there or are held back. */
 static int fill_records(struct link *link)
 {
@@ -98,14 +111,12 @@ static int fill_records(struct link *link)
     int rc = 0;
     held_follow(link);
     while (rc == 0 && window_is_open(link)) {
+        if (link->steps < LINK_STEPS_PER_TURN)
+            pass_over_theirs(link);
         link->more = link->steps >= LINK_STEPS_PER_TURN;
         if (link->more || !herd_cursor_next(node->store, link->cursor, &entry))
             break;
         link->steps++;
-        if (entry.source == link->conn.neighbour->source) {
-            link_pass_over(link, entry.sequence);
-            continue;
-        }
         if (held_take(link, &entry))
             continue;
         rc = link_send_entry(link, &entry);

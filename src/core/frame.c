@@ -84,6 +84,13 @@ static int next_of_carry(struct herd_frame *frame, struct herd_slice *input,
     return HERD_ETOOLONG;
 }
 
+int herd_frame_take(struct herd_slice *input, size_t len, struct herd_slice *line)
+{
+    int rc = check(input->data, len, line);
+    *input = herd_slice(input->data + len + 1, input->len - len - 1);
+    return rc;
+}
+
 int herd_frame_next(struct herd_frame *frame, struct herd_slice *input, struct herd_slice *line)
 {
     if (herd_frame_kept(frame) > 0)
@@ -92,12 +99,8 @@ int herd_frame_next(struct herd_frame *frame, struct herd_slice *input, struct h
     if (input->len == 0)
         return 0;
     const char *end = memchr(input->data, '\n', input->len);
-    if (end != NULL) {
-        size_t len = (size_t)(end - input->data);
-        int rc = check(input->data, len, line);
-        *input = herd_slice(end + 1, input->len - len - 1);
-        return rc;
-    }
+    if (end != NULL)
+        return herd_frame_take(input, (size_t)(end - input->data), line);
     if (input->len > HERD_LINE_MAX + 1) {
         *line = herd_slice(input->data, HERD_LINE_MAX);
         return HERD_ETOOLONG;

@@ -107,20 +107,25 @@ int herd_location_parse(struct herd_slice text, struct herd_location *out)
     return 0;
 }
 
-/* The end of a coordinate in degrees that begins at `at`, so far from the pole or the date line that
- * no fraction takes it there; 0 for none. One word decides: a coordinate of degrees has at most
- * `degrees_digits` (below 7) of them before the mark, which is in the word as well. */
-static size_t skip_plain(struct herd_slice text, size_t at, unsigned degrees_digits,
-                         uint32_t degrees_max)
+/* Eight bytes of text, padded with zeros, as a number that is ordered as texts are. */
+#define TEXT_ORDER(a, b, c) ((uint64_t)(a) << 56 | (uint64_t)(b) << 48 | (uint64_t)(c) << 40)
+
+/* The end of a coordinate in degrees that begins at `at`, so far from the pole or the date line
+ * that no fraction takes it there; 0 for none. One word decides: a coordinate of degrees has at most
+ * `degrees_digits` (below 7) of them before the mark, which is in the word as well. So many of them
+ * are less than `limit` as a text if they are as numbers. */
+static inline size_t skip_plain(struct herd_slice text, size_t at, unsigned degrees_digits,
+                                uint64_t limit)
 {
     if (at == text.len || (text.data[at] != '+' && text.data[at] != '-'))
         return 0;
     uint64_t word = digits_word(text, ++at);
     uint64_t others = digits_others(word);
     unsigned count = digits_before(others);
-    if (count == 0 || count > degrees_digits || digits_value(word, count) >= degrees_max)
+    if (count == 0 || count > degrees_digits ||
+        (count == degrees_digits && digits_order(word) >= limit))
         return 0;
-    if (at + count == text.len || text.data[at + count] != '.')
+    if ((word >> (8 * count) & 0xff) != '.') /* zeros behind the end of the text */
         return at + count;
     unsigned end = digits_before(others & (others - 1)); /* the next one that is no digit */
     if (end == count + 1)
@@ -135,8 +140,8 @@ static size_t skip_plain(struct herd_slice text, size_t at, unsigned degrees_dig
 
 size_t herd_location_begins(struct herd_slice text)
 {
-    size_t latitude_end = skip_plain(text, 0, 2, 90);
-    return latitude_end > 0 ? skip_plain(text, latitude_end, 3, 180) : 0;
+    size_t latitude_end = skip_plain(text, 0, 2, TEXT_ORDER('9', '0', 0));
+    return latitude_end > 0 ? skip_plain(text, latitude_end, 3, TEXT_ORDER('1', '8', '0')) : 0;
 }
 
 double herd_geo_distance_m(struct herd_location a, struct herd_location b)

@@ -21,7 +21,8 @@ enum link_state {
 enum {
     LINK_WINDOW_BYTES = 256 * 1024, /* in flight to one neighbour */
     LINK_LINES_PER_MARK = 64,
-    LINK_TRIAL_LINES = 64, /* records for one that is slow, or plain since it was last met */
+    LINK_MARKS_PER_ACK = 8, /* at most, where lines follow that will be marked as well */
+    LINK_TRIAL_LINES = 64,  /* records for one that is slow, or plain since it was last met */
     LINK_CLEAN_MARKS_MAX = 16,
     LINK_STEPS_PER_TURN = 8192 /* records passed over in one turn, sent or not */
 };
@@ -105,6 +106,8 @@ struct neighbour {
         to_ack_own; /* a MARK to be ACKed once the disk has all up to this sequence of ours */
     uint64_t next_ack, next_ack_own;   /* as far as it passed; 0: none */
     uint64_t to_ack_all, next_ack_all; /* as far as nothing was held back */
+    unsigned marks_unacked,
+        behind_mark;    /* MARKs since the last ACK; lines since the last of them */
     int64_t refused_ns; /* server_time_received of a record that had ended, not yet told; 0: none */
     uint64_t sound;     /* more of its mark does not count in another life of it (ended.c) */
     int64_t sound_again_ns; /* all of it does from then on */

@@ -357,6 +357,17 @@ void node_send_acks(struct herd_node *node)
     }
 }
 
+/* Lines behind a MARK are marked too, within 100 ms; to ACK one in the midst of them takes a write,
+ * and wakes the neighbour, to tell what nobody waits for. */
+void node_ack_after_read(struct neighbour *neighbour)
+{
+    if (neighbour->marks_unacked == 0 ||
+        (neighbour->behind_mark > 0 && neighbour->marks_unacked < LINK_MARKS_PER_ACK))
+        return;
+    neighbour->marks_unacked = 0;
+    node_send_acks(neighbour->inbound->node);
+}
+
 void node_notice(struct herd_node *node, enum herd_notice_kind kind, const char *peer,
                  uint64_t epoch, uint64_t sequence, const char *reason, ...)
 {
@@ -484,10 +495,13 @@ static bool next_conn_effect(struct herd_node *node, struct herd_effect *out)
 {
     while (node->dirty != NULL) {
         struct herd_conn *conn = node->dirty;
-        if (!conn->gone && conn_effect(conn, out))
+        bool found = !conn->gone && conn_effect(conn, out);
+        if (found && conn_may_have_effect(conn))
             return true;
         conn_end_work(take_dirty(node));
         free_if_gone(conn);
+        if (found)
+            return true;
     }
     return false;
 }

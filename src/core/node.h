@@ -20,15 +20,17 @@ enum {
     NODE_ASKS_FREE_MAX = 1024,
     EXPIRE_MS = 1000,    /* between two looks for records that have ended */
     HEARTBEAT_MS = 2000, /* of silence, then PING */
-    DEAD_MS = 4000       /* after the PING */
+    DEAD_MS = 4000,      /* after the PING */
+    RECEIPT_MAX = 2 * HERD_TIME_TEXT_MAX + HERD_NAME_MAX + 2
 };
 
 struct herd_node {
     char name[HERD_NAME_MAX + 1];
     uint8_t name_len;
-    uint8_t received_len; /* 0: none yet */
-    char received[HERD_TIME_TEXT_MAX];
-    int64_t received_ns;            /* what `received` says */
+    uint8_t received_len;           /* 0: `receipt` is empty */
+    char receipt[RECEIPT_MAX];      /* of the last IAMAT: `<received> <origin> <diff>` */
+    int64_t received_ns;            /* what it says */
+    int64_t received_second_ns;     /* the second that is in */
     struct herd_slice flood_prefix; /* `FLOOD <name> `, owned */
     struct herd_node_options options;
     struct herd_store *store;
@@ -93,6 +95,8 @@ void node_queue_places(struct herd_ask *ask);
 void node_want(struct herd_node *node, struct herd_slice client);
 /* ACKs what neighbours have marked and is safe here. */
 void node_send_acks(struct herd_node *node);
+/* A neighbour's connection has no more lines for now: ACKs its MARKs, unless more must come. */
+void node_ack_after_read(struct neighbour *neighbour);
 /* Puts an ask into a list of those that wait, before what `at` points at; takes it out. */
 void node_queue_ask(struct herd_ask **at, struct herd_ask *ask);
 void node_unqueue_ask(struct herd_ask *ask);

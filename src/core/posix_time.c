@@ -5,7 +5,7 @@
 
 #include "core/digits.h"
 
-enum { DECIMALS = 9, DIFF_USUAL_LEN = sizeof("+0.263873386") - 1 };
+enum { DECIMALS = HERD_TIME_DECIMALS, DIFF_USUAL_LEN = sizeof("+0.263873386") - 1 };
 
 #define SECONDS_MAX    (INT64_MAX / HERD_NS_PER_S)
 #define SECONDS_BEYOND UINT64_C(10000000000) /* more than SECONDS_MAX, however many digits follow */
@@ -59,18 +59,31 @@ static size_t read_fraction(struct herd_slice text, size_t at, uint32_t *out_ns)
     return end;
 }
 
+/*
+ * Three words, `dddddddd`, `dd.ddddd` and the last eight digits: two of them share four. As a
+ * difference to zeros and the mark each byte is the digit's value, and 0 for the mark. What is more
+ * than that sets its high bit when the rest up to 0x7f is added, or has it set; what carries over
+ * is such a byte, too.
+ */
 bool herd_time_begins(struct herd_slice text, int64_t *out_ns)
 {
-    const char *at = text.data;
-    if (text.len < HERD_TIME_USUAL_LEN || at[10] != '.')
+    enum { MARK_BITS = 16 }; /* below the mark in its word */
+    if (text.len < HERD_TIME_USUAL_LEN)
         return false;
-    uint64_t whole = digits_load(at), fraction = digits_load(at + 11);
-    unsigned tens = (unsigned)(at[8] - '0'), ones = (unsigned)(at[9] - '0');
-    unsigned last = (unsigned)(at[19] - '0');
-    if (tens > 9 || ones > 9 || last > 9 || (digits_others(whole) | digits_others(fraction)) != 0)
+    uint64_t mark = (uint64_t)('0' ^ '.') << MARK_BITS;
+    uint64_t first = digits_load(text.data) ^ DIGITS_EACH('0');
+    uint64_t middle = digits_load(text.data + 8) ^ DIGITS_EACH('0') ^ mark;
+    uint64_t last = digits_load(text.data + HERD_TIME_USUAL_LEN - 8) ^ DIGITS_EACH('0');
+    uint64_t room = DIGITS_EACH(0x7f - 9);
+    uint64_t others = first | (first + room) | middle |
+                      (middle + room + (UINT64_C(9) << MARK_BITS)) | last | (last + room);
+    if ((others & DIGITS_EACH(0x80)) != 0)
         return false;
-    uint64_t seconds = digits_value(whole, 8) * UINT64_C(100) + tens * 10 + ones;
-    *out_ns = (int64_t)(seconds * HERD_NS_PER_S + digits_value(fraction, 8) * UINT64_C(10) + last);
+    uint64_t seconds =
+        digits_value(first, 8) * UINT64_C(100) + (middle & 0xff) * 10 + (middle >> 8 & 0xff);
+    uint64_t tenths = middle >> (MARK_BITS + 8) & 0xff;
+    *out_ns =
+        (int64_t)(seconds * HERD_NS_PER_S + tenths * (HERD_NS_PER_S / 10) + digits_value(last, 8));
     return seconds < SECONDS_MAX;
 }
 
@@ -121,13 +134,17 @@ static char *put_seconds(uint64_t seconds, char *out)
     return out + 8;
 }
 
+void herd_time_decimals_format(uint32_t ns, char out[HERD_TIME_DECIMALS])
+{
+    digits_store(out, digits_of(ns / 10));
+    out[8] = (char)('0' + ns % 10);
+}
+
 static size_t format_unsigned(uint64_t ns, char *out)
 {
-    uint32_t fraction = (uint32_t)(ns % HERD_NS_PER_S);
     char *at = put_seconds(ns / HERD_NS_PER_S, out);
     *at++ = '.';
-    digits_store(at, digits_of(fraction / 10));
-    at[8] = (char)('0' + fraction % 10);
+    herd_time_decimals_format((uint32_t)(ns % HERD_NS_PER_S), at);
     return (size_t)(at + DECIMALS - out);
 }
 

@@ -228,9 +228,53 @@ static int take_rest(struct herd_slice *text, struct herd_slice *rest)
     return rc;
 }
 
+/* Where the field ends that begins at `at`; NULL when that is not known before `end`. */
+static inline const char *plain_field_end(const char *at, const char *end)
+{
+    for (; end - at >= 8; at += 8) {
+        uint64_t ends = field_ends(digits_load(at));
+        if (ends != 0)
+            return at + digits_before(ends);
+    }
+    return NULL;
+}
+
+/*
+ * The usual position: client, location and time with one space before each, the location in
+ * degrees and the time with nine decimals, and a space or nothing behind them. False for any other,
+ * also one that is none.
+ */
+static bool take_usual_position(struct herd_slice *text, struct herd_record *record)
+{
+    const char *end = text->data + text->len;
+    if (text->len == 0 || *text->data != ' ')
+        return false;
+    const char *client = text->data + 1, *at = plain_field_end(client, end);
+    if (at == NULL || at == client || at - client > HERD_CLIENT_ID_MAX || *at != ' ')
+        return false;
+    const char *location = at + 1;
+    at = location + herd_location_begins(herd_slice(location, (size_t)(end - location)));
+    if (at == location || at == end || *at != ' ')
+        return false;
+    const char *time = at + 1;
+    if (!herd_time_begins(herd_slice(time, (size_t)(end - time)), &record->sent_ns))
+        return false;
+    record->client = herd_slice(client, (size_t)(location - 1 - client));
+    record->location = herd_slice(location, (size_t)(at - location));
+    at = time + HERD_TIME_USUAL_LEN;
+    record->sent = herd_slice(time, HERD_TIME_USUAL_LEN);
+    *text = herd_slice(at, (size_t)(end - at));
+    return at == end || *at == ' ';
+}
+
 /* Who, where and when. */
 static int take_position(struct herd_slice *text, struct herd_record *record)
 {
+    struct herd_slice rest = *text;
+    if (take_usual_position(&rest, record)) {
+        *text = rest;
+        return 0;
+    }
     int rc = take_client(text, &record->client);
     if (rc == 0)
         rc = take_location(text, &record->location);
@@ -509,57 +553,6 @@ const char *herd_verb_name(enum herd_verb verb)
     return verbs[verb].name;
 }
 
-int herd_append_position(struct herd_buf *out, enum herd_verb verb, uint64_t epoch,
-                         uint64_t sequence)
-{
-    return herd_buf_printf(out, "%s %016llx %llu\n", herd_verb_name(verb),
-                           (unsigned long long)epoch, (unsigned long long)sequence);
-}
-
-int herd_append_mark(struct herd_buf *out, enum herd_verb verb, uint64_t epoch, uint64_t sequence,
-                     uint64_t passed)
-{
-    if (passed == sequence)
-        return herd_append_position(out, verb, epoch, sequence);
-    return herd_buf_printf(out, "%s %016llx %llu %llu\n", herd_verb_name(verb),
-                           (unsigned long long)epoch, (unsigned long long)sequence,
-                           (unsigned long long)passed);
-}
-
-int herd_append_digest(struct herd_buf *out, uint64_t clients, uint64_t digest)
-{
-    return herd_buf_printf(out, "DIGEST %llu %016llx\n", (unsigned long long)clients,
-                           (unsigned long long)digest);
-}
-
-static int append_prefix(struct herd_buf *out, enum herd_verb verb, uint64_t prefix,
-                         unsigned prefix_len)
-{
-    if (prefix_len == 0)
-        return herd_buf_printf(out, "%s -", herd_verb_name(verb));
-    return herd_buf_printf(out, "%s %0*llx", herd_verb_name(verb), (int)prefix_len,
-                           (unsigned long long)prefix);
-}
-
-int herd_append_tree(struct herd_buf *out, uint64_t prefix, unsigned prefix_len,
-                     const uint64_t sums[HERD_TREE_FANOUT])
-{
-    int rc = append_prefix(out, HERD_VERB_TREE, prefix, prefix_len);
-    for (int i = 0; rc == 0 && i < HERD_TREE_FANOUT; i++)
-        rc = herd_buf_printf(out, " %016llx", (unsigned long long)sums[i]);
-    return rc < 0 ? rc : herd_buf_append(out, "\n", 1);
-}
-
-int herd_append_keys(struct herd_buf *out, uint64_t prefix, unsigned prefix_len)
-{
-    return append_prefix(out, HERD_VERB_KEYS, prefix, prefix_len);
-}
-
-int herd_append_want(struct herd_buf *out, struct herd_slice client)
-{
-    return herd_buf_printf(out, "WANT %.*s\n", (int)client.len, client.data);
-}
-
 bool herd_next_word(struct herd_slice *rest, struct herd_slice *word)
 {
     return next_field(rest, word) > 0;
@@ -578,16 +571,4 @@ int herd_next_key(struct herd_slice *rest, struct herd_slice *client, int64_t *s
     struct herd_slice time = herd_slice(colon + 1, word.len - client->len - 1);
     int rc = herd_time_parse(time, sent_ns);
     return rc < 0 ? rc : 1;
-}
-
-int herd_append_invalid(struct herd_buf *out, struct herd_slice line)
-{
-    if (herd_buf_reserve(out, line.len + 3) < 0)
-        return HERD_ENOMEM;
-    memcpy(out->data + out->len, "? ", 2);
-    if (line.len > 0)
-        memcpy(out->data + out->len + 2, line.data, line.len);
-    out->data[out->len + 2 + line.len] = '\n';
-    out->len += line.len + 3;
-    return 0;
 }

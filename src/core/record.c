@@ -82,6 +82,12 @@ static bool is_in_one_piece(const struct herd_record *record)
            follows(record->location, record->sent);
 }
 
+bool herd_record_is(const struct herd_record *record, struct herd_slice text)
+{
+    return is_in_one_piece(record) && herd_record_text_len(record) == text.len &&
+           memcmp(record->client.data, text.data, text.len) == 0;
+}
+
 void herd_record_write_text(const struct herd_record *record, char *out)
 {
     if (is_in_one_piece(record)) {
@@ -89,6 +95,11 @@ void herd_record_write_text(const struct herd_record *record, char *out)
         return;
     }
     out = put_position(out, record, ' ');
+    if (follows(record->received, record->origin) && follows(record->origin, record->diff)) {
+        copy_bytes(out, record->received.data,
+                   record->received.len + record->origin.len + record->diff.len + 2);
+        return;
+    }
     out = put(out, record->received, ' ');
     out = put(out, record->origin, ' ');
     copy_bytes(out, record->diff.data, record->diff.len);
@@ -101,8 +112,13 @@ int herd_record_append_at(const struct herd_record *record, struct herd_buf *out
     if (herd_buf_reserve(out, len) < 0)
         return HERD_ENOMEM;
     char *at = put(out->data + out->len, herd_slice("AT", 2), ' ');
-    at = put(at, record->origin, ' ');
-    at = put(at, record->diff, ' ');
+    if (follows(record->origin, record->diff)) {
+        at = put(at, herd_slice(record->origin.data, record->origin.len + 1 + record->diff.len),
+                 ' ');
+    } else {
+        at = put(at, record->origin, ' ');
+        at = put(at, record->diff, ' ');
+    }
     put_position(at, record, '\n');
     out->len += len;
     return 0;

@@ -17,6 +17,7 @@
 #include <herd/store.h>
 
 #include "core/digits.h"
+#include "core/order.h"
 #include "core/store_room.h"
 
 enum { EXPIRE_STEPS_MAX = 10000 /* records looked at in one call */ };
@@ -252,6 +253,11 @@ static int64_t held_order_ns(const struct herd_store *store, const struct slot *
 static bool is_newer(const struct herd_store *store, const struct herd_record *record,
                      const struct slot *held)
 {
+    int order = order_by_text(record, text_of(store, held), store->max_skew_ns);
+    if (order != 0)
+        return order > 0;
+    if (herd_record_is(record, text_of(store, held)))
+        return false;
     int64_t order_ns = herd_record_order_ns(record, store->max_skew_ns);
     int64_t held_ns = held_order_ns(store, held, record->client.len);
     if (order_ns != held_ns)
@@ -292,15 +298,14 @@ static uint64_t uncount(const struct herd_store *store, struct slot *slot)
     return less;
 }
 
-/* Fills a slot of the record's client and makes it the newest of the list; it is not in the list.
- * `less` is what its old text counts in the digest. */
+/* Fills a slot of the record's client, whose text takes `len` bytes, and makes it the newest of the
+ * list; it is not in the list. `less` is what its old text counts in the digest. */
 static void fill(struct herd_store *store, uint32_t index, const struct herd_record *record,
-                 uint32_t source, uint64_t less)
+                 size_t len, uint64_t less)
 {
     struct slot *slot = slot_at(store, index);
     slot->sequence = ++store->sequence;
-    slot->source = source;
-    slot->text_len = herd_record_text_len(record) & ((1 << 13) - 1);
+    slot->text_len = len & ((1 << 13) - 1);
     herd_record_write_text(record, arena_text(&store->arena, slot->text));
     link_after(store, slot_at(store, LIST_HEAD)->prev, index);
     if (digest_take_note(&store->digest, index, (uint16_t)slot->leaf, less))
@@ -315,35 +320,37 @@ static int64_t end_ns(const struct herd_store *store, const struct herd_record *
                                                                                    : end;
 }
 
-static int insert(struct herd_store *store, const struct herd_record *record, uint32_t tag,
-                  uint32_t source)
+static int insert(struct herd_store *store, const struct herd_record *record, size_t len,
+                  uint32_t tag, uint32_t source)
 {
     uint32_t index;
     if (table_reserve(&store->table) < 0)
         return HERD_ENOMEM;
-    arena_ref text = arena_alloc(&store->arena, herd_record_text_len(record));
+    arena_ref text = arena_alloc(&store->arena, len);
     if (text == ARENA_NONE)
         return HERD_ENOMEM;
     if (take_slot(store, &index) < 0) {
-        arena_release(&store->arena, text, herd_record_text_len(record));
+        arena_release(&store->arena, text, len);
         return HERD_ENOMEM;
     }
     uint16_t leaf = digest_leaf(digest_client_hash(record->client));
-    *slot_at(store, index) = (struct slot){
-        .kind = SLOT_RECORD, .text = text, .leaf = leaf, .next_in_leaf = store->digest.heads[leaf]};
+    *slot_at(store, index) = (struct slot){.kind = SLOT_RECORD,
+                                           .text = text,
+                                           .source = source,
+                                           .leaf = leaf,
+                                           .next_in_leaf = store->digest.heads[leaf]};
     store->digest.heads[leaf] = index;
     expiry_add(&store->expiry, index, end_ns(store, record));
     table_insert(&store->table, tag, index);
     store->clients++;
-    fill(store, index, record, source, 0);
+    fill(store, index, record, len, 0);
     return 1;
 }
 
 static int replace(struct herd_store *store, uint32_t index, const struct herd_record *record,
-                   uint32_t source)
+                   size_t len, uint32_t source)
 {
     struct slot *slot = slot_at(store, index);
-    size_t len = herd_record_text_len(record);
     arena_ref text = slot->text;
     if (!arena_same_class(len, slot->text_len)) {
         text = arena_alloc(&store->arena, len);
@@ -354,8 +361,9 @@ static int replace(struct herd_store *store, uint32_t index, const struct herd_r
     if (text != slot->text)
         arena_release(&store->arena, slot->text, slot->text_len);
     slot->text = text;
+    slot->source = source;
     unlink_slot(store, slot);
-    fill(store, index, record, source, less);
+    fill(store, index, record, len, less);
     return 1;
 }
 
@@ -378,20 +386,21 @@ static void note_ended(struct herd_store *store, const struct slot *slot)
 int herd_store_apply(struct herd_store *store, const struct herd_record *record, uint32_t source,
                      int64_t now_ns)
 {
-    assert(record->client.len > 0 && herd_record_fits(record));
+    size_t len = herd_record_text_len(record);
+    assert(record->client.len > 0 && len <= HERD_RECORD_TEXT_MAX);
     uint32_t index = find_expected(store, record->client);
     if (index == TABLE_NONE) {
         uint32_t tag = tag_of(store, record->client);
         index = find(store, record->client, tag);
         if (index == TABLE_NONE)
-            return insert(store, record, tag, source);
+            return insert(store, record, len, tag, source);
     }
     if (!is_newer(store, record, slot_at(store, index))) {
         if (!has_ended(store, slot_at(store, index), now_ns))
             return 0;
         note_ended(store, slot_at(store, index));
     }
-    return replace(store, index, record, source);
+    return replace(store, index, record, len, source);
 }
 
 bool store_find_source(const struct herd_store *store, struct herd_slice client,

@@ -36,6 +36,10 @@ bool store_find_source(const struct herd_store *store, struct herd_slice client,
 
 /* The sequence of the record that herd_cursor_next reads next; false at the end. */
 bool store_cursor_peek(const struct herd_store *store, herd_cursor cursor, uint64_t *sequence);
+/* Moves a cursor past the records of one source that are next, at most `steps_max` (> 0). How many,
+ * and the sequence of the first, if there is one. */
+size_t store_cursor_pass(struct herd_store *store, herd_cursor cursor, uint32_t source,
+                         size_t steps_max, uint64_t *first);
 /* Puts a cursor where another one stands. */
 void store_cursor_to(struct herd_store *store, herd_cursor cursor, herd_cursor other);
 /* The highest sequence of a record that has ended and was taken out since this was asked last; 0:

@@ -44,6 +44,8 @@ void __real_link_on_ended(struct link *link, struct herd_now now,
                           const struct herd_command *command);
 void __real_ended_forget_doubt(struct neighbour *from, struct herd_now now);
 uint64_t __real_store_take_ended(struct herd_store *store);
+size_t __real_store_cursor_pass(struct herd_store *store, herd_cursor cursor, uint32_t source,
+                                size_t steps_max, uint64_t *first);
 uint64_t __real_held_claim(const struct link *link, uint64_t passed);
 int __real_prune_on_have(struct neighbour *from, const struct herd_command *command);
 int __real_prune_graft(struct neighbour *to, const struct origin_set *wanted);
@@ -186,6 +188,14 @@ void __wrap_herd_cursor_to_begin(struct herd_store *store, herd_cursor cursor)
         herd_cursor_to_end(store, cursor);
     else
         __real_herd_cursor_to_begin(store, cursor);
+}
+
+size_t __wrap_store_cursor_pass(struct herd_store *store, herd_cursor cursor, uint32_t source,
+                                size_t steps_max, uint64_t *first)
+{
+    return planted == PLANT_NO_SOURCE
+               ? 0
+               : __real_store_cursor_pass(store, cursor, source, steps_max, first);
 }
 
 bool __wrap_herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_entry *out)

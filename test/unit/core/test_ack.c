@@ -4,6 +4,7 @@
 #include <herd/store.h>
 
 #include "check.h"
+#include "core/link.h"
 #include "disk.h"
 #include "edge.h"
 
@@ -231,6 +232,35 @@ static void listener_acks_what_it_holds(void **state)
     driver_free(driver);
 }
 
+/* What follows a mark in one read will be marked as well: its ACK may be for several. */
+static void ack_of_a_stream_is_for_several_marks(void **state)
+{
+    (void)state;
+    struct driver *driver = driver_new("Hill", 0);
+    driver_add_neighbour(driver, "Jaquez");
+    driver->keeps_upkeep = true;
+    struct wire *inbound = edge_hello(driver, 9, 0);
+    wire_take(inbound);
+    wire_say(inbound, "FLOOD Jaquez a +1+1 1 2.0 Jaquez +1.0\nMARK 0000000000000009 1\n"
+                      "FLOOD Jaquez a +1+1 2 2.0 Jaquez +1.0\n");
+    EDGE_EXPECT(inbound, "%s", "");
+    /* Nothing of the store is behind this one, only PING. */
+    wire_say(inbound, "MARK 0000000000000009 2\nPING\n");
+    EDGE_EXPECT(inbound, "PONG\nACK 0000000000000009 2\n");
+    for (unsigned i = 3; i < 3 + LINK_MARKS_PER_ACK; i++) {
+        EDGE_EXPECT(inbound, "%s", "");
+        wire_sayf(inbound, "MARK 0000000000000009 %u\nFLOOD Jaquez a +1+1 %u 2.0 Jaquez +1.0\n", i,
+                  i);
+    }
+    EDGE_EXPECT(inbound, "ACK 0000000000000009 %d\n", 2 + LINK_MARKS_PER_ACK);
+    wire_say(inbound, "MARK 0000000000000009 11\nFLOOD Jaquez a +1+1 11 2.0 Jaquez +1.0\n");
+    inbound = edge_hello(driver, 9, 11); /* what was owed to a connection ends with it */
+    EDGE_EXPECT(inbound, "RESUME 0000000000000009 11\n");
+    wire_say(inbound, "FLOOD Jaquez a +1+1 12 2.0 Jaquez +1.0\n");
+    EDGE_EXPECT(inbound, "%s", "");
+    driver_free(driver);
+}
+
 static void commit_listener_acks_what_is_on_disk(void **state)
 {
     (void)state;
@@ -294,6 +324,7 @@ int main(void)
         cmocka_unit_test(one_of_two_neighbours_is_enough),
         cmocka_unit_test(restarted_server_asks_for_what_it_does_not_know),
         cmocka_unit_test(listener_acks_what_it_holds),
+        cmocka_unit_test(ack_of_a_stream_is_for_several_marks),
         cmocka_unit_test(commit_listener_acks_what_is_on_disk),
         cmocka_unit_test(ack_that_waits_ends_with_its_connection),
     };

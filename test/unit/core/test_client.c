@@ -2,6 +2,7 @@
  * (section 3). */
 #include <herd/err.h>
 #include <herd/proto.h>
+#include <herd/store.h>
 
 #include "check.h"
 #include "driver.h"
@@ -75,6 +76,26 @@ static void test_iamat_is_echoed_byte_for_byte(void **state)
     };
     (void)state;
     check_exchanges(rows, COUNT_OF(rows));
+}
+
+/* Within a second, over its end, and back: the same as a time that is made anew. */
+static void test_time_received_follows_the_clock(void **state)
+{
+    static const int64_t steps_ns[] = {0,  1,          999999998,   1,        1,
+                                       -2, 5000000000, -6999999999, 123456789};
+    struct driver *driver = driver_new("Hill", 0);
+    struct wire *wire = driver_accept(driver);
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(steps_ns); i++) {
+        struct herd_record record;
+        char expected[HERD_TIME_TEXT_MAX];
+        driver->now.wall_ns += steps_ns[i];
+        wire_sayf(wire, "IAMAT a +1+1 %u\n", i);
+        assert_true(herd_store_find(herd_node_store(driver->node), herd_slice_of("a"), &record));
+        size_t len = herd_time_format(driver->now.wall_ns, expected);
+        CHECK_SLICE(("step %u", i), record.received, herd_slice(expected, len));
+    }
+    driver_free(driver);
 }
 
 static void test_invalid_lines_are_copied(void **state)
@@ -379,6 +400,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_iamat_is_echoed_byte_for_byte),
+        cmocka_unit_test(test_time_received_follows_the_clock),
         cmocka_unit_test(test_invalid_lines_are_copied),
         cmocka_unit_test(test_lines_that_have_no_answer),
         cmocka_unit_test(test_nul_is_copied_too),

@@ -3,6 +3,7 @@
 #include <herd/store.h>
 
 #include "check.h"
+#include "core/order.h"
 #include "records.h"
 
 static int sign(int order)
@@ -119,6 +120,76 @@ static void test_total_order(void **state)
     free(records);
 }
 
+/* Times mostly in the usual form, and fields of which some are as long as others together. */
+static void random_usual(struct rng *rng, struct text_record *out)
+{
+    static const char *const locations[] = {"+34.068930-118.445127",
+                                            "+34.068930-118.445128",
+                                            "+1+1",
+                                            "-1.000000+2.000000",
+                                            "+1.5+2.50",
+                                            "+34.068930-118.4451270000"};
+    static const char *const times[] = {"1700000000.000000001",
+                                        "1700000000.000000010",
+                                        "1699999999.999999999",
+                                        "1700000000.100000000",
+                                        "1700000000.5",
+                                        "1700000000",
+                                        "9234567",
+                                        "2000000000.000000000",
+                                        "12.000000001",
+                                        "92345678",
+                                        "1.234567890",
+                                        "9234567.12345",
+                                        "923456.5"};
+    char text[RECORD_TEXT_MAX];
+    uint64_t usual = rng_below(rng, 4) > 0 ? 4 : COUNT_OF(times);
+    snprintf(text, sizeof(text), "c %s %s %s %s %s", locations[rng_below(rng, COUNT_OF(locations))],
+             times[rng_below(rng, usual)], times[rng_below(rng, COUNT_OF(times))],
+             rng_below(rng, 2) > 0 ? "A" : "B1.1", rng_below(rng, 2) > 0 ? "+0.1" : "-0.1");
+    record_of(text, out);
+}
+
+/* What the texts tell is what the fields tell; and they tell it of most. */
+static void test_order_by_text(void **state)
+{
+    struct rng rng = {91};
+    unsigned told = 0, rounds = 200000;
+    struct text_record a, b;
+    (void)state;
+    for (unsigned i = 0; i < rounds; i++) {
+        int64_t skew_ns = rng_below(&rng, 2) > 0 ? 0 : 100 * HERD_NS_PER_S;
+        random_usual(&rng, &a);
+        random_usual(&rng, &b);
+        size_t len = herd_record_text_len(&b.record);
+        char *own = malloc(len); /* AddressSanitizer watches its end */
+        assert_non_null(own);
+        herd_record_write_text(&b.record, own);
+        struct herd_slice text = herd_slice(own, len);
+        int by_text = order_by_text(&a.record, text, skew_ns);
+        int order = herd_record_compare(&a.record, &b.record, skew_ns);
+        CHECK_TRUE(("%s against %.*s: %d, %d", a.text, (int)len, own, by_text, order),
+                   by_text == 0 || sign(by_text) == sign(order));
+        CHECK_TRUE(("%s is %.*s", a.text, (int)len, own),
+                   herd_record_is(&a.record, text) == (order == 0));
+        told += by_text != 0;
+        free(own);
+    }
+    assert_true(told > rounds / 32);
+}
+
+/* A record whose fields stand apart, or in another order, is not taken for its text. */
+static void test_is_text_of_one_piece(void **state)
+{
+    struct text_record a;
+    (void)state;
+    record_of(plain, &a);
+    assert_true(herd_record_is(&a.record, herd_slice_of(plain)));
+    assert_false(herd_record_is(&a.record, herd_slice(plain, sizeof(plain) - 2)));
+    a.record.origin = herd_slice_of("M");
+    assert_false(herd_record_is(&a.record, herd_slice_of(plain)));
+}
+
 static void test_text(void **state)
 {
     struct text_record a;
@@ -217,6 +288,8 @@ int main(void)
         cmocka_unit_test(test_max_skew),
         cmocka_unit_test(test_max_skew_lets_go_of_a_clock_ahead),
         cmocka_unit_test(test_total_order),
+        cmocka_unit_test(test_order_by_text),
+        cmocka_unit_test(test_is_text_of_one_piece),
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_fits),
         cmocka_unit_test(test_any_order_of_arrival_ends_in_the_same_store),

@@ -393,6 +393,44 @@ static void test_digest(void **state)
 
 /* Updates of one client for ever take no more memory than the largest of its texts of each class.
  */
+/* What one source has brought is passed in one go, over other cursors, as far as it may. */
+static void test_cursor_passes_what_came_from_one_source(void **state)
+{
+    static const uint32_t sources[] = {7, 7, 7, 0, 7};
+    struct herd_store *store;
+    herd_cursor cursor, other;
+    struct herd_entry entry;
+    uint64_t first = 0;
+    (void)state;
+    assert_int_equal(herd_store_new(1, 0, &store), 0);
+    assert_int_equal(herd_cursor_new(store, &cursor), 0);
+    assert_int_equal(store_cursor_pass(store, cursor, 7, 10, &first), 0);
+    for (unsigned i = 0; i < COUNT_OF(sources); i++) {
+        struct text_record record;
+        char text[64];
+        snprintf(text, sizeof(text), "c%u +1+1 1.0 1.0 A +0.0", i);
+        record_of(text, &record);
+        assert_int_equal(herd_store_apply(store, &record.record, sources[i], 0), 1);
+    }
+    assert_int_equal(herd_cursor_new(store, &other), 0);
+    assert_true(herd_cursor_next(store, other, &entry));
+    assert_int_equal(store_cursor_pass(store, cursor, 8, 10, &first), 0);
+    assert_int_equal(herd_cursor_sequence(store, cursor), 0);
+    assert_int_equal(store_cursor_pass(store, cursor, 7, 2, &first), 2);
+    assert_int_equal(first, 1);
+    assert_int_equal(herd_cursor_sequence(store, cursor), 2);
+    assert_int_equal(store_cursor_pass(store, cursor, 7, 10, &first), 1);
+    assert_int_equal(first, 3);
+    assert_int_equal(herd_cursor_sequence(store, other), 1);
+    assert_true(herd_cursor_next(store, cursor, &entry));
+    assert_int_equal(entry.sequence, 4);
+    assert_int_equal(store_cursor_pass(store, cursor, 7, 10, &first), 1);
+    assert_true(herd_cursor_at_end(store, cursor));
+    assert_true(herd_cursor_next(store, other, &entry));
+    assert_int_equal(entry.sequence, 2);
+    herd_store_free(store);
+}
+
 static void test_updates_take_no_memory(void **state)
 {
     struct herd_store *store;
@@ -422,6 +460,7 @@ int main(void)
         cmocka_unit_test(test_against_a_model_with_max_skew),
         cmocka_unit_test(test_digest),
         cmocka_unit_test(test_a_million_clients),
+        cmocka_unit_test(test_cursor_passes_what_came_from_one_source),
         cmocka_unit_test(test_updates_take_no_memory),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
