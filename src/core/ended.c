@@ -124,7 +124,7 @@ void link_on_ended(struct link *link, struct herd_now now, const struct herd_com
         }
         refuse_acks(link, now);
     } else {
-        persist_on_ended(node, now, command->ended_ns);
+        persist_on_ended(node, command->ended_ns);
         node->expire_at_ns = now.mono_ns; /* not once this clock has been set back */
     }
 }

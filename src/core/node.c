@@ -10,6 +10,7 @@
 #include <herd/posix_time.h>
 
 #include "core/node.h"
+#include "core/store.h"
 
 static int set_name(struct herd_node *node, const char *name)
 {
@@ -27,7 +28,10 @@ static int set_name(struct herd_node *node, const char *name)
 static int make_store(struct herd_node *node)
 {
     int rc = herd_store_new(rng_next(&node->rng), node->options.max_skew_ns, &node->store);
-    return rc < 0 ? rc : herd_store_set_ttl(node->store, node->options.record_ttl_ns);
+    if (rc < 0)
+        return rc;
+    store_on_ended(node->store, waiting_on_ended, node);
+    return herd_store_set_ttl(node->store, node->options.record_ttl_ns);
 }
 
 int herd_node_new(const struct herd_node_options *options, struct herd_node **out)

@@ -369,10 +369,10 @@ static bool has_ended(const struct herd_store *store, const struct slot *held, i
     return herd_store_is_expired(store, &record, now_ns);
 }
 
-static void note_ended(struct herd_store *store, const struct slot *slot)
+static void tell_ended(const struct herd_store *store, const struct slot *slot)
 {
-    if (slot->sequence > store->ended)
-        store->ended = slot->sequence;
+    if (store->on_ended != NULL)
+        store->on_ended(store->on_ended_arg, client_of(store, slot), slot->sequence);
 }
 
 int herd_store_apply(struct herd_store *store, const struct herd_record *record, uint32_t source,
@@ -389,7 +389,7 @@ int herd_store_apply(struct herd_store *store, const struct herd_record *record,
     if (!is_newer(store, record, slot_at(store, index))) {
         if (!has_ended(store, slot_at(store, index), now_ns))
             return 0;
-        note_ended(store, slot_at(store, index));
+        tell_ended(store, slot_at(store, index));
     }
     return replace(store, index, record, source);
 }
@@ -435,11 +435,11 @@ static int remove_record(struct herd_store *store, uint32_t index)
     return passed;
 }
 
-uint64_t store_take_ended(struct herd_store *store)
+void store_on_ended(struct herd_store *store,
+                    void (*fn)(void *arg, struct herd_slice client, uint64_t sequence), void *arg)
 {
-    uint64_t ended = store->ended;
-    store->ended = 0;
-    return ended;
+    store->on_ended = fn;
+    store->on_ended_arg = arg;
 }
 
 bool herd_store_expire(struct herd_store *store, int64_t now_ns)
@@ -451,7 +451,7 @@ bool herd_store_expire(struct herd_store *store, int64_t now_ns)
             return true;
         view(store, slot_at(store, index), &record);
         if (herd_store_is_expired(store, &record, now_ns)) {
-            note_ended(store, slot_at(store, index));
+            tell_ended(store, slot_at(store, index));
             steps += remove_record(store, index);
         } else {
             expiry_add(&store->expiry, index, end_ns(store, &record));

@@ -43,7 +43,6 @@ static void check_dies(struct server *server, const struct model_record *record)
 
 static void let_go(struct server *server, const struct model_record *record)
 {
-    server->ended_ns = server->world->sim.now_ns;
     if (server->disk != NULL)
         disk_on_ended(server->disk, record);
     model_drop(&server->world->model, server->index, record->client);

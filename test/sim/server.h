@@ -78,7 +78,6 @@ struct server {
     /* Of the line that is being handled. */
     uint64_t sequence;
     uint64_t records_expired;
-    int64_t ended_ns;              /* when it last let a record go */
     struct plug *taking;           /* whose line it is */
     struct model_record *expected; /* what has to be kept; NULL: nothing */
 };
