@@ -21,8 +21,10 @@
 #include "core/store.h"
 
 enum {
-    ENDED_EARLY_MS = 2000, /* what clocks may differ by, and what a record's way takes */
-    DOUBT_TTLS = 2,        /* how long x may go on at a dialler whose clock is right */
+    ENDED_EARLY_MS =
+        3000,       /* what clocks may differ by: with the second that ends are rounded up to,
+                              no more than what mends nothing any more (reconcile.c) */
+    DOUBT_TTLS = 2, /* how long x may go on at a dialler whose clock is right */
     ANEW_MIN_MS = 2000,
     ANEW_MAX_MS = 32000
 };
@@ -123,9 +125,9 @@ void link_on_ended(struct link *link, struct herd_now now, const struct herd_com
             return;
         }
         refuse_acks(link, now);
-    } else {
+    } else if (node->options.durability == HERD_DURABILITY_HERD) {
         persist_on_ended(node, command->ended_ns);
-        node->expire_at_ns = now.mono_ns; /* not once this clock has been set back */
+        node_expire_to(node, now, end_ns);
     }
 }
 

@@ -59,6 +59,9 @@ uint32_t expiry_take(struct expiry *expiry, int64_t now_ns)
     if (expiry->ttl_ns == 0)
         return 0;
     int64_t now = now_ns / HERD_NS_PER_S;
+    /* After a small step back the wheel waits: what ends meanwhile is looked at later by as much. */
+    if (now < expiry->second && expiry->second - now <= EXPIRY_BACK_S)
+        return 0;
     /* A clock that jumps goes around the wheel once at most. Where it has been set back, it does so as
      * well: what was added since stands where the wheel was. */
     if (now - expiry->second > (int64_t)expiry->bucket_count || now < expiry->second)

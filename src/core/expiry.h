@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { EXPIRY_BACK_S = 5 /* a clock may be set back by so much without a look at all records */ };
+
 /*
  * A record is put into the bucket of its end once. When it is updated it stays there; its turn
  * come, it is looked at and put into the bucket of its new end: an update costs nothing, and each

@@ -418,12 +418,24 @@ int64_t herd_node_wakeup(const struct herd_node *node)
     return at;
 }
 
+/* Up to the end of that second: it is in seconds that ends are looked for. */
+void node_expire_to(struct herd_node *node, struct herd_now now, int64_t end_ns)
+{
+    int64_t to_ns = (end_ns / HERD_NS_PER_S + 1) * HERD_NS_PER_S;
+    if (to_ns > node->expire_to_ns)
+        node->expire_to_ns = to_ns;
+    node->expire_at_ns = now.mono_ns;
+}
+
 static void expire(struct herd_node *node, struct herd_now now)
 {
     if (node->options.record_ttl_ns == 0 || now.mono_ns < node->expire_at_ns)
         return;
     size_t before = herd_store_count(node->store);
-    bool all = herd_store_expire(node->store, now.wall_ns);
+    bool ahead = node->expire_to_ns > now.wall_ns;
+    bool all = herd_store_expire(node->store, ahead ? node->expire_to_ns : now.wall_ns);
+    if (all)
+        node->expire_to_ns = 0;
     node->stats.records_expired += before - herd_store_count(node->store);
     node->expire_at_ns = now.mono_ns + (all ? EXPIRE_MS * HERD_NS_PER_MS : 0);
 }

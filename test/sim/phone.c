@@ -18,7 +18,7 @@ enum {
     BURST_MAX = 150,
     HOP_READS_MAX = 5,
     ENDED_MS = 1000,       /* for a server to look at what waits for a record that it has let go */
-    ENDED_EARLY_MS = 2000, /* before its end, a record may count as ended */
+    ENDED_EARLY_MS = 4000, /* before its end, a record may count as ended */
     ROAM_ON_PERCENT = 80,  /* that goes on to the next one */
     SHOWN_MAX = 120        /* bytes of an answer in a message */
 };

@@ -210,6 +210,65 @@ static void what_has_ended_there_and_here_is_refused(void **state)
     driver_free(herd.driver);
 }
 
+/* A neighbour whose clock is a few seconds ahead: its ACKs go on to count, and what it has refused is
+ * gone from here too, though this clock is set back at once. */
+static void what_ends_there_a_little_early_ends_here(void **state)
+{
+    struct herd herd;
+    (void)state;
+    herd_open(&herd);
+    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
+    herd.driver->now.wall_ns += (TTL_S - 3) * HERD_NS_PER_S;
+    wire_say(herd.client, "IAMAT b +1+1 1700000057\n");
+    herd.driver->ticks = false;
+    wire_sayf(herd.link, "ENDED %d\nACK %016" PRIx64 " 2\n", DRIVER_WALL_S, herd.epoch);
+    herd.driver->ticks = true;
+    CHECK_INT(("refused"), conn_link(herd.link->conn)->refused, false);
+    EDGE_EXPECT(herd.client, "? IAMAT a +1+1 1700000000\nAT Hill +0.000000000 b +1+1 1700000057\n");
+    herd.driver->now.wall_ns -= (TTL_S - 3) * HERD_NS_PER_S;
+    driver_advance_ms(herd.driver, 0);
+    CHECK_INT(("a is gone"), herd_store_count(herd_node_store(herd.driver->node)), 1);
+    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
+    EDGE_EXPECT(herd.client, "%s", "");
+    driver_free(herd.driver);
+}
+
+static void what_ends_there_too_early_is_refused(void **state)
+{
+    struct herd herd;
+    (void)state;
+    herd_open(&herd);
+    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
+    herd.driver->now.wall_ns += (TTL_S - 3) * HERD_NS_PER_S - 1;
+    wire_sayf(herd.link, "ENDED %d\nACK %016" PRIx64 " 1\n", DRIVER_WALL_S, herd.epoch);
+    CHECK_INT(("refused"), conn_link(herd.link->conn)->refused, true);
+    driver_advance_ms(herd.driver, 0);
+    CHECK_INT(("a stays"), herd_store_count(herd_node_store(herd.driver->node)), 1);
+    driver_free(herd.driver);
+}
+
+/* Where answers wait for the disk alone, a neighbour's word ends nothing. */
+static void ended_says_nothing_of_the_disk(void **state)
+{
+    (void)state;
+    struct disk disk = {.is_slow = true};
+    struct wire *link;
+    struct herd_node_options options = options_of(HERD_DURABILITY_COMMIT);
+    struct driver *driver = disk_driver(&disk, &options, "Jaquez", &link);
+    wire_dialled(link, NULL);
+    edge_resume(link, 0);
+    struct wire *client = driver_accept(driver);
+    wire_say(client, "IAMAT a +1+1 1700000000\n");
+    driver->now.wall_ns += (TTL_S - 1) * HERD_NS_PER_S;
+    driver_advance_ms(driver, 200); /* until MARK */
+    wire_sayf(link, "ENDED %d\nACK %016" PRIx64 " 1\n", DRIVER_WALL_S,
+              herd_node_epoch(driver->node));
+    disk_done(&disk, 0);
+    EDGE_EXPECT(client, "AT Hill +0.000000000 a +1+1 1700000000\n");
+    CHECK_INT(("a stays"), herd_store_count(herd_node_store(driver->node)), 1);
+    disk_free(&disk);
+}
+
 /* What an IAMAT waits for that is older than what is held: for that to be safe. */
 static void who_repeats_what_was_refused_is_refused(void **state)
 {
@@ -397,17 +456,18 @@ static void what_has_ended_unsafe_refuses_no_other(void **state)
     for (int i = 0; i < 100; i++)
         wire_sayf(others, "FLOOD Smith c%d +1+1 5 %d.000000000 Smith +1.0\n", i,
                   DRIVER_WALL_S - TTL_S + 1 + i / 10);
-    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
-    for (int s = 1; s <= 12; s++) {
+    for (int s = 0; s < 12; s++) {
+        wire_sayf(herd.client, "IAMAT a%d +1+1 %d\n", s, DRIVER_WALL_S);
         herd.driver->now.wall_ns += HERD_NS_PER_S;
         driver_advance_ms(herd.driver, 1000);
         wire_say(herd.link, "PONG\n");
-        EDGE_EXPECT(herd.client, "%s", "");
     }
-    CHECK_INT(("a is left"), herd_store_count(herd_node_store(herd.driver->node)), 1);
-    wire_sayf(herd.link, "ACK %016" PRIx64 " 101\n", herd.epoch);
-    EDGE_EXPECT(herd.client, "AT Hill +0.000000000 a +1+1 1700000000\n");
-    CHECK_TRUE(("unsafe"), herd_node_stats(herd.driver->node)->answers_unsafe == 0);
+    CHECK_INT(("left"), herd_store_count(herd_node_store(herd.driver->node)), 12);
+    CHECK_INT(("refused"), (int)herd_node_stats(herd.driver->node)->answers_unsafe, 0);
+    EDGE_EXPECT(herd.client, "%s", "");
+    wire_sayf(herd.link, "ACK %016" PRIx64 " 112\n", herd.epoch);
+    CHECK_INT(("wait"), (int)herd_node_stats(herd.driver->node)->answers_waiting, 0);
+    CHECK_INT(("refused"), (int)herd_node_stats(herd.driver->node)->answers_unsafe, 0);
     driver_free(herd.driver);
 }
 
@@ -540,6 +600,9 @@ int main(void)
         cmocka_unit_test(marks_without_an_ack_put_nothing_off),
         cmocka_unit_test(what_another_one_holds_is_not_sent_again),
         cmocka_unit_test(what_has_ended_there_and_here_is_refused),
+        cmocka_unit_test(what_ends_there_a_little_early_ends_here),
+        cmocka_unit_test(what_ends_there_too_early_is_refused),
+        cmocka_unit_test(ended_says_nothing_of_the_disk),
         cmocka_unit_test(who_repeats_what_was_refused_is_refused),
         cmocka_unit_test(marks_without_room_keep_their_oldest),
         cmocka_unit_test(next_life_is_told_from_before_what_was_refused),

@@ -108,6 +108,26 @@ static void end_is_seen_within_a_second(void **state)
     expiry_close(&expiry);
 }
 
+/* Else each step would cost a look at all records. */
+static void small_step_back_is_waited_for(void **state)
+{
+    (void)state;
+    struct expiry expiry;
+    int64_t now_ns = CLOCK_S * HERD_NS_PER_S;
+    assert_int_equal(expiry_init(&expiry, 60 * HERD_NS_PER_S), 0);
+    assert_int_equal(expiry_reserve(&expiry, 100), 0);
+    assert_int_equal(expiry_take(&expiry, now_ns), 0);
+    for (uint32_t i = 1; i < 60; i++)
+        expiry_add(&expiry, i, now_ns + i * HERD_NS_PER_S);
+    assert_int_equal(expiry_take(&expiry, now_ns - EXPIRY_BACK_S * HERD_NS_PER_S), 0);
+    expiry_add(&expiry, 60, now_ns - 2 * HERD_NS_PER_S);
+    assert_int_equal(expiry_take(&expiry, now_ns - HERD_NS_PER_S), 0);
+    assert_int_equal(expiry_take(&expiry, now_ns), 60);
+    assert_int_equal(expiry_take(&expiry, now_ns), 0);
+    assert_true(expiry_take(&expiry, now_ns - (EXPIRY_BACK_S + 1) * HERD_NS_PER_S) > 0);
+    expiry_close(&expiry);
+}
+
 struct model_record {
     bool held;
     int64_t sent_s, received_s;
@@ -461,6 +481,7 @@ int main(void)
         cmocka_unit_test(digest_of_slots_that_had_others),
         cmocka_unit_test(wheel_finds_all_that_ends),
         cmocka_unit_test(end_is_seen_within_a_second),
+        cmocka_unit_test(small_step_back_is_waited_for),
         cmocka_unit_test(store_forgets_what_has_ended),
         cmocka_unit_test(cursors_outlive_records),
         cmocka_unit_test(records_go_while_the_table_grows),
