@@ -249,6 +249,17 @@ static int64_t held_order_ns(const struct herd_store *store, const struct slot *
     return herd_record_order_ns(&record, store->max_skew_ns);
 }
 
+/* When what is held of a client was received. */
+static int64_t held_received_ns(const struct herd_store *store, const struct slot *held,
+                                size_t client_len)
+{
+    struct herd_slice text = text_of(store, held);
+    struct herd_slice rest = herd_slice(text.data + client_len + 1, text.len - client_len - 1);
+    take_field(&rest);
+    take_field(&rest);
+    return take_time(&rest);
+}
+
 static bool is_newer(const struct herd_store *store, const struct herd_record *record,
                      const struct slot *held)
 {
@@ -350,6 +361,9 @@ static int replace(struct herd_store *store, uint32_t index, const struct herd_r
         if (text == ARENA_NONE)
             return HERD_ENOMEM;
     }
+    if (store->expiry.ttl_ns > 0 &&
+        record->received_ns < held_received_ns(store, slot, record->client.len))
+        expiry_bring_forward(&store->expiry, index, end_ns(store, record));
     uint64_t less = uncount(store, slot);
     if (text != slot->text)
         arena_release(&store->arena, slot->text, slot->text_len);
@@ -515,7 +529,8 @@ size_t herd_store_bytes(const struct herd_store *store)
            store->arena.chunk_cap * sizeof(*store->arena.chunks) +
            store->slab_cap * sizeof(*store->slabs) +
            DIGEST_LEAVES * (sizeof(uint64_t) + sizeof(uint32_t)) + sizeof(struct digest_notes) +
-           (store->expiry.bucket_count + store->expiry.next_count) * sizeof(uint32_t) +
+           store->expiry.bucket_count * sizeof(uint32_t) +
+           store->expiry.place_count * sizeof(struct expiry_place) +
            store->slab_count * (SLAB_SLOTS - SLAB_UNUSED) * sizeof(struct slot);
 }
 
