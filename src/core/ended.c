@@ -22,9 +22,9 @@
 #include "core/store.h"
 
 enum {
-    ENDED_EARLY_MS =
-        3000, /* what clocks may differ by: with the second that ends are rounded up to,
-                              no more than what mends nothing any more (reconcile.c) */
+    /* What clocks may differ by: with the second that ends are rounded up to, no more than what
+     * mends nothing any more (WALK_ENDING_MS). */
+    ENDED_EARLY_MS = 3000,
     ENDED_EARLY_PARTS = 4, /* and no more than this part of the time to live */
     DOUBT_TTLS = 2,        /* how long x may go on at a dialler whose clock is right */
     ANEW_MIN_MS = 2000,

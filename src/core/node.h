@@ -54,11 +54,10 @@ struct herd_node {
     struct walk_leaf leaf;
     struct prune prune;
     int64_t expire_at_ns;
-    int64_t
-        expire_to_ns; /* wall time: what ends up to then goes, whatever the clock says; 0: none */
-    uint64_t turn;    /* rounds of effects so far */
-    unsigned lines_left; /* of clients, in this turn */
-    size_t places_left;  /* bytes of places to be rendered in this turn */
+    int64_t expire_to_ns; /* what ends up to then goes, whatever the wall clock says; 0: none */
+    uint64_t turn;        /* rounds of effects so far */
+    unsigned lines_left;  /* of clients, in this turn */
+    size_t places_left;   /* bytes of places to be rendered in this turn */
     int64_t tell_held_back_ns;
     struct herd_notice notices[NODE_NOTICES_MAX];
     unsigned notice_first, notice_count;
