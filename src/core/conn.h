@@ -10,6 +10,7 @@
 
 struct link;
 struct neighbour;
+struct waiting_line;
 
 /* What a node's options have where they are 0. */
 enum {
@@ -83,8 +84,10 @@ struct herd_ask {
     int64_t received_ns;            /* SAFETY: the record's that has to be safe */
     struct timer timer;             /* RECORD */
     uint64_t sequence, turn;        /* SAFETY */
+    struct waiting_line *lines;     /* SAFETY, where records end */
     enum ask_kind kind;
     bool done;
+    bool in_vain;   /* SAFETY: to be refused, in the list of those */
     bool held_back; /* counted as such */
     bool again;     /* PLACES: it was answered, and is to be asked again when there is room */
 };

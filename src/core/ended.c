@@ -5,7 +5,8 @@
  *
  *   FLOOD x          L: has ended here, is not kept
  *   MARK             L: ENDED <x>, ACK
- *   ENDED            D: x has ended here, too: the answer that waits for x is refused
+ *   ENDED            D: x has ended here, too, or all but: it goes, and the answer that waits for x is
+ *                       refused
  *                       x has not, and may be of what that ACK is about: no ACK on this connection
  *                       answers a client, and none of it counts as acknowledged (`refused`)
  *   (2 s, then 4, 8, 16, 32 s)
@@ -21,7 +22,10 @@
 #include "core/store.h"
 
 enum {
-    ENDED_EARLY_MS = 2000, /* what clocks may differ by, and what a record's way takes */
+    /* What clocks may differ by: with the second that ends are rounded up to, no more than what
+     * mends nothing any more (WALK_ENDING_MS). */
+    ENDED_EARLY_MS = 3000,
+    ENDED_EARLY_PARTS = 4, /* and no more than this part of the time to live */
     DOUBT_TTLS = 2,        /* how long x may go on at a dialler whose clock is right */
     ANEW_MIN_MS = 2000,
     ANEW_MAX_MS = 32000
@@ -107,6 +111,13 @@ static void refuse_acks(struct link *link, struct herd_now now)
     link->anew_at_ns = now.mono_ns + link->anew_ms * HERD_NS_PER_MS;
 }
 
+static int64_t early_ns(const struct herd_node *node)
+{
+    int64_t part_ns = node->options.record_ttl_ns / ENDED_EARLY_PARTS;
+    int64_t most_ns = ENDED_EARLY_MS * HERD_NS_PER_MS;
+    return part_ns < most_ns ? part_ns : most_ns;
+}
+
 void link_on_ended(struct link *link, struct herd_now now, const struct herd_command *command)
 {
     struct herd_node *node = link->conn.node;
@@ -114,7 +125,7 @@ void link_on_ended(struct link *link, struct herd_now now, const struct herd_com
     if (__builtin_add_overflow(command->ended_ns, node->options.record_ttl_ns, &end_ns) ||
         !may_be_of_the_next_ack(link, command->ended_ns))
         return;
-    if (end_ns > now.wall_ns + ENDED_EARLY_MS * HERD_NS_PER_MS) {
+    if (end_ns > now.wall_ns + early_ns(node)) {
         if (node->options.durability != HERD_DURABILITY_HERD) {
             /* Nobody waits for it. */
             if (!link->clocks_told)
@@ -123,9 +134,9 @@ void link_on_ended(struct link *link, struct herd_now now, const struct herd_com
             return;
         }
         refuse_acks(link, now);
-    } else {
-        persist_on_ended(node, now, command->ended_ns);
-        node->expire_at_ns = now.mono_ns; /* not once this clock has been set back */
+    } else if (node->options.durability == HERD_DURABILITY_HERD) {
+        persist_on_ended(node, command->ended_ns);
+        node_expire_to(node, now, end_ns);
     }
 }
 

@@ -7,17 +7,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { EXPIRY_BACK_S = 5 /* a clock may be set back by so much without a look at all records */ };
+
 /*
  * A record is put into the bucket of its end once. When it is updated it stays there; its turn
  * come, it is looked at and put into the bucket of its new end: an update costs nothing, and each
- * record is looked at once in its time to live.
+ * record is looked at once in its time to live. Only one that brings an earlier end, because clocks
+ * differ, is moved.
  */
+struct expiry_place {
+    uint32_t next, prev; /* in its chain; 0: none */
+    uint32_t bucket;
+};
+
 struct expiry {
     int64_t ttl_ns;    /* 0: nothing ends, and no memory is used */
     uint32_t *buckets; /* heads of chains; 0: none */
     size_t bucket_count;
-    uint32_t *next; /* of each index */
-    size_t next_count;
+    struct expiry_place *places; /* of each index */
+    size_t place_count;
     int64_t second; /* the one whose bucket is being emptied */
 };
 
@@ -30,6 +38,9 @@ int expiry_reserve(struct expiry *expiry, size_t count);
 
 /* `index` (> 0, in no bucket) is looked at at end_ns. */
 void expiry_add(struct expiry *expiry, uint32_t index, int64_t end_ns);
+
+/* It ends earlier than it was to (it is in some bucket). */
+void expiry_bring_forward(struct expiry *expiry, uint32_t index, int64_t end_ns);
 
 /* The next index to be looked at now, which then is in no bucket; or 0. */
 uint32_t expiry_take(struct expiry *expiry, int64_t now_ns);

@@ -10,6 +10,7 @@
 #include <herd/posix_time.h>
 
 #include "core/node.h"
+#include "core/store.h"
 
 static int set_name(struct herd_node *node, const char *name)
 {
@@ -27,7 +28,10 @@ static int set_name(struct herd_node *node, const char *name)
 static int make_store(struct herd_node *node)
 {
     int rc = herd_store_new(rng_next(&node->rng), node->options.max_skew_ns, &node->store);
-    return rc < 0 ? rc : herd_store_set_ttl(node->store, node->options.record_ttl_ns);
+    if (rc < 0)
+        return rc;
+    store_on_ended(node->store, waiting_on_ended, node);
+    return herd_store_set_ttl(node->store, node->options.record_ttl_ns);
 }
 
 int herd_node_new(const struct herd_node_options *options, struct herd_node **out)
@@ -418,12 +422,24 @@ int64_t herd_node_wakeup(const struct herd_node *node)
     return at;
 }
 
+/* Up to the end of that second: it is in seconds that ends are looked for. */
+void node_expire_to(struct herd_node *node, struct herd_now now, int64_t end_ns)
+{
+    int64_t to_ns = (end_ns / HERD_NS_PER_S + 1) * HERD_NS_PER_S;
+    if (to_ns > node->expire_to_ns)
+        node->expire_to_ns = to_ns;
+    node->expire_at_ns = now.mono_ns;
+}
+
 static void expire(struct herd_node *node, struct herd_now now)
 {
     if (node->options.record_ttl_ns == 0 || now.mono_ns < node->expire_at_ns)
         return;
     size_t before = herd_store_count(node->store);
-    bool all = herd_store_expire(node->store, now.wall_ns);
+    bool ahead = node->expire_to_ns > now.wall_ns;
+    bool all = herd_store_expire(node->store, ahead ? node->expire_to_ns : now.wall_ns);
+    if (all)
+        node->expire_to_ns = 0;
     node->stats.records_expired += before - herd_store_count(node->store);
     node->expire_at_ns = now.mono_ns + (all ? EXPIRE_MS * HERD_NS_PER_MS : 0);
 }

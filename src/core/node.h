@@ -55,9 +55,10 @@ struct herd_node {
     struct walk_leaf leaf;
     struct prune prune;
     int64_t expire_at_ns;
-    uint64_t turn;       /* rounds of effects so far */
-    unsigned lines_left; /* of clients, in this turn */
-    size_t places_left;  /* bytes of places to be rendered in this turn */
+    int64_t expire_to_ns; /* what ends up to then goes, whatever the wall clock says; 0: none */
+    uint64_t turn;        /* rounds of effects so far */
+    unsigned lines_left;  /* of clients, in this turn */
+    size_t places_left;   /* bytes of places to be rendered in this turn */
     struct herd_notice notices[NODE_NOTICES_MAX];
     unsigned notice_first, notice_count;
     struct spares spares;
@@ -84,6 +85,8 @@ void node_touch_links(struct herd_node *node);
 /* Keeps a record that a client or neighbour brought, unless it has ended. As herd_store_apply. */
 int node_apply(struct herd_node *node, struct herd_now now, const struct herd_record *record,
                uint32_t source);
+/* Records that end up to a wall time go, though this clock may not be there yet, or be set back. */
+void node_expire_to(struct herd_node *node, struct herd_now now, int64_t end_ns);
 /* A new ask at the end of the connection's; NULL when memory is short. */
 struct herd_ask *node_new_ask(struct herd_node *node, struct herd_conn *conn, enum ask_kind kind);
 /* Puts an ask on its way to the places provider: the AT line of this record, and its place. 0 or

@@ -29,17 +29,20 @@ int persist_init(struct herd_node *node)
     persist->next_ns = persist->again_ns = INT64_MIN;
     persist->refuse_by_ns = INT64_MAX;
     int rc = herd_cursor_new(node->store, &persist->journal);
-    return rc < 0 ? rc : herd_cursor_new(node->store, &persist->snapshot);
+    if (rc == 0)
+        rc = herd_cursor_new(node->store, &persist->snapshot);
+    return rc == 0 ? waiting_init(node) : rc;
 }
 
 void persist_close(struct herd_node *node)
 {
-    assert(node->persist.first == NULL);
+    assert(node->persist.first == NULL && node->persist.in_vain == NULL);
+    waiting_close(&node->persist.waiting);
     herd_buf_free(&node->persist.batch.records);
     herd_buf_free(&node->persist.batch.neighbours);
 }
 
-static uint64_t safe_sequence(const struct herd_node *node)
+uint64_t persist_safe_sequence(const struct herd_node *node)
 {
     return node->options.durability == HERD_DURABILITY_COMMIT ? node->persist.on_disk
                                                               : node->persist.at_neighbour;
@@ -47,20 +50,13 @@ static uint64_t safe_sequence(const struct herd_node *node)
 
 static bool has_to_wait(const struct herd_node *node, uint64_t sequence)
 {
-    return node->options.durability >= HERD_DURABILITY_COMMIT && sequence > safe_sequence(node);
+    return node->options.durability >= HERD_DURABILITY_COMMIT &&
+           sequence > persist_safe_sequence(node);
 }
 
 bool persist_wants_ack(const struct herd_node *node)
 {
     return node->options.durability == HERD_DURABILITY_HERD && node->persist.first != NULL;
-}
-
-/* What has ended here is in no batch and on no link any more: that it has not become safe does not
- * show otherwise, and it may have ended because this clock is wrong. */
-static void look_for_ended(struct herd_node *node)
-{
-    if (store_take_ended(node->store) > safe_sequence(node) && node->persist.first != NULL)
-        node->persist.in_vain = herd_store_sequence(node->store);
 }
 
 /* Of the limit that there is now: it may have changed since, and the first answer must not keep
@@ -70,8 +66,6 @@ static int64_t deadline(const struct herd_ask *ask)
     const struct herd_node *node = ask->node;
     int64_t timeout_ns = node->options.safety_timeout_ns;
     int64_t at_ns = timeout_ns > 0 ? ask->asked_ns + timeout_ns : INT64_MAX;
-    if (ask->sequence <= node->persist.in_vain)
-        return INT64_MIN;
     return at_ns < node->persist.refuse_by_ns ? at_ns : node->persist.refuse_by_ns;
 }
 
@@ -83,7 +77,7 @@ static struct herd_ask *waiting_ask(struct herd_conn *conn, struct herd_now now,
     struct herd_node *node = conn->node;
     struct herd_ask *last = conn->work->asks_tail;
     if (last != NULL && last->kind == ASK_SAFETY && last->turn == node->turn &&
-        last->received_ns == received_ns && last->tail.len == 0)
+        last->received_ns == received_ns && last->tail.len == 0 && !last->in_vain)
         return last;
     struct herd_ask *ask = node_new_ask(node, conn, ASK_SAFETY);
     if (ask == NULL)
@@ -122,7 +116,9 @@ int persist_answer(struct herd_conn *conn, struct herd_now now, const struct her
     if (ask == NULL)
         return HERD_ENOMEM;
     size_t before = held_by(ask);
-    int rc = herd_record_append_at(record, &ask->answer);
+    int rc = waiting_enter(ask, record->client);
+    if (rc == 0)
+        rc = herd_record_append_at(record, &ask->answer);
     if (rc == 0)
         rc = herd_append_invalid(&ask->refusal, line);
     conn->work->held += (uint32_t)(held_by(ask) - before);
@@ -132,16 +128,22 @@ int persist_answer(struct herd_conn *conn, struct herd_now now, const struct her
     return rc;
 }
 
-/* Takes an answer that waits out of the list. */
-static void leave(struct herd_ask *ask)
+/* Takes an answer that waits out of its list. */
+static void unqueue(struct herd_ask *ask)
 {
     struct persist *persist = &ask->node->persist;
     node_unqueue_ask(ask);
-    ask->node->stats.answers_waiting--;
     if (persist->end == &ask->next_queued)
         persist->end = ask->queued_at;
     if (persist->first == NULL)
-        persist->in_vain = 0;
+        persist->ended_upto = 0;
+}
+
+static void leave(struct herd_ask *ask)
+{
+    unqueue(ask);
+    waiting_leave(ask);
+    ask->node->stats.answers_waiting--;
 }
 
 void persist_forget(struct herd_ask *ask)
@@ -169,11 +171,17 @@ static void refuse(struct herd_ask *ask, struct herd_now now)
     finish(ask, now);
 }
 
+static bool has_ended(const struct herd_ask *ask)
+{
+    const struct persist *persist = &ask->node->persist;
+    return ask->sequence <= persist->ended_upto && ask->received_ns <= persist->ended_ns;
+}
+
 static void release(struct herd_node *node, struct herd_now now)
 {
     struct persist *persist = &node->persist;
     while (persist->first != NULL && !has_to_wait(node, persist->first->sequence)) {
-        if (persist->first->sequence <= persist->in_vain)
+        if (has_ended(persist->first))
             refuse(persist->first, now);
         else
             finish(persist->first, now);
@@ -184,6 +192,8 @@ static void refuse_all(struct herd_node *node, struct herd_now now)
 {
     while (node->persist.first != NULL)
         refuse(node->persist.first, now);
+    while (node->persist.in_vain != NULL)
+        refuse(node->persist.in_vain, now);
 }
 
 /* The node stops, and there is no neighbour any more that could hold what it was told. */
@@ -198,14 +208,20 @@ static bool waits_in_vain(const struct herd_node *node)
     return true;
 }
 
-void persist_tick(struct herd_node *node, struct herd_now now)
+static struct herd_ask *next_to_refuse(const struct herd_node *node, struct herd_now now)
 {
     const struct persist *persist = &node->persist;
-    look_for_ended(node);
-    for (int i = 0;
-         i < REFUSALS_PER_TURN && persist->first != NULL && deadline(persist->first) <= now.mono_ns;
-         i++)
-        refuse(persist->first, now);
+    if (persist->in_vain != NULL)
+        return persist->in_vain;
+    bool late = persist->first != NULL && deadline(persist->first) <= now.mono_ns;
+    return late ? persist->first : NULL;
+}
+
+void persist_tick(struct herd_node *node, struct herd_now now)
+{
+    struct herd_ask *next;
+    for (int i = 0; i < REFUSALS_PER_TURN && (next = next_to_refuse(node, now)) != NULL; i++)
+        refuse(next, now);
     if (waits_in_vain(node))
         refuse_all(node, now);
 }
@@ -221,19 +237,30 @@ void persist_on_held(struct herd_node *node, struct herd_now now, uint64_t seque
 {
     if (sequence <= node->persist.at_neighbour)
         return;
-    look_for_ended(node);
     node->persist.at_neighbour = sequence;
     release(node, now);
 }
 
-void persist_on_ended(struct herd_node *node, struct herd_now now, int64_t received_ns)
+/* Two of these become one, of the later time, as long as answers wait that the first one was about:
+ * that refuses too much only where a clock was set back between them. */
+void persist_on_ended(struct herd_node *node, int64_t received_ns)
 {
-    struct herd_ask *next;
-    for (struct herd_ask *ask = node->persist.first; ask != NULL; ask = next) {
-        next = ask->next_queued;
-        if (ask->received_ns <= received_ns)
-            refuse(ask, now);
-    }
+    struct persist *persist = &node->persist;
+    if (persist->first == NULL)
+        return;
+    bool adds = persist->first->sequence <= persist->ended_upto;
+    if (!adds || received_ns > persist->ended_ns)
+        persist->ended_ns = received_ns;
+    persist->ended_upto = herd_store_sequence(node->store);
+}
+
+void persist_give_up(struct herd_ask *ask)
+{
+    if (ask->in_vain)
+        return;
+    ask->in_vain = true;
+    unqueue(ask);
+    node_queue_ask(&ask->node->persist.in_vain, ask);
 }
 
 void herd_node_snapshot(struct herd_node *node)
@@ -398,7 +425,6 @@ void herd_node_persisted(struct herd_node *node, struct herd_now now, int status
     persist->failing = persist->has_batch = false;
     if (persist->batch.is_snapshot || !persist->batch_is_clean)
         return;
-    look_for_ended(node);
     persist->on_disk = persist->batch.upto;
     release(node, now);
     node_send_acks(node);
@@ -424,10 +450,10 @@ int64_t persist_wakeup(const struct herd_node *node)
 {
     const struct herd_ask *first = node->persist.first;
     int64_t at = batch_wakeup(node);
+    if (node->persist.in_vain != NULL || (first != NULL && waits_in_vain(node)))
+        return INT64_MIN;
     if (first == NULL)
         return at;
-    if (waits_in_vain(node))
-        return INT64_MIN;
     return deadline(first) < at ? deadline(first) : at;
 }
 

@@ -3,7 +3,7 @@
 #ifndef CORE_PERSIST_H
 #define CORE_PERSIST_H
 
-#include "core/conn.h"
+#include "core/waiting.h"
 
 enum {
     PERSIST_MS = 250,            /* between two batches, where no answer waits for one */
@@ -31,11 +31,15 @@ struct persist {
     bool last_was_journal;
     uint64_t on_disk;      /* all records up to this sequence, or newer ones of their clients */
     uint64_t at_neighbour; /* likewise, held by some neighbour */
-    uint64_t in_vain; /* answers up to this sequence: what one waits for may have ended, unsafe */
-    int64_t next_ns;  /* not before, unless an answer waits */
-    int64_t again_ns; /* not before, after a failure */
-    int64_t refuse_by_ns;          /* all that wait; INT64_MAX: the node does not stop */
+    int64_t next_ns;       /* not before, unless an answer waits */
+    int64_t again_ns;      /* not before, after a failure */
+    int64_t refuse_by_ns;  /* all that wait; INT64_MAX: the node does not stop */
     struct herd_ask *first, **end; /* answers that wait, by sequence */
+    struct herd_ask *in_vain;      /* those that are to be refused, in no order */
+    int64_t ended_ns;              /* persist_on_ended: of answers that wait for what was received
+                                      up to then */
+    uint64_t ended_upto;           /* those up to this sequence are to be refused; 0: none */
+    struct waiting waiting;
 };
 
 int persist_init(struct herd_node *node);
@@ -54,8 +58,12 @@ void persist_forget(struct herd_ask *ask);
 /* Some neighbour holds all up to a sequence. */
 void persist_on_held(struct herd_node *node, struct herd_now now, uint64_t sequence);
 /* A neighbour whose ACK is next has refused, as having ended, records that were received up to then;
- * and so they have here: the answers that wait for them are refused. */
-void persist_on_ended(struct herd_node *node, struct herd_now now, int64_t received_ns);
+ * and so they have here: the answers that wait for them are refused when their turn comes. */
+void persist_on_ended(struct herd_node *node, int64_t received_ns);
+/* What the ask waits for will not become safe: it is refused in the next ticks. */
+void persist_give_up(struct herd_ask *ask);
+/* All records up to this sequence are where the durability wants them. */
+uint64_t persist_safe_sequence(const struct herd_node *node);
 /* Whether answers wait for a neighbour's ACK. */
 bool persist_wants_ack(const struct herd_node *node);
 

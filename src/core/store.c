@@ -250,6 +250,17 @@ static int64_t held_order_ns(const struct herd_store *store, const struct slot *
     return herd_record_order_ns(&record, store->max_skew_ns);
 }
 
+/* When what is held of a client was received. */
+static int64_t held_received_ns(const struct herd_store *store, const struct slot *held,
+                                size_t client_len)
+{
+    struct herd_slice text = text_of(store, held);
+    struct herd_slice rest = herd_slice(text.data + client_len + 1, text.len - client_len - 1);
+    take_field(&rest);
+    take_field(&rest);
+    return take_time(&rest);
+}
+
 static bool is_newer(const struct herd_store *store, const struct herd_record *record,
                      const struct slot *held)
 {
@@ -357,6 +368,9 @@ static int replace(struct herd_store *store, uint32_t index, const struct herd_r
         if (text == ARENA_NONE)
             return HERD_ENOMEM;
     }
+    if (store->expiry.ttl_ns > 0 &&
+        record->received_ns < held_received_ns(store, slot, record->client.len))
+        expiry_bring_forward(&store->expiry, index, end_ns(store, record));
     uint64_t less = uncount(store, slot);
     if (text != slot->text)
         arena_release(&store->arena, slot->text, slot->text_len);
@@ -377,10 +391,10 @@ static bool has_ended(const struct herd_store *store, const struct slot *held, i
     return herd_store_is_expired(store, &record, now_ns);
 }
 
-static void note_ended(struct herd_store *store, const struct slot *slot)
+static void tell_ended(const struct herd_store *store, const struct slot *slot)
 {
-    if (slot->sequence > store->ended)
-        store->ended = slot->sequence;
+    if (store->on_ended != NULL)
+        store->on_ended(store->on_ended_arg, client_of(store, slot), slot->sequence);
 }
 
 int herd_store_apply(struct herd_store *store, const struct herd_record *record, uint32_t source,
@@ -398,7 +412,7 @@ int herd_store_apply(struct herd_store *store, const struct herd_record *record,
     if (!is_newer(store, record, slot_at(store, index))) {
         if (!has_ended(store, slot_at(store, index), now_ns))
             return 0;
-        note_ended(store, slot_at(store, index));
+        tell_ended(store, slot_at(store, index));
     }
     return replace(store, index, record, len, source);
 }
@@ -444,11 +458,11 @@ static int remove_record(struct herd_store *store, uint32_t index)
     return passed;
 }
 
-uint64_t store_take_ended(struct herd_store *store)
+void store_on_ended(struct herd_store *store,
+                    void (*fn)(void *arg, struct herd_slice client, uint64_t sequence), void *arg)
 {
-    uint64_t ended = store->ended;
-    store->ended = 0;
-    return ended;
+    store->on_ended = fn;
+    store->on_ended_arg = arg;
 }
 
 bool herd_store_expire(struct herd_store *store, int64_t now_ns)
@@ -460,7 +474,7 @@ bool herd_store_expire(struct herd_store *store, int64_t now_ns)
             return true;
         view(store, slot_at(store, index), &record);
         if (herd_store_is_expired(store, &record, now_ns)) {
-            note_ended(store, slot_at(store, index));
+            tell_ended(store, slot_at(store, index));
             steps += remove_record(store, index);
         } else {
             expiry_add(&store->expiry, index, end_ns(store, &record));
@@ -524,7 +538,8 @@ size_t herd_store_bytes(const struct herd_store *store)
            store->arena.chunk_cap * sizeof(*store->arena.chunks) +
            store->slab_cap * sizeof(*store->slabs) +
            DIGEST_LEAVES * (sizeof(uint64_t) + sizeof(uint32_t)) + sizeof(struct digest_notes) +
-           (store->expiry.bucket_count + store->expiry.next_count) * sizeof(uint32_t) +
+           store->expiry.bucket_count * sizeof(uint32_t) +
+           store->expiry.place_count * sizeof(struct expiry_place) +
            store->slab_count * (SLAB_SLOTS - SLAB_UNUSED) * sizeof(struct slot);
 }
 

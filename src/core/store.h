@@ -42,8 +42,8 @@ size_t store_cursor_pass(struct herd_store *store, herd_cursor cursor, uint32_t 
                          size_t steps_max, uint64_t *first);
 /* Puts a cursor where another one stands. */
 void store_cursor_to(struct herd_store *store, herd_cursor cursor, herd_cursor other);
-/* The highest sequence of a record that has ended and was taken out since this was asked last; 0:
- * none. */
-uint64_t store_take_ended(struct herd_store *store);
+/* What is told of each record that has ended, before it is taken out or gives way to an older one. */
+void store_on_ended(struct herd_store *store,
+                    void (*fn)(void *arg, struct herd_slice client, uint64_t sequence), void *arg);
 
 #endif

@@ -50,7 +50,9 @@ struct herd_store {
     uint32_t free_slots; /* LIST_HEAD: none */
     uint32_t clients;
     uint64_t sequence;
-    uint64_t ended; /* the highest sequence taken out, not yet asked for (store_take_ended) */
+    /* NULL: nobody asks. */
+    void (*on_ended)(void *arg, struct herd_slice client, uint64_t sequence);
+    void *on_ended_arg;
     struct digest digest;
     struct expiry expiry;
     uint64_t seed;

@@ -28,7 +28,7 @@
 #define store_children            plain_children
 #define store_next_in_prefix      plain_next_in_prefix
 #define store_expect              plain_store_expect
-#define store_take_ended          plain_take_ended
+#define store_on_ended            plain_on_ended
 #define store_find_source         plain_find_source
 #define store_cursor_peek         plain_cursor_peek
 #define store_cursor_to           plain_cursor_to

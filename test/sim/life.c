@@ -135,6 +135,7 @@ void server_start(struct server *server)
     server->stopping = false;
     server->sequence = 0;
     server->records_expired = 0;
+    server->told_ended_ns = 0;
     server->starve_at = 0;
     server->starved = server->inside = false;
     server->expected = NULL;

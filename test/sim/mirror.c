@@ -10,7 +10,11 @@
 #include "shortage.h"
 #include "words.h"
 
-enum { WAIT_DEFAULT_MS = 2000 };
+enum {
+    WAIT_DEFAULT_MS = 2000,
+    ENDED_EARLY_MS = 4000, /* before its end by its server's clock, a record may go */
+    TOLD_MS = 1000         /* after it was told that it has ended */
+};
 
 bool server_holds(const struct server *server, const struct model_record *record)
 {
@@ -43,7 +47,6 @@ static void check_dies(struct server *server, const struct model_record *record)
 
 static void let_go(struct server *server, const struct model_record *record)
 {
-    server->ended_ns = server->world->sim.now_ns;
     if (server->disk != NULL)
         disk_on_ended(server->disk, record);
     model_drop(&server->world->model, server->index, record->client);
@@ -94,6 +97,16 @@ void mirror_settle(struct server *server)
     server->sequence = sequence;
 }
 
+/* A neighbour has said so, and its clock may be right: so it goes, a little early. */
+static bool may_end_early(const struct server *server, const struct model_record *held)
+{
+    int64_t told_ns = (server->told_ended_ns / SIM_S + 1) * SIM_S;
+    int64_t end_ns = held->fields.received_ns + server->world->options.record_ttl_ns;
+    int64_t since_ns = server->world->sim.now_ns - TOLD_MS * SIM_MS;
+    return held->fields.received_ns <= told_ns &&
+           end_ns <= server_latest_ns(server, since_ns) + ENDED_EARLY_MS * SIM_MS;
+}
+
 void mirror_expire(struct server *server)
 {
     struct model *model = &server->world->model;
@@ -104,7 +117,7 @@ void mirror_expire(struct server *server)
     server->records_expired = expired;
     for (uint32_t client = 0; client < model->client_count; client++) {
         const struct model_record *held = model_held(model, server->index, client);
-        if (held != NULL && server_has_ended(server, held) &&
+        if (held != NULL && (server_has_ended(server, held) || may_end_early(server, held)) &&
             !herd_store_find(herd_node_store(server->node), held->fields.client, &found))
             let_go(server, held);
     }
@@ -271,6 +284,16 @@ static void take_nonsense(struct plug *plug, struct herd_slice line, bool blank)
     herd_buf_free(&answer);
 }
 
+/* ENDED <server_time_received> */
+static void note_ended(struct server *server, struct herd_slice line)
+{
+    if (line.len < 6 || memcmp(line.data, "ENDED ", 6) != 0)
+        return;
+    int64_t received_ns = model_time(herd_slice(line.data + 6, line.len - 6));
+    if (received_ns > server->told_ended_ns)
+        server->told_ended_ns = received_ns;
+}
+
 void mirror_line(struct plug *plug, struct herd_slice line)
 {
     struct server *server = plug->server;
@@ -278,8 +301,10 @@ void mirror_line(struct plug *plug, struct herd_slice line)
     mirror_settle(server);
     mirror_expire(server);
     server->taking = plug;
-    if (plug->neighbour != SERVER_NOBODY)
-        return; /* what a listener says changes no store */
+    if (plug->neighbour != SERVER_NOBODY) {
+        note_ended(server, line);
+        return; /* else what a listener says changes no store */
+    }
     if (line.len > 6 && memcmp(line.data, "FLOOD ", 6) == 0 && !words_is_nonsense(line)) {
         take_flood(server, line);
         return;

@@ -29,6 +29,7 @@ void model_init(struct model *model, struct sim *sim, uint32_t servers, uint32_t
     model->sequences = sim_alloc((size_t)servers * clients, sizeof(uint64_t));
     model->ever = sim_alloc((size_t)servers * clients, sizeof(struct model_record *));
     model->disk = sim_alloc((size_t)servers * clients, sizeof(struct model_record *));
+    model->let_go_ns = sim_alloc((size_t)servers * clients, sizeof(int64_t));
     model->table = sim_alloc((size_t)model->table_mask + 1, sizeof(*model->table));
     for (uint32_t i = 0; i < clients; i++) {
         char *id = sim_alloc(ids[i].len, 1);
@@ -57,6 +58,7 @@ void model_close(struct model *model)
     free(model->sequences);
     free(model->ever);
     free(model->disk);
+    free(model->let_go_ns);
     free(model->table);
 }
 
@@ -353,6 +355,12 @@ void model_let_go(struct model *model, uint32_t server, struct model_record *rec
     end(model, record);
     record->let_go_by |= UINT64_C(1) << server % 64;
     record->let_go_ns = model->sim->now_ns;
+    model->let_go_ns[place_of(model, server, record->client)] = model->sim->now_ns;
+}
+
+int64_t model_let_go_ns(const struct model *model, uint32_t server, uint32_t client)
+{
+    return model->let_go_ns[place_of(model, server, client)];
 }
 
 void model_drop(struct model *model, uint32_t server, uint32_t client)

@@ -47,6 +47,7 @@ struct model {
     struct model_record **ever; /* the newest that it has ever held */
     struct model_record **disk; /* the newest on its disk */
     uint64_t *sequences;        /* of what is held */
+    int64_t *let_go_ns;         /* when it last let go of a record; 0: never */
     uint32_t *table;            /* hash of an id -> client + 1 */
     uint32_t table_mask;
     int64_t max_skew_ns;
@@ -90,6 +91,8 @@ uint64_t model_sequence(const struct model *model, uint32_t server, uint32_t cli
 void model_forget(struct model *model, uint32_t server);
 /* A server lets a record go because of its age, or does not read it from its disk. */
 void model_let_go(struct model *model, uint32_t server, struct model_record *record);
+/* When it last did so with a record of this client; 0: never. */
+int64_t model_let_go_ns(const struct model *model, uint32_t server, uint32_t client);
 /* It no longer holds what it held of one client: that has ended. */
 void model_drop(struct model *model, uint32_t server, uint32_t client);
 

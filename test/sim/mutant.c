@@ -43,9 +43,9 @@ void __real_link_pass_over(struct link *link, uint64_t sequence);
 void __real_link_on_ended(struct link *link, struct herd_now now,
                           const struct herd_command *command);
 void __real_ended_forget_doubt(struct neighbour *from, struct herd_now now);
-uint64_t __real_store_take_ended(struct herd_store *store);
 size_t __real_store_cursor_pass(struct herd_store *store, herd_cursor cursor, uint32_t source,
                                 size_t steps_max, uint64_t *first);
+void __real_waiting_on_ended(void *arg, struct herd_slice client, uint64_t sequence);
 uint64_t __real_held_claim(const struct link *link, uint64_t passed);
 int __real_prune_on_have(struct neighbour *from, const struct herd_command *command);
 int __real_prune_graft(struct neighbour *to, const struct origin_set *wanted);
@@ -72,10 +72,10 @@ void __wrap_ended_forget_doubt(struct neighbour *from, struct herd_now now)
     __real_ended_forget_doubt(from, now);
 }
 
-uint64_t __wrap_store_take_ended(struct herd_store *store)
+void __wrap_waiting_on_ended(void *arg, struct herd_slice client, uint64_t sequence)
 {
-    uint64_t ended_at = __real_store_take_ended(store);
-    return planted == PLANT_ENDED_SAFE ? 0 : ended_at;
+    if (planted != PLANT_ENDED_SAFE)
+        __real_waiting_on_ended(arg, client, sequence);
 }
 
 uint64_t __wrap_lives_shared(const struct herd_mark *mark, const struct herd_life *present)

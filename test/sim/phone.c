@@ -18,7 +18,7 @@ enum {
     BURST_MAX = 150,
     HOP_READS_MAX = 5,
     ENDED_MS = 1000,       /* for a server to look at what waits for a record that it has let go */
-    ENDED_EARLY_MS = 2000, /* before its end, a record may count as ended */
+    ENDED_EARLY_MS = 4000, /* before its end, a record may count as ended */
     ROAM_ON_PERCENT = 80,  /* that goes on to the next one */
     SHOWN_MAX = 120        /* bytes of an answer in a message */
 };
@@ -160,8 +160,34 @@ static bool has_ended_since(const struct server *server, const struct phone_requ
     return server_latest_ns(server, request->at_ns) + ENDED_EARLY_MS * SIM_MS >= end_ns;
 }
 
-/* Whether the record of an IAMAT may not have become safe in time, or before a stop, or before some
- * record ended there. */
+/* A record of its client was let go there before it was answered. */
+static bool was_let_go(const struct server *server, const struct phone_request *request)
+{
+    int64_t let_go_ns =
+        model_let_go_ns(&server->world->model, server->index, request->kept->client);
+    return let_go_ns > 0 && request->at_ns <= let_go_ns + ENDED_MS * SIM_MS;
+}
+
+/* It has ended, or another one that was received at the same time: they may have been taken in one
+ * turn, and wait together then. */
+static bool ends_with_others(struct phone *phone, const struct phone_request *request)
+{
+    const struct server *server = phone->world->servers[phone->server];
+    int64_t received_ns = request->kept->fields.received_ns;
+    bool ends = phone->refused_ns == received_ns;
+    for (uint32_t i = 0; i < phone->taken && !ends; i++) {
+        const struct phone_request *other = request_at(phone, i);
+        ends = other->iamat && other->record != NULL &&
+               other->kept->fields.received_ns == received_ns &&
+               (was_let_go(server, other) || has_ended_since(server, other));
+    }
+    if (ends)
+        phone->refused_ns = received_ns;
+    return ends;
+}
+
+/* Whether the record of an IAMAT may not have become safe in time, or before a stop, or before it
+ * ended there. */
 static bool may_be_refused(struct phone *phone, const struct phone_request *request)
 {
     const struct world *world = phone->world;
@@ -170,9 +196,7 @@ static bool may_be_refused(struct phone *phone, const struct phone_request *requ
     if (!request->iamat || request->record == NULL || server == NULL ||
         world->options.durability < HERD_DURABILITY_COMMIT)
         return false;
-    if (world->options.record_ttl_ns > 0 &&
-        (request->at_ns <= server->ended_ns + ENDED_MS * SIM_MS ||
-         has_ended_since(server, request)))
+    if (world->options.record_ttl_ns > 0 && ends_with_others(phone, request))
         return true;
     return server->node == NULL || server->lives != phone->life || server->stopping ||
            (timeout_ns > 0 && sim_of(phone)->now_ns - request->at_ns >= timeout_ns);

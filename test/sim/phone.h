@@ -38,6 +38,7 @@ struct phone {
     bool up;
     bool shut; /* it has said that it writes no more */
     uint64_t numbers;
+    int64_t refused_ns; /* answers that wait for what was received then may be refused together */
     struct model_record *acked; /* its own last IAMAT that was answered */
     uint32_t acked_by;          /* the server that did */
     bool deaf;                  /* it reads nothing for a while */

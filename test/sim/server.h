@@ -78,7 +78,7 @@ struct server {
     /* Of the line that is being handled. */
     uint64_t sequence;
     uint64_t records_expired;
-    int64_t ended_ns;              /* when it last let a record go */
+    int64_t told_ended_ns;         /* by neighbours: what was received up to then */
     struct plug *taking;           /* whose line it is */
     struct model_record *expected; /* what has to be kept; NULL: nothing */
 };

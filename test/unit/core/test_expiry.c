@@ -66,9 +66,12 @@ static void wheel_for_ttl(int64_t ttl_s, uint64_t seed)
     assert_int_equal(expiry_reserve(&expiry, INDICES), 0);
     for (int round = 0; round < ROUNDS; round++) {
         uint32_t index = 1 + (uint32_t)rng_below(&rng, INDICES - 1);
+        int64_t before_ns = ends_ns[index];
         ends_ns[index] = random_end_ns(&rng, now_ns, ttl_ns); /* new, or an update */
         if (!is_in[index])
             expiry_add(&expiry, index, ends_ns[index]);
+        else if (ends_ns[index] < before_ns)
+            expiry_bring_forward(&expiry, index, ends_ns[index]);
         is_in[index] = true;
         now_ns += random_step_ns(&rng, ttl_ns);
         take_all(&expiry, now_ns, ends_ns, is_in);
@@ -105,6 +108,53 @@ static void end_is_seen_within_a_second(void **state)
     assert_int_equal(expiry_take(&expiry, now_ns + 30 * HERD_NS_PER_S), 0);
     assert_int_equal(expiry_take(&expiry, now_ns + 31 * HERD_NS_PER_S), 1);
     assert_int_equal(expiry_take(&expiry, now_ns + 31 * HERD_NS_PER_S), 0);
+    expiry_close(&expiry);
+}
+
+/* Else each step would cost a look at all records. */
+static void small_step_back_is_waited_for(void **state)
+{
+    (void)state;
+    struct expiry expiry;
+    int64_t now_ns = CLOCK_S * HERD_NS_PER_S;
+    assert_int_equal(expiry_init(&expiry, 60 * HERD_NS_PER_S), 0);
+    assert_int_equal(expiry_reserve(&expiry, 100), 0);
+    assert_int_equal(expiry_take(&expiry, now_ns), 0);
+    for (uint32_t i = 1; i < 60; i++)
+        expiry_add(&expiry, i, now_ns + i * HERD_NS_PER_S);
+    assert_int_equal(expiry_take(&expiry, now_ns - EXPIRY_BACK_S * HERD_NS_PER_S), 0);
+    expiry_add(&expiry, 60, now_ns - 2 * HERD_NS_PER_S);
+    assert_int_equal(expiry_take(&expiry, now_ns - HERD_NS_PER_S), 0);
+    assert_int_equal(expiry_take(&expiry, now_ns), 60);
+    assert_int_equal(expiry_take(&expiry, now_ns), 0);
+    assert_true(expiry_take(&expiry, now_ns - (EXPIRY_BACK_S + 1) * HERD_NS_PER_S) > 0);
+    expiry_close(&expiry);
+}
+
+/* Among others of its bucket, at its beginning, its end and between them. */
+static void earlier_end_is_seen_in_time(void **state)
+{
+    (void)state;
+    struct expiry expiry;
+    int64_t now_ns = CLOCK_S * HERD_NS_PER_S, late_ns = now_ns + 50 * HERD_NS_PER_S;
+    assert_int_equal(expiry_init(&expiry, 60 * HERD_NS_PER_S), 0);
+    assert_int_equal(expiry_reserve(&expiry, 10), 0);
+    assert_int_equal(expiry_take(&expiry, now_ns), 0);
+    for (uint32_t i = 1; i <= 5; i++)
+        expiry_add(&expiry, i, late_ns);
+    static const uint32_t moved[] = {3, 5, 1};
+    for (unsigned i = 0; i < COUNT_OF(moved); i++)
+        expiry_bring_forward(&expiry, moved[i], now_ns + (10 + i) * HERD_NS_PER_S);
+    expiry_bring_forward(&expiry, 2, late_ns + HERD_NS_PER_S); /* it is no earlier */
+    for (unsigned i = 0; i < COUNT_OF(moved); i++) {
+        int64_t end_ns = now_ns + (11 + i) * HERD_NS_PER_S;
+        assert_int_equal(expiry_take(&expiry, end_ns), moved[i]);
+        assert_int_equal(expiry_take(&expiry, end_ns), 0);
+    }
+    late_ns += HERD_NS_PER_S;
+    assert_int_equal(expiry_take(&expiry, late_ns), 4);
+    assert_int_equal(expiry_take(&expiry, late_ns), 2);
+    assert_int_equal(expiry_take(&expiry, late_ns), 0);
     expiry_close(&expiry);
 }
 
@@ -162,8 +212,10 @@ static void expire(struct model *model)
             continue;
         }
         bool over = record->received_s + model->ttl_s <= model->now_s;
-        /* An update may have brought an earlier end than the one that it is looked at for. */
         CHECK_TRUE(("%s", name), there || over);
+        /* The second that ends are rounded up to, and a small step back. */
+        bool is_late = record->received_s + model->ttl_s + 1 + EXPIRY_BACK_S <= model->now_s;
+        CHECK_TRUE(("%s", name), !there || !is_late);
         if (there)
             CHECK_INT(("%s", name), found.sent_ns, record->sent_s * HERD_NS_PER_S);
         record->held = there;
@@ -234,6 +286,26 @@ static void store_forgets_what_has_ended(void **state)
         CHECK_INT(("ttl %lld", (long long)ttl_s), herd_store_digest(model.store), 0);
         herd_store_free(model.store);
     }
+}
+
+/* By a clock that is behind the one that the first was received by. */
+static void update_that_ends_earlier_ends_in_time(void **state)
+{
+    (void)state;
+    static struct text_record record;
+    struct herd_store *store;
+    assert_int_equal(herd_store_new(1, 0, &store), 0);
+    assert_int_equal(herd_store_set_ttl(store, 100 * HERD_NS_PER_S), 0);
+    assert_true(herd_store_expire(store, CLOCK_S * HERD_NS_PER_S));
+    make_record(1, CLOCK_S, CLOCK_S, &record);
+    assert_int_equal(herd_store_apply(store, &record.record, 0, 0), 1);
+    make_record(1, CLOCK_S + 1, CLOCK_S - 50, &record);
+    assert_int_equal(herd_store_apply(store, &record.record, 0, 0), 1);
+    assert_true(herd_store_expire(store, (CLOCK_S + 49) * HERD_NS_PER_S));
+    CHECK_INT(("not yet"), herd_store_count(store), 1);
+    assert_true(herd_store_expire(store, (CLOCK_S + 51) * HERD_NS_PER_S));
+    CHECK_INT(("then"), herd_store_count(store), 0);
+    herd_store_free(store);
 }
 
 /* Cursors that stand anywhere among records that go. */
@@ -461,7 +533,10 @@ int main(void)
         cmocka_unit_test(digest_of_slots_that_had_others),
         cmocka_unit_test(wheel_finds_all_that_ends),
         cmocka_unit_test(end_is_seen_within_a_second),
+        cmocka_unit_test(small_step_back_is_waited_for),
+        cmocka_unit_test(earlier_end_is_seen_in_time),
         cmocka_unit_test(store_forgets_what_has_ended),
+        cmocka_unit_test(update_that_ends_earlier_ends_in_time),
         cmocka_unit_test(cursors_outlive_records),
         cmocka_unit_test(records_go_while_the_table_grows),
         cmocka_unit_test(clock_that_is_set_back_delays_no_end),
