@@ -30,7 +30,7 @@ static int release_first(struct conn_work *work)
     int rc = move_bytes(&work->out, &ask->answer);
     if (rc == 0 && ask->places.type != NULL)
         rc = ask->places.type->render(ask->places.data, ask->count, &work->out);
-    work->held -= (uint32_t)ask->tail.len;
+    work->held -= ask->held;
     work->kept -= ask->places.bytes;
     if (rc == 0 && ask->tail.len > 0)
         rc = move_bytes(&work->out, &ask->tail);

@@ -25,6 +25,13 @@ struct herd_ask *node_new_ask(struct herd_node *node, struct herd_conn *conn, en
     return ask;
 }
 
+void node_count_held(struct herd_ask *ask)
+{
+    size_t held = ask->answer.len + ask->refusal.len + ask->tail.len;
+    ask->conn->work->held += (uint32_t)held - ask->held;
+    ask->held = (uint32_t)held;
+}
+
 void node_queue_ask(struct herd_ask **at, struct herd_ask *ask)
 {
     ask->next_queued = *at;
@@ -54,7 +61,9 @@ int node_ask_places(struct herd_ask *ask, const struct herd_record *record)
     ask->kind = ASK_PLACES;
     node_queue_places(ask);
     herd_location_parse(record->location, &ask->where);
-    return herd_record_append_at(record, &ask->answer);
+    int rc = herd_record_append_at(record, &ask->answer);
+    node_count_held(ask);
+    return rc;
 }
 
 static int render_text(const void *data, unsigned count, struct herd_buf *out)

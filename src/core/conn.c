@@ -348,8 +348,8 @@ static int step(struct herd_conn *conn, struct herd_now now, struct ahead *ahead
     struct herd_ask *last = work->asks_tail;
     size_t before = last != NULL ? last->tail.len : 0;
     rc = rc == HERD_ETOOLONG ? reject_long_line(conn, line) : handle_line(conn, now, line);
-    if (last != NULL)
-        work->held += (uint32_t)(last->tail.len - before);
+    if (last != NULL && last->tail.len != before)
+        node_count_held(last);
     return rc < 0 ? rc : 1;
 }
 

@@ -25,7 +25,7 @@ struct conn_work {
     struct herd_frame frame;           /* what was not handled yet, half a line mostly */
     struct herd_buf out;               /* ready to be sent */
     struct herd_ask *asks, *asks_tail; /* waiting, oldest first */
-    uint32_t held;                     /* bytes of answers behind asks */
+    uint32_t held;                     /* bytes that its asks keep, and that are yet to be sent */
     size_t kept;                       /* bytes of places of its own that wait for room */
     uint16_t ask_count;
 };
@@ -77,6 +77,7 @@ struct herd_ask {
     struct herd_location where;
     double radius_m;
     unsigned count;                 /* SAFETY: lines that wait */
+    uint32_t held;                  /* bytes of it that its connection counts as waiting */
     uint16_t client_at, client_len; /* RECORD: the id, in `answer` */
     int64_t after_ns;               /* RECORD */
     int64_t deadline_ns;            /* RECORD */

@@ -89,6 +89,9 @@ int node_apply(struct herd_node *node, struct herd_now now, const struct herd_re
 void node_expire_to(struct herd_node *node, struct herd_now now, int64_t end_ns);
 /* A new ask at the end of the connection's; NULL when memory is short. */
 struct herd_ask *node_new_ask(struct herd_node *node, struct herd_conn *conn, enum ask_kind kind);
+/* Once an answer, or what waits behind it, has become longer or shorter: `output_max` is about what
+ * waits for answers before it, too. */
+void node_count_held(struct herd_ask *ask);
 /* Puts an ask on its way to the places provider: the AT line of this record, and its place. 0 or
  * HERD_ENOMEM. */
 int node_ask_places(struct herd_ask *ask, const struct herd_record *record);

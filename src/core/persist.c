@@ -100,11 +100,6 @@ static int64_t received_ns_of(const struct herd_node *node, const struct herd_re
     return other ? held.received_ns : record->received_ns;
 }
 
-static size_t held_by(const struct herd_ask *ask)
-{
-    return ask->answer.len + ask->refusal.len;
-}
-
 int persist_answer(struct herd_conn *conn, struct herd_now now, const struct herd_record *record,
                    struct herd_slice line, bool kept)
 {
@@ -115,13 +110,12 @@ int persist_answer(struct herd_conn *conn, struct herd_now now, const struct her
     struct herd_ask *ask = waiting_ask(conn, now, received_ns_of(conn->node, record, kept));
     if (ask == NULL)
         return HERD_ENOMEM;
-    size_t before = held_by(ask);
     int rc = waiting_enter(ask, record->client);
     if (rc == 0)
         rc = herd_record_append_at(record, &ask->answer);
     if (rc == 0)
         rc = herd_append_invalid(&ask->refusal, line);
-    conn->work->held += (uint32_t)(held_by(ask) - before);
+    node_count_held(ask);
     ask->sequence = sequence;
     ask->count++;
     node_touch_links(conn->node);
@@ -152,11 +146,12 @@ void persist_forget(struct herd_ask *ask)
     node_free_ask(ask);
 }
 
-/* Ends the waiting. */
+/* Ends the waiting. The answer is kept until all before it on its connection is sent. */
 static void finish(struct herd_ask *ask, struct herd_now now)
 {
     leave(ask);
-    ask->conn->work->held -= (uint32_t)held_by(ask);
+    herd_node_recycle(ask->node, &ask->refusal);
+    node_count_held(ask);
     herd_ask_answer(ask, now, (struct herd_places){0});
 }
 

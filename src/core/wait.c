@@ -109,6 +109,7 @@ int wait_begin(struct herd_conn *conn, struct herd_now now, const struct herd_co
     if (ask == NULL)
         return HERD_ENOMEM;
     int rc = herd_append_invalid(&ask->answer, line);
+    node_count_held(ask);
     int64_t first_ms = command->wait_ms < WANT_MS ? command->wait_ms : WANT_MS;
     if (rc == 0)
         rc = timers_set(&node->waits.timers, &ask->timer, now.mono_ns + first_ms * HERD_NS_PER_MS);

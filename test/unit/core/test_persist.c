@@ -313,6 +313,32 @@ static void unread_answers_hold_the_lines_back(void **state)
 
 /* Snapshots */
 
+/* Safe or not: the places before it may never come, and it is kept until then. */
+static void answers_behind_places_hold_the_lines_back(void **state)
+{
+    (void)state;
+    enum { OUTPUT_MAX = 16384, LINES = 60, DIGITS = 2000 };
+    struct herd_node_options options = driver_options("Hill");
+    options.durability = HERD_DURABILITY_COMMIT;
+    options.output_max = OUTPUT_MAX;
+    struct disk disk = {0};
+    struct driver *driver = disk_driver(&disk, &options, NULL, NULL);
+    driver->answers_places = false;
+    struct wire *client = driver_accept(driver);
+    wire_say(client, "IAMAT a +1+1 100\nWHATSAT a 1 1\n");
+    EDGE_EXPECT(client, AT_A);
+    for (int i = 0; i < LINES; i++)
+        wire_sayf(client, "IAMAT b +1+1.%0*d 100\n", DIGITS, i);
+    CHECK_INT(("none waits for the disk"), answers_waiting(driver), 0);
+    uint64_t handled = herd_node_stats(driver->node)->lines_received;
+    CHECK_TRUE(("%llu lines", (unsigned long long)handled), handled <= OUTPUT_MAX / DIGITS + 3);
+    driver_answer(driver, 0);
+    struct herd_slice got = wire_take(client);
+    CHECK_TRUE(("%zu bytes", got.len), got.len > (size_t)LINES * DIGITS);
+    CHECK_INT(("lines"), herd_node_stats(driver->node)->lines_received, LINES + 2);
+    disk_free(&disk);
+}
+
 static void snapshot_holds_all_records(void **state)
 {
     (void)state;
@@ -414,6 +440,7 @@ int main(void)
         cmocka_unit_test(half_closed_connection_gets_its_answer),
         cmocka_unit_test(stop_writes_and_answers_all),
         cmocka_unit_test(unread_answers_hold_the_lines_back),
+        cmocka_unit_test(answers_behind_places_hold_the_lines_back),
         cmocka_unit_test(snapshot_holds_all_records),
         cmocka_unit_test(snapshot_of_nothing_begins_and_ends),
         cmocka_unit_test(journal_takes_turns_with_the_snapshot),
