@@ -387,6 +387,9 @@ void disk_restore(struct disk *disk)
             model_let_go(model, server->index, record);
         } else if (record != NULL && model_is_news(model, server->index, record)) {
             model_keep(model, server->index, record, disk->ledger.rows[i].sequence);
+            /* Let go of before, by a clock that was ahead, and an older one written since: this
+             * row is what counts. */
+            model_write(model, server->index, record);
         }
     }
     server->sequence = herd_store_sequence(herd_node_store(server->node));
