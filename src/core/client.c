@@ -108,7 +108,7 @@ static int on_flood(struct herd_conn *conn, struct herd_now now, struct herd_com
     /* A record that cannot be kept must be sent again: without it, no MARK may be taken. */
     int rc = node_apply(node, now, &command->record, neighbour != NULL ? neighbour->source : 0);
     if (conn->neighbour != NULL) {
-        conn->neighbour->behind_mark++;
+        acks_on_flood(conn->neighbour);
         ended_on_flood(conn->neighbour, now, &command->record);
     }
     if (rc > 0 && neighbour != NULL && is_late(&command->record, now)) {
@@ -138,8 +138,7 @@ static int on_mark(struct herd_conn *conn, struct herd_now now, struct herd_comm
     neighbour->next_ack = command->passed;
     neighbour->next_ack_all = command->sequence;
     neighbour->next_ack_own = herd_store_sequence(node->store);
-    neighbour->marks_unacked++;
-    neighbour->behind_mark = 0;
+    acks_on_mark(neighbour, now);
     return ended_on_mark(neighbour, now, marked_before);
 }
 

@@ -397,8 +397,8 @@ void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice
     }
     if (conn->neighbour == NULL)
         conn->node->lines_left -= lines < conn->node->lines_left ? lines : conn->node->lines_left;
-    else if (!conn->is_link)
-        node_ack_after_read(conn->neighbour);
+    else if (!conn->is_link && acks_are_due(conn->neighbour))
+        acks_send(conn->neighbour);
     if (rc < 0)
         conn_abort(conn);
     else if (conn->ended && !conn->full && !conn->ready && conn->is_link)

@@ -147,8 +147,7 @@ int hello_take(struct herd_conn *conn, struct herd_now now, struct herd_command 
     link_redial(&neighbour->link, now);
     link_neighbour_greeted(&neighbour->link, now);
     reconcile_init(&neighbour->reconcile);
-    neighbour->to_ack = neighbour->next_ack = 0;
-    neighbour->marks_unacked = neighbour->behind_mark = 0;
+    acks_forget(neighbour);
     neighbour->refused_ns = 0;
     return append_resume(neighbour, command->epoch, neighbour->recovered ? node->life.id : 0, out);
 }

@@ -21,8 +21,7 @@ enum link_state {
 enum {
     LINK_WINDOW_BYTES = 256 * 1024, /* in flight to one neighbour */
     LINK_LINES_PER_MARK = 64,
-    LINK_MARKS_PER_ACK = 8, /* at most, where lines follow that will be marked as well */
-    LINK_TRIAL_LINES = 64,  /* records for one that is slow, or plain since it was last met */
+    LINK_TRIAL_LINES = 64, /* records for one that is slow, or plain since it was last met */
     LINK_CLEAN_MARKS_MAX = 16,
     LINK_STEPS_PER_TURN = 8192 /* records passed over in one turn, sent or not */
 };
@@ -104,10 +103,11 @@ struct neighbour {
     bool recovered;  /* this server was read from disk and has had no MARK since */
     uint64_t to_ack,
         to_ack_own; /* a MARK to be ACKed once the disk has all up to this sequence of ours */
-    uint64_t next_ack, next_ack_own;   /* as far as it passed; 0: none */
-    uint64_t to_ack_all, next_ack_all; /* as far as nothing was held back */
-    unsigned marks_unacked,
-        behind_mark;    /* MARKs since the last ACK; lines since the last of them */
+    uint64_t next_ack, next_ack_own;       /* as far as it passed; 0: none */
+    uint64_t to_ack_all, next_ack_all;     /* as far as nothing was held back */
+    unsigned marks_unacked, lines_unacked; /* MARKs since the last ACK, and FLOODs */
+    bool behind_mark;                      /* FLOODs came behind the last of these MARKs */
+    int64_t ack_by_ns;                     /* at the latest, once there is a MARK */
     int64_t refused_ns; /* server_time_received of a record that had ended, not yet told; 0: none */
     uint64_t sound;     /* more of its mark does not count in another life of it (ended.c) */
     int64_t sound_again_ns; /* all of it does from then on */
@@ -141,6 +141,16 @@ void link_pass_over(struct link *link, uint64_t sequence);
 /* Of its connection to this server (heartbeat.c). The time of the next tick; INT64_MAX: none. */
 void heartbeat_tick(struct neighbour *neighbour, struct herd_now now);
 int64_t heartbeat_wakeup(const struct neighbour *neighbour);
+/* acks.c. Of its connection to this server: a MARK, a FLOOD has come; it is a new one. */
+void acks_on_mark(struct neighbour *neighbour, struct herd_now now);
+void acks_on_flood(struct neighbour *neighbour);
+void acks_forget(struct neighbour *neighbour);
+/* Whether, with no more lines to read for now, an ACK has to go out. */
+bool acks_are_due(const struct neighbour *neighbour);
+/* When one goes out in any case; INT64_MAX: none is owed. */
+int64_t acks_wakeup(const struct neighbour *neighbour);
+/* ACKs what it has marked and is safe here. */
+void acks_send(struct neighbour *neighbour);
 /* Records that end (ended.c). What a listener says of them; what goes out. */
 void link_on_ack(struct link *link, struct herd_now now, const struct herd_command *command);
 void link_on_ended(struct link *link, struct herd_now now, const struct herd_command *command);

@@ -328,50 +328,6 @@ void node_want(struct herd_node *node, struct herd_slice client)
     }
 }
 
-static void send_ack(struct neighbour *neighbour)
-{
-    struct herd_conn *conn = neighbour->inbound;
-    if (conn == NULL || conn->closing)
-        return;
-    if (herd_append_mark(conn_front(conn), HERD_VERB_ACK, neighbour->mark.epoch,
-                         neighbour->to_ack_all, neighbour->to_ack) < 0)
-        conn_abort(conn);
-    conn_touch(conn);
-}
-
-/* Two marks a neighbour: the one that waits for the disk, and the newest; a stream of marks cannot
- * put the first off. */
-void node_send_acks(struct herd_node *node)
-{
-    bool commit = node->options.durability == HERD_DURABILITY_COMMIT;
-    for (size_t i = 0; i < node->neighbour_count; i++) {
-        struct neighbour *neighbour = node->neighbours[i];
-        for (int round = 0; round < 2; round++) {
-            if (neighbour->to_ack == 0) {
-                neighbour->to_ack = neighbour->next_ack;
-                neighbour->to_ack_all = neighbour->next_ack_all;
-                neighbour->to_ack_own = neighbour->next_ack_own;
-                neighbour->next_ack = 0;
-            }
-            if (neighbour->to_ack == 0 || (commit && neighbour->to_ack_own > node->persist.on_disk))
-                break;
-            send_ack(neighbour);
-            neighbour->to_ack = 0;
-        }
-    }
-}
-
-/* Lines behind a MARK are marked too, within 100 ms; to ACK one in the midst of them takes a write,
- * and wakes the neighbour, to tell what nobody waits for. */
-void node_ack_after_read(struct neighbour *neighbour)
-{
-    if (neighbour->marks_unacked == 0 ||
-        (neighbour->behind_mark > 0 && neighbour->marks_unacked < LINK_MARKS_PER_ACK))
-        return;
-    neighbour->marks_unacked = 0;
-    node_send_acks(neighbour->inbound->node);
-}
-
 void node_notice(struct herd_node *node, enum herd_notice_kind kind, const char *peer,
                  uint64_t epoch, uint64_t sequence, const char *reason, ...)
 {
@@ -416,6 +372,7 @@ int64_t herd_node_wakeup(const struct herd_node *node)
     for (size_t i = 0; i < node->neighbour_count; i++) {
         at = earlier(at, link_wakeup(&node->neighbours[i]->link));
         at = earlier(at, heartbeat_wakeup(node->neighbours[i]));
+        at = earlier(at, acks_wakeup(node->neighbours[i]));
         at = earlier(at, reconcile_wakeup(node->neighbours[i]));
         at = earlier(at, prune_wakeup(node->neighbours[i]));
     }
@@ -449,6 +406,8 @@ void herd_node_tick(struct herd_node *node, struct herd_now now)
     for (size_t i = 0; i < node->neighbour_count; i++) {
         link_tick(&node->neighbours[i]->link, now);
         heartbeat_tick(node->neighbours[i], now);
+        if (now.mono_ns >= acks_wakeup(node->neighbours[i]))
+            acks_send(node->neighbours[i]);
         prune_tick(node->neighbours[i], now);
         if (reconcile_tick(node->neighbours[i], now) < 0)
             conn_abort(node->neighbours[i]->inbound);

@@ -99,10 +99,6 @@ int node_ask_places(struct herd_ask *ask, const struct herd_record *record);
 void node_queue_places(struct herd_ask *ask);
 /* Asks all neighbours for the record of a client. */
 void node_want(struct herd_node *node, struct herd_slice client);
-/* ACKs what neighbours have marked and is safe here. */
-void node_send_acks(struct herd_node *node);
-/* A neighbour's connection has no more lines for now: ACKs its MARKs, unless more must come. */
-void node_ack_after_read(struct neighbour *neighbour);
 /* Puts an ask into a list of those that wait, before what `at` points at; takes it out. */
 void node_queue_ask(struct herd_ask **at, struct herd_ask *ask);
 void node_unqueue_ask(struct herd_ask *ask);

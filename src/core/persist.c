@@ -422,7 +422,8 @@ void herd_node_persisted(struct herd_node *node, struct herd_now now, int status
         return;
     persist->on_disk = persist->batch.upto;
     release(node, now);
-    node_send_acks(node);
+    for (size_t i = 0; i < node->neighbour_count; i++)
+        acks_send(node->neighbours[i]);
 }
 
 /* When the next batch is due. */

@@ -32,7 +32,7 @@ int __real_herd_command_parse(struct herd_slice line, struct herd_command *out);
 void __real_waits_on_record(struct herd_node *node, const struct herd_record *record);
 bool __real_herd_store_expire(struct herd_store *store, int64_t now_ns);
 uint64_t __real_herd_store_digest(const struct herd_store *store);
-void __real_node_send_acks(struct herd_node *node);
+void __real_acks_send(struct neighbour *neighbour);
 int __real_persist_answer(struct herd_conn *conn, struct herd_now now,
                           const struct herd_record *record, struct herd_slice line, bool kept);
 bool __real_herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_entry *out);
@@ -166,12 +166,13 @@ uint64_t __wrap_herd_store_digest(const struct herd_store *store)
     return __real_herd_store_digest(store) + (planted == PLANT_STALE_DIGEST ? ended : 0);
 }
 
-void __wrap_node_send_acks(struct herd_node *node)
+void __wrap_acks_send(struct neighbour *neighbour)
 {
+    struct herd_node *node = neighbour->link.conn.node;
     uint64_t on_disk = node->persist.on_disk;
     if (planted == PLANT_EARLY_ACKS)
         node->persist.on_disk = UINT64_MAX;
-    __real_node_send_acks(node);
+    __real_acks_send(neighbour);
     node->persist.on_disk = on_disk;
 }
 

@@ -235,6 +235,7 @@ static void listener_acks_what_it_holds(void **state)
 /* What follows a mark in one read will be marked as well: its ACK may be for several. */
 static void ack_of_a_stream_is_for_several_marks(void **state)
 {
+    enum { MARKS_PER_ACK = 8 };
     (void)state;
     struct driver *driver = driver_new("Hill", 0);
     driver_add_neighbour(driver, "Jaquez");
@@ -247,17 +248,55 @@ static void ack_of_a_stream_is_for_several_marks(void **state)
     /* Nothing of the store is behind this one, only PING. */
     wire_say(inbound, "MARK 0000000000000009 2\nPING\n");
     EDGE_EXPECT(inbound, "PONG\nACK 0000000000000009 2\n");
-    for (unsigned i = 3; i < 3 + LINK_MARKS_PER_ACK; i++) {
+    for (unsigned i = 3; i < 3 + MARKS_PER_ACK; i++) {
         EDGE_EXPECT(inbound, "%s", "");
         wire_sayf(inbound, "MARK 0000000000000009 %u\nFLOOD Jaquez a +1+1 %u 2.0 Jaquez +1.0\n", i,
                   i);
     }
-    EDGE_EXPECT(inbound, "ACK 0000000000000009 %d\n", 2 + LINK_MARKS_PER_ACK);
+    EDGE_EXPECT(inbound, "ACK 0000000000000009 %d\n", 2 + MARKS_PER_ACK);
     wire_say(inbound, "MARK 0000000000000009 11\nFLOOD Jaquez a +1+1 11 2.0 Jaquez +1.0\n");
     inbound = edge_hello(driver, 9, 11); /* what was owed to a connection ends with it */
     EDGE_EXPECT(inbound, "RESUME 0000000000000009 11\n");
     wire_say(inbound, "FLOOD Jaquez a +1+1 12 2.0 Jaquez +1.0\n");
     EDGE_EXPECT(inbound, "%s", "");
+    driver_free(driver);
+}
+
+static struct wire *ack_listener(struct driver **out_driver)
+{
+    *out_driver = driver_new("Hill", 0);
+    driver_add_neighbour(*out_driver, "Jaquez");
+    (*out_driver)->keeps_upkeep = true;
+    struct wire *inbound = edge_hello(*out_driver, 9, 0);
+    wire_take(inbound);
+    return inbound;
+}
+
+/* What came behind it answers a WANT, and is never marked. */
+static void ack_of_a_mark_with_lines_behind_it_comes_in_time(void **state)
+{
+    (void)state;
+    struct driver *driver;
+    struct wire *inbound = ack_listener(&driver);
+    wire_say(inbound, "FLOOD Jaquez a +1+1 1 2.0 Jaquez +1.0\nMARK 0000000000000009 1\n"
+                      "FLOOD Jaquez a +1+1 1 2.0 Jaquez +1.0\n");
+    driver_advance_ms(driver, 99);
+    EDGE_EXPECT(inbound, "%s", "");
+    driver_advance_ms(driver, 1);
+    EDGE_EXPECT(inbound, "ACK 0000000000000009 1\n");
+    driver_free(driver);
+}
+
+/* A break would repeat all that was not acknowledged. */
+static void acks_of_large_batches_are_not_put_off(void **state)
+{
+    (void)state;
+    struct driver *driver;
+    struct wire *inbound = ack_listener(&driver);
+    for (unsigned i = 1; i <= 512; i++)
+        wire_sayf(inbound, "FLOOD Jaquez c%u +1+1 1 2.0 Jaquez +1.0\n", i);
+    wire_say(inbound, "MARK 0000000000000009 512\nFLOOD Jaquez a +1+1 1 2.0 Jaquez +1.0\n");
+    EDGE_EXPECT(inbound, "ACK 0000000000000009 512\n");
     driver_free(driver);
 }
 
@@ -325,6 +364,8 @@ int main(void)
         cmocka_unit_test(restarted_server_asks_for_what_it_does_not_know),
         cmocka_unit_test(listener_acks_what_it_holds),
         cmocka_unit_test(ack_of_a_stream_is_for_several_marks),
+        cmocka_unit_test(ack_of_a_mark_with_lines_behind_it_comes_in_time),
+        cmocka_unit_test(acks_of_large_batches_are_not_put_off),
         cmocka_unit_test(commit_listener_acks_what_is_on_disk),
         cmocka_unit_test(ack_that_waits_ends_with_its_connection),
     };
