@@ -435,18 +435,29 @@ static bool inject_replay(struct world *world)
     return true;
 }
 
-static bool inject_resend(struct world *world)
+static bool resend(struct world *world, uint32_t i, uint32_t to, uint32_t client)
 {
-    uint32_t i = pick(world, false);
-    uint64_t client = rng_below(&world->rng, world->model.client_count);
-    uint32_t to = (uint32_t)rng_below(&world->rng, world->graph.size);
     if (i == SERVER_NOBODY || world->ours[i] || !graph_joined(&world->graph, i, to))
         return false;
-    struct model_record *held = model_held(&world->model, i, (uint32_t)client);
+    struct model_record *held = model_held(&world->model, i, client);
     if (held == NULL)
         return false;
     plain_flood(world->plains[i], to, held);
     return true;
+}
+
+/* Most servers are not of the plain kind, and most pairs no neighbours. */
+static bool inject_resend(struct world *world)
+{
+    enum { RESEND_TRIES = 16 };
+    bool done = false;
+    for (int i = 0; i < RESEND_TRIES && !done; i++) {
+        uint32_t from = pick(world, false);
+        uint32_t client = (uint32_t)rng_below(&world->rng, world->model.client_count);
+        uint32_t to = (uint32_t)rng_below(&world->rng, world->graph.size);
+        done = resend(world, from, to, client);
+    }
+    return done;
 }
 
 static bool (*const injectors[FAULT_KINDS])(struct world *world) = {
