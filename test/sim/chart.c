@@ -52,10 +52,20 @@ struct chart {
 
 static const char *const names[] = {"Hill", "Jaquez", "Smith"};
 
+/* In the usual form, so that the texts tell which is newer. */
+static const char *time_of(const struct chart_update *update)
+{
+    return update->later ? "0000001000.500000000" : "0000001000.000000000";
+}
+
+static const char *place_of(const struct chart_update *update)
+{
+    return update->elsewhere ? "+02.0+002.0" : "+01.0+001.0";
+}
+
 static void write_update(const struct chart_update *update, char *out, size_t size)
 {
-    snprintf(out, size, "IAMAT client %s %s\n", update->elsewhere ? "+2+2" : "+1+1",
-             update->later ? "1000.5" : "1000");
+    snprintf(out, size, "IAMAT client %s %s\n", place_of(update), time_of(update));
 }
 
 void chart_print_case(const struct chart_case *what)
@@ -306,8 +316,8 @@ static bool holds(const struct chart *chart, unsigned server, const struct chart
     return herd_store_find(herd_node_store(chart->nodes[server]), herd_slice_of("client"),
                            &record) &&
            herd_slice_equal(record.origin, herd_slice_of(names[newest->server])) &&
-           herd_slice_equal(record.location, herd_slice_of(newest->elsewhere ? "+2+2" : "+1+1")) &&
-           herd_slice_equal(record.sent, herd_slice_of(newest->later ? "1000.5" : "1000"));
+           herd_slice_equal(record.location, herd_slice_of(place_of(newest))) &&
+           herd_slice_equal(record.sent, herd_slice_of(time_of(newest)));
 }
 
 static const char *check(const struct chart *chart, const char *wrong)
