@@ -36,6 +36,13 @@ int expiry_reserve(struct expiry *expiry, size_t count)
     return 0;
 }
 
+/* Also of a second before 1970. */
+static size_t place_of(const struct expiry *expiry, int64_t second)
+{
+    int64_t count = (int64_t)expiry->bucket_count, place = second % count;
+    return (size_t)(place < 0 ? place + count : place);
+}
+
 /* Rounded up, so that it has ended when it is looked at. What a wrong clock has put further ahead
  * than the wheel goes is looked at early, and put back. */
 static uint32_t bucket_of(const struct expiry *expiry, int64_t end_ns)
@@ -46,13 +53,13 @@ static uint32_t bucket_of(const struct expiry *expiry, int64_t end_ns)
         second = expiry->second;
     else if (second > last)
         second = last;
-    return (uint32_t)((size_t)second % expiry->bucket_count);
+    return (uint32_t)place_of(expiry, second);
 }
 
 /* How many others are emptied before it. */
 static size_t turns_before(const struct expiry *expiry, uint32_t bucket)
 {
-    size_t now = (size_t)expiry->second % expiry->bucket_count;
+    size_t now = place_of(expiry, expiry->second);
     return (bucket + expiry->bucket_count - now) % expiry->bucket_count;
 }
 
@@ -106,7 +113,7 @@ uint32_t expiry_take(struct expiry *expiry, int64_t now_ns)
     if (now - expiry->second > (int64_t)expiry->bucket_count || now < expiry->second)
         expiry->second = now - (int64_t)expiry->bucket_count;
     for (; expiry->second <= now; expiry->second++) {
-        uint32_t first = expiry->buckets[(size_t)expiry->second % expiry->bucket_count];
+        uint32_t first = expiry->buckets[place_of(expiry, expiry->second)];
         if (first != 0) {
             take(expiry, first);
             return first;

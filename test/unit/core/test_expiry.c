@@ -112,6 +112,23 @@ static void end_is_seen_within_a_second(void **state)
 }
 
 /* Else each step would cost a look at all records. */
+/* A clock that was never set, so that the wheel goes from before 1970 to after it. */
+static void ends_around_1970_are_seen_in_time(void **state)
+{
+    (void)state;
+    struct expiry expiry;
+    assert_int_equal(expiry_init(&expiry, 60 * HERD_NS_PER_S), 0);
+    int64_t now_ns = -30 * HERD_NS_PER_S;
+    assert_int_equal(expiry_reserve(&expiry, 100), 0);
+    assert_int_equal(expiry_take(&expiry, now_ns), 0);
+    for (uint32_t index = 1; index <= 58; index++)
+        expiry_add(&expiry, index, now_ns + index * HERD_NS_PER_S);
+    for (uint32_t index = 1; index <= 58; index++)
+        CHECK_INT(("index %u", index), expiry_take(&expiry, now_ns + (index + 1) * HERD_NS_PER_S),
+                  index);
+    expiry_close(&expiry);
+}
+
 static void small_step_back_is_waited_for(void **state)
 {
     (void)state;
@@ -533,6 +550,7 @@ int main(void)
         cmocka_unit_test(digest_of_slots_that_had_others),
         cmocka_unit_test(wheel_finds_all_that_ends),
         cmocka_unit_test(end_is_seen_within_a_second),
+        cmocka_unit_test(ends_around_1970_are_seen_in_time),
         cmocka_unit_test(small_step_back_is_waited_for),
         cmocka_unit_test(earlier_end_is_seen_in_time),
         cmocka_unit_test(store_forgets_what_has_ended),
