@@ -45,3 +45,17 @@ def test_a_slow_name_holds_up_no_other(make_herd, monkeypatch):
     assert took_s < slow_s / 4
     herd["A"].start()
     wait_until(lambda: link_to(server, "A")["up"], "the slow name's link is up", slow_s + DEADLINE_S)
+
+
+def test_a_stop_does_not_wait_for_a_name(make_herd, monkeypatch):
+    slow_s = 20
+    herd = make_herd({"Hill": ["A"], "A": ["Hill"]}, extra=f"stop_timeout_ms = {1000 * slow_s}")
+    server = start_naming(herd, monkeypatch, {"A": SLOW_NAME}, slow_s)
+    wait_until(has_state(server, "A", "dialling"), "the name is looked up")
+    began = time.monotonic()
+    assert server.stop() == 0
+    took_s = time.monotonic() - began
+    print(f"a name that takes {slow_s} s: stopped after {took_s:.2f} s")
+    assert took_s < slow_s / 2
+    assert "the name of a neighbour is still looked up: the server ends without it" in server.log()
+    assert "group=server msg=stopped" in server.log()
