@@ -92,7 +92,8 @@ enum places_status places_answer_status(const struct places_answer *answer);
 size_t places_answer_count(const struct places_answer *answer);
 /* Whether it has results or attributions; one that has not is a few hundred bytes, 4 KiB at most. */
 bool places_answer_is_long(const struct places_answer *answer);
-/* What it takes in memory, roughly. */
+/* What it takes in memory, roughly. Results have 64 KiB each at most, all attributions as much. */
+enum { PLACES_ANSWER_MAX_BYTES = (PLACES_RESULTS_MAX + 1) * (64 << 10) };
 size_t places_answer_bytes(const struct places_answer *answer);
 
 /*

@@ -44,16 +44,28 @@ struct question {
 /*
  * What waits for all clients together is bounded: as configured for who does not read, and twice as
  * much for who only waits for the answer to an earlier question, so that who does not read is the
- * first to be refused. What is sent at once, has no results, or is kept for others anyway takes no
- * more of it.
+ * first to be refused.
  */
+static bool has_unread_room(const struct server *server, const struct herd_ask *ask, size_t bytes)
+{
+    size_t most = (size_t)server->config->values.places_unread_max_mib << 20;
+    return server->unread_bytes + bytes <= (herd_ask_is_unread(ask) ? most : 2 * most);
+}
+
+/* What is sent at once, has no results, or is kept for others anyway takes no more of it. */
 static bool may_keep(const struct server *server, const struct herd_ask *ask,
                      const struct places_answer *answer)
 {
-    size_t most = (size_t)server->config->values.places_unread_max_mib << 20;
-    size_t bytes = server->unread_bytes + places_answer_bytes(answer);
     return herd_ask_has_room(ask) || !places_answer_is_long(answer) ||
-           places_answer_is_kept(answer) || bytes <= (herd_ask_is_unread(ask) ? most : 2 * most);
+           places_answer_is_kept(answer) ||
+           has_unread_room(server, ask, places_answer_bytes(answer));
+}
+
+/* Whether places would be thrown away when they come, unless the client reads until then. */
+static bool is_in_vain(const struct server *server, const struct herd_ask *ask)
+{
+    return herd_ask_is_unread(ask) && !herd_ask_has_room(ask) &&
+           !has_unread_room(server, ask, PLACES_ANSWER_MAX_BYTES);
 }
 
 static struct places_answer *refuse(struct server *server, const struct herd_ask *ask)
@@ -83,6 +95,10 @@ static void on_paid_places(void *arg, struct places_answer *take_answer)
 static int ask_paid(struct server *server, const struct places_query *query,
                     const struct herd_effect *effect)
 {
+    if (is_in_vain(server, effect->ask)) {
+        on_places(effect->ask, refuse(server, effect->ask));
+        return 0;
+    }
     struct question *question = malloc(sizeof *question);
     if (question == NULL)
         return HERD_ENOMEM;

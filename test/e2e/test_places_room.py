@@ -202,6 +202,30 @@ def test_errors_take_no_room(make_server, standin):
         hog.close()
 
 
+def test_what_would_be_thrown_away_is_not_paid_for(make_server, standin):
+    """There is no room for what waits, and the client has not read what was sent to it: its questions cost no calls."""
+    server = make_server("google-legacy", *NO_LIMITS, "body_max_kib = 2048", f"unread_max_mib = {SMALL_MIB}",
+                         extra="output_max_kib = 65536")  # so that it may ask, although much waits to be sent to it
+    fat, refused = 24, 10
+    with server.client() as waiting, server.client() as hog:
+        behind_a_question(server, standin, waiting, range(1, 11))
+        wait_until(lambda: metric(server, "places_refused_behind_total") > 0, "there is no more room")
+        hog.ask(IAMAT)
+        for n in range(fat):  # more than sockets take
+            hog.send(asked([20]))
+            wait_until(lambda: metric(server, "places_calls_total") == 12 + n and metric(server, "places_calls_open") == 1,
+                       "it is sent")
+        hog.send(asked([45]))  # the call that is under way is this one's, too
+        wait_until(lambda: metric(server, "places_coalesced_total") == 1, "it is asked")
+        hog.send(asked(range(31, 31 + refused)))
+        wait_until(lambda: metric(server, "places_refused_unread_total") == refused, "they are refused")
+        assert standin.requests() == metric(server, "places_calls_total") == 11 + fat
+        server.process.terminate()
+        ends = [said(hog.answer()[1]) for _ in range(fat + 1 + refused)]
+    assert ends[:fat] == [("OK", None)] * fat and ends[fat][0] == "UNKNOWN_ERROR"
+    assert ends[fat + 1:] == [("OVER_QUERY_LIMIT", "too many answers wait for clients to read them")] * refused
+
+
 def test_local_is_asked_again(server):
     """Of what costs nothing little is kept: who reads late has all answers all the same."""
     at = []
