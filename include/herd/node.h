@@ -127,6 +127,9 @@ struct herd_places herd_places_of_text(const char *json);
  * reads. */
 bool herd_ask_has_room(const struct herd_ask *ask);
 
+/* Whether the client has not read what was sent to it before: the socket takes no more. */
+bool herd_ask_is_unread(const struct herd_ask *ask);
+
 /* The places for an ask, once for each effect PLACES; they are let go of at the latest by
  * herd_conn_closed. */
 void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_places take_places);

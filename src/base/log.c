@@ -40,6 +40,7 @@
 #include "base/log.h"
 #include "base/log_queue.h"
 #include "base/logfmt.h"
+#include "base/thread.h"
 
 enum { CLOSE_WAIT_S = 1, RETRY_MS = 10, NOTICE_MAX_BYTES = 256, SERVER_MAX_BYTES = 512 };
 
@@ -247,12 +248,10 @@ static int open_output(const char *path)
     return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 }
 
-/* The writer takes no signals: they are the loop's, and SIGPIPE or SIGXFSZ would end the program.
- */
 static int start_writer(struct log *log)
 {
     sigset_t all, before;
-    sigfillset(&all);
+    thread_signals(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&log->writer, NULL, run_writer, log);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

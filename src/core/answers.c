@@ -54,10 +54,15 @@ bool herd_ask_has_room(const struct herd_ask *ask)
     return conn == NULL || (conn->work->asks == ask && has_room_for_places(conn));
 }
 
+bool herd_ask_is_unread(const struct herd_ask *ask)
+{
+    return ask->conn != NULL && ask->conn->in_flight > 0;
+}
+
 /* Counted when the client does not read; the room of a turn may be used up by answers alone. */
 static void hold_back(struct herd_ask *ask)
 {
-    if (ask->held_back || ask->conn->in_flight == 0)
+    if (ask->held_back || !herd_ask_is_unread(ask))
         return;
     ask->held_back = true;
     ask->node->stats.places_held_back++;

@@ -23,6 +23,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/thread.h"
 #include "durable/records.h"
 
 enum {
@@ -228,11 +229,10 @@ void durable_close(struct durable *durable, void (*closed)(void *arg), void *arg
     pthread_mutex_unlock(&durable->lock);
 }
 
-/* The thread takes no signals: they are the loop's, and SIGXFSZ would end the program. */
 static int start_thread(struct durable *durable)
 {
     sigset_t all, before;
-    sigfillset(&all);
+    thread_signals(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&durable->thread, NULL, run, durable);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

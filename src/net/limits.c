@@ -13,6 +13,8 @@ static const struct {
     [LIMIT_ACCEPT] = {LOG_WARNING, "connections wait", "they cannot even be accepted to be closed"},
     [LIMIT_UNREAD] = {LOG_WARNING, "places refused to clients that do not read",
                       "unread_max_mib was reached"},
+    [LIMIT_BEHIND] = {LOG_WARNING, "places refused that wait for those to earlier questions",
+                      "twice unread_max_mib was reached"},
     [LIMIT_OUTPUT] = {LOG_INFO, "clients not read from", "output_max_kib was reached"},
     [LIMIT_HELD_BACK] = {LOG_INFO, "places wait for clients to read", "output_max_kib was reached"},
     [LIMIT_PIPELINE] = {LOG_INFO, "clients not read from", "pipeline_max was reached"},

@@ -12,18 +12,20 @@
 
 enum { KEEPALIVE_S = 10 };
 
-/* A name that is looked up, in a thread that cannot be stopped: it may outlive its attempt, and the
- * net. */
+/*
+ * A name that is looked up, in a thread that cannot be stopped, of which there are few for all
+ * names: so a peer has one lookup at most, which goes on for its next attempt when one has ended
+ * for want of an address. It may outlive the peer, and the net.
+ */
 struct lookup {
     uv_getaddrinfo_t request;
-    struct attempt *attempt; /* NULL: nobody wants to know any more */
+    struct peer *peer; /* NULL: nobody wants to know any more */
 };
 
 /* One attempt: its stream lives until its close callback, perhaps longer than the peer. */
 struct attempt {
     struct stream stream;
-    struct peer *peer;     /* NULL once the link has let go of it */
-    struct lookup *lookup; /* NULL: none is under way */
+    struct peer *peer; /* NULL once the link has let go of it */
     uv_connect_t connect;
     struct addrinfo *addresses, *next_address;
     const char *reason; /* why it closes */
@@ -36,6 +38,8 @@ struct peer {
     struct net *net;
     struct herd_conn *conn;
     struct attempt *attempt;
+    struct lookup *lookup;  /* NULL: none is under way */
+    struct addrinfo *found; /* when no attempt was there to take it: for the next one */
     char *name, *host;
     uint16_t port;
     bool removed;
@@ -50,8 +54,20 @@ static void free_attempt(struct attempt *attempt)
     free(attempt);
 }
 
+/* It goes on where it has begun, and nobody hears of it. */
+static void forget_lookup(struct peer *peer)
+{
+    if (peer->lookup == NULL)
+        return;
+    peer->lookup->peer = NULL;
+    uv_cancel((uv_req_t *)&peer->lookup->request);
+    peer->lookup = NULL;
+}
+
 static void free_peer(struct peer *peer)
 {
+    forget_lookup(peer);
+    uv_freeaddrinfo(peer->found);
     struct peer **at = &peer->net->peers;
     while (*at != peer)
         at = &(*at)->next;
@@ -109,10 +125,6 @@ static bool try_next_address(struct attempt *attempt)
 static void on_closed(struct stream *stream)
 {
     struct attempt *attempt = (struct attempt *)stream;
-    if (attempt->lookup != NULL) {
-        attempt->lookup->attempt = NULL;
-        uv_cancel((uv_req_t *)&attempt->lookup->request);
-    }
     if (!try_next_address(attempt))
         end_attempt(attempt);
 }
@@ -171,45 +183,62 @@ static void start_connect(struct attempt *attempt, const struct sockaddr *addres
         give_up(attempt, rc);
 }
 
+static void connect_to(struct attempt *attempt, struct addrinfo *take_addresses)
+{
+    attempt->addresses = attempt->next_address = take_addresses;
+    start_connect(attempt, take_addresses->ai_addr);
+}
+
 static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *addresses)
 {
     struct lookup *lookup = (struct lookup *)req; /* its first member */
-    struct attempt *attempt = lookup->attempt;
+    struct peer *peer = lookup->peer;
     free(lookup);
-    if (attempt == NULL) {
+    if (peer == NULL) {
         uv_freeaddrinfo(addresses);
         return;
     }
-    attempt->lookup = NULL;
-    attempt->addresses = addresses;
-    if (attempt->stream.closing)
-        return;
-    if (status < 0) {
-        give_up(attempt, status);
-        return;
-    }
-    attempt->next_address = addresses;
-    start_connect(attempt, addresses->ai_addr);
+    peer->lookup = NULL;
+    if (peer->attempt == NULL || peer->attempt->stream.closing)
+        peer->found = addresses;
+    else if (status < 0)
+        give_up(peer->attempt, status);
+    else
+        connect_to(peer->attempt, addresses);
 }
 
-static void start_resolve(struct attempt *attempt)
+/* 0, or libuv's error. */
+static int start_lookup(struct peer *peer)
 {
-    const struct peer *peer = attempt->peer;
     char service[8];
     snprintf(service, sizeof(service), "%u", (unsigned)peer->port);
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct lookup *lookup = calloc(1, sizeof(*lookup));
-    int rc = UV_ENOMEM;
-    if (lookup != NULL)
-        rc = uv_getaddrinfo(peer->net->options.loop, &lookup->request, on_resolved, peer->host,
+    if (lookup == NULL)
+        return UV_ENOMEM;
+    int rc = uv_getaddrinfo(peer->net->options.loop, &lookup->request, on_resolved, peer->host,
                             service, &hints);
     if (rc < 0) {
         free(lookup);
-        give_up(attempt, rc);
+        return rc;
+    }
+    lookup->peer = peer;
+    peer->lookup = lookup;
+    return 0;
+}
+
+static void start_resolve(struct attempt *attempt)
+{
+    struct peer *peer = attempt->peer;
+    struct addrinfo *found = peer->found;
+    peer->found = NULL;
+    if (found != NULL) {
+        connect_to(attempt, found);
         return;
     }
-    lookup->attempt = attempt;
-    attempt->lookup = lookup;
+    int rc = peer->lookup != NULL ? 0 : start_lookup(peer);
+    if (rc < 0)
+        give_up(attempt, rc);
 }
 
 static struct attempt *new_attempt(struct peer *peer)
@@ -290,6 +319,7 @@ int net_remove_peer(struct net *net, const char *name)
     if (peer == NULL)
         return HERD_ENOTFOUND;
     peer->removed = true;
+    forget_lookup(peer);
     bool dialled = peer->attempt != NULL;
     int rc = herd_node_remove_neighbour(net->options.node, net_now(), name);
     if (!dialled)

@@ -26,6 +26,7 @@ struct places_answer {
     size_t *kept;   /* the total that it is counted in while there are any */
     enum places_status status;
     bool without_memory;
+    const char *shared; /* its error, of a constant; NULL: it is an object of its own */
     struct places_failure failure;
     struct herd_buf error;        /* a JSON string, or empty */
     struct herd_buf attributions; /* the elements of html_attributions, as they are rendered */
@@ -34,8 +35,39 @@ struct places_answer {
     size_t ends[PLACES_RESULTS_MAX]; /* where in results the first 1, 2, … of them end */
 };
 
+static const char text_without_memory[] = "\"out of memory\"";
+
 static const struct places_answer answer_without_memory = {
-    .without_memory = true, .failure = {.retry_after_ms = -1, .is_final = true}};
+    .without_memory = true,
+    .shared = text_without_memory,
+    .failure = {.retry_after_ms = -1, .is_final = true}};
+
+#define SHARED(its_status, text)                                                                   \
+    {                                                                                              \
+        .status = (its_status), .shared = "\"" text "\"", .failure = {.retry_after_ms = -1 }       \
+    }
+
+static const struct places_answer errors[] = {
+    [PLACES_ERROR_QUESTIONS] =
+        SHARED(PLACES_OVER_QUERY_LIMIT, "too many questions are waiting for places"),
+    [PLACES_ERROR_CLIENT_QUESTIONS] =
+        SHARED(PLACES_OVER_QUERY_LIMIT, "too many questions for places from this connection"),
+    [PLACES_ERROR_DAY] = SHARED(PLACES_OVER_QUERY_LIMIT, "the calls for today are used up"),
+    [PLACES_ERROR_DAY_UNCOUNTED] =
+        SHARED(PLACES_OVER_QUERY_LIMIT, "the calls of the day cannot be counted"),
+    [PLACES_ERROR_DOWN] =
+        SHARED(PLACES_UNKNOWN_ERROR,
+               "The places provider failed: it is down, and left alone for a moment"),
+    [PLACES_ERROR_LATE] =
+        SHARED(PLACES_UNKNOWN_ERROR, "The places provider failed: no answer in time"),
+    [PLACES_ERROR_NO_CALL] =
+        SHARED(PLACES_UNKNOWN_ERROR, "no call to the places provider was free in time"),
+    [PLACES_ERROR_STOP] = SHARED(PLACES_UNKNOWN_ERROR, "the server stops"),
+    [PLACES_ERROR_UNREAD] =
+        SHARED(PLACES_OVER_QUERY_LIMIT, "too many answers wait for clients to read them"),
+    [PLACES_ERROR_BEHIND] =
+        SHARED(PLACES_OVER_QUERY_LIMIT, "too many answers wait for those to earlier questions"),
+};
 
 const char *places_status_name(enum places_status status)
 {
@@ -61,16 +93,21 @@ struct places_answer *places_answer_new(enum places_status status)
     return answer;
 }
 
+struct places_answer *places_answer_error(enum places_error which)
+{
+    return (struct places_answer *)(uintptr_t)&errors[which]; /* never written to */
+}
+
 struct places_answer *places_answer_ref(struct places_answer *answer)
 {
-    if (answer != &answer_without_memory)
+    if (answer->shared == NULL)
         answer->references++;
     return answer;
 }
 
 void places_answer_unref(struct places_answer *answer)
 {
-    if (answer == NULL || answer == &answer_without_memory)
+    if (answer == NULL || answer->shared != NULL)
         return;
     assert(answer->references > 0);
     if (--answer->references > 0)
@@ -83,7 +120,7 @@ void places_answer_unref(struct places_answer *answer)
 
 void places_answer_keep(struct places_answer *answer, size_t *total)
 {
-    if (answer == &answer_without_memory || answer->keepers++ > 0)
+    if (!places_answer_is_long(answer) || answer->keepers++ > 0)
         return;
     answer->kept = total;
     *total += places_answer_bytes(answer);
@@ -96,7 +133,7 @@ bool places_answer_is_kept(const struct places_answer *answer)
 
 void places_answer_let_go(struct places_answer *answer)
 {
-    if (answer != &answer_without_memory && --answer->keepers == 0)
+    if (places_answer_is_long(answer) && --answer->keepers == 0)
         *answer->kept -= places_answer_bytes(answer);
     places_answer_unref(answer);
 }
@@ -111,14 +148,21 @@ size_t places_answer_count(const struct places_answer *answer)
     return answer->without_memory ? 0 : answer->count;
 }
 
+bool places_answer_is_long(const struct places_answer *answer)
+{
+    return answer->results.len > 0 || answer->attributions.len > 0;
+}
+
 size_t places_answer_bytes(const struct places_answer *answer)
 {
+    if (answer->shared != NULL)
+        return 0;
     return sizeof *answer + answer->error.cap + answer->attributions.cap + answer->results.cap;
 }
 
 void places_answer_set_failure(struct places_answer *answer, struct places_failure failure)
 {
-    if (answer != &answer_without_memory)
+    if (answer->shared == NULL)
         answer->failure = failure;
 }
 
@@ -129,8 +173,11 @@ struct places_failure places_answer_failure(const struct places_answer *answer)
 
 static int lose_memory(struct places_answer *answer)
 {
-    if (answer != &answer_without_memory)
+    if (answer->shared == NULL) {
         answer->without_memory = true;
+        herd_buf_free(&answer->attributions);
+        herd_buf_free(&answer->results);
+    }
     return HERD_ENOMEM;
 }
 
@@ -295,10 +342,10 @@ int places_answer_render(const struct places_answer *answer, size_t count, struc
     struct herd_slice results = herd_buf_slice(&answer->results);
     struct herd_slice error = herd_buf_slice(&answer->error);
     results.len = shown > 0 ? answer->ends[shown - 1] : 0;
-    if (answer->without_memory) {
-        attributions.len = 0;
-        error = herd_slice_of("\"out of memory\"");
-    }
+    if (answer->shared != NULL)
+        error = herd_slice_of(answer->shared);
+    else if (answer->without_memory)
+        error = herd_slice_of(text_without_memory);
     const struct herd_slice parts[] = {
         herd_slice_of("{\n   \"html_attributions\": ["),
         attributions,

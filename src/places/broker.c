@@ -121,11 +121,9 @@ static void start_waiting(struct broker *broker, struct broker_now now)
             begin(broker, now.ms, call);
             continue;
         }
-        struct places_answer *answer =
-            broker_error(PLACES_OVER_QUERY_LIMIT, "the calls for today are used up");
         broker_note_used_up(broker);
-        fail_pending(broker, now.ms, answer, METRIC_places_refused_day_total);
-        places_answer_unref(answer);
+        fail_pending(broker, now.ms, places_answer_error(PLACES_ERROR_DAY),
+                     METRIC_places_refused_day_total);
     }
 }
 
@@ -211,13 +209,12 @@ int broker_ask(struct broker *broker, struct broker_now now, const struct places
     }
     if (broker->question_count > BROKER_QUESTIONS_MAX) {
         metrics_add(broker->metrics, METRIC_places_refused_total, 1);
-        refuse(broker, now.ms, question,
-               broker_error(PLACES_OVER_QUERY_LIMIT, "too many questions are waiting for places"));
+        refuse(broker, now.ms, question, places_answer_error(PLACES_ERROR_QUESTIONS));
         return 0;
     }
     if (now.ms >= broker->until_ms) {
         metrics_add(broker->metrics, METRIC_places_timeouts_total, 1);
-        refuse(broker, now.ms, question, broker_error(PLACES_UNKNOWN_ERROR, "the server stops"));
+        refuse(broker, now.ms, question, places_answer_error(PLACES_ERROR_STOP));
         return 0;
     }
     struct broker_call *call = (struct broker_call *)query_map_find(&broker->map, query);
@@ -391,13 +388,11 @@ void broker_reserved(struct broker *broker, struct broker_now now,
     if (is_written)
         broker->is_unwritten = false;
     if (!is_written) {
-        struct places_answer *answer =
-            broker_error(PLACES_OVER_QUERY_LIMIT, "the calls of the day cannot be counted");
         if (!broker->is_unwritten)
             broker_note(broker, BROKER_NOTICE_UNWRITTEN, 0);
         broker->is_unwritten = true;
-        fail_pending(broker, now.ms, answer, METRIC_places_refused_day_total);
-        places_answer_unref(answer);
+        fail_pending(broker, now.ms, places_answer_error(PLACES_ERROR_DAY_UNCOUNTED),
+                     METRIC_places_refused_day_total);
     }
     start_waiting(broker, now);
 }
@@ -426,9 +421,8 @@ static void expire(struct broker *broker, int64_t now_ms, struct question *quest
 {
     struct broker_call *call = question->call;
     bool was_calling = call->state == CALLING && !call->is_ordered;
-    struct places_answer *answer = broker_error(
-        PLACES_UNKNOWN_ERROR, was_calling ? "The places provider failed: no answer in time"
-                                          : "no call to the places provider was free in time");
+    struct places_answer *answer =
+        places_answer_error(was_calling ? PLACES_ERROR_LATE : PLACES_ERROR_NO_CALL);
     metrics_add(broker->metrics, METRIC_places_timeouts_total, 1);
     broker_fail(broker, now_ms, question, answer);
     if (TAILQ_EMPTY(&call->questions)) {
@@ -436,7 +430,6 @@ static void expire(struct broker *broker, int64_t now_ms, struct question *quest
             failed(broker, now_ms, call, answer);
         abandon(broker, call);
     }
-    places_answer_unref(answer);
 }
 
 static void wake(struct broker *broker, int64_t now_ms)
@@ -561,7 +554,7 @@ void broker_hurry(struct broker *broker, int64_t until_ms)
 
 void broker_stop(struct broker *broker)
 {
-    struct places_answer *answer = broker_error(PLACES_UNKNOWN_ERROR, "the server stops");
+    struct places_answer *answer = places_answer_error(PLACES_ERROR_STOP);
     struct question *question;
     broker->is_stopped = true;
     while ((question = TAILQ_FIRST(&broker->questions)) != NULL) {
@@ -570,7 +563,6 @@ void broker_stop(struct broker *broker)
         if (TAILQ_EMPTY(&call->questions))
             abandon(broker, call);
     }
-    places_answer_unref(answer);
 }
 
 bool broker_final(const struct broker *broker, struct allowance_record *out)

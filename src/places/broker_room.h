@@ -82,9 +82,6 @@ struct broker {
 
 /* ---- broker_settle.c: how questions get their answers --------------------------------------- */
 
-/* A new answer with an error of ours; the caller's. */
-struct places_answer *broker_error(enum places_status status, const char *message);
-
 /* The question is answered, in the next effects. `answer` is borrowed. */
 void broker_answer(struct broker *broker, struct question *question, struct places_answer *answer);
 

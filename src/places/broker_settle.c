@@ -3,13 +3,6 @@
 
 #include "places/broker_room.h"
 
-struct places_answer *broker_error(enum places_status status, const char *message)
-{
-    struct places_answer *answer = places_answer_new(status);
-    places_answer_set_error(answer, message);
-    return answer;
-}
-
 void broker_note(struct broker *broker, enum broker_notice notice, int64_t number)
 {
     broker->notes[notice] = true;
@@ -55,10 +48,10 @@ void broker_fail(struct broker *broker, int64_t now_ms, struct question *questio
 }
 
 static struct places_answer *refuse(struct broker *broker, enum metric metric,
-                                    enum places_status status, const char *message)
+                                    enum places_error why)
 {
     metrics_add(broker->metrics, metric, 1);
-    return broker_error(status, message);
+    return places_answer_error(why);
 }
 
 /* What the provider has said of all calls. */
@@ -86,24 +79,20 @@ struct places_answer *broker_refusal(struct broker *broker, struct broker_now no
         return said;
     bool is_free = broker->calling_count < limits->calls_max && broker->waiting_count == 0;
     if (!is_free && broker->waiting_count >= limits->waiting_max)
-        return refuse(broker, METRIC_places_refused_total, PLACES_OVER_QUERY_LIMIT,
-                      "too many questions are waiting for places");
+        return refuse(broker, METRIC_places_refused_total, PLACES_ERROR_QUESTIONS);
     if (allowance_is_used_up(&broker->allowance, now.day)) {
         broker_note_used_up(broker);
-        return refuse(broker, METRIC_places_refused_day_total, PLACES_OVER_QUERY_LIMIT,
-                      "the calls for today are used up");
+        return refuse(broker, METRIC_places_refused_day_total, PLACES_ERROR_DAY);
     }
     bool was_closed = broker->circuit.state == CIRCUIT_CLOSED;
     if (!circuit_admits(&broker->circuit, now.ms))
-        return refuse(broker, METRIC_places_refused_circuit_total, PLACES_UNKNOWN_ERROR,
-                      "The places provider failed: it is down, and left alone for a moment");
+        return refuse(broker, METRIC_places_refused_circuit_total, PLACES_ERROR_DOWN);
     *is_probe = !was_closed;
     if (client_cap_take(&broker->clients, now.ms, client, limits->calls_per_client))
         return NULL;
     if (*is_probe)
         broker->circuit.state = CIRCUIT_OPEN; /* the next one may try */
-    return refuse(broker, METRIC_places_refused_client_total, PLACES_OVER_QUERY_LIMIT,
-                  "too many questions for places from this connection");
+    return refuse(broker, METRIC_places_refused_client_total, PLACES_ERROR_CLIENT_QUESTIONS);
 }
 
 void broker_measure(const struct broker *broker, struct broker_now now)

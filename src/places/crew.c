@@ -14,6 +14,8 @@
 
 #include <herd/err.h>
 
+#include "base/thread.h"
+
 TAILQ_HEAD(job_list, crew_job);
 
 struct crew {
@@ -73,7 +75,7 @@ static void *run(void *arg)
 static int start_thread(struct crew *crew)
 {
     sigset_t all, before;
-    sigfillset(&all);
+    thread_signals(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&crew->threads[crew->thread_count], NULL, run, crew);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

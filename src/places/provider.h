@@ -45,6 +45,23 @@ struct places_answer;
 /* Never NULL: without memory it is one shared answer, UNKNOWN_ERROR "out of memory". */
 struct places_answer *places_answer_new(enum places_status status);
 
+/* Errors of ours that many questions may come to while nobody reads the answers: each is one answer
+ * that all share and that takes no memory. */
+enum places_error {
+    PLACES_ERROR_QUESTIONS,        /* too many are waiting */
+    PLACES_ERROR_CLIENT_QUESTIONS, /* … of this client */
+    PLACES_ERROR_DAY,              /* the calls of the day are used up, */
+    PLACES_ERROR_DAY_UNCOUNTED,    /* or cannot be written down */
+    PLACES_ERROR_DOWN,             /* the circuit is open */
+    PLACES_ERROR_LATE,             /* no answer in time, */
+    PLACES_ERROR_NO_CALL,          /* or not even a call */
+    PLACES_ERROR_STOP,             /* of the server */
+    PLACES_ERROR_UNREAD,           /* the client does not read */
+    PLACES_ERROR_BEHIND,           /* too much waits for the answers to earlier questions */
+};
+
+struct places_answer *places_answer_error(enum places_error which);
+
 /*
  * These fill in a new answer. 0, or HERD_ENOMEM: the answer is then UNKNOWN_ERROR "out of memory"
  * for good, so that a caller may go on and hand it over without looking at every result.
@@ -73,12 +90,15 @@ struct places_answer *places_answer_ref(struct places_answer *answer);
 void places_answer_unref(struct places_answer *answer); /* NULL is allowed */
 enum places_status places_answer_status(const struct places_answer *answer);
 size_t places_answer_count(const struct places_answer *answer);
-/* What it takes in memory, roughly. */
+/* Whether it has results or attributions; one that has not is a few hundred bytes, 4 KiB at most. */
+bool places_answer_is_long(const struct places_answer *answer);
+/* What it takes in memory, roughly. Results have 64 KiB each at most, all attributions as much. */
+enum { PLACES_ANSWER_MAX_BYTES = (PLACES_RESULTS_MAX + 1) * (64 << 10) };
 size_t places_answer_bytes(const struct places_answer *answer);
 
 /*
- * One reference is kept for a client: what the answer takes is added to *total while there is any
- * such, once however many there are. `total` is the same for all answers, and outlives them.
+ * One reference is kept for a client: what the answer takes, if it is long, is added to *total while
+ * there is any such, once however many there are. `total` is the same for all answers, and outlives them.
  */
 void places_answer_keep(struct places_answer *answer, size_t *total);
 bool places_answer_is_kept(const struct places_answer *answer);

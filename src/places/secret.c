@@ -14,6 +14,8 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
+#include "base/thread.h"
+
 enum { STACK_BYTES = 64 << 10 }; /* deeper than libcurl and OpenSSL go */
 
 enum { CHUNK_BYTES = 1 << 20, SHIFT_MIN = 6, SHIFT_MAX = 17, CLASS_COUNT = SHIFT_MAX + 1 };
@@ -58,6 +60,7 @@ static void *map(size_t size)
         munmap(pages, size);
         return NULL;
     }
+    mlock2(pages, size, MLOCK_ONFAULT); /* RLIMIT_MEMLOCK may say no: decision 0006 */
     pool.bytes += size;
     pages->size = size;
     LIST_INSERT_HEAD(&pool.regions, pages, link);
@@ -222,10 +225,10 @@ static void on_crash(int number)
 /* The lock is kept. */
 void secret_wipe_all(void)
 {
-    static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
     const struct region *region;
-    for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++)
-        signal(crashes[i], on_crash);
+    int number;
+    for (size_t i = 0; (number = thread_crash_signal(i)) != 0; i++)
+        signal(number, on_crash);
     pthread_mutex_lock(&pool.lock);
     LIST_FOREACH(region, &pool.regions, link)
     {

@@ -7,7 +7,8 @@
 
 /*
  * As malloc, calloc, realloc, free and strdup, in pages of their own that have MADV_DONTDUMP:
- * neither the kernel nor gcore writes them into a core file. What is freed is overwritten. Pages
+ * neither the kernel nor gcore writes them into a core file. They are not swapped out, as far as
+ * RLIMIT_MEMLOCK allows: above it they may be. What is freed is overwritten. Pages
  * are kept for the next ones, so the memory is bounded by the most that was in use at once.
  */
 void *secret_malloc(size_t size);
@@ -22,8 +23,8 @@ void secret_burn(void);
 
 /*
  * Overwrites all of it, also what is in use, for a process that ends at once (_exit) with threads
- * that cannot be waited for. One of them that still uses such memory waits for ever, in place of a
- * crash; so does who asks for some.
+ * that cannot be waited for. One of them that crashes over that waits for ever instead, unless it
+ * blocks the signals of a crash (base/thread.h); so does who asks for such memory.
  */
 void secret_wipe_all(void);
 

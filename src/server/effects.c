@@ -41,22 +41,41 @@ struct question {
     struct herd_ask *ask;
 };
 
-/* What waits for all clients together is bounded; who reads is never refused. */
+/*
+ * What waits for all clients together is bounded: as configured for who does not read, and twice as
+ * much for who only waits for the answer to an earlier question, so that who does not read is the
+ * first to be refused.
+ */
+static bool has_unread_room(const struct server *server, const struct herd_ask *ask, size_t bytes)
+{
+    size_t most = (size_t)server->config->values.places_unread_max_mib << 20;
+    return server->unread_bytes + bytes <= (herd_ask_is_unread(ask) ? most : 2 * most);
+}
+
+/* What is sent at once, has no results, or is kept for others anyway takes no more of it. */
 static bool may_keep(const struct server *server, const struct herd_ask *ask,
                      const struct places_answer *answer)
 {
-    size_t most = (size_t)server->config->values.places_unread_max_mib << 20;
-    return herd_ask_has_room(ask) || places_answer_is_kept(answer) ||
-           server->unread_bytes + places_answer_bytes(answer) <= most;
+    return herd_ask_has_room(ask) || !places_answer_is_long(answer) ||
+           places_answer_is_kept(answer) ||
+           has_unread_room(server, ask, places_answer_bytes(answer));
 }
 
-static struct places_answer *refuse(struct server *server)
+/* Whether places would be thrown away when they come, unless the client reads until then. */
+static bool is_in_vain(const struct server *server, const struct herd_ask *ask)
 {
-    struct places_answer *refusal = places_answer_new(PLACES_OVER_QUERY_LIMIT);
-    places_answer_set_error(refusal, "too many answers wait for clients to read them");
-    metrics_add(&server->metrics, METRIC_places_refused_unread_total, 1);
-    net_count_limit(server->net, LIMIT_UNREAD);
-    return refusal;
+    return herd_ask_is_unread(ask) && !herd_ask_has_room(ask) &&
+           !has_unread_room(server, ask, PLACES_ANSWER_MAX_BYTES);
+}
+
+static struct places_answer *refuse(struct server *server, const struct herd_ask *ask)
+{
+    bool is_unread = herd_ask_is_unread(ask);
+    metrics_add(&server->metrics,
+                is_unread ? METRIC_places_refused_unread_total : METRIC_places_refused_behind_total,
+                1);
+    net_count_limit(server->net, is_unread ? LIMIT_UNREAD : LIMIT_BEHIND);
+    return places_answer_error(is_unread ? PLACES_ERROR_UNREAD : PLACES_ERROR_BEHIND);
 }
 
 static void on_paid_places(void *arg, struct places_answer *take_answer)
@@ -66,7 +85,7 @@ static void on_paid_places(void *arg, struct places_answer *take_answer)
     free(arg);
     if (!may_keep(server, question.ask, take_answer)) {
         places_answer_unref(take_answer);
-        take_answer = refuse(server);
+        take_answer = refuse(server, question.ask);
     }
     places_answer_keep(take_answer, &server->unread_bytes);
     struct herd_places places = {.type = &kept_type, .data = take_answer};
@@ -76,6 +95,10 @@ static void on_paid_places(void *arg, struct places_answer *take_answer)
 static int ask_paid(struct server *server, const struct places_query *query,
                     const struct herd_effect *effect)
 {
+    if (is_in_vain(server, effect->ask)) {
+        on_places(effect->ask, refuse(server, effect->ask));
+        return 0;
+    }
     struct question *question = malloc(sizeof *question);
     if (question == NULL)
         return HERD_ENOMEM;
@@ -97,11 +120,12 @@ static void on_free_places(void *arg, struct places_answer *take_answer)
 
 static void answer_failure(struct herd_ask *ask, int rc)
 {
-    bool is_busy = rc == HERD_EBUSY;
-    struct places_answer *failure =
-        places_answer_new(is_busy ? PLACES_OVER_QUERY_LIMIT : PLACES_UNKNOWN_ERROR);
-    places_answer_set_error(failure, is_busy ? "too many questions are waiting for places"
-                                             : herd_strerror(rc));
+    if (rc == HERD_EBUSY) {
+        on_places(ask, places_answer_error(PLACES_ERROR_QUESTIONS));
+        return;
+    }
+    struct places_answer *failure = places_answer_new(PLACES_UNKNOWN_ERROR);
+    places_answer_set_error(failure, herd_strerror(rc));
     on_places(ask, failure);
 }
 

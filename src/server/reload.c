@@ -63,7 +63,7 @@ static int reopen_log(struct server *server, const struct config_values *values,
     return rc;
 }
 
-/* A key may have changed in its file, so the provider is opened anew each time. */
+/* Also with the same values: the key, or the places, may have changed in their file. */
 static int change_places(struct server *server, const struct config_values *values)
 {
     struct herd_buf error = {0};

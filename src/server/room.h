@@ -46,7 +46,7 @@ struct server {
     bool failed;
     bool unwritten;      /* the last records could not be written before the stop */
     uv_timer_t deadline; /* of what closes behind the last connection */
-    bool abandoned;      /* a thread hangs in a disk: the process ends without it */
+    bool abandoned;      /* a thread hangs, in a disk or a name: the process ends without it */
 };
 
 /* A node's limits from the configuration. */

@@ -2,7 +2,7 @@
  * start: log, node, places, links; the folder is taken and read; only then listener and control
  * socket, so that a neighbour finds either nobody or one that answers at once; then the loop. stop:
  * no more connections, what was received is answered, everything closes, the loop ends with nothing
- * left on it.
+ * left on it but names that are looked up.
  */
 #include <assert.h>
 #include <pthread.h>
@@ -173,9 +173,9 @@ static void on_part_closed(void *arg)
     if (server->net != NULL)
         net_free(server->net);
     server->net = NULL;
-    /* A name may still be looked up: the loop ends with that, or at the deadline. */
-    uv_unref((uv_handle_t *)&server->deadline);
+    uv_close((uv_handle_t *)&server->deadline, NULL);
     signals_close(&server->signals);
+    uv_stop(&server->loop); /* a name that is still looked up would keep it */
 }
 
 static void on_places_closed(void *arg)
@@ -198,9 +198,6 @@ static void on_deadline(uv_timer_t *timer)
         LOG(server->log, LOG_ERROR, "places",
             "a thread has not come back, from a places file, a name or the calls of the day: the "
             "server ends without it");
-    if (server->closing == 0)
-        LOG(server->log, LOG_WARNING, "link",
-            "the name of a neighbour is still looked up: the server ends without it");
     server->abandoned = true;
     uv_stop(&server->loop);
 }
@@ -358,6 +355,35 @@ static void forgo_cancellation(void)
     pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
 }
 
+static void find_handle(uv_handle_t *handle, void *arg)
+{
+    (void)handle;
+    *(bool *)arg = true;
+}
+
+static bool has_handles(uv_loop_t *loop)
+{
+    bool found = false;
+    uv_walk(loop, find_handle, &found);
+    return found;
+}
+
+/* All parts have closed. Their handles follow; what has none is a name that is looked up, in a
+ * thread that cannot be ended. */
+static void end_loop(struct server *server)
+{
+    while (has_handles(&server->loop) && uv_run(&server->loop, UV_RUN_ONCE) != 0)
+        continue;
+    if (!uv_loop_alive(&server->loop)) {
+        int rc = uv_loop_close(&server->loop);
+        assert(rc == 0);
+        return;
+    }
+    LOG(server->log, LOG_INFO, "link",
+        "the name of a neighbour is still looked up: the server ends without it");
+    server->abandoned = true;
+}
+
 static void serve(struct server *server, struct herd_buf *error)
 {
     int rc = uv_loop_init(&server->loop);
@@ -372,12 +398,8 @@ static void serve(struct server *server, struct herd_buf *error)
     if (rc < 0)
         stop(server, server->failed ? "it could not start" : "a signal, before it had started");
     uv_run(&server->loop, UV_RUN_DEFAULT);
-    if (server->abandoned)
-        return;
-    uv_close((uv_handle_t *)&server->deadline, NULL);
-    uv_run(&server->loop, UV_RUN_DEFAULT);
-    rc = uv_loop_close(&server->loop);
-    assert(rc == 0);
+    if (!server->abandoned)
+        end_loop(server);
 }
 
 static void log_end(const struct server *server)

@@ -248,3 +248,19 @@ def test_connections_of_http2_are_shared_and_kept(make_server, standin, http2):
     lines = [line.split() for line in log.read_text().splitlines()]
     assert {line[0] for line in lines} == {"h2"} and {line[1] for line in lines} == {"200"}
     assert len({line[2] for line in lines}) == 1
+
+
+def test_threads_take_the_signals_of_a_crash_alone(server):
+    """Where these are blocked, a thread that crashes while the key is wiped ends the process before it is."""
+    crashes = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP}
+    others = {signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP}
+    seen = set()
+    for task in pathlib.Path(f"/proc/{server.process.pid}/task").iterdir():
+        name = (task / "comm").read_text().strip()
+        if name not in ("herd-log", "herd-durable", "herd-places"):
+            continue
+        seen.add(name)
+        status = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
+        blocked = {number for number in crashes | others if int(status["SigBlk"], 16) >> (number - 1) & 1}
+        assert blocked == others, name
+    assert seen == {"herd-log", "herd-durable", "herd-places"}

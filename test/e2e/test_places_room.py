@@ -5,7 +5,7 @@ import os
 import re
 
 from herdlib import WRAP, wait_until
-from placeslib import LONG_TIMEOUT_MS
+from placeslib import IAMAT, LONG_TIMEOUT_MS
 
 NO_LIMITS = ["breaker_failures = 1000", "calls_per_day = 0", "calls_per_client = 0"]
 QUESTIONS, FAT_BYTES = 64, 50000
@@ -111,6 +111,119 @@ def test_places_that_nobody_reads_are_bounded_together(make_server, standin, mon
     wait_until(lambda: metric(server, "places_unread_bytes") == 0, "nothing waits any more")
     check_told(server, "places refused to clients that do not read", "unread_max_mib")
     reader.close()
+
+
+SMALL_MIB = 2  # the least that unread_max_mib may be
+
+
+def asked(distances, count=20):
+    return b"".join(b"WHATSAT kiwi.cs.ucla.edu %d %d\n" % (distance, count) for distance in distances)
+
+
+def fat_but(standin, hanging_km):
+    """Answers of a megabyte, but for questions at that distance: they hang."""
+    standin.control("/_control", {"behaviour": f"fat:{FAT_BYTES}", "by_radius": {f"{1000 * hanging_km}": "hang"}})
+
+
+def fill(server, client):
+    """A client that does not read has all that may be kept for such ones."""
+    client.ask(IAMAT)
+    client.send(asked(range(1, 41)))
+    wait_until(lambda: metric(server, "places_refused_unread_total") > 0, "there is no more room")
+    wait_until(lambda: metric(server, "places_calls_total") == 40 and metric(server, "places_calls_open") == 0, "all called")
+
+
+def behind_a_question(server, standin, client, distances):
+    """Asks for what hangs, then for the others; waits until these have come."""
+    fat_but(standin, 45)
+    called = metric(server, "places_calls_total")
+    client.ask(IAMAT)
+    client.send(asked([45, *distances]))
+    wait_until(lambda: metric(server, "places_calls_total") == called + 1 + len(distances)
+               and metric(server, "places_calls_open") == 1, "all but one have come")
+
+
+def end_what_hangs(server, client):
+    """A stop does."""
+    server.process.terminate()
+    assert json.loads(client.answer()[1])["status"] == "UNKNOWN_ERROR"
+
+
+def said(body):
+    answer = json.loads(body)
+    return answer["status"], answer.get("error_message")
+
+
+def test_who_reads_is_not_refused_for_others(make_server, standin):
+    """Its second question is answered before its first, so that the answer waits, too; but not for it to read."""
+    server = make_server("google-legacy", *NO_LIMITS, "body_max_kib = 2048", f"unread_max_mib = {SMALL_MIB}")
+    standin.behave(f"fat:{FAT_BYTES}")
+    with server.client() as hog, server.client() as reader:
+        fill(server, hog)
+        behind_a_question(server, standin, reader, [46])
+        end_what_hangs(server, reader)
+        assert said(reader.answer()[1]) == ("OK", None)
+
+
+def test_what_waits_for_a_slower_answer_is_bounded(make_server, standin):
+    """For who reads, too; and it is told why."""
+    server = make_server("google-legacy", *NO_LIMITS, "body_max_kib = 2048", f"unread_max_mib = {SMALL_MIB}")
+    distances = range(1, 11)
+    with server.client() as reader:
+        behind_a_question(server, standin, reader, distances)
+        wait_until(lambda: metric(server, "places_refused_behind_total") > 0, "there is no more room")
+        assert metric(server, "places_unread_bytes") <= 2 * SMALL_MIB << 20
+        assert metric(server, "places_refused_unread_total") == 0
+        check_told(server, "places refused that wait for those to earlier questions", "twice unread_max_mib")
+        end_what_hangs(server, reader)
+        ends = [said(reader.answer()[1]) for _ in distances]
+    refused = ("OVER_QUERY_LIMIT", "too many answers wait for those to earlier questions")
+    assert set(ends) == {("OK", None), refused}
+    assert 0 < ends.count(("OK", None)) * 20 * FAT_BYTES <= 2 * SMALL_MIB << 20
+
+
+def test_errors_take_no_room(make_server, standin):
+    """However many wait to be read, each says what it would have said to who reads."""
+    clients, questions = 8, 600
+    server = make_server("google-legacy", *NO_LIMITS, f"unread_max_mib = {SMALL_MIB}", "calls_max = 1", "waiting_max = 0",
+                         extra="pipeline_max = 1000")
+    standin.behave("hang")
+    hogs = [server.client() for _ in range(clients)]
+    for hog in hogs:
+        hog.ask(IAMAT)
+        hog.send(asked([10]) + asked([11]) * questions)
+    wait_until(lambda: metric(server, "places_refused_total") == clients * questions, "they are refused")
+    wait_until(lambda: metric(server, "answers_waiting") == 0, "nothing else is waited for")
+    assert metric(server, "places_unread_bytes") == 0 and metric(server, "places_refused_unread_total") == 0
+    server.process.terminate()
+    for hog in hogs:
+        ends = [said(hog.answer()[1]) for _ in range(1 + questions)]
+        assert set(ends[1:]) == {("OVER_QUERY_LIMIT", "too many questions are waiting for places")}
+        hog.close()
+
+
+def test_what_would_be_thrown_away_is_not_paid_for(make_server, standin):
+    """There is no room for what waits, and the client has not read what was sent to it: its questions cost no calls."""
+    server = make_server("google-legacy", *NO_LIMITS, "body_max_kib = 2048", f"unread_max_mib = {SMALL_MIB}",
+                         extra="output_max_kib = 65536")  # so that it may ask, although much waits to be sent to it
+    fat, refused = 24, 10
+    with server.client() as waiting, server.client() as hog:
+        behind_a_question(server, standin, waiting, range(1, 11))
+        wait_until(lambda: metric(server, "places_refused_behind_total") > 0, "there is no more room")
+        hog.ask(IAMAT)
+        for n in range(fat):  # more than sockets take
+            hog.send(asked([20]))
+            wait_until(lambda: metric(server, "places_calls_total") == 12 + n and metric(server, "places_calls_open") == 1,
+                       "it is sent")
+        hog.send(asked([45]))  # the call that is under way is this one's, too
+        wait_until(lambda: metric(server, "places_coalesced_total") == 1, "it is asked")
+        hog.send(asked(range(31, 31 + refused)))
+        wait_until(lambda: metric(server, "places_refused_unread_total") == refused, "they are refused")
+        assert standin.requests() == metric(server, "places_calls_total") == 11 + fat
+        server.process.terminate()
+        ends = [said(hog.answer()[1]) for _ in range(fat + 1 + refused)]
+    assert ends[:fat] == [("OK", None)] * fat and ends[fat][0] == "UNKNOWN_ERROR"
+    assert ends[fat + 1:] == [("OVER_QUERY_LIMIT", "too many answers wait for clients to read them")] * refused
 
 
 def test_local_is_asked_again(server):

@@ -375,6 +375,7 @@ static void test_what_is_kept_is_counted_once(void **state)
     (void)state;
     assert_int_equal(places_answer_add_rendered(answer, herd_slice_of("{}")), 0);
     other = places_answer_new(PLACES_ZERO_RESULTS);
+    assert_int_equal(places_answer_add_attribution(other, "X"), 0);
     places_answer_ref(answer);
     assert_false(places_answer_is_kept(answer));
     places_answer_keep(answer, &total);
@@ -393,6 +394,39 @@ static void test_what_is_kept_is_counted_once(void **state)
     places_answer_unref(answer);
 }
 
+/* However many of them are kept. */
+static void test_errors_take_nothing_that_is_counted(void **state)
+{
+    size_t total = 0;
+    struct places_answer *shared = places_answer_error(PLACES_ERROR_UNREAD);
+    struct places_answer *own = places_answer_new(PLACES_UNKNOWN_ERROR);
+    (void)state;
+    assert_int_equal(places_answer_set_error(own, "HTTP 500"), 0);
+    assert_ptr_equal(places_answer_error(PLACES_ERROR_UNREAD), shared);
+    assert_int_equal(places_answer_bytes(shared), 0);
+    assert_false(places_answer_is_long(shared));
+    assert_false(places_answer_is_long(own));
+    for (int i = 0; i < 3; i++) {
+        places_answer_keep(places_answer_ref(shared), &total);
+        places_answer_keep(places_answer_ref(own), &total);
+    }
+    assert_int_equal(total, 0);
+    assert_rendered(shared, 20,
+                    "{\n"
+                    "   \"html_attributions\": [],\n"
+                    "   \"results\": [],\n"
+                    "   \"status\": \"OVER_QUERY_LIMIT\",\n"
+                    "   \"error_message\": \"too many answers wait for clients to read them\"\n"
+                    "}\n\n");
+    for (int i = 0; i < 3; i++) {
+        places_answer_let_go(shared);
+        places_answer_let_go(own);
+    }
+    assert_int_equal(total, 0);
+    places_answer_unref(own);
+    places_answer_unref(shared);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -409,6 +443,7 @@ int main(void)
         cmocka_unit_test(test_without_memory),
         cmocka_unit_test(test_appends_and_is_shared),
         cmocka_unit_test(test_what_is_kept_is_counted_once),
+        cmocka_unit_test(test_errors_take_nothing_that_is_counted),
         cmocka_unit_test(test_status_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

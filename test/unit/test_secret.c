@@ -1,30 +1,42 @@
 /* Secret memory: left out of core dumps, wiped, as good as malloc. */
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "core/rng.h"
 #include "places/secret.h"
 #include "testing.h"
 
-/* Whether the mapping that `address` is in has VmFlag `dd`. */
-static bool is_left_out(const void *address)
+/* Whether the mapping that `address` is in has that VmFlag, of two letters behind a blank. */
+static bool has_flag(const void *address, const char *flag)
 {
     FILE *file = fopen("/proc/self/smaps", "re");
     char line[512];
-    bool is_inside = false, is_out = false;
+    bool is_inside = false, has = false;
     assert_non_null(file);
     while (fgets(line, sizeof line, file) != NULL) {
         unsigned long begin, end;
         if (sscanf(line, "%lx-%lx ", &begin, &end) == 2)
             is_inside = (uintptr_t)address >= begin && (uintptr_t)address < end;
         else if (is_inside && strncmp(line, "VmFlags:", 8) == 0)
-            is_out = strstr(line, " dd") != NULL;
+            has = strstr(line, flag) != NULL;
     }
     fclose(file);
-    return is_out;
+    return has;
+}
+
+/* No core file has it. */
+static bool is_left_out(const void *address)
+{
+    return has_flag(address, " dd");
 }
 
 static void test_left_out_of_core_dumps(void **state)
@@ -41,6 +53,21 @@ static void test_left_out_of_core_dumps(void **state)
     }
     char *plain = malloc(1 << 20);
     assert_false(is_left_out(plain)); /* so the test can fail */
+    free(plain);
+}
+
+static void test_not_swapped_out(void **state)
+{
+    struct rlimit limit;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+    if (limit.rlim_cur < 64 << 20 && geteuid() != 0)
+        skip(); /* what other tests have taken may be more than is allowed */
+    char *block = secret_malloc(3 << 20);
+    assert_true(has_flag(block, " lo"));
+    secret_free(block);
+    char *plain = malloc(1 << 20);
+    assert_false(has_flag(plain, " lo"));
     free(plain);
 }
 
@@ -125,13 +152,70 @@ static void test_all_is_wiped(void **state)
     assert_int_equal(status, 0);
 }
 
+/* 'R', 'S', …; a thread's, of this process. */
+static char state_of(pid_t thread)
+{
+    char path[64], line[256] = "";
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)thread);
+    FILE *file = fopen(path, "re");
+    if (file == NULL || fgets(line, sizeof line, file) == NULL)
+        _exit(2);
+    fclose(file);
+    return strrchr(line, ')')[2];
+}
+
+static atomic_bool may_crash;
+static atomic_int crasher;
+
+/* Takes the same signals as all threads of our own. */
+static void *crash(void *arg)
+{
+    atomic_store(&crasher, gettid());
+    while (!atomic_load(&may_crash))
+        continue;
+    *(volatile char *)arg = 1;
+    return NULL;
+}
+
+/* In a process of its own, which goes on after a thread of it has crashed. */
+static void wipe_and_crash(void)
+{
+    sigset_t blocked;
+    pthread_t thread;
+    void *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    thread_signals(&blocked);
+    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
+    if (pthread_create(&thread, NULL, crash, page) != 0)
+        _exit(2);
+    secret_wipe_all();
+    while (atomic_load(&crasher) == 0)
+        sched_yield();
+    atomic_store(&may_crash, true);
+    while (state_of(atomic_load(&crasher)) != 'S')
+        sched_yield();
+    _exit(0);
+}
+
+static void test_who_crashes_after_that_waits(void **state)
+{
+    (void)state;
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0)
+        wipe_and_crash();
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_left_out_of_core_dumps),
+        cmocka_unit_test(test_not_swapped_out),
         cmocka_unit_test(test_wiped),
         cmocka_unit_test(test_as_malloc),
         cmocka_unit_test(test_all_is_wiped),
+        cmocka_unit_test(test_who_crashes_after_that_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -132,6 +132,26 @@ static void test_who_has_room(void **state)
     driver_free(driver);
 }
 
+/* Who only waits for the answer to its first question reads. */
+static void test_who_does_not_read(void **state)
+{
+    struct driver *driver = start();
+    struct wire *wire = ask(driver, 3);
+    struct herd_ask *second = driver->asks[1].ask, *third = driver->asks[2].ask;
+    (void)state;
+    assert_false(herd_ask_is_unread(second));
+    driver_answer(driver, 0);
+    assert_true(herd_ask_is_unread(second));
+    assert_true(herd_ask_is_unread(third));
+    wire_wrote(wire, wire->unwritten);
+    assert_false(herd_ask_is_unread(second));
+    assert_false(herd_ask_has_room(third)); /* the second comes first */
+    assert_false(herd_ask_is_unread(third));
+    wire_close(wire, "it is gone");
+    assert_false(herd_ask_is_unread(third));
+    driver_free(driver);
+}
+
 static void test_what_waits_for_the_first_is_not_rendered(void **state)
 {
     struct driver *driver = start();
@@ -307,6 +327,7 @@ int main(void)
         cmocka_unit_test(test_who_does_not_read_has_one_answer_rendered),
         cmocka_unit_test(test_who_reads_is_not_held_back),
         cmocka_unit_test(test_who_has_room),
+        cmocka_unit_test(test_who_does_not_read),
         cmocka_unit_test(test_what_waits_for_the_first_is_not_rendered),
         cmocka_unit_test(test_what_costs_nothing_is_asked_again),
         cmocka_unit_test(test_an_end_before_it_is_asked_again),
