@@ -8,8 +8,10 @@ import time
 import pytest
 
 from herdlib import BIN, DEADLINE_S, SLOW, wait_until
-from placeslib import IAMAT, WHATSAT, hang_alone, hanging_read, places_of, reload, write_key
+from placeslib import IAMAT, WHATSAT, hang_alone, hanging_read, places_of, reload, sign_of, write_key
 
+LATE = b"IAMAT late +34.068930-118.445127 1621464827.959498503"
+CALLS = ["read", "close", "fstat", "stat", "open"]
 STOP_S = 5  # stop_timeout_ms
 TIMEOUT_S = 2 * SLOW  # total_timeout_ms
 CLIENTS, QUESTIONS = 4, 50
@@ -128,3 +130,40 @@ def test_a_disk_that_hangs_holds_up_places_alone(make_herd, standin, tmp_path, m
         hang.unlink()
         wait_until(lambda: metric(server, "places_local_on_disk") == 0, "they are back")
     print(f"{CLIENTS * QUESTIONS} questions of a disk that hangs answered after {took_s:.2f} s of {TIMEOUT_S:.0f} s")
+
+
+def local_at(path):
+    return "\n".join(['provider = "local"', "memory_max_mib = 0", f'data_file = "{path}"', "total_timeout_ms = 1000"])
+
+
+def start_asked(herd, monkeypatch):
+    """A server whose places file, named Old, is asked on disk, and by no thread any more."""
+    server = herd.start()["Hill"]
+    monkeypatch.delenv("LD_PRELOAD")  # for the programs that follow
+    with server.client() as client:
+        client.ask(IAMAT)
+        assert name_near(client) == "Old"
+    wait_until(lambda: "opened, asked on disk" in server.log(), "no thread is at it any more")
+    return server
+
+
+@pytest.mark.parametrize("call, durability", [*((call, "commit") for call in CALLS), ("close", "interval")])
+def test_records_are_written_while_a_places_file_hangs(call, durability, make_herd, tmp_path, monkeypatch):
+    """SQLite reads both, and its own VFS has one lock for all files of a process."""
+    old = tmp_path / "old.db"
+    import_place(old, "Old")
+    with hanging_read(tmp_path / "hang", monkeypatch) as hang:
+        herd = make_herd({"Hill": []}, places=local_at(old), extra=f'durability = "{durability}"')
+        server = start_asked(herd, monkeypatch)
+        hang_alone(hang, f"{old} (deleted)" if call == "close" else old, call)
+        import_place(old, "New")
+        wait_until(sign_of(hang).exists, f"{call} hangs")
+        with server.client() as client:
+            client.ask(LATE)
+        if durability == "commit":
+            server.kill(signal.SIGKILL)
+        else:
+            assert server.kill(signal.SIGTERM) == 0, server.log()
+    server.start()
+    with server.client() as client:
+        assert client.whatsat(b"WHATSAT late 10 5")[0].startswith(b"AT Hill ")
