@@ -114,6 +114,8 @@ static void close_when_done(struct local *local)
         return;
     uv_close(turn, on_handle_closed);
     uv_close((uv_handle_t *)&local->timer, on_handle_closed);
+    local_file_retire(local->file, local->crew);
+    local->file = NULL;
     crew_close(local->crew, on_part_closed, local);
 }
 
@@ -211,8 +213,7 @@ static void give_back(struct local *local, const struct local_call *call)
 {
     struct local_file *file = call->file;
     file->idle[file->idle_count++] = call->db;
-    file->running--;
-    local_file_retire(file, local->crew);
+    local_file_leave(file, local->crew);
 }
 
 static void on_worked(struct crew_job *job)
@@ -449,7 +450,6 @@ static void on_loaded(void *arg, struct local_file *take_file, const char *error
     }
     struct local_file *old = local->file;
     local->file = take_file;
-    old->is_retired = true;
     local_file_retire(old, local->crew);
     if (take_file->memory != NULL)
         LOG(local->log, LOG_INFO, "places", "in memory", log_text("file", local->path),

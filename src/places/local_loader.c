@@ -98,7 +98,7 @@ static void on_worked(struct crew_job *job)
     loader->is_working = false;
     loader->opened = NULL;
     if (loader->closed != NULL) {
-        local_file_free(file);
+        local_file_retire(file, loader->crew);
         free_when_closed(loader);
         return;
     }

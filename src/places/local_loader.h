@@ -29,7 +29,8 @@ void local_loader_want(struct local_loader *loader);
 /* Looks now whether the file has changed; with another limit than before it is read in any case. */
 void local_loader_look(struct local_loader *loader, int64_t max_bytes);
 
-/* Ends it; `closed` runs later, once. `loaded` does not run any more. */
+/* Ends it; `closed` runs later, once. `loaded` does not run any more. The crew, which frees what was
+ * opened in vain, is closed after that. */
 void local_loader_close(struct local_loader *loader, void (*closed)(void *arg), void *arg);
 
 #endif

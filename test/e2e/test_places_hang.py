@@ -167,3 +167,24 @@ def test_records_are_written_while_a_places_file_hangs(call, durability, make_he
     server.start()
     with server.client() as client:
         assert client.whatsat(b"WHATSAT late 10 5")[0].startswith(b"AT Hill ")
+
+
+@pytest.mark.parametrize("to", ["another file", "google"])
+def test_a_reload_does_not_wait_for_the_old_file_to_close(to, make_herd, standin, tmp_path, monkeypatch):
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    import_place(old, "Old")
+    import_place(new, "New")
+    with hanging_read(tmp_path / "hang", monkeypatch) as hang:
+        herd = make_herd({"Hill": []}, places=local_at(old))
+        server = start_asked(herd, monkeypatch)
+        hang_alone(hang, old, "close")
+        herd.places = local_at(new) if to == "another file" else places_of("google", write_key(tmp_path), f"http://127.0.0.1:{standin.port}")
+        herd.write_config()
+        reload(server)
+        wait_until(sign_of(hang).exists, "close hangs")
+        with server.client() as client:
+            client.ask(LATE)
+            if to == "another file":
+                assert name_near(client) == "New"
+            else:
+                assert json.loads(client.whatsat(WHATSAT)[1])["status"] == "OK"
