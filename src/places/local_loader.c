@@ -24,6 +24,8 @@ struct local_loader {
     int64_t max_bytes, max_read_bytes; /* wanted; of the last work */
     struct local_file last;            /* its status alone: what was read last, well or not */
     bool is_working, is_to_look_again, is_forced;
+    bool is_new;               /* it was never opened */
+    bool has_failed;           /* the work: `error`, if there was memory for it */
     bool is_wanted;            /* in memory */
     bool was_wanted;           /* when the last work began */
     atomic_bool is_over;       /* nobody waits for the work any more */
@@ -85,6 +87,7 @@ static void on_work(struct crew_job *job)
         herd_buf_append_text(&loader->error, herd_strerror(rc));
     if (rc == 0 && loader->was_wanted)
         read_places(loader);
+    loader->has_failed = loader->opened == NULL;
     if (herd_buf_append(&loader->error, "", 1) < 0)
         loader->error.len = 0;
 }
@@ -104,10 +107,12 @@ static void on_worked(struct crew_job *job)
     }
     if (file != NULL)
         loader->loaded(loader->arg, file, NULL);
-    else if (loader->error.len > 0)
-        loader->loaded(loader->arg, NULL, loader->error.data);
+    else if (loader->has_failed)
+        loader->loaded(loader->arg, NULL,
+                       loader->error.len > 0 ? loader->error.data : herd_strerror(HERD_ENOMEM));
     loader->error.len = 0;
-    if (loader->is_to_look_again)
+    loader->has_failed = false;
+    if (loader->is_to_look_again && loader->closed == NULL)
         look(loader);
 }
 
@@ -120,7 +125,9 @@ static void look(struct local_loader *loader)
     loader->is_working = true;
     loader->is_to_look_again = false;
     loader->is_forced =
-        loader->is_wanted && (!loader->was_wanted || loader->max_read_bytes != loader->max_bytes);
+        loader->is_new ||
+        (loader->is_wanted && (!loader->was_wanted || loader->max_read_bytes != loader->max_bytes));
+    loader->is_new = false;
     loader->was_wanted = loader->is_wanted;
     loader->max_read_bytes = loader->max_bytes;
     loader->job.work = on_work;
@@ -162,7 +169,9 @@ int local_loader_new(const char *path, int64_t max_bytes, const struct local_fil
         return HERD_ENOMEM;
     }
     loader->max_bytes = loader->max_read_bytes = max_bytes;
-    loader->last.status = file->status;
+    if (file != NULL)
+        loader->last.status = file->status;
+    loader->is_new = file == NULL;
     loader->loaded = loaded;
     loader->arg = arg;
     *out = loader;

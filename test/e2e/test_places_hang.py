@@ -188,3 +188,74 @@ def test_a_reload_does_not_wait_for_the_old_file_to_close(to, make_herd, standin
                 assert name_near(client) == "New"
             else:
                 assert json.loads(client.whatsat(WHATSAT)[1])["status"] == "OK"
+
+
+def google_at(standin, folder, *more):
+    return places_of("google", write_key(folder), f"http://127.0.0.1:{standin.port}", *more)
+
+
+@pytest.mark.parametrize("call", ["read", "open", "fstat"])
+@pytest.mark.parametrize("before", ["local", "google"])
+def test_a_reload_does_not_wait_for_the_new_file_to_open(before, call, make_herd, standin, tmp_path, monkeypatch):
+    """What was asked before is asked until the new file is open; a reload meanwhile takes the place of the one before."""
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    import_place(old, "Old")
+    import_place(new, "New")
+    of_old = local_at(old) if before == "local" else google_at(standin, tmp_path)
+    with hanging_read(tmp_path / "hang", monkeypatch) as hang:
+        server = make_herd({"Hill": []}, places=of_old).start()["Hill"]
+        monkeypatch.delenv("LD_PRELOAD")
+        hang_alone(hang, new, call)
+        with server.client() as client:
+            client.ask(IAMAT)
+            answer_before = name_near(client)
+            for places in (local_at(new), of_old, local_at(new)):
+                server.herd.places = places
+                server.herd.write_config()
+                reload(server)
+                client.ask(LATE)
+                assert name_near(client) == answer_before != "New"
+            wait_until(sign_of(hang).exists, f"{call} hangs")
+            client.ask(IAMAT)
+            assert name_near(client) == answer_before
+            hang.unlink()
+            wait_until(lambda: name_near(client) == "New", "the new file is asked")
+
+
+def test_a_stop_while_the_new_file_hangs(make_herd, tmp_path, monkeypatch):
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    import_place(old, "Old")
+    import_place(new, "New")
+    with hanging_read(tmp_path / "hang", monkeypatch) as hang:
+        herd = make_herd({"Hill": []}, places=local_at(old))
+        server = start_asked(herd, monkeypatch)
+        hang_alone(hang, new)
+        herd.places = local_at(new)
+        herd.write_config()
+        reload(server)
+        wait_until(sign_of(hang).exists, "it hangs")
+        with server.client() as client:
+            client.ask(LATE)
+        began = time.monotonic()
+        assert server.kill(signal.SIGTERM) == 0, server.log()
+        assert time.monotonic() - began < STOP_S * SLOW
+
+
+def test_a_fallback_that_hangs_is_taken_once_it_is_open(make_herd, standin, tmp_path, monkeypatch):
+    new = tmp_path / "new.db"
+    import_place(new, "New")
+    with hanging_read(tmp_path / "hang", monkeypatch) as hang:
+        herd = make_herd({"Hill": []}, places=google_at(standin, tmp_path))
+        server = herd.start()["Hill"]
+        monkeypatch.delenv("LD_PRELOAD")
+        hang_alone(hang, new)
+        standin.behave("http:400")
+        herd.places = google_at(standin, tmp_path, 'fallback = "local"', f'data_file = "{new}"')
+        herd.write_config()
+        reload(server)
+        with server.client() as client:
+            client.ask(IAMAT)
+            wait_until(sign_of(hang).exists, "it hangs")
+            assert name_near(client) == "INVALID_REQUEST"
+            hang.unlink()
+            wait_until(lambda: name_near(client) == "New", "the fallback is asked")
