@@ -59,7 +59,6 @@ struct local {
     uv_loop_t *loop;
     struct log *log;         /* or NULL */
     struct metrics *metrics; /* or NULL */
-    char *path;
     struct local_file *file;
     struct crew *crew;
     struct local_loader *loader;       /* NULL once it is closed */
@@ -89,7 +88,6 @@ static void free_local(struct local *local)
     local_loader_free(local->loader);
     local_file_free(local->file);
     timers_close(&local->deadlines);
-    free(local->path);
     free(local);
 }
 
@@ -192,10 +190,10 @@ static void log_failure(struct local *local, const struct local_call *call)
     bool is_failing = places_answer_status(call->answer) == PLACES_UNKNOWN_ERROR;
     if (is_failing && !local->is_failing)
         LOG(local->log, LOG_ERROR, "places", "the places file cannot be read",
-            log_text("file", local->path), log_text("reason", local_db_reason(call->db)));
+            log_text("file", local->file->path), log_text("reason", local_db_reason(call->db)));
     if (!is_failing && local->is_failing)
         LOG(local->log, LOG_INFO, "places", "the places file can be read again",
-            log_text("file", local->path));
+            log_text("file", local->file->path));
     local->is_failing = is_failing;
 }
 
@@ -445,7 +443,7 @@ static void close_provider(struct provider *provider, void (*closed)(void *arg),
 
 static void log_opened(const struct local *local)
 {
-    LOG(local->log, LOG_INFO, "places", "opened", log_text("file", local->path),
+    LOG(local->log, LOG_INFO, "places", "opened", log_text("file", local->file->path),
         log_int("places", local->file->places));
 }
 
@@ -476,12 +474,12 @@ static void on_loaded(void *arg, struct local_file *take_file, const char *error
     local->file = take_file;
     local_file_retire(old, local->crew);
     if (take_file->memory != NULL)
-        LOG(local->log, LOG_INFO, "places", "in memory", log_text("file", local->path),
+        LOG(local->log, LOG_INFO, "places", "in memory", log_text("file", local->file->path),
             log_int("places", take_file->places),
             log_int("bytes", local_memory_bytes(take_file->memory)));
     else
-        LOG(local->log, LOG_INFO, "places", "opened, asked on disk", log_text("file", local->path),
-            log_int("places", take_file->places));
+        LOG(local->log, LOG_INFO, "places", "opened, asked on disk",
+            log_text("file", local->file->path), log_int("places", take_file->places));
     if (!TAILQ_EMPTY(&local->waiting))
         turn_soon(local);
 }
@@ -501,7 +499,12 @@ static void refresh(struct provider *provider, const struct places_options *opti
 static int open_file(struct local *local, const struct places_options *options,
                      struct herd_buf *error)
 {
-    int rc = local_file_open(local->path, &local->file, error);
+    char *path;
+    int rc = places_file_path(options->data_file, &path);
+    if (rc < 0)
+        return rc;
+    rc = local_file_open(path, &local->file, error);
+    free(path);
     if (rc == HERD_ENOTFOUND)
         herd_buf_append_text(error, options->data_file[0] != '\0'
                                         ? ": make it with `herd-places import`, or leave data_file "
@@ -526,12 +529,10 @@ static int open_crew(struct local *local, struct herd_buf *error)
 static int open_parts(struct local *local, const struct places_options *options,
                       struct herd_buf *error)
 {
-    int rc = places_file_path(options->data_file, &local->path);
-    if (rc == 0 && local->opened == NULL)
-        rc = open_file(local, options, error);
+    int rc = local->opened == NULL ? open_file(local, options, error) : 0;
     if (rc == 0)
-        rc = local_loader_new(local->path, options->memory_max_bytes, local->file, on_loaded, local,
-                              &local->loader);
+        rc = local_loader_new(options->data_file, options->memory_max_bytes, local->file, on_loaded,
+                              local, &local->loader);
     return rc == 0 ? open_crew(local, error) : rc;
 }
 

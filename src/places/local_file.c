@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <herd/err.h>
 
@@ -43,7 +44,8 @@ int local_file_open(const char *path, struct local_file **out, struct herd_buf *
     struct local_file *file = calloc(1, sizeof *file);
     if (file == NULL)
         return HERD_ENOMEM;
-    int rc = open_connections(file, path, error);
+    file->path = strdup(path);
+    int rc = file->path != NULL ? open_connections(file, path, error) : HERD_ENOMEM;
     if (rc < 0) {
         local_file_free(file);
         return rc;
@@ -64,6 +66,7 @@ static void free_contents(struct local_file *file)
     while (file->idle_count > 0)
         local_db_close(file->idle[--file->idle_count]);
     local_memory_free(file->memory);
+    free(file->path);
 }
 
 void local_file_free(struct local_file *file)

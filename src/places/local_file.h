@@ -14,6 +14,7 @@
 enum { LOCAL_CONNECTIONS = 2 };
 
 struct local_file {
+    char *path;
     struct stat status; /* of the file when it was opened */
     struct local_db *idle[LOCAL_CONNECTIONS];
     size_t idle_count;

@@ -106,6 +106,19 @@ def test_a_new_file_that_is_no_good(what, make_herd, tmp_path):
         assert client.whatsat(WHATSAT) == expected
 
 
+def test_from_google_to_the_default_file(make_server, standin):
+    server = make_server("google")
+    with server.client() as client:
+        client.ask(IAMAT)
+        client.whatsat(WHATSAT)
+        server.herd.places = 'provider = "local"\nmemory_max_mib = 0'
+        server.herd.write_config()
+        reload(server)
+        wait_until(lambda: b"\"place_id\": \"gn:" in client.whatsat(WHATSAT)[1], "local is asked")
+    assert server.log().count("msg=opened ") == 1
+    assert standin.requests() >= 1
+
+
 def test_another_limit_of_memory(make_herd):
     """The places file is read, and asked on disk again, without being opened anew."""
     server = make_herd({"Hill": []}, places='provider = "local"\nmemory_max_mib = 0').start()["Hill"]
