@@ -185,7 +185,7 @@ def test_a_reload_does_not_wait_for_the_old_file_to_close(to, make_herd, standin
         with server.client() as client:
             client.ask(LATE)
             if to == "another file":
-                assert name_near(client) == "New"
+                wait_until(lambda: name_near(client) == "New", "the new file is asked")
             else:
                 assert json.loads(client.whatsat(WHATSAT)[1])["status"] == "OK"
 
