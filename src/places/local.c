@@ -11,7 +11,8 @@
  *
  * A call whose time is over is answered without places, whether it waits or runs. One that runs, on
  * a disk that hangs, goes on without its asker. local_loader.h brings a new file; calls that run
- * with the old one end with it.
+ * with the old one end with it. With open_later it brings the first one, too, and is asked after
+ * that.
  */
 #include "places/local.h"
 
@@ -58,7 +59,6 @@ struct local {
     uv_loop_t *loop;
     struct log *log;         /* or NULL */
     struct metrics *metrics; /* or NULL */
-    char *path;
     struct local_file *file;
     struct crew *crew;
     struct local_loader *loader;       /* NULL once it is closed */
@@ -70,8 +70,10 @@ struct local {
     struct call_list waiting, running; /* in the order they were asked */
     bool is_turning;                   /* within on_turn: nothing is closed there */
     int64_t calls, calls_max;
-    int64_t timeout_ms;        /* 0: none */
-    int64_t until_ms;          /* no deadline is later */
+    int64_t timeout_ms;         /* 0: none */
+    int64_t until_ms;           /* no deadline is later */
+    provider_opened_cb *opened; /* not NULL: the first file is still to come */
+    void *opened_arg;
     void (*closed)(void *arg); /* not NULL: no more calls */
     void *closed_arg;
 };
@@ -86,7 +88,6 @@ static void free_local(struct local *local)
     local_loader_free(local->loader);
     local_file_free(local->file);
     timers_close(&local->deadlines);
-    free(local->path);
     free(local);
 }
 
@@ -114,6 +115,8 @@ static void close_when_done(struct local *local)
         return;
     uv_close(turn, on_handle_closed);
     uv_close((uv_handle_t *)&local->timer, on_handle_closed);
+    local_file_retire(local->file, local->crew);
+    local->file = NULL;
     crew_close(local->crew, on_part_closed, local);
 }
 
@@ -187,10 +190,10 @@ static void log_failure(struct local *local, const struct local_call *call)
     bool is_failing = places_answer_status(call->answer) == PLACES_UNKNOWN_ERROR;
     if (is_failing && !local->is_failing)
         LOG(local->log, LOG_ERROR, "places", "the places file cannot be read",
-            log_text("file", local->path), log_text("reason", local_db_reason(call->db)));
+            log_text("file", local->file->path), log_text("reason", local_db_reason(call->db)));
     if (!is_failing && local->is_failing)
         LOG(local->log, LOG_INFO, "places", "the places file can be read again",
-            log_text("file", local->path));
+            log_text("file", local->file->path));
     local->is_failing = is_failing;
 }
 
@@ -211,8 +214,7 @@ static void give_back(struct local *local, const struct local_call *call)
 {
     struct local_file *file = call->file;
     file->idle[file->idle_count++] = call->db;
-    file->running--;
-    local_file_retire(file, local->crew);
+    local_file_leave(file, local->crew);
 }
 
 static void on_worked(struct crew_job *job)
@@ -439,9 +441,30 @@ static void close_provider(struct provider *provider, void (*closed)(void *arg),
 
 /* ---- The file ------------------------------------------------------------------------------- */
 
+static void log_opened(const struct local *local)
+{
+    LOG(local->log, LOG_INFO, "places", "opened", log_text("file", local->file->path),
+        log_int("places", local->file->places));
+}
+
+/* The owner may close it within `opened`. */
+static void end_opening(struct local *local, struct local_file *take_file, const char *error)
+{
+    provider_opened_cb *opened = local->opened;
+    local->opened = NULL;
+    local->file = take_file;
+    if (take_file != NULL)
+        log_opened(local);
+    opened(local->opened_arg, take_file != NULL ? NULL : error);
+}
+
 static void on_loaded(void *arg, struct local_file *take_file, const char *error)
 {
     struct local *local = arg;
+    if (local->opened != NULL) {
+        end_opening(local, take_file, error);
+        return;
+    }
     if (take_file == NULL) {
         LOG(local->log, LOG_ERROR, "places", "the new places file is no good; the old one stays",
             log_text("reason", error));
@@ -449,15 +472,14 @@ static void on_loaded(void *arg, struct local_file *take_file, const char *error
     }
     struct local_file *old = local->file;
     local->file = take_file;
-    old->is_retired = true;
     local_file_retire(old, local->crew);
     if (take_file->memory != NULL)
-        LOG(local->log, LOG_INFO, "places", "in memory", log_text("file", local->path),
+        LOG(local->log, LOG_INFO, "places", "in memory", log_text("file", local->file->path),
             log_int("places", take_file->places),
             log_int("bytes", local_memory_bytes(take_file->memory)));
     else
-        LOG(local->log, LOG_INFO, "places", "opened, asked on disk", log_text("file", local->path),
-            log_int("places", take_file->places));
+        LOG(local->log, LOG_INFO, "places", "opened, asked on disk",
+            log_text("file", local->file->path), log_int("places", take_file->places));
     if (!TAILQ_EMPTY(&local->waiting))
         turn_soon(local);
 }
@@ -474,35 +496,21 @@ static void refresh(struct provider *provider, const struct places_options *opti
     local_loader_look(local->loader, options->memory_max_bytes);
 }
 
-/* The path to open, for free(). 0 or HERD_ENOMEM. */
-static int find_file(const char *data_file, char **out)
-{
-    struct herd_buf path = {0};
-    int rc =
-        data_file[0] != '\0' ? herd_buf_append_text(&path, data_file) : places_default_file(&path);
-    if (rc == 0)
-        rc = herd_buf_append(&path, "", 1);
-    if (rc < 0)
-        herd_buf_free(&path);
-    *out = path.data;
-    return rc;
-}
-
 static int open_file(struct local *local, const struct places_options *options,
                      struct herd_buf *error)
 {
-    int rc = find_file(options->data_file, &local->path);
-    if (rc == 0)
-        rc = local_file_open(local->path, &local->file, error);
+    char *path;
+    int rc = places_file_path(options->data_file, &path);
+    if (rc < 0)
+        return rc;
+    rc = local_file_open(path, &local->file, error);
+    free(path);
     if (rc == HERD_ENOTFOUND)
         herd_buf_append_text(error, options->data_file[0] != '\0'
                                         ? ": make it with `herd-places import`, or leave data_file "
                                           "empty for the data set installed with herd"
                                         : ": install herd's data set, or name another places file "
                                           "with data_file in herd.conf");
-    if (rc == 0)
-        rc = local_loader_new(local->path, options->memory_max_bytes, local->file, on_loaded, local,
-                              &local->loader);
     return rc;
 }
 
@@ -517,8 +525,20 @@ static int open_crew(struct local *local, struct herd_buf *error)
     return rc;
 }
 
-static int open_provider(const struct places_options *options, struct provider **out,
-                         struct herd_buf *error)
+/* With its file, unless that is opened later. */
+static int open_parts(struct local *local, const struct places_options *options,
+                      struct herd_buf *error)
+{
+    int rc = local->opened == NULL ? open_file(local, options, error) : 0;
+    if (rc == 0)
+        rc = local_loader_new(options->data_file, options->memory_max_bytes, local->file, on_loaded,
+                              local, &local->loader);
+    return rc == 0 ? open_crew(local, error) : rc;
+}
+
+/* `opened` NULL: with the file, which waits for the disk. */
+static int open_later(const struct places_options *options, provider_opened_cb *opened, void *arg,
+                      struct provider **out, struct herd_buf *error)
 {
     struct local *local = calloc(1, sizeof *local);
     if (local == NULL)
@@ -529,12 +549,12 @@ static int open_provider(const struct places_options *options, struct provider *
     local->metrics = options->metrics;
     local->calls_max = options->calls_max;
     local->until_ms = INT64_MAX;
+    local->opened = opened;
+    local->opened_arg = arg;
     take_timeout(local, options);
     TAILQ_INIT(&local->waiting);
     TAILQ_INIT(&local->running);
-    int rc = open_file(local, options, error);
-    if (rc == 0)
-        rc = open_crew(local, error);
+    int rc = open_parts(local, options, error);
     if (rc < 0) {
         free_local(local);
         return rc;
@@ -543,15 +563,24 @@ static int open_provider(const struct places_options *options, struct provider *
     uv_timer_init(local->loop, &local->timer);
     local->turn.data = local->timer.data = local;
     local->handles = 3;
-    LOG(local->log, LOG_INFO, "places", "opened", log_text("file", local->path),
-        log_int("places", local->file->places));
+    if (opened != NULL)
+        local_loader_look(local->loader, options->memory_max_bytes);
+    else
+        log_opened(local);
     *out = &local->base;
     return 0;
+}
+
+static int open_provider(const struct places_options *options, struct provider **out,
+                         struct herd_buf *error)
+{
+    return open_later(options, NULL, NULL, out, error);
 }
 
 const struct provider_type provider_local = {
     .name = "local",
     .open = open_provider,
+    .open_later = open_later,
     .ask = ask,
     .cancel = cancel,
     .limit = limit,

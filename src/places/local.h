@@ -17,4 +17,7 @@ extern const struct provider_type provider_local;
  */
 int places_default_file(struct herd_buf *out);
 
+/* The path of `data_file`, "" for the default one, for free(). 0 or HERD_ENOMEM. */
+int places_file_path(const char *data_file, char **out);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #include "places/local_area.h"
 #include "places/local_nearest.h"
+#include "places/local_vfs.h"
 
 /* What the haversine formula may be off by; not a place more, not a place less. */
 static const double rounding_m = 1e-6;
@@ -148,7 +150,12 @@ static int check_version(struct local_db *db, const char *path, struct herd_buf 
     int64_t application = 0, version = 0;
     if (read_number(db, "PRAGMA application_id", &application) < 0 ||
         read_number(db, "PRAGMA user_version", &version) < 0) {
-        herd_buf_printf(error, "%s cannot be read: %s", path, local_db_reason(db));
+        /* The file itself is open: what SQLite wants to open is what lies beside it. */
+        bool is_wal = sqlite3_errcode(db->sqlite) == SQLITE_CANTOPEN;
+        herd_buf_printf(error, "%s cannot be read: %s", path,
+                        is_wal ? "it is in WAL mode, which is for files that are written: set "
+                                 "`PRAGMA journal_mode = DELETE` in it"
+                               : local_db_reason(db));
         return HERD_EIO;
     }
     if (application != LOCAL_DB_APPLICATION_ID) {
@@ -168,10 +175,12 @@ static int check_version(struct local_db *db, const char *path, struct herd_buf 
 static int open_sqlite(struct local_db *db, const char *path, struct herd_buf *error)
 {
     /* Not immutable=1: the lock costs a few microseconds, and whoever writes into the file in place
-     * instead of renaming a new one over it is then answered late, not wrongly. No mmap: a file
-     * that is cut short would be a SIGBUS, not an error. */
+     * instead of renaming a new one over it is then answered late, not wrongly. */
     int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX;
-    if (sqlite3_open_v2(path, &db->sqlite, flags, NULL) == SQLITE_OK) {
+    const char *vfs = local_vfs();
+    if (vfs == NULL) /* never SQLite's own, which would hold up the records */
+        return HERD_ENOMEM;
+    if (sqlite3_open_v2(path, &db->sqlite, flags, vfs) == SQLITE_OK) {
         sqlite3_busy_timeout(db->sqlite, BUSY_TIMEOUT_MS);
         return check_version(db, path, error);
     }

@@ -1,11 +1,11 @@
 #include "places/local_file.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <herd/err.h>
-
-#include "places/crew.h"
 
 static bool is_same_time(struct timespec a, struct timespec b)
 {
@@ -44,7 +44,8 @@ int local_file_open(const char *path, struct local_file **out, struct herd_buf *
     struct local_file *file = calloc(1, sizeof *file);
     if (file == NULL)
         return HERD_ENOMEM;
-    int rc = open_connections(file, path, error);
+    file->path = strdup(path);
+    int rc = file->path != NULL ? open_connections(file, path, error) : HERD_ENOMEM;
     if (rc < 0) {
         local_file_free(file);
         return rc;
@@ -59,41 +60,58 @@ int local_file_load(struct local_file *file, int64_t max_bytes, const atomic_boo
     return local_memory_load(file->idle[0], max_bytes, is_over, &file->memory);
 }
 
-void local_file_free(struct local_file *file)
+static void free_contents(struct local_file *file)
 {
-    if (file == NULL)
-        return;
     assert(file->running == 0);
     while (file->idle_count > 0)
         local_db_close(file->idle[--file->idle_count]);
     local_memory_free(file->memory);
+    free(file->path);
+}
+
+void local_file_free(struct local_file *file)
+{
+    if (file == NULL)
+        return;
+    free_contents(file);
     free(file);
 }
 
-struct retired {
-    struct crew_job job; /* its first member */
-    struct local_file *file;
-};
-
-static void on_free(struct crew_job *job)
+static struct local_file *file_of(struct crew_job *job)
 {
-    local_file_free(((struct retired *)job)->file);
+    return (struct local_file *)((char *)job - offsetof(struct local_file, retirement));
 }
 
-static void on_freed(struct crew_job *job)
+static void on_retire(struct crew_job *job)
 {
-    free(job);
+    free_contents(file_of(job));
 }
 
-void local_file_retire(struct local_file *file, struct crew *crew)
+/* The job is the crew's until now. */
+static void on_retired(struct crew_job *job)
+{
+    free(file_of(job));
+}
+
+static void retire_unless_asked(struct local_file *file, struct crew *crew)
 {
     if (!file->is_retired || file->running > 0)
         return;
-    struct retired *retired = malloc(sizeof *retired);
-    if (retired == NULL) {
-        local_file_free(file);
+    file->retirement.work = on_retire;
+    file->retirement.done = on_retired;
+    crew_run(crew, &file->retirement);
+}
+
+void local_file_retire(struct local_file *take_file, struct crew *crew)
+{
+    if (take_file == NULL)
         return;
-    }
-    *retired = (struct retired){.job = {.work = on_free, .done = on_freed}, .file = file};
-    crew_run(crew, &retired->job);
+    take_file->is_retired = true;
+    retire_unless_asked(take_file, crew);
+}
+
+void local_file_leave(struct local_file *file, struct crew *crew)
+{
+    file->running--;
+    retire_unless_asked(file, crew);
 }

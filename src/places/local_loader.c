@@ -15,15 +15,19 @@
 #include <herd/err.h>
 
 #include "places/crew.h"
+#include "places/local.h"
 
 struct local_loader {
     struct crew *crew;
     uv_timer_t watch;
     struct crew_job job;
-    char *path;
+    char *data_file;
+    char *path;                        /* NULL before it was looked for */
     int64_t max_bytes, max_read_bytes; /* wanted; of the last work */
     struct local_file last;            /* its status alone: what was read last, well or not */
     bool is_working, is_to_look_again, is_forced;
+    bool is_new;               /* it was never opened */
+    bool has_failed;           /* the work: `error`, if there was memory for it */
     bool is_wanted;            /* in memory */
     bool was_wanted;           /* when the last work began */
     atomic_bool is_over;       /* nobody waits for the work any more */
@@ -41,6 +45,7 @@ void local_loader_free(struct local_loader *loader)
     if (loader == NULL)
         return;
     herd_buf_free(&loader->error);
+    free(loader->data_file);
     free(loader->path);
     free(loader);
 }
@@ -73,18 +78,26 @@ static struct local_loader *loader_of(struct crew_job *job)
     return (struct local_loader *)((char *)job - offsetof(struct local_loader, job));
 }
 
+static int open_file(struct local_loader *loader)
+{
+    if (loader->path == NULL && places_file_path(loader->data_file, &loader->path) < 0)
+        return HERD_ENOMEM;
+    if (stat(loader->path, &loader->last.status) < 0)
+        loader->last.status = (struct stat){0};
+    return local_file_open(loader->path, &loader->opened, &loader->error);
+}
+
 static void on_work(struct crew_job *job)
 {
     struct local_loader *loader = loader_of(job);
     if (!loader->is_forced && !local_file_has_changed(&loader->last, loader->path))
         return;
-    if (stat(loader->path, &loader->last.status) < 0)
-        loader->last.status = (struct stat){0};
-    int rc = local_file_open(loader->path, &loader->opened, &loader->error);
+    int rc = open_file(loader);
     if (rc < 0 && loader->error.len == 0)
         herd_buf_append_text(&loader->error, herd_strerror(rc));
     if (rc == 0 && loader->was_wanted)
         read_places(loader);
+    loader->has_failed = loader->opened == NULL;
     if (herd_buf_append(&loader->error, "", 1) < 0)
         loader->error.len = 0;
 }
@@ -98,16 +111,18 @@ static void on_worked(struct crew_job *job)
     loader->is_working = false;
     loader->opened = NULL;
     if (loader->closed != NULL) {
-        local_file_free(file);
+        local_file_retire(file, loader->crew);
         free_when_closed(loader);
         return;
     }
     if (file != NULL)
         loader->loaded(loader->arg, file, NULL);
-    else if (loader->error.len > 0)
-        loader->loaded(loader->arg, NULL, loader->error.data);
+    else if (loader->has_failed)
+        loader->loaded(loader->arg, NULL,
+                       loader->error.len > 0 ? loader->error.data : herd_strerror(HERD_ENOMEM));
     loader->error.len = 0;
-    if (loader->is_to_look_again)
+    loader->has_failed = false;
+    if (loader->is_to_look_again && loader->closed == NULL)
         look(loader);
 }
 
@@ -120,7 +135,9 @@ static void look(struct local_loader *loader)
     loader->is_working = true;
     loader->is_to_look_again = false;
     loader->is_forced =
-        loader->is_wanted && (!loader->was_wanted || loader->max_read_bytes != loader->max_bytes);
+        loader->is_new ||
+        (loader->is_wanted && (!loader->was_wanted || loader->max_read_bytes != loader->max_bytes));
+    loader->is_new = false;
     loader->was_wanted = loader->is_wanted;
     loader->max_read_bytes = loader->max_bytes;
     loader->job.work = on_work;
@@ -150,19 +167,23 @@ static void on_watch(uv_timer_t *watch)
         look(loader);
 }
 
-int local_loader_new(const char *path, int64_t max_bytes, const struct local_file *file,
+int local_loader_new(const char *data_file, int64_t max_bytes, const struct local_file *file,
                      local_loaded_cb *loaded, void *arg, struct local_loader **out)
 {
     struct local_loader *loader = calloc(1, sizeof *loader);
     if (loader == NULL)
         return HERD_ENOMEM;
-    loader->path = strdup(path);
-    if (loader->path == NULL) {
-        free(loader);
+    loader->data_file = strdup(data_file);
+    if (file != NULL)
+        loader->path = strdup(file->path);
+    if (loader->data_file == NULL || (file != NULL && loader->path == NULL)) {
+        local_loader_free(loader);
         return HERD_ENOMEM;
     }
     loader->max_bytes = loader->max_read_bytes = max_bytes;
-    loader->last.status = file->status;
+    if (file != NULL)
+        loader->last.status = file->status;
+    loader->is_new = file == NULL;
     loader->loaded = loaded;
     loader->arg = arg;
     *out = loader;

@@ -28,3 +28,16 @@ int places_default_file(struct herd_buf *out)
     bool beside = find_beside_program(path, sizeof path);
     return herd_buf_append_text(out, beside ? path : HERD_PLACES_FILE);
 }
+
+int places_file_path(const char *data_file, char **out)
+{
+    struct herd_buf path = {0};
+    int rc =
+        data_file[0] != '\0' ? herd_buf_append_text(&path, data_file) : places_default_file(&path);
+    if (rc == 0)
+        rc = herd_buf_append(&path, "", 1);
+    if (rc < 0)
+        herd_buf_free(&path);
+    *out = path.data;
+    return rc;
+}

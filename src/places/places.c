@@ -6,6 +6,8 @@
  * Effects are carried out in a later turn of the loop (an idle handle runs while there may be any),
  * so `done` never runs inside the call that asked. A provider is held by a desk; after a reload the
  * old desk stays until its last call has come back.
+ *
+ * places_reload -> (the desks of the plan are open, or on_desk_opened) -> adopt
  */
 #include "places/places.h"
 
@@ -20,22 +22,17 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "places/broker_limits.h"
+#include "places/desk.h"
 #include "places/ledger.h"
 
 enum { DAY_S = 24 * 60 * 60, PRICE_CALLS = 1000 };
 enum { TURN_NS = 500000 }; /* for answers in a turn: a call may have tens of thousands of askers */
 
-/* Questions to a provider without a broker; one more is refused. pipeline_max bounds a client's. */
-enum { LOCAL_QUESTIONS_MAX = 100000 };
-
-struct desk {
-    struct places *places;
-    struct provider *provider;
-    char *identity;  /* provider_identity */
-    char *data_file; /* that it was opened with */
-    int64_t calls;   /* under way */
-    bool is_retired; /* closes with the last of them */
-    bool is_closing;
+/* What a reload is to bring. `desk` NULL: nothing. */
+struct plan {
+    struct desk *desk, *fallback;
+    struct broker_limits limits;
+    int64_t price_per_thousand;
 };
 
 struct places {
@@ -46,12 +43,15 @@ struct places {
     struct ledger *ledger;
     struct desk *desk;
     struct desk *fallback; /* or NULL */
-    int desks;             /* that are not closed, retired ones too */
+    struct plan plan;      /* some desk of it is opening */
+    struct desk_owner owner;
+    int desks; /* that are not closed, retired ones too */
     int64_t price_per_thousand;
     bool is_down, is_unwritten; /* as the log has it */
     uv_idle_t pump;
     uv_timer_t timer; /* the broker's next tick */
     int handles;      /* still open */
+    bool is_open;     /* the loop may run: nothing waits for a disk */
     bool is_closing;
     bool is_failed; /* to open: it goes with the last desk */
     void (*closed)(void *arg);
@@ -91,19 +91,8 @@ static void pump_soon(struct places *places)
 
 /* ---- Desks ---------------------------------------------------------------------------------- */
 
-static void free_desk(struct desk *desk)
+static void on_desk_closed(struct places *places)
 {
-    free(desk->identity);
-    free(desk->data_file);
-    free(desk);
-}
-
-static void on_desk_closed(void *arg)
-{
-    struct desk *desk = arg;
-    struct places *places = desk->places;
-    assert(desk->calls == 0);
-    free_desk(desk);
     places->desks--;
     if (places->is_failed && places->desks == 0)
         free(places);
@@ -111,76 +100,7 @@ static void on_desk_closed(void *arg)
         finish_closing(places);
 }
 
-static void close_desk(struct desk *desk)
-{
-    if (desk->is_closing)
-        return;
-    desk->is_closing = true;
-    desk->provider->type->close(desk->provider, on_desk_closed, desk);
-}
-
-static void retire(struct desk *desk)
-{
-    if (desk == NULL)
-        return;
-    desk->is_retired = true;
-    if (desk->calls == 0)
-        close_desk(desk);
-}
-
-static struct places_options options_of(const struct places *places,
-                                        const struct provider_type *type,
-                                        const struct config_values *values)
-{
-    return (struct places_options){
-        .loop = places->loop,
-        .log = places->log,
-        .metrics = places->metrics,
-        .base_url = values->places_base_url,
-        .key_file = values->places_key_file,
-        .ca_file = values->places_ca_file,
-        .data_file = values->places_data_file,
-        .language = values->places_language,
-        .price_class = values->places_price_class,
-        .field_mask = values->places_field_mask,
-        .memory_max_bytes = values->places_memory_max_mib << 20,
-        .connect_timeout_ms = values->places_connect_timeout_ms,
-        .total_timeout_ms = values->places_total_timeout_ms,
-        .body_max_bytes = values->places_body_max_kib << 10,
-        .json_depth_max = values->places_json_depth_max,
-        .calls_max = type->is_remote ? values->places_calls_max : LOCAL_QUESTIONS_MAX,
-    };
-}
-
-static int open_desk(struct places *places, const struct provider_type *type,
-                     const struct config_values *values, struct desk **out, struct herd_buf *error)
-{
-    const struct places_options options = options_of(places, type, values);
-    struct desk *desk = malloc(sizeof *desk);
-    if (desk == NULL)
-        return HERD_ENOMEM;
-    *desk = (struct desk){.places = places,
-                          .identity = provider_identity(type, &options),
-                          .data_file = strdup(values->places_data_file)};
-    int rc = HERD_ENOMEM;
-    if (desk->identity != NULL && desk->data_file != NULL)
-        rc = type->open(&options, &desk->provider, error);
-    if (rc < 0) {
-        free_desk(desk);
-        return rc;
-    }
-    places->desks++;
-    *out = desk;
-    return 0;
-}
-
 /* ---- Questions that need no broker: to a provider that costs nothing ------------------------ */
-
-static void leave(struct desk *desk)
-{
-    if (--desk->calls == 0 && desk->is_retired)
-        close_desk(desk);
-}
 
 static void on_direct(void *arg, struct places_answer *take_answer)
 {
@@ -196,7 +116,7 @@ static void on_direct(void *arg, struct places_answer *take_answer)
         places_answer_unref(errand.instead);
     }
     errand.done(errand.arg, take_answer);
-    leave(errand.desk);
+    desk_leave(errand.desk);
 }
 
 /* `within_ms`: of what the provider gives itself; INT64_MAX: all of it. */
@@ -229,7 +149,7 @@ static void on_called(void *arg, struct places_answer *take_answer)
     struct places *places = desk->places;
     broker_called(places->broker, now_of(places), errand->call, take_answer);
     free(errand);
-    leave(desk);
+    desk_leave(desk);
     pump_soon(places);
 }
 
@@ -398,28 +318,30 @@ int places_ask(struct places *places, const struct places_query *query, uint64_t
 
 /* ---- Opening and reloading ------------------------------------------------------------------ */
 
-/* Whether a desk is already what the values name: of a provider that looks at its file itself. */
-static bool is_as_named(const struct desk *desk, const struct provider_type *type,
-                        const struct config_values *values)
-{
-    return desk != NULL && desk->provider->type == type && type->refresh != NULL &&
-           strcmp(desk->data_file, values->places_data_file) == 0;
-}
-
-/* A desk for the type: one of the two that are there, or a new one. */
+/* A desk for the type: one that is there, or a new one. */
 static int find_desk(struct places *places, const struct provider_type *type,
                      const struct config_values *values, struct desk **out, struct herd_buf *error)
 {
-    struct desk *const there[] = {places->desk, places->fallback};
-    for (size_t i = 0; i < 2; i++) {
-        if (!is_as_named(there[i], type, values))
+    struct desk *const there[] = {places->desk, places->fallback, places->plan.desk,
+                                  places->plan.fallback};
+    for (size_t i = 0; i < sizeof there / sizeof *there; i++) {
+        if (!desk_is_as_named(there[i], type, values))
             continue;
-        const struct places_options options = options_of(places, type, values);
-        type->refresh(there[i]->provider, &options);
+        desk_refresh(there[i], values);
         *out = there[i];
         return 0;
     }
-    return open_desk(places, type, values, out, error);
+    int rc = desk_open(&places->owner, type, values, places->is_open, out, error);
+    places->desks += rc == 0;
+    return rc;
+}
+
+/* One that is neither asked nor planned is not kept. */
+static void retire_unless_used(struct places *places, struct desk *desk)
+{
+    if (desk != places->desk && desk != places->fallback && desk != places->plan.desk &&
+        desk != places->plan.fallback)
+        desk_retire(desk);
 }
 
 /* The desks that the values name; *fallback is NULL without one. */
@@ -438,36 +360,67 @@ static int find_desks(struct places *places, const struct config_values *values,
     if (rc < 0) {
         if (error->len == before)
             herd_buf_append_text(error, herd_strerror(rc));
-        if (*desk != places->desk && *desk != places->fallback)
-            retire(*desk);
+        retire_unless_used(places, *desk);
     }
     return rc;
 }
 
-static void set_price(struct places *places, const struct config_values *values)
+static int64_t price_of(const struct desk *desk, const struct config_values *values)
 {
-    bool is_billed = places->desk->provider->type->is_billed;
-    places->price_per_thousand = is_billed ? values->places_price_per_thousand : 0;
+    return desk->provider->type->is_billed ? values->places_price_per_thousand : 0;
+}
+
+static void drop(struct places *places)
+{
+    const struct plan plan = places->plan;
+    places->plan = (struct plan){0};
+    retire_unless_used(places, plan.desk);
+    retire_unless_used(places, plan.fallback);
+}
+
+/* All of a plan, once it can be. */
+static void adopt(struct places *places)
+{
+    const struct plan plan = places->plan;
+    struct desk *const old[] = {places->desk, places->fallback};
+    if (plan.desk->is_opening || (plan.fallback != NULL && plan.fallback->is_opening))
+        return;
+    bool is_other = strcmp(places->desk->identity, plan.desk->identity) != 0;
+    places->desk = plan.desk;
+    places->fallback = plan.fallback;
+    places->price_per_thousand = plan.price_per_thousand;
+    places->plan = (struct plan){0};
+    for (size_t i = 0; i < 2; i++)
+        retire_unless_used(places, old[i]);
+    broker_configure(places->broker, &plan.limits, is_other);
+    pump_soon(places);
+}
+
+static void on_desk_opened(struct desk *desk, const char *error)
+{
+    struct places *places = desk->places;
+    if (error == NULL) {
+        adopt(places);
+        return;
+    }
+    LOG(places->log, LOG_ERROR, "places", "the new places file is no good; the old places stay",
+        log_text("reason", error));
+    drop(places);
 }
 
 int places_reload(struct places *places, const struct config_values *values, struct herd_buf *error)
 {
-    struct desk *desk, *fallback;
-    int rc = find_desks(places, values, &desk, &fallback, error);
+    struct plan plan = {0};
+    int rc = find_desks(places, values, &plan.desk, &plan.fallback, error);
     if (rc < 0)
         return rc;
-    bool is_other = strcmp(places->desk->identity, desk->identity) != 0;
-    const struct broker_limits limits = broker_limits_of(values, desk->provider->type);
-    struct desk *const there[] = {places->desk, places->fallback};
-    for (size_t i = 0; i < 2; i++) {
-        if (there[i] != desk && there[i] != fallback)
-            retire(there[i]);
-    }
-    places->desk = desk;
-    places->fallback = fallback;
-    set_price(places, values);
-    broker_configure(places->broker, &limits, is_other);
-    pump_soon(places);
+    plan.limits = broker_limits_of(values, plan.desk->provider->type);
+    plan.price_per_thousand = price_of(plan.desk, values);
+    const struct plan before = places->plan;
+    places->plan = plan;
+    retire_unless_used(places, before.desk);
+    retire_unless_used(places, before.fallback);
+    adopt(places);
     return 0;
 }
 
@@ -518,6 +471,12 @@ int places_open(const struct places_setup *setup, struct places **out, struct he
     places->loop = setup->loop;
     places->log = setup->log;
     places->metrics = setup->metrics;
+    places->owner = (struct desk_owner){.places = places,
+                                        .loop = setup->loop,
+                                        .log = setup->log,
+                                        .metrics = setup->metrics,
+                                        .opened = on_desk_opened,
+                                        .closed = on_desk_closed};
     int rc = open_parts(places, setup, error);
     if (rc < 0) {
         undo(places);
@@ -528,7 +487,8 @@ int places_open(const struct places_setup *setup, struct places **out, struct he
             free(places);
         return rc;
     }
-    set_price(places, setup->values);
+    places->is_open = true;
+    places->price_per_thousand = price_of(places->desk, setup->values);
     warn_of_no_folder(places, setup->values, setup->folder);
     uv_idle_init(places->loop, &places->pump);
     uv_timer_init(places->loop, &places->timer);
@@ -580,6 +540,7 @@ static void hurry_desk(const struct desk *desk, int64_t within_ms)
 
 void places_hurry(struct places *places, int64_t within_ms, int64_t fallback_ms)
 {
+    drop(places);
     broker_hurry(places->broker, (int64_t)uv_now(places->loop) + within_ms);
     hurry_desk(places->desk, within_ms);
     hurry_desk(places->fallback, within_ms + fallback_ms);
@@ -593,7 +554,7 @@ void places_close(struct places *places, void (*closed)(void *arg), void *arg)
     places->closed_arg = arg;
     broker_stop(places->broker);
     pump_soon(places);
-    close_desk(places->desk);
-    if (places->fallback != NULL)
-        close_desk(places->fallback);
+    drop(places);
+    desk_close(places->desk);
+    desk_close(places->fallback);
 }

@@ -23,7 +23,10 @@ int places_open(const struct places_setup *setup, struct places **out, struct he
 
 /*
  * New values: the provider is opened anew (its key may have changed in the file), what is under way
- * goes on with the old one. 0, or as above and everything stays as it was.
+ * goes on with the old one. 0, or as above and everything stays as it was. What has to be read from
+ * a disk that may not answer, a places file with another name, is opened in a thread: the values
+ * are taken as a whole once it is open, or, if it cannot be, are dropped with a line in the log; or
+ * when there are newer ones before.
  */
 int places_reload(struct places *places, const struct config_values *values,
                   struct herd_buf *error);

@@ -158,6 +158,9 @@ struct places_call {
  * (one reference). Never NULL. */
 typedef void places_done_cb(void *arg, struct places_answer *take_answer);
 
+/* How an open_later ended: NULL, or the sentence that says what is wrong. */
+typedef void provider_opened_cb(void *arg, const char *error);
+
 struct provider_type {
     const char *name; /* as in herd.conf */
     bool is_remote;   /* a call costs something, so the broker decides on it */
@@ -167,6 +170,11 @@ struct provider_type {
      * and what would be right. */
     int (*open)(const struct places_options *options, struct provider **out,
                 struct herd_buf *error);
+    /* The same on a loop that runs: what may wait for a disk is done in a thread. `opened` runs
+     * once, later, unless it is closed before, and nobody asks until then. NULL: `open` waits for
+     * no disk. */
+    int (*open_later)(const struct places_options *options, provider_opened_cb *opened, void *arg,
+                      struct provider **out, struct herd_buf *error);
     /* Starts a call. 0 with *out, which is valid until `done` ran, or HERD_ENOMEM, HERD_EBUSY (too
      * many are under way) or HERD_EINVAL (not on the earth), and `done` is not called. */
     int (*ask)(struct provider *provider, const struct places_query *query, places_done_cb *done,
@@ -177,7 +185,7 @@ struct provider_type {
      * fallback. */
     void (*limit)(struct places_call *call, int64_t within_ms);
     /* A reload with the same data_file: takes the other options, and looks in a thread whether what
-     * it reads from has changed. NULL: it is opened anew, which may wait for a disk. */
+     * it reads from has changed. NULL: it is opened anew. */
     void (*refresh)(struct provider *provider, const struct places_options *options);
     /* The server stops: all is answered within so long, what is asked later too. NULL: only the
      * broker asks, and cancels what takes too long. */

@@ -70,11 +70,17 @@ def hanging_read(path, monkeypatch):
             path.unlink(missing_ok=True)
 
 
-def hang_alone(hang, path):
-    """From here on that file does; never, for a moment, the whole disk."""
+def hang_alone(hang, path, call="read"):
+    """From here on that call of that file does; never, for a moment, the whole disk."""
     beside = hang.with_name("beside")
-    beside.write_text(str(path))
+    beside.write_text(f"{path}\n{call}")
+    sign_of(hang).unlink(missing_ok=True)
     beside.replace(hang)
+
+
+def sign_of(hang):
+    """It is there once a call hangs."""
+    return hang.with_name(hang.name + ".hangs")
 
 
 def reload(server):

@@ -8,8 +8,10 @@ import time
 import pytest
 
 from herdlib import BIN, DEADLINE_S, SLOW, wait_until
-from placeslib import IAMAT, WHATSAT, hang_alone, hanging_read, places_of, reload, write_key
+from placeslib import IAMAT, WHATSAT, hang_alone, hanging_read, places_of, reload, sign_of, write_key
 
+LATE = b"IAMAT late +34.068930-118.445127 1621464827.959498503"
+CALLS = ["read", "close", "fstat", "stat", "open"]
 STOP_S = 5  # stop_timeout_ms
 TIMEOUT_S = 2 * SLOW  # total_timeout_ms
 CLIENTS, QUESTIONS = 4, 50
@@ -128,3 +130,132 @@ def test_a_disk_that_hangs_holds_up_places_alone(make_herd, standin, tmp_path, m
         hang.unlink()
         wait_until(lambda: metric(server, "places_local_on_disk") == 0, "they are back")
     print(f"{CLIENTS * QUESTIONS} questions of a disk that hangs answered after {took_s:.2f} s of {TIMEOUT_S:.0f} s")
+
+
+def local_at(path):
+    return "\n".join(['provider = "local"', "memory_max_mib = 0", f'data_file = "{path}"', "total_timeout_ms = 1000"])
+
+
+def start_asked(herd, monkeypatch):
+    """A server whose places file, named Old, is asked on disk, and by no thread any more."""
+    server = herd.start()["Hill"]
+    monkeypatch.delenv("LD_PRELOAD")  # for the programs that follow
+    with server.client() as client:
+        client.ask(IAMAT)
+        assert name_near(client) == "Old"
+    wait_until(lambda: "opened, asked on disk" in server.log(), "no thread is at it any more")
+    return server
+
+
+@pytest.mark.parametrize("call, durability", [*((call, "commit") for call in CALLS), ("close", "interval")])
+def test_records_are_written_while_a_places_file_hangs(call, durability, make_herd, tmp_path, monkeypatch):
+    """SQLite reads both, and its own VFS has one lock for all files of a process."""
+    old = tmp_path / "old.db"
+    import_place(old, "Old")
+    with hanging_read(tmp_path / "hang", monkeypatch) as hang:
+        herd = make_herd({"Hill": []}, places=local_at(old), extra=f'durability = "{durability}"')
+        server = start_asked(herd, monkeypatch)
+        hang_alone(hang, f"{old} (deleted)" if call == "close" else old, call)
+        import_place(old, "New")
+        wait_until(sign_of(hang).exists, f"{call} hangs")
+        with server.client() as client:
+            client.ask(LATE)
+        if durability == "commit":
+            server.kill(signal.SIGKILL)
+        else:
+            assert server.kill(signal.SIGTERM) == 0, server.log()
+    server.start()
+    with server.client() as client:
+        assert client.whatsat(b"WHATSAT late 10 5")[0].startswith(b"AT Hill ")
+
+
+@pytest.mark.parametrize("to", ["another file", "google"])
+def test_a_reload_does_not_wait_for_the_old_file_to_close(to, make_herd, standin, tmp_path, monkeypatch):
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    import_place(old, "Old")
+    import_place(new, "New")
+    with hanging_read(tmp_path / "hang", monkeypatch) as hang:
+        herd = make_herd({"Hill": []}, places=local_at(old))
+        server = start_asked(herd, monkeypatch)
+        hang_alone(hang, old, "close")
+        herd.places = local_at(new) if to == "another file" else places_of("google", write_key(tmp_path), f"http://127.0.0.1:{standin.port}")
+        herd.write_config()
+        reload(server)
+        wait_until(sign_of(hang).exists, "close hangs")
+        with server.client() as client:
+            client.ask(LATE)
+            if to == "another file":
+                wait_until(lambda: name_near(client) == "New", "the new file is asked")
+            else:
+                assert json.loads(client.whatsat(WHATSAT)[1])["status"] == "OK"
+
+
+def google_at(standin, folder, *more):
+    return places_of("google", write_key(folder), f"http://127.0.0.1:{standin.port}", *more)
+
+
+@pytest.mark.parametrize("call", ["read", "open", "fstat"])
+@pytest.mark.parametrize("before", ["local", "google"])
+def test_a_reload_does_not_wait_for_the_new_file_to_open(before, call, make_herd, standin, tmp_path, monkeypatch):
+    """What was asked before is asked until the new file is open; a reload meanwhile takes the place of the one before."""
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    import_place(old, "Old")
+    import_place(new, "New")
+    of_old = local_at(old) if before == "local" else google_at(standin, tmp_path)
+    with hanging_read(tmp_path / "hang", monkeypatch) as hang:
+        server = make_herd({"Hill": []}, places=of_old).start()["Hill"]
+        monkeypatch.delenv("LD_PRELOAD")
+        hang_alone(hang, new, call)
+        with server.client() as client:
+            client.ask(IAMAT)
+            answer_before = name_near(client)
+            for places in (local_at(new), of_old, local_at(new)):
+                server.herd.places = places
+                server.herd.write_config()
+                reload(server)
+                client.ask(LATE)
+                assert name_near(client) == answer_before != "New"
+            wait_until(sign_of(hang).exists, f"{call} hangs")
+            client.ask(IAMAT)
+            assert name_near(client) == answer_before
+            hang.unlink()
+            wait_until(lambda: name_near(client) == "New", "the new file is asked")
+
+
+def test_a_stop_while_the_new_file_hangs(make_herd, tmp_path, monkeypatch):
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    import_place(old, "Old")
+    import_place(new, "New")
+    with hanging_read(tmp_path / "hang", monkeypatch) as hang:
+        herd = make_herd({"Hill": []}, places=local_at(old))
+        server = start_asked(herd, monkeypatch)
+        hang_alone(hang, new)
+        herd.places = local_at(new)
+        herd.write_config()
+        reload(server)
+        wait_until(sign_of(hang).exists, "it hangs")
+        with server.client() as client:
+            client.ask(LATE)
+        began = time.monotonic()
+        assert server.kill(signal.SIGTERM) == 0, server.log()
+        assert time.monotonic() - began < STOP_S * SLOW
+
+
+def test_a_fallback_that_hangs_is_taken_once_it_is_open(make_herd, standin, tmp_path, monkeypatch):
+    new = tmp_path / "new.db"
+    import_place(new, "New")
+    with hanging_read(tmp_path / "hang", monkeypatch) as hang:
+        herd = make_herd({"Hill": []}, places=google_at(standin, tmp_path))
+        server = herd.start()["Hill"]
+        monkeypatch.delenv("LD_PRELOAD")
+        hang_alone(hang, new)
+        standin.behave("http:400")
+        herd.places = google_at(standin, tmp_path, 'fallback = "local"', f'data_file = "{new}"')
+        herd.write_config()
+        reload(server)
+        with server.client() as client:
+            client.ask(IAMAT)
+            wait_until(sign_of(hang).exists, "it hangs")
+            assert name_near(client) == "INVALID_REQUEST"
+            hang.unlink()
+            wait_until(lambda: name_near(client) == "New", "the fallback is asked")

@@ -88,6 +88,37 @@ def test_a_refused_key_is_tried_again(make_server, standin):
         assert json.loads(client.whatsat(WHATSAT)[1])["status"] == "OK"
 
 
+@pytest.mark.parametrize("what", ["nothing", "no places file"])
+def test_a_new_file_that_is_no_good(what, make_herd, tmp_path):
+    """The log says so, and the places before stay; the other values of the reload count."""
+    bad = tmp_path / "bad.db"
+    if what != "nothing":
+        bad.write_text("not a database, but longer than one's header: " + 100 * "x")
+    server = make_herd({"Hill": []}).start()["Hill"]
+    with server.client() as client:
+        client.ask(IAMAT)
+        expected = client.whatsat(WHATSAT)
+        assert json.loads(expected[1])["status"] == "OK"
+        server.herd.places += f'\ndata_file = "{bad}"'
+        server.herd.write_config()
+        reload(server)
+        wait_until(lambda: "the old places stay" in server.log() and f"reason=\"{bad} cannot be" in server.log(), "it is told")
+        assert client.whatsat(WHATSAT) == expected
+
+
+def test_from_google_to_the_default_file(make_server, standin):
+    server = make_server("google")
+    with server.client() as client:
+        client.ask(IAMAT)
+        client.whatsat(WHATSAT)
+        server.herd.places = 'provider = "local"\nmemory_max_mib = 0'
+        server.herd.write_config()
+        reload(server)
+        wait_until(lambda: b"\"place_id\": \"gn:" in client.whatsat(WHATSAT)[1], "local is asked")
+    assert server.log().count("msg=opened ") == 1
+    assert standin.requests() >= 1
+
+
 def test_another_limit_of_memory(make_herd):
     """The places file is read, and asked on disk again, without being opened anew."""
     server = make_herd({"Hill": []}, places='provider = "local"\nmemory_max_mib = 0').start()["Hill"]

@@ -9,6 +9,9 @@ herd_unit_test(local_near SOURCES test_local_near.c LINKS herd_places PkgConfig:
 add_dependencies(test_local_near places_file)
 herd_unit_test(local SOURCES test_local.c local_fixture.c LINKS herd_places)
 add_dependencies(test_local places_file)
+herd_unit_test(local_vfs
+    SOURCES test_local_vfs.c local_fixture.c
+    LINKS herd_places PkgConfig::SQLITE)
 herd_unit_test(crew SOURCES test_crew.c LINKS herd_places PkgConfig::UV)
 herd_unit_test(broker SOURCES test_broker.c broker_world.c LINKS herd_places)
 herd_unit_test(broker_caps SOURCES test_broker_caps.c broker_world.c LINKS herd_places)
