@@ -236,14 +236,16 @@ def test_local_is_asked_again(server):
         questions = b"".join(b"WHATSAT c%d %d 20\n" % (i, 10 + i % 40) for i in range(QUESTIONS))
 
         def ask_until_full():
-            """How often all was asked, until the server takes no more of it."""
-            rounds, paused = 0, metric(server, "clients_paused_total")
-            while metric(server, "clients_paused_total") == paused:
+            """How often all was asked, until answers wait for the client to read."""
+            rounds, held_back = 0, metric(server, "places_held_back_total")
+            while metric(server, "places_held_back_total") == held_back:
                 taken = metric(server, "whatsat_total")
                 client.send(questions)
                 rounds += 1
                 wait_until(lambda: metric(server, "whatsat_total") >= taken + QUESTIONS
-                           or metric(server, "clients_paused_total") > paused, "they are taken, or wait")
+                           or metric(server, "places_held_back_total") > held_back, "they are taken, or wait")
+            wait_until(lambda: metric(server, "places_local_waiting") + metric(server, "places_local_on_disk") == 0,
+                       "all that was taken is answered")
             return rounds
 
         # How many are under way when the output is full depends on how fast the threads answer; some of these times
