@@ -302,7 +302,7 @@ int places_ask(struct places *places, const struct places_query *query, uint64_t
                places_done_cb *done, void *arg)
 {
     assert(!places->is_closing);
-    if (!places->desk->provider->type->is_remote)
+    if (!places_is_paid(places))
         return ask_directly(places->desk, query, done, arg, NULL, INT64_MAX);
     struct asker *asker = malloc(sizeof *asker);
     if (asker == NULL)
@@ -314,6 +314,11 @@ int places_ask(struct places *places, const struct places_query *query, uint64_t
     else
         pump_soon(places);
     return rc;
+}
+
+bool places_is_paid(const struct places *places)
+{
+    return places->desk->provider->type->is_remote;
 }
 
 /* ---- Opening and reloading ------------------------------------------------------------------ */
@@ -360,7 +365,11 @@ static int find_desks(struct places *places, const struct config_values *values,
     if (rc < 0) {
         if (error->len == before)
             herd_buf_append_text(error, herd_strerror(rc));
-        retire_unless_used(places, *desk);
+        /* At the start `desk` is where the one in service stands. */
+        struct desk *const unused = *desk;
+        if (!places->is_open)
+            *desk = NULL;
+        retire_unless_used(places, unused);
     }
     return rc;
 }

@@ -39,6 +39,10 @@ int places_reload(struct places *places, const struct config_values *values,
 int places_ask(struct places *places, const struct places_query *query, uint64_t client,
                places_done_cb *done, void *arg);
 
+/* Whether an answer costs a call: of the provider in service, which after a reload may still be the
+ * one before. */
+bool places_is_paid(const struct places *places);
+
 /* Brings the gauges up to date: a day's calls are over at midnight, also if nobody asks. */
 void places_measure(struct places *places);
 

@@ -133,10 +133,10 @@ static void ask_places(struct server *server, const struct herd_effect *effect)
 {
     const struct places_query query = {effect->where.latitude, effect->where.longitude,
                                        effect->radius_m};
-    const struct provider_type *type = provider_find(server->config->values.places_provider);
-    int rc = type->is_remote ? ask_paid(server, &query, effect)
-                             : places_ask(server->places, &query, (uint64_t)(uintptr_t)effect->conn,
-                                          on_free_places, effect->ask);
+    int rc = places_is_paid(server->places)
+                 ? ask_paid(server, &query, effect)
+                 : places_ask(server->places, &query, (uint64_t)(uintptr_t)effect->conn,
+                              on_free_places, effect->ask);
     if (rc < 0)
         answer_failure(effect->ask, rc);
 }

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from herdlib import DEADLINE_S, wait_until
-from placeslib import IAMAT, KEY, SHORT_TIMEOUT_MS, WHATSAT, reload
+from placeslib import IAMAT, KEY, SHORT_TIMEOUT_MS, WHATSAT, places_of, reload, write_key
 
 
 @pytest.mark.parametrize("provider", ["google", "google-legacy"])
@@ -77,6 +77,15 @@ def test_a_hanging_google_holds_up_nobody_else(make_server, standin):
             assert json.loads(other.whatsat(b"WHATSAT other 1 0")[1])["status"] == "OK"
         # All that was answered while the first one still hangs.
         assert select.select([waiting.socket], [], [], 0)[0] == []
+
+
+def test_a_start_without_its_fallback_ends_orderly(make_herd, standin, tmp_path):
+    key_file = write_key(tmp_path)
+    places = places_of("google", key_file, f"http://127.0.0.1:{standin.port}", 'fallback = "local"',
+                       f'data_file = "{tmp_path}/nothing"')
+    server = make_herd({"Hill": []}, places=places)["Hill"].start(wait=False)
+    assert server.process.wait(DEADLINE_S) == 1
+    assert f"{tmp_path}/nothing cannot be opened: No such file or directory" in server.log()
 
 
 @pytest.mark.parametrize("provider", ["google", "google-legacy"])

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 
 from herdlib import WRAP, wait_until
 from placeslib import IAMAT, LONG_TIMEOUT_MS
@@ -147,6 +148,27 @@ def end_what_hangs(server, client):
     """A stop does."""
     server.process.terminate()
     assert json.loads(client.answer()[1])["status"] == "UNKNOWN_ERROR"
+
+
+def test_what_was_paid_is_kept_whatever_a_reload_could_not_take(make_server, standin, tmp_path):
+    """The provider in service counts, not the one that is named: to ask it again would be to pay again."""
+    server = make_server("google-legacy", *NO_LIMITS, "body_max_kib = 2048")
+    server.herd.places = server.herd.places.replace('provider = "google-legacy"', 'provider = "local"')
+    server.herd.places += f'\ndata_file = "{tmp_path}/nothing"'
+    server.herd.write_config()
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the old places stay" in server.log(), "it is told")
+    standin.behave(f"fat:{FAT_BYTES}")
+    count = 32
+    with server.client() as client:
+        client.ask(IAMAT)
+        client.send(b"".join(b"WHATSAT kiwi.cs.ucla.edu %d 20\n" % (n + 1) for n in range(count)))
+        wait_until(lambda: metric(server, "places_held_back_total") > 0, "answers wait")
+        wait_until(lambda: metric(server, "places_calls_open") == 0 and standin.requests() >= count, "all calls are done")
+        for _ in range(count):
+            assert said(client.answer()[1]) == ("OK", None)
+    assert standin.requests() == count
+    assert metric(server, "places_again_total") == 0
 
 
 def said(body):
