@@ -144,18 +144,28 @@ static int prepare(struct local_db *db)
     return 0;
 }
 
+/* The file itself is open: what else SQLite wants is what lies beside it. */
+static const char *reason_of_first_read(const struct local_db *db)
+{
+    switch (sqlite3_errcode(db->sqlite)) {
+    case SQLITE_CANTOPEN:
+        return "it is in WAL mode, which is for files that are written (or a -wal file lies beside "
+               "it): set `PRAGMA journal_mode = DELETE` in it";
+    case SQLITE_READONLY:
+        return "a write into it was interrupted, and its journal lies beside it: open it once with "
+               "`sqlite3`";
+    default:
+        return local_db_reason(db);
+    }
+}
+
 /* SQLite opens lazily: the first read says whether this is a database at all. */
 static int check_version(struct local_db *db, const char *path, struct herd_buf *error)
 {
     int64_t application = 0, version = 0;
     if (read_number(db, "PRAGMA application_id", &application) < 0 ||
         read_number(db, "PRAGMA user_version", &version) < 0) {
-        /* The file itself is open: what SQLite wants to open is what lies beside it. */
-        bool is_wal = sqlite3_errcode(db->sqlite) == SQLITE_CANTOPEN;
-        herd_buf_printf(error, "%s cannot be read: %s", path,
-                        is_wal ? "it is in WAL mode, which is for files that are written: set "
-                                 "`PRAGMA journal_mode = DELETE` in it"
-                               : local_db_reason(db));
+        herd_buf_printf(error, "%s cannot be read: %s", path, reason_of_first_read(db));
         return HERD_EIO;
     }
     if (application != LOCAL_DB_APPLICATION_ID) {

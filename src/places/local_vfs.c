@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -96,7 +97,9 @@ static int set_lock(const struct file *file, short type, off_t from, off_t len)
     struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = from, .l_len = len};
     if (fcntl(file->fd, F_OFD_SETLK, &lock) == 0)
         return SQLITE_OK;
-    return errno == EAGAIN || errno == EACCES ? SQLITE_BUSY : SQLITE_IOERR_RDLOCK;
+    bool may_pass = errno == EAGAIN || errno == EACCES || errno == EINTR || errno == ENOLCK ||
+                    errno == ETIMEDOUT;
+    return may_pass ? SQLITE_BUSY : SQLITE_IOERR_RDLOCK;
 }
 
 /* Whoever waits for the readers to leave holds the pending byte: no new one comes. */
@@ -181,8 +184,8 @@ static int open_file(sqlite3_vfs *vfs, const char *path, sqlite3_file *base, int
     *file = (struct file){.fd = -1};
     if (path == NULL || (flags & SQLITE_OPEN_READONLY) == 0)
         return SQLITE_CANTOPEN;
-    do
-        file->fd = open(path, O_RDONLY | O_CLOEXEC);
+    do /* nobody may ever write into a pipe */
+        file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     while (file->fd < 0 && errno == EINTR);
     if (file->fd < 0)
         return SQLITE_CANTOPEN;
@@ -208,15 +211,18 @@ static int access_file(sqlite3_vfs *vfs, const char *path, int how, int *out)
     return SQLITE_OK;
 }
 
-/* The path as it is: the folder does not change, and a file is opened once. */
+/* Without symbolic links: a journal lies beside the file itself. What is not there is said by the
+ * call that opens it. */
 static int full_path(sqlite3_vfs *vfs, const char *path, int size, char *out)
 {
-    size_t len = strlen(path);
+    char *real = realpath(path, NULL);
+    const char *found = real != NULL ? real : path;
+    size_t len = strlen(found);
     (void)vfs;
-    if (len >= (size_t)size)
-        return SQLITE_CANTOPEN;
-    memcpy(out, path, len + 1);
-    return SQLITE_OK;
+    if (len < (size_t)size)
+        memcpy(out, found, len + 1);
+    free(real);
+    return len < (size_t)size ? SQLITE_OK : SQLITE_CANTOPEN;
 }
 
 static int last_error(sqlite3_vfs *vfs, int size, char *out)

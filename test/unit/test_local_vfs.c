@@ -1,5 +1,8 @@
 /* How a places file is read beside somebody who writes into it in place, with SQLite's own VFS. */
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <sqlite3.h>
 
@@ -113,6 +116,46 @@ static void test_a_file_in_wal_mode_is_refused(void **state)
     local_db_close(other);
 }
 
+/* What a writer that was killed leaves: half of a write in the file, the rest of it beside. */
+static void test_a_write_that_was_interrupted_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct local_db *other;
+    struct herd_buf error = {0};
+    char journal[512], link[512];
+    snprintf(journal, sizeof(journal), "%s-journal", fixture->folder->places);
+    snprintf(link, sizeof(link), "%s-link", fixture->folder->places);
+    FILE *file = fopen(journal, "w");
+    assert_non_null(file);
+    assert_int_equal(fputs("what was there before", file) >= 0 && fclose(file) == 0, true);
+    assert_int_equal(symlink(fixture->folder->places, link), 0);
+    const char *const paths[] = {fixture->folder->places, link};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        assert_int_equal(local_db_open(paths[i], &other, &error), HERD_EIO);
+        char *text = testing_take_text(&error);
+        assert_contains(text, "a write into it was interrupted");
+        free(text);
+    }
+    unlink(journal);
+    assert_int_equal(local_db_open(link, &other, &error), 0);
+    local_db_close(other);
+    unlink(link);
+}
+
+static void test_a_pipe_is_refused_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct local_db *other;
+    struct herd_buf error = {0};
+    char pipe[512];
+    snprintf(pipe, sizeof(pipe), "%s-pipe", fixture->folder->places);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    assert_true(local_db_open(pipe, &other, &error) < 0);
+    assert_true(error.len > 0);
+    herd_buf_free(&error);
+    unlink(pipe);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +166,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_file_that_is_being_read_is_not_written, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_file_in_wal_mode_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_write_that_was_interrupted_is_refused, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_pipe_is_refused_at_once, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
