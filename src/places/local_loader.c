@@ -25,14 +25,15 @@ struct local_loader {
     char *path;                        /* NULL before it was looked for */
     int64_t max_bytes, max_read_bytes; /* wanted; of the last work */
     struct local_file last;            /* its status alone: what was read last, well or not */
+    unsigned tries, pause; /* that failed in a row; seconds to the next one, changed or not */
     bool is_working, is_to_look_again, is_forced;
-    bool is_new;               /* it was never opened */
-    bool has_failed;           /* the work: `error`, if there was memory for it */
-    bool is_wanted;            /* in memory */
-    bool was_wanted;           /* when the last work began */
-    atomic_bool is_over;       /* nobody waits for the work any more */
-    struct local_file *opened; /* of the work: or NULL with */
-    struct herd_buf error;
+    bool is_new;                 /* it was never opened */
+    bool has_failed;             /* the work: `error`, if there was memory for it */
+    bool is_wanted;              /* in memory */
+    bool was_wanted;             /* when the last work began */
+    atomic_bool is_over;         /* nobody waits for the work any more */
+    struct local_file *opened;   /* of the work: or NULL with */
+    struct herd_buf error, told; /* of the work; the last one that `loaded` was told */
     local_loaded_cb *loaded;
     void *arg;
     bool is_watch_closed;
@@ -45,6 +46,7 @@ void local_loader_free(struct local_loader *loader)
     if (loader == NULL)
         return;
     herd_buf_free(&loader->error);
+    herd_buf_free(&loader->told);
     free(loader->data_file);
     free(loader->path);
     free(loader);
@@ -104,6 +106,27 @@ static void on_work(struct crew_job *job)
 
 static void look(struct local_loader *loader);
 
+/* Somebody may just have been writing into it, so that it will be good without another change. */
+static void plan_next_try(struct local_loader *loader)
+{
+    enum { DOUBLINGS_MAX = 6 };
+    loader->pause = 1U << (loader->tries < DOUBLINGS_MAX ? loader->tries : DOUBLINGS_MAX);
+    loader->tries++;
+}
+
+/* The same again is no news, unless somebody has asked for it. */
+static void tell_failure(struct local_loader *loader)
+{
+    bool is_news = loader->is_forced ||
+                   !herd_slice_equal(herd_buf_slice(&loader->error), herd_buf_slice(&loader->told));
+    loader->told.len = 0;
+    if (herd_buf_append(&loader->told, loader->error.data, loader->error.len) < 0)
+        loader->told.len = 0;
+    if (is_news)
+        loader->loaded(loader->arg, NULL,
+                       loader->error.len > 0 ? loader->error.data : herd_strerror(HERD_ENOMEM));
+}
+
 static void on_worked(struct crew_job *job)
 {
     struct local_loader *loader = loader_of(job);
@@ -115,11 +138,17 @@ static void on_worked(struct crew_job *job)
         free_when_closed(loader);
         return;
     }
-    if (file != NULL)
+    if (loader->has_failed)
+        plan_next_try(loader);
+    if (file != NULL) {
+        loader->tries = loader->pause = 0;
+        loader->told.len = 0;
         loader->loaded(loader->arg, file, NULL);
-    else if (loader->has_failed)
-        loader->loaded(loader->arg, NULL,
-                       loader->error.len > 0 ? loader->error.data : herd_strerror(HERD_ENOMEM));
+    } else if (loader->has_failed && loader->is_to_look_again) {
+        loader->is_new = true; /* whoever has asked meanwhile may have put it right */
+    } else if (loader->has_failed) {
+        tell_failure(loader);
+    }
     loader->error.len = 0;
     loader->has_failed = false;
     if (loader->is_to_look_again && loader->closed == NULL)
@@ -163,8 +192,11 @@ void local_loader_look(struct local_loader *loader, int64_t max_bytes)
 static void on_watch(uv_timer_t *watch)
 {
     struct local_loader *loader = watch->data;
-    if (!loader->is_working)
-        look(loader);
+    if (loader->is_working)
+        return;
+    if (loader->pause > 0 && --loader->pause == 0)
+        loader->last.status = (struct stat){0};
+    look(loader);
 }
 
 int local_loader_new(const char *data_file, int64_t max_bytes, const struct local_file *file,

@@ -2,13 +2,17 @@
 and a server that takes up a new file while it runs."""
 
 import bz2
+import contextlib
 import gzip
 import json
+import os
 import pathlib
 import random
 import re
 import signal
+import sqlite3
 import subprocess
+import time
 
 from herdlib import BIN, DEADLINE_S, SLOW, wait_until
 from placeslib import reload
@@ -198,6 +202,30 @@ def test_a_server_takes_up_a_new_file(make_herd, tmp_path):
         out.with_name("garbage").rename(out)
         wait_until(lambda: "the new places file is no good" in server.log(), "a broken file is told")
         assert place() == "Third"
+
+
+def test_a_file_that_was_written_into_is_taken_up_later(make_herd, tmp_path):
+    """Its last change was seen while its writer had it locked: it is tried again, changed or not."""
+    features, out = tmp_path / "a.geojson", tmp_path / "places.db"
+    features.write_text(json.dumps(feature("First", 10, 50)))
+    run("import", "--out", out, features)
+    server = make_herd({"Hill": []}, places=f'data_file = "{out}"').start()["Hill"]
+    with server.client() as client, contextlib.closing(sqlite3.connect(out, isolation_level=None)) as writer:
+        client.ask(b"IAMAT kiwi +50+10 1")
+
+        def place():
+            return json.loads(client.whatsat(b"WHATSAT kiwi 1 1")[1])["results"][0]["name"]
+
+        assert place() == "First"
+        writer.execute("BEGIN EXCLUSIVE")
+        changed = 2 * (time.time_ns() // 10**9 * 10**9,)
+        os.utime(out, ns=changed)
+        wait_until(lambda: "the new places file is no good" in server.log(), "it is locked")
+        writer.execute("UPDATE place SET name = 'Later'")
+        writer.execute("COMMIT")
+        os.utime(out, ns=changed)
+        wait_until(lambda: place() == "Later", "it is read")
+    assert server.log().count("the new places file is no good") == 1
 
 
 def test_a_new_file_with_a_hole_does_not_take_the_place_of_a_good_one(tmp_path, make_herd):
