@@ -116,6 +116,7 @@ def test_a_disk_that_hangs_holds_up_places_alone(make_herd, standin, tmp_path, m
         took_s = time.monotonic() - began
         assert took_s < 1.4 * TIMEOUT_S
         assert metric(server, "places_local_waiting") == 0
+        herd.write_config()  # for itself it has an address: by the name it could listen on ::1 alone
         herd["Dale"].start()
         wait_until(server.links_up, "the neighbour's name is resolved")
         herd.places = places_of("google", write_key(tmp_path), f"http://127.0.0.1:{standin.port}")
