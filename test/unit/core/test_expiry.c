@@ -111,7 +111,6 @@ static void end_is_seen_within_a_second(void **state)
     expiry_close(&expiry);
 }
 
-/* Else each step would cost a look at all records. */
 /* A clock that was never set, so that the wheel goes from before 1970 to after it. */
 static void ends_around_1970_are_seen_in_time(void **state)
 {
@@ -129,6 +128,7 @@ static void ends_around_1970_are_seen_in_time(void **state)
     expiry_close(&expiry);
 }
 
+/* Else each step would cost a look at all records. */
 static void small_step_back_is_waited_for(void **state)
 {
     (void)state;
