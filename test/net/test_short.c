@@ -201,64 +201,73 @@ static struct rlimit limit_files(rlim_t files)
     return before;
 }
 
+/* A server with a client that has had an answer, others that have just come, and the descriptor that
+ * would be opened next. */
+struct crowd {
+    struct rig rig;
+    struct rig_server *server;
+    int fd, next;
+    struct ends ends;
+};
+
+static void crowd_come(struct crowd *crowd)
+{
+    rig_init(&crowd->rig);
+    crowd->server = rig_add(&crowd->rig, "A");
+    crowd->fd = connect_and_ask(&crowd->rig, crowd->server->port);
+    for (int i = 0; i < REFUSED; i++)
+        crowd->ends.fds[i] = rig_connect(crowd->server->port);
+    crowd->next = dup(crowd->fd);
+    close(crowd->next);
+}
+
+static void crowd_go(struct crowd *crowd)
+{
+    for (int i = 0; i < REFUSED; i++)
+        close(crowd->ends.fds[i]);
+    close(crowd->fd);
+    rig_close(&crowd->rig);
+}
+
 /* Lowered while it runs, as prlimit does: each is closed at once and counted, the others are
  * served. */
 static void test_connections_without_a_file_are_refused_and_counted(void **state)
 {
-    struct rig rig;
-    struct ends ends;
+    struct crowd crowd;
     (void)state;
-    rig_init(&rig);
-    struct rig_server *a = rig_add(&rig, "A");
-    int fd = connect_and_ask(&rig, a->port);
-    for (int i = 0; i < REFUSED; i++)
-        ends.fds[i] = rig_connect(a->port);
-    int next = dup(fd);
-    close(next);
-    struct rlimit before = limit_files((rlim_t)next);
-    rig_run_until(&rig, have_ended, &ends);
-    assert_int_equal(a->metrics.value[METRIC_connections_refused_total], REFUSED);
-    assert_int_equal(a->metrics.value[METRIC_accept_failures_total], 0);
-    assert_int_equal(send(fd, "IAMAT x +1+1 6\n", 15, 0), 15);
-    rig_run_until(&rig, has_answer, &fd);
+    crowd_come(&crowd);
+    struct rlimit before = limit_files((rlim_t)crowd.next);
+    rig_run_until(&crowd.rig, have_ended, &crowd.ends);
+    assert_int_equal(crowd.server->metrics.value[METRIC_connections_refused_total], REFUSED);
+    assert_int_equal(crowd.server->metrics.value[METRIC_accept_failures_total], 0);
+    assert_int_equal(send(crowd.fd, "IAMAT x +1+1 6\n", 15, 0), 15);
+    rig_run_until(&crowd.rig, has_answer, &crowd.fd);
     setrlimit(RLIMIT_NOFILE, &before);
-    for (int i = 0; i < REFUSED; i++)
-        close(ends.fds[i]);
-    close(fd);
-    rig_close(&rig);
+    crowd_go(&crowd);
 }
 
 /* Lowered so far that what is left is for links and files: who comes is turned away before that is
  * taken, and is served once the limit is as it was. */
 static void test_connections_leave_the_files_that_are_reserved(void **state)
 {
-    struct rig rig;
-    struct ends ends;
+    struct crowd crowd;
     (void)state;
-    rig_init(&rig);
-    struct rig_server *a = rig_add(&rig, "A");
-    int fd = connect_and_ask(&rig, a->port);
-    for (int i = 0; i < REFUSED; i++)
-        ends.fds[i] = rig_connect(a->port);
-    int next = dup(fd);
-    close(next);
-    const struct net_room room = {.connections_max = 1000, .files_reserved = (size_t)next + 1};
-    net_set_room(a->net, &room);
-    struct rlimit before = limit_files((rlim_t)next + 2);
-    rig_run_until(&rig, have_ended, &ends);
-    assert_int_equal(a->metrics.value[METRIC_connections_refused_total], REFUSED);
-    assert_int_equal(a->metrics.value[METRIC_connections_open], 1);
-    int files[] = {dup(fd), dup(fd)};
+    crowd_come(&crowd);
+    const struct net_room room = {.connections_max = 1000,
+                                  .files_reserved = (size_t)crowd.next + 1};
+    net_set_room(crowd.server->net, &room);
+    struct rlimit before = limit_files((rlim_t)crowd.next + 2);
+    rig_run_until(&crowd.rig, have_ended, &crowd.ends);
+    assert_int_equal(crowd.server->metrics.value[METRIC_connections_refused_total], REFUSED);
+    assert_int_equal(crowd.server->metrics.value[METRIC_connections_open], 1);
+    int files[] = {dup(crowd.fd), dup(crowd.fd)};
     setrlimit(RLIMIT_NOFILE, &before);
-    close(connect_and_ask(&rig, a->port));
+    close(connect_and_ask(&crowd.rig, crowd.server->port));
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         assert_true(files[i] >= 0);
         close(files[i]);
     }
-    for (int i = 0; i < REFUSED; i++)
-        close(ends.fds[i]);
-    close(fd);
-    rig_close(&rig);
+    crowd_go(&crowd);
 }
 
 static bool has_failed_to_accept(void *arg)
