@@ -29,20 +29,30 @@ def name_near(client):
     return answer["results"][0]["name"] if answer["results"] else answer["status"]
 
 
+def local_at(path):
+    return "\n".join(['provider = "local"', "memory_max_mib = 0", f'data_file = "{path}"', "total_timeout_ms = 1000"])
+
+
+def start_asked(herd, monkeypatch):
+    """A server whose places file, named Old, is asked on disk, and by no thread any more."""
+    server = herd.start()["Hill"]
+    monkeypatch.delenv("LD_PRELOAD")  # for the programs that follow
+    with server.client() as client:
+        client.ask(IAMAT)
+        assert name_near(client) == "Old"
+    wait_until(lambda: "opened, asked on disk" in server.log(), "no thread is at it any more")
+    return server
+
+
 @pytest.mark.parametrize("how", ["reload", "import", "nothing"])
 def test_a_stop_does_not_wait_for_a_places_file_that_hangs(how, make_herd, tmp_path, monkeypatch):
     old, new = tmp_path / "old.db", tmp_path / "new.db"
     import_place(old, "Old")
-    places = ['provider = "local"', "memory_max_mib = 0", f'data_file = "{old}"', "total_timeout_ms = 1000"]
     with hanging_read(tmp_path / "hang", monkeypatch) as hang:
         stop_s = STOP_S if SLOW == 1 else 2 * STOP_S  # nearly all of it is waited for
-        herd = make_herd({"Hill": []}, places="\n".join(places), extra=f"stop_timeout_ms = {1000 * stop_s}")
-        server = herd.start()["Hill"]
-        monkeypatch.delenv("LD_PRELOAD")  # for the programs that follow
+        herd = make_herd({"Hill": []}, places=local_at(old), extra=f"stop_timeout_ms = {1000 * stop_s}")
+        server = start_asked(herd, monkeypatch)
         with server.client() as client:
-            client.ask(IAMAT)
-            assert name_near(client) == "Old"
-            wait_until(lambda: "opened, asked on disk" in server.log(), "no thread is at it any more")
             hang_alone(hang, old)
             assert name_near(client) == "UNKNOWN_ERROR"
             if how == "reload":
@@ -131,21 +141,6 @@ def test_a_disk_that_hangs_holds_up_places_alone(make_herd, standin, tmp_path, m
         hang.unlink()
         wait_until(lambda: metric(server, "places_local_on_disk") == 0, "they are back")
     print(f"{CLIENTS * QUESTIONS} questions of a disk that hangs answered after {took_s:.2f} s of {TIMEOUT_S:.0f} s")
-
-
-def local_at(path):
-    return "\n".join(['provider = "local"', "memory_max_mib = 0", f'data_file = "{path}"', "total_timeout_ms = 1000"])
-
-
-def start_asked(herd, monkeypatch):
-    """A server whose places file, named Old, is asked on disk, and by no thread any more."""
-    server = herd.start()["Hill"]
-    monkeypatch.delenv("LD_PRELOAD")  # for the programs that follow
-    with server.client() as client:
-        client.ask(IAMAT)
-        assert name_near(client) == "Old"
-    wait_until(lambda: "opened, asked on disk" in server.log(), "no thread is at it any more")
-    return server
 
 
 @pytest.mark.parametrize("call, durability", [*((call, "commit") for call in CALLS), ("close", "interval")])
