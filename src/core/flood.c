@@ -110,7 +110,7 @@ static struct run_limits run_limits(const struct link *link)
         .source = link->conn.neighbour->source,
         .lines = LINK_STEPS_PER_TURN - link->steps,
         .room = LINK_WINDOW_BYTES - conn_unsent(&link->conn),
-        .record_bytes = SIZE_MAX,
+        .record_bytes = RUN_UNLIMITED,
     };
     if (link->state != LINK_UP)
         return limits;
@@ -126,6 +126,18 @@ static struct run_limits run_limits(const struct link *link)
     return limits;
 }
 
+/* With memory at once for what will follow: it would grow by copying, from one part to the next. */
+static int append_part(struct link *link, const struct run_part *part, size_t room)
+{
+    struct herd_buf *out = conn_output(&link->conn);
+    size_t more = part->text.len + part->to_come;
+    if (more > room)
+        more = room > part->text.len ? room : part->text.len;
+    if (herd_buf_reserve(out, more) < 0)
+        return HERD_ENOMEM;
+    return herd_buf_append_slice(out, part->text);
+}
+
 /* Lines that another link has made, or needs as well, if the cursor stands before such. 1: some were
  * sent. */
 static int send_run(struct link *link)
@@ -139,9 +151,8 @@ static int send_run(struct link *link)
     run_cut(node, at, &limits, &part);
     if (part.lines == 0)
         return 0;
-    int rc = herd_buf_append_slice(conn_output(&link->conn), part.text);
-    if (rc < 0)
-        return rc;
+    if (append_part(link, &part, limits.room) < 0)
+        return HERD_ENOMEM;
     store_cursor_behind(node->store, link->cursor, part.last);
     link->steps += part.lines;
     link->lines += part.lines;

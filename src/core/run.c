@@ -149,26 +149,40 @@ bool run_reach(const struct link *link, unsigned *out)
     return add_lines(run, node, link->cursor);
 }
 
+/* The least received_ns of the lines from `first` to before `end`. */
+static int64_t oldest(const struct run *run, unsigned first, unsigned end)
+{
+    int64_t oldest_ns = INT64_MAX;
+    for (; first < end; first++) {
+        if (run->lines[first].received_ns < oldest_ns)
+            oldest_ns = run->lines[first].received_ns;
+    }
+    return oldest_ns;
+}
+
 void run_cut(const struct herd_node *node, unsigned at, const struct run_limits *limits,
              struct run_part *out)
 {
     const struct run *run = &node->run;
-    size_t begin = at > 0 ? run->lines[at - 1].end : 0, end = begin;
     size_t around = node->flood_prefix.len + 1; /* a record, in its line */
-    struct run_part part = {.oldest_ns = INT64_MAX};
-    for (; at < run->count && part.lines < limits->lines && end - begin < limits->room &&
-           part.record_bytes < limits->record_bytes;
-         at++) {
+    size_t begin = at > 0 ? run->lines[at - 1].end : 0, end = begin;
+    size_t room_end = begin + limits->room, records_end = begin + limits->record_bytes;
+    unsigned first = at, stop = run->count;
+    if (limits->lines < stop - at)
+        stop = at + limits->lines;
+    for (; at < stop; at++) {
         const struct run_line *line = &run->lines[at];
-        if (line->source == limits->source)
+        if (line->source == limits->source || end >= room_end || end >= records_end)
             break;
-        part.lines++;
-        part.record_bytes += line->end - end - around;
-        if (line->received_ns < part.oldest_ns)
-            part.oldest_ns = line->received_ns;
-        part.last = line->record;
         end = line->end;
+        records_end += around;
     }
-    part.text = herd_slice(run->text.data + begin, end - begin);
-    *out = part;
+    *out = (struct run_part){
+        .text = herd_slice(run->text.data + begin, end - begin),
+        .lines = at - first,
+        .record_bytes = end - begin - (at - first) * around,
+        .oldest_ns = node->options.record_ttl_ns > 0 ? oldest(run, first, at) : INT64_MAX,
+        .last = at > first ? run->lines[at - 1].record : STORE_NO_RECORD,
+        .to_come = run->text.len - end,
+    };
 }

@@ -20,6 +20,8 @@ enum {
     RUN_LINES_MAX = 2048
 };
 
+#define RUN_UNLIMITED (SIZE_MAX / 2)
+
 struct run_line {
     uint64_t sequence;
     int64_t received_ns; /* as link_received_ns */
@@ -41,7 +43,7 @@ struct run {
 struct run_limits {
     uint32_t source;
     unsigned lines;
-    size_t room, record_bytes;
+    size_t room, record_bytes; /* RUN_UNLIMITED at most */
 };
 
 struct run_part {
@@ -50,6 +52,7 @@ struct run_part {
     size_t record_bytes; /* without what stands before and behind each record */
     int64_t oldest_ns;   /* the least of their received_ns; INT64_MAX: none */
     uint32_t last;       /* record */
+    size_t to_come;      /* bytes of the run behind it */
 };
 
 /*
