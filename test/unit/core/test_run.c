@@ -24,11 +24,15 @@ static const char *const names[LINKS] = {"Jaquez", "Smith", "Campbell", "Singh",
 /* What has been seen of runs. */
 static struct {
     const struct herd_node *without;
-    size_t taken, shared; /* of a run; of one that was not made for it just now */
+    size_t taken, shared; /* times; of these, from what was not made just then */
+    size_t shared_lines;
+    bool is_shared; /* the last one */
 } seen;
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 bool __real_run_reach(const struct link *link, unsigned *out);
+void __real_run_cut(const struct herd_node *node, unsigned at, const struct run_limits *limits,
+                    struct run_part *out);
 
 bool __wrap_run_reach(const struct link *link, unsigned *out)
 {
@@ -38,8 +42,16 @@ bool __wrap_run_reach(const struct link *link, unsigned *out)
     if (link->conn.node == seen.without || !__real_run_reach(link, out))
         return false;
     seen.taken++;
-    seen.shared += run->changes == changes && run->count == count;
+    seen.is_shared = run->changes == changes && run->count == count;
+    seen.shared += seen.is_shared;
     return true;
+}
+
+void __wrap_run_cut(const struct herd_node *node, unsigned at, const struct run_limits *limits,
+                    struct run_part *out)
+{
+    __real_run_cut(node, at, limits, out);
+    seen.shared_lines += seen.is_shared ? out->lines : 0;
 }
 
 #ifdef STALE_RUNS
@@ -94,20 +106,31 @@ static void begin_world(struct life *life, struct world *world, bool prunes, boo
     }
 }
 
-/* Links that were dialled come up, from anywhere. */
-static void attend(struct life *life, struct world *world, unsigned i, unsigned parts)
+static void resume(struct world *world, unsigned i, unsigned parts)
 {
-    struct wire *link = world->links[i];
     uint64_t sequence = herd_store_sequence(herd_node_store(node_of(world)));
-    (void)life;
-    if (!link->dialling)
-        return;
-    wire_dialled(link, NULL);
-    if (i == LINKS - 1)
-        wire_say(link, "? HELLO Hill 2\n");
-    else
-        wire_sayf(link, "RESUME %016" PRIx64 " %" PRIu64 "\n", herd_node_epoch(node_of(world)),
-                  sequence * parts / 4);
+    wire_sayf(world->links[i], "RESUME %016" PRIx64 " %" PRIu64 "\n",
+              herd_node_epoch(node_of(world)), sequence * parts / 4);
+}
+
+/* Links that were dialled come up, from anywhere; some so late that they are plain ones till then. */
+static void attend(struct life *life, unsigned i)
+{
+    unsigned parts = any(life, 5);
+    bool is_late = any(life, 3) == 0;
+    for (unsigned w = 0; w < 2; w++) {
+        struct world *world = &life->worlds[w];
+        struct wire *link = world->links[i];
+        const char *state = driver_link_state(world->driver, names[i]);
+        bool waits = strcmp(state, "greeting") == 0 || strcmp(state, "plain") == 0;
+        bool was_dialled = link->dialling;
+        if (was_dialled)
+            wire_dialled(link, NULL);
+        if (i == LINKS - 1 && was_dialled)
+            wire_say(link, "? HELLO Hill 2\n");
+        else if (i < LINKS - 1 && (was_dialled || waits) && !is_late)
+            resume(world, i, parts);
+    }
 }
 
 /* The same for both: `count` lines of a client or of neighbour `from` (LINKS: a client). */
@@ -138,6 +161,24 @@ static void tell(struct life *life, unsigned from, unsigned count)
         struct wire *wire = from == LINKS ? world->client : world->inbound[from];
         wire_send(wire, herd_buf_slice(&life->text));
         wire_wrote(wire, SIZE_MAX);
+    }
+}
+
+/* Clients and neighbours speak all in one turn, so that their records are mixed in the list. */
+static void tell_at_once(struct life *life)
+{
+    for (unsigned from = 0; from <= LINKS; from++) {
+        make_lines(life, from, 1 + any(life, 20));
+        for (unsigned w = 0; w < 2; w++) {
+            struct world *world = &life->worlds[w];
+            struct wire *wire = from == LINKS ? world->client : world->inbound[from];
+            if (wire->open)
+                herd_conn_receive(wire->conn, world->driver->now, life->text.data, life->text.len);
+        }
+    }
+    for (unsigned w = 0; w < 2; w++) {
+        driver_run(life->worlds[w].driver);
+        wire_wrote(life->worlds[w].client, SIZE_MAX);
     }
 }
 
@@ -205,12 +246,11 @@ static void step(struct life *life)
         say(life, i, line);
         break;
     default:
+        tell_at_once(life);
         break;
     }
     for (i = 0; i < LINKS; i++) {
-        unsigned parts = any(life, 5);
-        for (unsigned w = 0; w < 2; w++)
-            attend(life, &life->worlds[w], i, parts);
+        attend(life, i);
         if (any(life, 4) > 0)
             take_writes(life, i, any(life, 2) > 0 ? SIZE_MAX : any(life, 100000));
     }
@@ -280,10 +320,178 @@ static void each_link_says_the_same_as_alone(void **state)
     assert_true(seen.taken > 10000 && seen.shared > 5000);
 }
 
+enum { TEXT_LEN = 128, SHORTER_TEXT_LEN = TEXT_LEN - sizeof("FLOOD Hill ") };
+
+/* A client's lines whose records have texts of `len` bytes. */
+static void make_even_lines(struct life *life, unsigned first, unsigned count, size_t len)
+{
+    static const char record[] =
+        "c +1+1 1700000000.000000000 1700000000.000000000 Hill +0.000000000";
+    life->text.len = 0;
+    for (unsigned i = first; i < first + count; i++)
+        assert_int_equal(herd_buf_printf(&life->text, "IAMAT c%0*u +1+1 1700000000.000000000\n",
+                                         (int)(len - strlen(record)), i),
+                         0);
+}
+
+static void tell_even(struct life *life, unsigned first, unsigned count, size_t len)
+{
+    make_even_lines(life, first, count, len);
+    for (unsigned w = 0; w < 2; w++) {
+        struct wire *client = life->worlds[w].client;
+        if (client == NULL)
+            continue;
+        wire_send(client, herd_buf_slice(&life->text));
+        while (client->unwritten > 0) /* it is paused while its answers wait */
+            wire_wrote(client, SIZE_MAX);
+    }
+}
+
+/* Worlds with as many records and `links` links, which greet and are all answered at once. */
+static void begin_even(struct life *life, unsigned worlds, unsigned records, size_t len)
+{
+    *life = (struct life){.rng = {1}};
+    for (unsigned w = 0; w < worlds; w++)
+        begin_world(life, &life->worlds[w], false, false);
+    seen.without = worlds > 1 ? node_of(&life->worlds[1]) : NULL;
+    seen.taken = seen.shared = seen.shared_lines = 0;
+    tell_even(life, 0, records, len);
+    for (unsigned w = 0; w < worlds; w++) {
+        struct herd_record record;
+        struct herd_slice first = herd_slice(life->text.data + 6, len - 65);
+        assert_true(herd_store_find(herd_node_store(node_of(&life->worlds[w])), first, &record));
+        assert_int_equal(herd_record_text_len(&record), len);
+    }
+}
+
+static void answer_at_once(struct world *world, unsigned links, const char *answer)
+{
+    for (unsigned i = 0; i < links; i++) {
+        wire_dialled(world->links[i], NULL);
+        wire_wrote(world->links[i], SIZE_MAX);
+    }
+    for (unsigned i = 0; i < links; i++)
+        herd_conn_receive(world->links[i]->conn, world->driver->now, answer, strlen(answer));
+    driver_run(world->driver);
+}
+
+/* All sockets take some of what was written. */
+static void take_at_once(struct world *world)
+{
+    for (unsigned i = 0; i < LINKS; i++) {
+        struct wire *link = world->links[i];
+        size_t len = link->unwritten < 100000 ? link->unwritten : 100000;
+        link->unwritten -= len;
+        herd_conn_wrote(link->conn, world->driver->now, len);
+    }
+    driver_run(world->driver);
+}
+
+static void end_even(struct life *life)
+{
+    seen.without = NULL;
+    for (unsigned w = 0; w < 2; w++) {
+        if (life->worlds[w].driver != NULL)
+            driver_free(life->worlds[w].driver);
+    }
+    herd_buf_free(&life->text);
+}
+
+/* The last line that fits ends where the window does. */
+static void a_window_that_is_full_to_the_byte(void **state)
+{
+    struct life life;
+    (void)state;
+    begin_even(&life, 2, 512, SHORTER_TEXT_LEN);
+    for (unsigned w = 0; w < 2; w++)
+        answer_at_once(&life.worlds[w], LINKS, "? HELLO Hill 2\n");
+    tell_even(&life, 512, 2000, SHORTER_TEXT_LEN);
+    assert_int_equal(life.worlds[0].links[0]->unwritten, LINK_WINDOW_BYTES);
+    compare(&life, 0);
+    assert_true(seen.shared > 0);
+    end_even(&life);
+}
+
+/* The MARK of a catch-up comes behind the line with which the records have 256 KiB. */
+static void a_catch_up_that_is_marked_to_the_byte(void **state)
+{
+    struct life life;
+    char answer[64];
+    (void)state;
+    begin_even(&life, 2, 5000, TEXT_LEN);
+    for (unsigned w = 0; w < 2; w++) {
+        snprintf(answer, sizeof(answer), "RESUME %016" PRIx64 " 0\n",
+                 herd_node_epoch(node_of(&life.worlds[w])));
+        answer_at_once(&life.worlds[w], LINKS, answer);
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        compare(&life, i);
+        for (unsigned w = 0; w < 2; w++)
+            take_at_once(&life.worlds[w]);
+    }
+    assert_int_equal(conn_link(life.worlds[0].links[0]->conn)->marked, 4096);
+    assert_true(seen.shared > 0);
+    end_even(&life);
+}
+
+/* More than a run holds, to sockets that take all: what the first link has gone on with alone does
+ * not cost the others what it made at first, and none goes beyond its turn. */
+static void a_catch_up_of_all_shares_what_a_run_holds(void **state)
+{
+    enum { RECORDS = 20000 };
+    struct life life;
+    char answer[64];
+    (void)state;
+    begin_even(&life, 2, RECORDS, 80);
+    for (unsigned w = 0; w < 2; w++) {
+        life.worlds[w].driver->reports_writes = true;
+        snprintf(answer, sizeof(answer), "RESUME %016" PRIx64 " 0\n",
+                 herd_node_epoch(node_of(&life.worlds[w])));
+        answer_at_once(&life.worlds[w], LINKS, answer);
+    }
+    compare(&life, 0);
+    /* In the first turn none is up before it is its turn. */
+    size_t turns = (RECORDS - 1) / LINK_STEPS_PER_TURN;
+    assert_in_range(seen.shared_lines, turns * (LINKS - 1) * (RUN_LINES_MAX - RUN_STEP),
+                    turns * (LINKS - 1) * (RUN_LINES_MAX + RUN_STEP));
+    end_even(&life);
+}
+
+/* A line is copied twice by the link that makes it for others: not where there is none. */
+static void nothing_is_made_for_nobody(void **state)
+{
+    struct life life;
+    (void)state;
+    begin_even(&life, 1, 100, TEXT_LEN);
+    struct world *world = &life.worlds[0];
+    const struct run *run = &node_of(world)->run;
+    answer_at_once(world, 1, "? HELLO Hill 2\n");
+    tell_even(&life, 100, 300, TEXT_LEN);
+    assert_int_equal(run->text.cap, 0); /* one is up */
+    answer_at_once(&(struct world){.driver = world->driver, .links = {world->links[1]}}, 1,
+                   "? HELLO Hill 2\n");
+    tell_even(&life, 400, 3000, TEXT_LEN);
+    assert_true(run->count > 0 && run->text.cap > 0);
+    size_t taken = seen.taken;
+    wire_wrote(world->links[0], SIZE_MAX); /* the other one's window is full, and stays so */
+    for (unsigned i = 0; i < 10; i++) {
+        tell_even(&life, 3400 + 100 * i, 100, TEXT_LEN);
+        wire_wrote(world->links[0], SIZE_MAX);
+    }
+    uint64_t sent = conn_link(world->links[0]->conn)->sent;
+    assert_int_equal(sent, 4400);
+    assert_in_range(seen.taken, taken, taken + 1);
+    end_even(&life);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_link_says_the_same_as_alone),
+        cmocka_unit_test(a_window_that_is_full_to_the_byte),
+        cmocka_unit_test(a_catch_up_that_is_marked_to_the_byte),
+        cmocka_unit_test(a_catch_up_of_all_shares_what_a_run_holds),
+        cmocka_unit_test(nothing_is_made_for_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
