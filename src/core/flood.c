@@ -103,34 +103,35 @@ static void pass_over_theirs(struct link *link)
     link->steps += (unsigned)steps;
 }
 
-/* Of what may be sent in one piece: up to where fill_records would stop, pass or say MARK. */
+/* Of what may be sent in one piece: up to where fill_records would stop, pass or say MARK. In a
+ * catch-up that counts the records' bytes, which are fewer than those of their lines: the next part
+ * comes nearer. */
 static struct run_limits run_limits(const struct link *link)
 {
     struct run_limits limits = {
         .source = link->conn.neighbour->source,
         .lines = LINK_STEPS_PER_TURN - link->steps,
-        .room = LINK_WINDOW_BYTES - conn_unsent(&link->conn),
-        .record_bytes = RUN_UNLIMITED,
+        .bytes = LINK_WINDOW_BYTES - conn_unsent(&link->conn),
     };
     if (link->state != LINK_UP)
         return limits;
     if (link->catches_up) {
-        limits.record_bytes =
+        size_t to_mark =
             link->unmarked_bytes < LINK_WINDOW_BYTES ? LINK_WINDOW_BYTES - link->unmarked_bytes : 1;
-        return limits;
+        limits.bytes = to_mark < limits.bytes ? to_mark : limits.bytes;
+    } else {
+        unsigned to_mark =
+            link->unmarked < LINK_LINES_PER_MARK ? LINK_LINES_PER_MARK - link->unmarked : 1;
+        limits.lines = to_mark < limits.lines ? to_mark : limits.lines;
     }
-    unsigned to_mark =
-        link->unmarked < LINK_LINES_PER_MARK ? LINK_LINES_PER_MARK - link->unmarked : 1;
-    if (to_mark < limits.lines)
-        limits.lines = to_mark;
     return limits;
 }
 
 /* With memory at once for what will follow: it would grow by copying, from one part to the next. */
-static int append_part(struct link *link, const struct run_part *part, size_t room)
+static int append_part(struct link *link, const struct run_part *part)
 {
     struct herd_buf *out = conn_output(&link->conn);
-    size_t more = part->text.len + part->to_come;
+    size_t more = part->text.len + part->to_come, room = LINK_WINDOW_BYTES - out->len;
     if (more > room)
         more = room > part->text.len ? room : part->text.len;
     if (herd_buf_reserve(out, more) < 0)
@@ -151,7 +152,7 @@ static int send_run(struct link *link)
     run_cut(node, at, &limits, &part);
     if (part.lines == 0)
         return 0;
-    if (append_part(link, &part, limits.room) < 0)
+    if (append_part(link, &part) < 0)
         return HERD_ENOMEM;
     store_cursor_behind(node->store, link->cursor, part.last);
     link->steps += part.lines;

@@ -166,16 +166,14 @@ void run_cut(const struct herd_node *node, unsigned at, const struct run_limits 
     const struct run *run = &node->run;
     size_t around = node->flood_prefix.len + 1; /* a record, in its line */
     size_t begin = at > 0 ? run->lines[at - 1].end : 0, end = begin;
-    size_t room_end = begin + limits->room, records_end = begin + limits->record_bytes;
     unsigned first = at, stop = run->count;
     if (limits->lines < stop - at)
         stop = at + limits->lines;
     for (; at < stop; at++) {
         const struct run_line *line = &run->lines[at];
-        if (line->source == limits->source || end >= room_end || end >= records_end)
+        if (line->source == limits->source || end - begin >= limits->bytes)
             break;
         end = line->end;
-        records_end += around;
     }
     *out = (struct run_part){
         .text = herd_slice(run->text.data + begin, end - begin),

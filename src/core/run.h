@@ -20,8 +20,6 @@ enum {
     RUN_LINES_MAX = 2048
 };
 
-#define RUN_UNLIMITED (SIZE_MAX / 2)
-
 struct run_line {
     uint64_t sequence;
     int64_t received_ns; /* as link_received_ns */
@@ -38,12 +36,12 @@ struct run {
     uint64_t changes; /* as store_changes */
 };
 
-/* Where a part ends: before a line of this source, before the first line with `room` bytes in front
- * of it, behind so many lines (> 0), or behind the first line with which the records have `record_bytes`. */
+/* Where a part ends at the latest: before a line of this source, before a line that has `bytes` of the
+ * part in front of it, behind so many lines (> 0). */
 struct run_limits {
     uint32_t source;
     unsigned lines;
-    size_t room, record_bytes; /* RUN_UNLIMITED at most */
+    size_t bytes;
 };
 
 struct run_part {

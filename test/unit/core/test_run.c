@@ -27,6 +27,8 @@ static struct {
     size_t taken, shared; /* times; of these, from what was not made just then */
     size_t shared_lines;
     bool is_shared; /* the last one */
+    unsigned steps; /* before it, in its turn */
+    unsigned steps_max;
 } seen;
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
@@ -42,6 +44,7 @@ bool __wrap_run_reach(const struct link *link, unsigned *out)
     if (link->conn.node == seen.without || !__real_run_reach(link, out))
         return false;
     seen.taken++;
+    seen.steps = link->steps;
     seen.is_shared = run->changes == changes && run->count == count;
     seen.shared += seen.is_shared;
     return true;
@@ -52,6 +55,8 @@ void __wrap_run_cut(const struct herd_node *node, unsigned at, const struct run_
 {
     __real_run_cut(node, at, limits, out);
     seen.shared_lines += seen.is_shared ? out->lines : 0;
+    if (seen.steps + out->lines > seen.steps_max)
+        seen.steps_max = seen.steps + out->lines;
 }
 
 #ifdef STALE_RUNS
@@ -354,7 +359,7 @@ static void begin_even(struct life *life, unsigned worlds, unsigned records, siz
     for (unsigned w = 0; w < worlds; w++)
         begin_world(life, &life->worlds[w], false, false);
     seen.without = worlds > 1 ? node_of(&life->worlds[1]) : NULL;
-    seen.taken = seen.shared = seen.shared_lines = 0;
+    seen.taken = seen.shared = seen.shared_lines = seen.steps_max = 0;
     tell_even(life, 0, records, len);
     for (unsigned w = 0; w < worlds; w++) {
         struct herd_record record;
@@ -364,15 +369,20 @@ static void begin_even(struct life *life, unsigned worlds, unsigned records, siz
     }
 }
 
+static void say_at_once(struct world *world, unsigned links, const char *line)
+{
+    for (unsigned i = 0; i < links; i++)
+        herd_conn_receive(world->links[i]->conn, world->driver->now, line, strlen(line));
+    driver_run(world->driver);
+}
+
 static void answer_at_once(struct world *world, unsigned links, const char *answer)
 {
     for (unsigned i = 0; i < links; i++) {
         wire_dialled(world->links[i], NULL);
         wire_wrote(world->links[i], SIZE_MAX);
     }
-    for (unsigned i = 0; i < links; i++)
-        herd_conn_receive(world->links[i]->conn, world->driver->now, answer, strlen(answer));
-    driver_run(world->driver);
+    say_at_once(world, links, answer);
 }
 
 /* All sockets take some of what was written. */
@@ -457,6 +467,67 @@ static void a_catch_up_of_all_shares_what_a_run_holds(void **state)
     end_even(&life);
 }
 
+/* A link that answered late was a plain one till then, without MARKs: one follows the next line. */
+static void a_mark_that_is_overdue(void **state)
+{
+    struct life life;
+    char answer[64];
+    (void)state;
+    begin_even(&life, 2, 5000, TEXT_LEN);
+    for (unsigned w = 0; w < 2; w++) {
+        struct world *world = &life.worlds[w];
+        for (unsigned i = 0; i < LINKS; i++)
+            wire_close(world->inbound[i], "reset");
+        answer_at_once(world, LINKS, "");
+        driver_advance_ms(world->driver, 4000);
+        assert_int_equal(conn_link(world->links[0]->conn)->state, LINK_PLAIN);
+        take_at_once(world);
+        snprintf(answer, sizeof(answer), "RESUME %016" PRIx64 " 0\n",
+                 herd_node_epoch(node_of(world)));
+        say_at_once(world, LINKS, answer);
+        const struct link *link = conn_link(world->links[0]->conn);
+        assert_true(link->state == LINK_UP && link->unmarked_bytes > LINK_WINDOW_BYTES);
+        take_at_once(world);
+        assert_true(link->marked > 0);
+    }
+    compare(&life, 0);
+    assert_true(seen.shared > 0);
+    end_even(&life);
+}
+
+/* What a link passes over counts in its turn, too: Jaquez's own words come before the run. */
+static void a_turn_that_ends_within_a_run(void **state)
+{
+    /* As many lines of 140 bytes as a window takes. */
+    enum { FULL = LINK_WINDOW_BYTES / 140 + 1 };
+    struct life life;
+    char answer[64];
+    (void)state;
+    begin_even(&life, 2, FULL, TEXT_LEN);
+    for (unsigned w = 0; w < 2; w++) {
+        snprintf(answer, sizeof(answer), "RESUME %016" PRIx64 " 0\n",
+                 herd_node_epoch(node_of(&life.worlds[w])));
+        answer_at_once(&life.worlds[w], LINKS, answer);
+        assert_true(life.worlds[w].links[0]->unwritten >= LINK_WINDOW_BYTES);
+    }
+    size_t before = herd_store_count(node_of(&life.worlds[0])->store);
+    life.clients = CLIENTS_MAX * 10;
+    for (unsigned i = 0; i < 20; i++)
+        tell(&life, 0, LINES_MAX);
+    size_t theirs = herd_store_count(node_of(&life.worlds[0])->store) - before;
+    assert_in_range(theirs, LINK_STEPS_PER_TURN - 1500, LINK_STEPS_PER_TURN - 500);
+    tell_even(&life, FULL, 2000, TEXT_LEN);
+    for (unsigned w = 0; w < 2; w++) {
+        life.worlds[w].driver->reports_writes = true;
+        node_of(&life.worlds[w])->link_next = 0; /* Jaquez first, to where no run is yet */
+        take_at_once(&life.worlds[w]);
+    }
+    compare(&life, 0);
+    assert_int_equal(seen.steps_max, LINK_STEPS_PER_TURN);
+    assert_true(seen.shared > 0);
+    end_even(&life);
+}
+
 /* A line is copied twice by the link that makes it for others: not where there is none. */
 static void nothing_is_made_for_nobody(void **state)
 {
@@ -491,6 +562,8 @@ int main(void)
         cmocka_unit_test(a_window_that_is_full_to_the_byte),
         cmocka_unit_test(a_catch_up_that_is_marked_to_the_byte),
         cmocka_unit_test(a_catch_up_of_all_shares_what_a_run_holds),
+        cmocka_unit_test(a_mark_that_is_overdue),
+        cmocka_unit_test(a_turn_that_ends_within_a_run),
         cmocka_unit_test(nothing_is_made_for_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
