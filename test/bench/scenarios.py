@@ -223,7 +223,7 @@ def links(rig):
         few, many = (count_instructions(rig, star, "Hill", requests, 16) for requests in (COUNTED, 2 * COUNTED))
         found[count] = (many - few) / COUNTED
         rows.append(Row(f"sent on to {count}", found[count], "instr."))
-    rows += [Row(f"each from the {least + 1}. to the {most}. link", (found[most] - found[least]) / (most - least), "instr.")
+    rows += [Row(f"one link more, between {least} and {most}", (found[most] - found[least]) / (most - least), "instr.")
              for least, most in zip(LINKS, LINKS[1:])]
     return Table("Instructions of the server an IAMAT of a new client, pipeline 16", rows)
 
