@@ -12,7 +12,7 @@ struct herd_node;
 struct link;
 
 enum {
-    RUN_WORTH = 4,  /* records that have to come; fewer a link makes itself in as little time */
+    RUN_WORTH = 4,  /* records that have to come, before a link looks for a run */
     RUN_STEP = 64,  /* lines made at once, and only when they are reached */
     RUN_ALONE = 16, /* lines that a link makes itself before it looks for a run again */
     /* What a link may have on its way: none sends more in one go. */
