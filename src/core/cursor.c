@@ -5,19 +5,32 @@
 #include "core/store.h"
 #include "core/store_room.h"
 
-bool herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_entry *out)
+uint32_t store_record_behind(const struct herd_store *store, uint32_t at, struct herd_entry *out)
 {
-    struct slot *slot = slot_at(store, cursor);
-    uint32_t index = slot->next;
+    uint32_t index = slot_at(store, at)->next;
     while (slot_at(store, index)->kind == SLOT_CURSOR)
         index = slot_at(store, index)->next;
-    const struct slot *next = slot_at(store, index);
-    if (next->kind == SLOT_HEAD)
-        return false;
-    *out = (struct herd_entry){text_of(store, next), next->sequence, next->source};
+    const struct slot *slot = slot_at(store, index);
+    if (slot->kind == SLOT_HEAD)
+        return STORE_NO_RECORD;
+    *out = (struct herd_entry){text_of(store, slot), slot->sequence, slot->source};
+    return index;
+}
+
+void store_cursor_behind(struct herd_store *store, herd_cursor cursor, uint32_t record)
+{
+    struct slot *slot = slot_at(store, cursor);
     unlink_slot(store, slot);
-    link_after(store, index, cursor);
-    slot->sequence = next->sequence;
+    link_after(store, record, cursor);
+    slot->sequence = slot_at(store, record)->sequence;
+}
+
+bool herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_entry *out)
+{
+    uint32_t record = store_record_behind(store, cursor, out);
+    if (record == STORE_NO_RECORD)
+        return false;
+    store_cursor_behind(store, cursor, record);
     return true;
 }
 

@@ -54,13 +54,18 @@ void link_on_ack(struct link *link, struct herd_now now, const struct herd_comma
     persist_on_held(node, now, held);
 }
 
-void link_note_sent(struct link *link, struct herd_slice text)
+int64_t link_received_ns(const struct herd_node *node, struct herd_slice text)
 {
-    const struct herd_node_options *options = &link->conn.node->options;
     struct herd_record record;
-    if (options->record_ttl_ns > 0 && herd_record_parse(text, &record) == 0 &&
-        record.received_ns < link->oldest_ns)
-        link->oldest_ns = record.received_ns;
+    return node->options.record_ttl_ns > 0 && herd_record_parse(text, &record) == 0
+               ? record.received_ns
+               : INT64_MAX;
+}
+
+void link_note_sent(struct link *link, int64_t received_ns)
+{
+    if (received_ns < link->oldest_ns)
+        link->oldest_ns = received_ns;
 }
 
 void link_note_clean_mark(struct link *link)

@@ -52,7 +52,7 @@ int link_send_entry(struct link *link, const struct herd_entry *entry)
     link->unmarked++;
     link->unmarked_bytes += (uint32_t)entry->text.len;
     link->conn.node->stats.floods_sent++;
-    link_note_sent(link, entry->text);
+    link_note_sent(link, link_received_ns(link->conn.node, entry->text));
     return append_flood(link, entry->text);
 }
 
@@ -103,23 +103,93 @@ static void pass_over_theirs(struct link *link)
     link->steps += (unsigned)steps;
 }
 
+/* Of what may be sent in one piece: up to where fill_records would stop, pass or say MARK. In a
+ * catch-up that counts the records' bytes, which are fewer than those of their lines: the next part
+ * comes nearer. */
+static struct run_limits run_limits(const struct link *link)
+{
+    struct run_limits limits = {
+        .source = link->conn.neighbour->source,
+        .lines = LINK_STEPS_PER_TURN - link->steps,
+        .bytes = LINK_WINDOW_BYTES - conn_unsent(&link->conn),
+    };
+    if (link->state != LINK_UP)
+        return limits;
+    if (link->catches_up) {
+        size_t to_mark =
+            link->unmarked_bytes < LINK_WINDOW_BYTES ? LINK_WINDOW_BYTES - link->unmarked_bytes : 1;
+        limits.bytes = to_mark < limits.bytes ? to_mark : limits.bytes;
+    } else {
+        unsigned to_mark =
+            link->unmarked < LINK_LINES_PER_MARK ? LINK_LINES_PER_MARK - link->unmarked : 1;
+        limits.lines = to_mark < limits.lines ? to_mark : limits.lines;
+    }
+    return limits;
+}
+
+/* With memory at once for what will follow: it would grow by copying, from one part to the next. */
+static int append_part(struct link *link, const struct run_part *part)
+{
+    struct herd_buf *out = conn_output(&link->conn);
+    size_t more = part->text.len + part->to_come, room = LINK_WINDOW_BYTES - out->len;
+    if (more > room)
+        more = room > part->text.len ? room : part->text.len;
+    if (herd_buf_reserve(out, more) < 0)
+        return HERD_ENOMEM;
+    return herd_buf_append_slice(out, part->text);
+}
+
+/* Lines that another link has made, or needs as well, if the cursor stands before such. 1: some were
+ * sent. */
+static int send_run(struct link *link)
+{
+    struct herd_node *node = link->conn.node;
+    struct run_limits limits = run_limits(link);
+    struct run_part part;
+    unsigned at;
+    if (!run_reach(link, &at))
+        return 0;
+    run_cut(node, at, &limits, &part);
+    if (part.lines == 0)
+        return 0;
+    if (append_part(link, &part) < 0)
+        return HERD_ENOMEM;
+    store_cursor_behind(node->store, link->cursor, part.last);
+    link->steps += part.lines;
+    link->lines += part.lines;
+    link->sent += part.lines;
+    link->unmarked += part.lines;
+    link->unmarked_bytes += (uint32_t)part.record_bytes;
+    node->stats.floods_sent += part.lines;
+    link_note_sent(link, part.oldest_ns);
+    return 1;
+}
+
 /* The records behind the cursor, but for those that came from there or are held back. */
 static int fill_records(struct link *link)
 {
     const struct herd_node *node = link->conn.node;
     struct herd_entry entry;
+    unsigned alone = 0; /* lines to come without a look for a run */
     int rc = 0;
     held_follow(link);
     while (rc == 0 && window_is_open(link)) {
         if (link->steps < LINK_STEPS_PER_TURN)
             pass_over_theirs(link);
         link->more = link->steps >= LINK_STEPS_PER_TURN;
-        if (link->more || !herd_cursor_next(node->store, link->cursor, &entry))
+        if (link->more)
             break;
-        link->steps++;
-        if (held_take(link, &entry))
-            continue;
-        rc = link_send_entry(link, &entry);
+        rc = alone == 0 ? send_run(link) : 0;
+        if (rc == 0) {
+            alone = alone == 0 ? RUN_ALONE : alone - 1;
+            if (!herd_cursor_next(node->store, link->cursor, &entry))
+                break;
+            link->steps++;
+            if (held_take(link, &entry))
+                continue;
+            rc = link_send_entry(link, &entry);
+        }
+        rc = rc < 0 ? rc : 0;
         if (rc == 0 && link->state == LINK_UP && ends_batch(link))
             rc = mark(link);
     }

@@ -157,8 +157,10 @@ void link_on_ended(struct link *link, struct herd_now now, const struct herd_com
 /* When the link is dialled anew because its ACKs say nothing; INT64_MAX: not. */
 int64_t ended_wakeup(const struct link *link);
 void ended_tick(struct link *link, struct herd_now now);
-/* The cursor has come to a record, and it is sent. */
-void link_note_sent(struct link *link, struct herd_slice text);
+/* When a record was received, by its canonical text; INT64_MAX where records do not end. */
+int64_t link_received_ns(const struct herd_node *node, struct herd_slice text);
+/* The cursor has come to records, and they are sent: the least of their link_received_ns. */
+void link_note_sent(struct link *link, int64_t received_ns);
 /* A MARK up to `passed` is sent, with nothing left behind it. */
 void link_note_clean_mark(struct link *link);
 /* The neighbour has sent a record. */

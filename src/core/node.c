@@ -129,6 +129,7 @@ void herd_node_free(struct herd_node *node)
     assert(node->conns == NULL && node->queue == NULL);
     node_free_spare_asks(node);
     spares_free(&node->spares);
+    run_close(&node->run);
     while (node->spare_work_count > 0)
         free(node->spare_works[--node->spare_work_count]);
     waits_close(&node->waits);

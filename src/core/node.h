@@ -11,6 +11,7 @@
 #include "core/prune.h"
 #include "core/reconcile.h"
 #include "core/rng.h"
+#include "core/run.h"
 #include "core/spares.h"
 #include "core/wait.h"
 
@@ -62,6 +63,7 @@ struct herd_node {
     struct herd_notice notices[NODE_NOTICES_MAX];
     unsigned notice_first, notice_count;
     struct spares spares;
+    struct run run; /* lines that links share */
     struct conn_work *spare_works[NODE_SPARE_WORKS_MAX];
     unsigned spare_work_count;
     size_t link_next;  /* whose turn it is to be asked for effects */

@@ -464,6 +464,7 @@ static int remove_record(struct herd_store *store, uint32_t index)
     arena_release(&store->arena, slot->text, slot->text_len);
     give_slot(store, index);
     store->clients--;
+    store->removed++;
     return passed;
 }
 
@@ -539,6 +540,11 @@ uint64_t herd_store_digest(const struct herd_store *store)
 {
     count_noted(store);
     return store->digest.notes->total;
+}
+
+uint64_t store_changes(const struct herd_store *store)
+{
+    return store->sequence + store->removed;
 }
 
 size_t herd_store_bytes(const struct herd_store *store)

@@ -6,7 +6,8 @@
 
 #include "core/digest.h"
 
-#define STORE_FIRST UINT32_MAX
+#define STORE_FIRST     UINT32_MAX
+#define STORE_NO_RECORD 0
 
 enum { STORE_EXPECT_MAX = 8 };
 
@@ -34,6 +35,14 @@ bool store_next_in_prefix(const struct herd_store *store, struct digest_prefix p
 bool store_find_source(const struct herd_store *store, struct herd_slice client,
                        struct herd_record *out, uint32_t *source);
 
+/* Another number whenever a record has been kept or taken out: while it stays, records keep their
+ * names, texts and places. */
+uint64_t store_changes(const struct herd_store *store);
+/* The record behind `at`, a cursor or a record, by its name: *out as herd_cursor_next gives it.
+ * STORE_NO_RECORD: it is the last. */
+uint32_t store_record_behind(const struct herd_store *store, uint32_t at, struct herd_entry *out);
+/* Puts a cursor behind a record, as if it had read all up to that. */
+void store_cursor_behind(struct herd_store *store, herd_cursor cursor, uint32_t record);
 /* The sequence of the record that herd_cursor_next reads next; false at the end. */
 bool store_cursor_peek(const struct herd_store *store, herd_cursor cursor, uint64_t *sequence);
 /* Moves a cursor past the records of one source that are next, at most `steps_max` (> 0). How many,

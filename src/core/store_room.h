@@ -50,6 +50,7 @@ struct herd_store {
     uint32_t free_slots; /* LIST_HEAD: none */
     uint32_t clients;
     uint64_t sequence;
+    uint64_t removed; /* records, so far */
     /* NULL: nobody asks. */
     void (*on_ended)(void *arg, struct herd_slice client, uint64_t sequence);
     void *on_ended_arg;

@@ -29,6 +29,7 @@
 #define store_next_in_prefix      plain_next_in_prefix
 #define store_expect              plain_store_expect
 #define store_on_ended            plain_on_ended
+#define store_changes             plain_store_changes
 #define store_find_source         plain_find_source
 #define store_cursor_peek         plain_cursor_peek
 #define store_cursor_to           plain_cursor_to

@@ -14,6 +14,7 @@ PIPELINES = {1: 1.2, 16: 2.0, 64: 4.0}
 ID_AND_VALUE_BYTES = len("bench-device00000000" "+34.068930-118.445127" "1700000000.000000000")
 IDLE = 10000
 COUNTED = 50000
+LINKS = (1, 2, 4)
 CROWD_RATE = 5000
 GATHER_S = 15
 AIM = {"redis": 0.35, "memcached": 0.75}
@@ -213,6 +214,20 @@ def instructions(rig):
     return Table("Instructions of the server a request, in user mode", rows)
 
 
+def links(rig):
+    """Instructions of one server an IAMAT of a new client, by the number of its neighbours."""
+    found, rows = {}, []
+    for count in LINKS:
+        names = [f"Leaf{i}" for i in range(count)]
+        star = {"Hill": names, **{name: ["Hill"] for name in names}}
+        few, many = (count_instructions(rig, star, "Hill", requests, 16) for requests in (COUNTED, 2 * COUNTED))
+        found[count] = (many - few) / COUNTED
+        rows.append(Row(f"sent on to {count}", found[count], "instr."))
+    rows += [Row(f"one link more, between {least} and {most}", (found[most] - found[least]) / (most - least), "instr.")
+             for least, most in zip(LINKS, LINKS[1:])]
+    return Table("Instructions of the server an IAMAT of a new client, pipeline 16", rows)
+
+
 def growth(rig):
     """Memory and CPU time a client at 1 million and at 10 million clients, and the longest loop turn."""
     sizes = {"1M": 10**6, "10M": 10**7} if not rig.options.quick else {"100k": 10**5, "1M": 10**6}
@@ -331,4 +346,4 @@ def overload(rig):
 
 # Where the clock on the wall counts.
 LATENCY = {"visible", "overload"}
-SCENARIOS = {run.__name__: run for run in (baseline, peers, herd5, visible, two, growth, idle, overload, instructions)}
+SCENARIOS = {run.__name__: run for run in (baseline, peers, herd5, visible, two, growth, idle, overload, instructions, links)}

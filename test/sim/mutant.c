@@ -37,6 +37,7 @@ int __real_persist_answer(struct herd_conn *conn, struct herd_now now,
                           const struct herd_record *record, struct herd_slice line, bool kept);
 bool __real_herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_entry *out);
 void __real_herd_cursor_to_begin(struct herd_store *store, herd_cursor cursor);
+uint64_t __real_store_changes(const struct herd_store *store);
 uint64_t __real_lives_shared(const struct herd_mark *mark, const struct herd_life *present);
 uint64_t __real_lives_held(const struct herd_node *node, uint64_t life, uint64_t sequence);
 void __real_link_pass_over(struct link *link, uint64_t sequence);
@@ -189,6 +190,11 @@ void __wrap_herd_cursor_to_begin(struct herd_store *store, herd_cursor cursor)
         herd_cursor_to_end(store, cursor);
     else
         __real_herd_cursor_to_begin(store, cursor);
+}
+
+uint64_t __wrap_store_changes(const struct herd_store *store)
+{
+    return planted == PLANT_STALE_RUN ? 0 : __real_store_changes(store);
 }
 
 size_t __wrap_store_cursor_pass(struct herd_store *store, herd_cursor cursor, uint32_t source,

@@ -47,6 +47,8 @@ struct plug;
     X(PLANT_ONE_SOURCE, "mutant-one-source", SIM_EQUAL, "what was heard from one goes to none")    \
     X(PLANT_NO_SOURCE, "mutant-no-source", SIM_COUNT, "what was heard is said back, too")          \
     X(PLANT_ECHO, "mutant-echo", SIM_QUIET, "now and then, a link begins anew without a reason")   \
+    X(PLANT_STALE_RUN, "mutant-stale-run", SIM_EQUAL,                                              \
+      "lines are shared whatever their records do")                                                \
     X(PLANT_NO_LIFE, "mutant-no-life", SIM_EQUAL, "a mark of another life counts as it is")        \
     X(PLANT_NO_ANCESTRY, "mutant-no-ancestry", SIM_EQUAL, "a mark of any former life is believed") \
     X(PLANT_LATE, "mutant-late", SIM_EQUAL, "what a former life said late does not go back")       \

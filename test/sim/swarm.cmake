@@ -77,6 +77,7 @@ set(copies --lose-digests --plain 0 --durability interval --faults old-copy,copy
 add_test(NAME sim.copies COMMAND sim-swarm --seeds 1..300 ${copies} --fired)
 herd_sim_plant(mutant-no-life --lose-digests --plain 0 --durability interval --faults old-copy)
 herd_sim_plant(mutant-no-ancestry --lose-digests --plain 0 --durability interval --faults copy-restart)
+herd_sim_plant(mutant-stale-run --lose-digests --plain 0 --checks equal)
 herd_sim_plant(no-recovered ${in_sequence})
 herd_sim_plant(high-mark ${in_sequence} --checks equal)
 
