@@ -152,7 +152,7 @@ static bool begins(struct herd_slice line, const char *word)
     return line.len >= len && memcmp(line.data, word, len) == 0;
 }
 
-void world_line_sent(struct world *world, uint32_t to, struct herd_slice line)
+void world_line_sent(struct world *world, uint32_t to, struct herd_slice line, bool mends)
 {
     if (!begins(line, "FLOOD ")) {
         bool asks = !world->ours[to] && begins(line, "HELLO "); /* whether it is plain indeed */
@@ -177,7 +177,7 @@ void world_line_sent(struct world *world, uint32_t to, struct herd_slice line)
     struct model_record *record =
         model_find(&world->model, herd_slice(line.data + skip, line.len - skip));
     if (record != NULL)
-        record->floods++;
+        (*(mends ? &record->mends : &record->floods))++;
 }
 
 void world_heal(struct world *world)

@@ -107,8 +107,8 @@ static inline int64_t world_wall_ns(const struct world *world)
 /* Whether a record has ended by the clock of any server. */
 bool world_has_ended(const struct world *world, const struct model_record *record);
 
-/* A line goes from one server to another. */
-void world_line_sent(struct world *world, uint32_t to, struct herd_slice line);
+/* A line goes from one server to another; in answer to a KEYS or a WANT. */
+void world_line_sent(struct world *world, uint32_t to, struct herd_slice line, bool mends);
 
 /* No fault begins any more, nothing is cut, and our servers run; the simple ones will. */
 void world_heal(struct world *world);
