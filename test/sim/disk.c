@@ -310,6 +310,8 @@ void disk_crash(struct disk *disk)
 void disk_check_stopped(struct disk *disk)
 {
     struct world *world = disk->server->world;
+    if (disk->fails_until_ns > sim_of(disk)->now_ns)
+        disk_excuse(disk, disk->fails_until_ns); /* the next life has it to bear as well */
     if (sim_of(disk)->now_ns - disk->trouble_ns < TROUBLE_OVER_MS * SIM_MS)
         return;
     for (uint32_t client = 0; client < world->model.client_count; client++) {
