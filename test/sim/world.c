@@ -103,7 +103,7 @@ static void make_model(struct world *world)
 
 void world_init(struct world *world, const struct world_options *options)
 {
-    *world = (struct world){.options = *options};
+    *world = (struct world){.options = *options, .calm_ns = SIM_NEVER};
     world->rng.state = options->seed;
     sim_init(&world->sim);
     world->sim.trace = options->trace;
@@ -324,6 +324,26 @@ bool world_is_linked(const struct world *world)
         }
     }
     return true;
+}
+
+static bool is_calm(const struct world *world)
+{
+    bool calm = world_is_up(world) && world_is_whole(world) && world_is_linked(world) &&
+                net_is_settled(&world->net);
+    for (uint32_t i = 0; i < world->graph.size && calm; i++) {
+        const struct server *server = world->servers[i];
+        calm = world->hosts[i]->stalled_until_ns <= world->sim.now_ns &&
+               (server == NULL || server->disk == NULL || disk_is_sound(server->disk));
+    }
+    return calm;
+}
+
+void world_note_calm(struct world *world)
+{
+    if (!is_calm(world))
+        world->calm_ns = SIM_NEVER;
+    else if (world->calm_ns == SIM_NEVER)
+        world->calm_ns = world->sim.now_ns;
 }
 
 bool world_is_left(const struct world *world)
