@@ -10,7 +10,7 @@
 
 enum {
     PIECES_MAX = 4,
-    SPLIT_PIECES = 32,    /* about so many, of a write of some length */
+    SPLIT_PIECES = 16,    /* about so many, of a write of some length */
     TAKE_MAX = 65536,     /* bytes in one read */
     RETRY_MS = 200,       /* the first time; doubles */
     RETRY_DOUBLINGS = 4,  /* up to 3.2 s */

@@ -7,8 +7,11 @@
 #include "fault_room.h"
 
 enum {
-    SPELL_MIN_MS = 100, /* of one direction of a connection */
-    SPELL_MAX_MS = 4000,
+    JOIN_MIN_MS = 100, /* of one direction of a connection */
+    JOIN_MAX_MS = 4000,
+    SPLIT_MIN_MS = 10,
+    SPLIT_MAX_MS = 500, /* each piece is an event */
+    JOIN_PERCENT = 75,
     BETWEEN_MAX_MS = 400 /* from one to the next */
 };
 
@@ -31,9 +34,10 @@ static struct net_end *pick_end(struct world *world)
 static void change(struct world *world, struct net_end *end)
 {
     struct rng *rng = &world->net.weather_rng;
-    int64_t until_ns =
-        world->sim.now_ns + rng_between(rng, SPELL_MIN_MS * SIM_MS, SPELL_MAX_MS * SIM_MS);
-    bool joins = rng_percent(rng, 50);
+    bool joins = rng_percent(rng, JOIN_PERCENT);
+    int64_t until_ns = world->sim.now_ns +
+                       (joins ? rng_between(rng, JOIN_MIN_MS * SIM_MS, JOIN_MAX_MS * SIM_MS)
+                              : rng_between(rng, SPLIT_MIN_MS * SIM_MS, SPLIT_MAX_MS * SIM_MS));
     enum fault_kind kind = joins ? FAULT_JOIN : FAULT_SPLIT;
     if (!(world->options.faults & 1u << kind))
         return;
