@@ -333,7 +333,8 @@ static bool is_calm(const struct world *world)
     for (uint32_t i = 0; i < world->graph.size && calm; i++) {
         const struct server *server = world->servers[i];
         calm = world->hosts[i]->stalled_until_ns <= world->sim.now_ns &&
-               (server == NULL || server->disk == NULL || disk_is_sound(server->disk));
+               (server == NULL || server->disk == NULL || disk_is_sound(server->disk)) &&
+               (server == NULL || !server_doubts(server));
     }
     return calm;
 }

@@ -126,8 +126,8 @@ bool world_is_whole(const struct world *world);
 /* Whether all links of all servers are up, and have nothing left to send. */
 bool world_is_linked(const struct world *world);
 
-/* Looks whether nothing of a fault is left: all run, links are up and have sent all, and neither
- * network nor disks have anything to make up for. */
+/* Looks whether nothing of a fault is left: all run, links are up and have sent all, ACKs count, and
+ * neither network nor disks have anything to make up for. */
 void world_note_calm(struct world *world);
 
 /* Whether all phones have hung up, and the servers know it. */
