@@ -290,6 +290,7 @@ struct herd_node_stats {
     uint64_t walks, records_mended, waits, waits_expired, waits_refused, records_expired;
     uint64_t answers_unsafe; /* IAMAT that were refused after safety_timeout_ns, or at a stop */
     uint64_t waits_open, answers_waiting; /* now: for a record; for the disk or a neighbour */
+    uint64_t answer_lines_waiting;        /* now: IAMAT of these whose records may end meanwhile */
     uint64_t floods_held_back, prunes_sent, grafts_sent, haves_missing;
 };
 

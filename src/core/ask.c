@@ -27,7 +27,8 @@ struct herd_ask *node_new_ask(struct herd_node *node, struct herd_conn *conn, en
 
 void node_count_held(struct herd_ask *ask)
 {
-    size_t held = ask->answer.len + ask->refusal.len + ask->tail.len;
+    size_t held = ask->answer.len + ask->refusal.len + ask->tail.len +
+                  ask->line_count * sizeof(struct waiting_line);
     ask->conn->work->held += (uint32_t)held - ask->held;
     ask->held = (uint32_t)held;
 }

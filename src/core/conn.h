@@ -79,6 +79,7 @@ struct herd_ask {
     unsigned count;                 /* SAFETY: lines that wait */
     uint32_t held;                  /* bytes of it that its connection counts as waiting */
     uint16_t client_at, client_len; /* RECORD: the id, in `answer` */
+    uint32_t line_count;            /* of `lines` */
     int64_t after_ns;               /* RECORD */
     int64_t deadline_ns;            /* RECORD */
     int64_t asked_ns;               /* SAFETY */

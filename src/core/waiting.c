@@ -71,11 +71,15 @@ int waiting_enter(struct herd_ask *ask, struct herd_slice client)
         line->next->at = &line->next;
     *at = line;
     ask->lines = line;
+    ask->line_count++;
+    ask->node->stats.answer_lines_waiting++;
     return 0;
 }
 
 void waiting_leave(struct herd_ask *ask)
 {
+    ask->node->stats.answer_lines_waiting -= ask->line_count;
+    ask->line_count = 0;
     while (ask->lines != NULL) {
         struct waiting_line *line = ask->lines;
         ask->lines = line->next_of_ask;

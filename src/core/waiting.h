@@ -1,5 +1,6 @@
 /* waiting.h: which clients' records answers wait for (ASK_SAFETY), so that a record that ends before
- * it is safe refuses the answers that wait for it, and no others. */
+ * it is safe refuses the answers that wait for it, and no others. Its lines count as bytes that wait
+ * for their connection, whose output_max bounds them: above it, the client is not read from. */
 #ifndef CORE_WAITING_H
 #define CORE_WAITING_H
 
@@ -10,7 +11,7 @@ enum {
     WAITING_LINES_FREE_MAX = 16384 /* kept for the next ones: 640 KiB */
 };
 
-/* One IAMAT of an ask. */
+/* One IAMAT of an ask; node_count_held counts its bytes. */
 struct waiting_line {
     struct waiting_line *next, **at;  /* in its bucket, and what points at it there */
     struct waiting_line *next_of_ask; /* also among the free ones */
@@ -28,9 +29,9 @@ struct waiting {
 int waiting_init(struct herd_node *node);
 void waiting_close(struct waiting *waiting);
 
-/* An ask waits for what is held of a client. 0 or HERD_ENOMEM. */
+/* An ask waits for what is held of a client, and is to be counted anew. 0 or HERD_ENOMEM. */
 int waiting_enter(struct herd_ask *ask, struct herd_slice client);
-/* It waits no more. */
+/* It waits no more; as well. */
 void waiting_leave(struct herd_ask *ask);
 
 /* What is held of a client, with this sequence of ours, has ended and goes; arg: the node. If it is

@@ -46,6 +46,7 @@ void server_collect_metrics(struct server *server)
         {METRIC_turns_full_clients_total, stats->turns_full_clients},
         {METRIC_turns_full_link_total, stats->turns_full_link},
         {METRIC_answers_waiting, stats->answers_waiting},
+        {METRIC_answer_lines_waiting, stats->answer_lines_waiting},
         {METRIC_answers_unsafe_total, stats->answers_unsafe},
         {METRIC_waits_open, stats->waits_open},
         {METRIC_waits_refused_total, stats->waits_refused},

@@ -72,11 +72,16 @@ static void demand(struct disk *disk, struct model_record *record)
         *due = record;
 }
 
+bool disk_is_sound(const struct disk *disk)
+{
+    return sim_of(disk)->now_ns - disk->trouble_ns >= TROUBLE_OVER_MS * SIM_MS;
+}
+
 /* What has been held for so long has to be on the disk, if nothing was in the way. */
 static void grow_old(struct disk *disk)
 {
     int64_t now_ns = sim_of(disk)->now_ns;
-    if (now_ns - disk->trouble_ns < TROUBLE_OVER_MS * SIM_MS)
+    if (!disk_is_sound(disk))
         return;
     while (disk->young_count > 0) {
         const struct disk_young *first = young_at(disk, 0);
@@ -305,12 +310,14 @@ void disk_crash(struct disk *disk)
     }
     disk->young_count = 0;
     disk->trouble_ns = -TROUBLE_OVER_MS * SIM_MS;
+    if (disk->fails_until_ns > sim_of(disk)->now_ns)
+        disk_excuse(disk, disk->fails_until_ns); /* the next life has it to bear as well */
 }
 
 void disk_check_stopped(struct disk *disk)
 {
     struct world *world = disk->server->world;
-    if (sim_of(disk)->now_ns - disk->trouble_ns < TROUBLE_OVER_MS * SIM_MS)
+    if (!disk_is_sound(disk))
         return;
     for (uint32_t client = 0; client < world->model.client_count; client++) {
         const struct model_record *held = model_held(&world->model, disk->server->index, client);

@@ -54,6 +54,9 @@ void disk_crash(struct disk *disk);
 /* The server has stopped as asked: all that it holds has to be there. */
 void disk_check_stopped(struct disk *disk);
 
+/* Whether it, and its server, have done as they should for a while. */
+bool disk_is_sound(const struct disk *disk);
+
 /* No fault goes on. */
 void disk_heal(struct disk *disk);
 

@@ -514,12 +514,14 @@ enum fault_kind fault_of(const char *name)
     return kind;
 }
 
+enum { DRAWN_KINDS = FAULT_JOIN }; /* the others are weather */
+
 /* One of those that may happen. */
 static enum fault_kind pick_kind(struct world *world)
 {
     enum fault_kind kind;
     do {
-        kind = (enum fault_kind)rng_below(&world->rng, FAULT_KINDS);
+        kind = (enum fault_kind)rng_below(&world->rng, DRAWN_KINDS);
     } while (!(world->options.faults & 1u << kind));
     return kind;
 }
@@ -542,6 +544,9 @@ static void on_fault(void *owner, uint64_t arg)
 
 void fault_begin(struct world *world)
 {
-    world->faulty = true;
-    on_fault(world, 0);
+    if (world->options.faults & FAULT_WEATHER)
+        weather_begin(world);
+    world->faulty = (world->options.faults & ~FAULT_WEATHER) != 0;
+    if (world->faulty)
+        on_fault(world, 0);
 }

@@ -38,7 +38,9 @@ struct world;
       "a backup of a disk takes its place, and then what was there before")                        \
     X(FAULT_DISK_FULL, "disk-full", "a disk takes nothing for a while")                            \
     X(FAULT_DISK_SLOW, "disk-slow", "a disk takes up to 3 s a batch for a while")                  \
-    X(FAULT_RESEND, "resend", "a plain server sends FLOODs of what it holds again")
+    X(FAULT_RESEND, "resend", "a plain server sends FLOODs of what it holds again")                \
+    X(FAULT_JOIN, "join", "what a connection is told for some ms arrives in one read")             \
+    X(FAULT_SPLIT, "split", "what a connection is told at once arrives in many reads")
 
 enum fault_kind {
 #define FAULT_ENUM(id, name, text) id,
@@ -48,6 +50,9 @@ enum fault_kind {
 };
 
 #define FAULT_ALL ((1u << FAULT_KINDS) - 1)
+/* The network's weather: nothing is lost or broken by it, and a server has to work as well as ever.
+ * It has dice of its own, and goes on until weather_end. */
+#define FAULT_WEATHER (1u << FAULT_JOIN | 1u << FAULT_SPLIT)
 
 const char *fault_name(enum fault_kind kind);
 const char *fault_text(enum fault_kind kind);
@@ -65,5 +70,10 @@ void fault_set_clock_right(struct server *server);
 
 /* Begins: from now on one fault follows another, until world->faulty is false. */
 void fault_begin(struct world *world);
+
+/* weather.c: joined and split reads, of some connections for some time each, until it ends. Then
+ * they are counted as faults. */
+void weather_begin(struct world *world);
+void weather_end(struct world *world);
 
 #endif

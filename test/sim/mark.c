@@ -42,6 +42,13 @@ static void look_at_list(struct server *server, struct server *dialler, uint64_t
     herd_cursor_free(node->store, cursor);
 }
 
+/* One of a former life, of the same epoch, is about another list, and comes late. */
+static bool is_of_this_life(const struct server *server, const struct server *dialler)
+{
+    const struct neighbour *from = node_neighbour(server->node, herd_slice_of(dialler->name));
+    return from != NULL && from->life.id == dialler->node->life.id;
+}
+
 void mark_check(struct server *server, uint32_t dialler, struct herd_slice line)
 {
     struct world *world = server->world;
@@ -50,7 +57,8 @@ void mark_check(struct server *server, uint32_t dialler, struct herd_slice line)
     /* A listener may have forgotten what has ended, a little before the dialler. */
     if (!world->options.prune || world->options.record_ttl_ns > 0 || line.len < 5 ||
         memcmp(line.data, "MARK ", 5) != 0 || other == NULL || other->node == NULL ||
-        herd_command_parse(line, &command) < 0 || command.epoch != herd_node_epoch(other->node))
+        herd_command_parse(line, &command) < 0 || command.epoch != herd_node_epoch(other->node) ||
+        !is_of_this_life(server, other))
         return;
     uint32_t client = 0;
     while (client < world->model.client_count &&

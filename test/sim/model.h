@@ -16,6 +16,7 @@ struct model_record {
     uint32_t taker;      /* the server that has it from the client */
     uint32_t holders;    /* servers whose newest record of this client it is */
     uint32_t floods;     /* lines that carried it, from server to server */
+    uint32_t mends;      /* the same, in answer to a server that had asked for it */
     bool ended;          /* some server has let it go because of its age */
     uint64_t let_go_by;  /* which: bits, by server mod 64 */
     int64_t let_go_ns;   /* when the last of them did */

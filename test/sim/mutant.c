@@ -33,6 +33,7 @@ void __real_waits_on_record(struct herd_node *node, const struct herd_record *re
 bool __real_herd_store_expire(struct herd_store *store, int64_t now_ns);
 uint64_t __real_herd_store_digest(const struct herd_store *store);
 void __real_acks_send(struct neighbour *neighbour);
+int64_t __real_acks_wakeup(const struct neighbour *neighbour);
 int __real_persist_answer(struct herd_conn *conn, struct herd_now now,
                           const struct herd_record *record, struct herd_slice line, bool kept);
 bool __real_herd_cursor_next(struct herd_store *store, herd_cursor cursor, struct herd_entry *out);
@@ -175,6 +176,11 @@ void __wrap_acks_send(struct neighbour *neighbour)
         node->persist.on_disk = UINT64_MAX;
     __real_acks_send(neighbour);
     node->persist.on_disk = on_disk;
+}
+
+int64_t __wrap_acks_wakeup(const struct neighbour *neighbour)
+{
+    return planted == PLANT_LATE_ACK ? INT64_MAX : __real_acks_wakeup(neighbour);
 }
 
 int __wrap_persist_answer(struct herd_conn *conn, struct herd_now now,

@@ -42,6 +42,29 @@ int64_t net_delay(struct net *net)
     return net->slow > 0 ? delay_ns * SLOW_TIMES : delay_ns;
 }
 
+int64_t net_way_max_ns(const struct net *net)
+{
+    const struct net_options *options = &net->options;
+    int64_t spike = options->spike_permille > 0 ? SPIKE_TIMES : 1;
+    int64_t way_ns = options->delay_max_ns * spike + options->distance_max_ns;
+    return way_ns + (net->weather ? (NET_JOIN_MAX_MS + NET_SPLIT_MAX_MS) * SIM_MS : 0);
+}
+
+static bool is_pipe_settled(const struct net *net, const struct net_pipe *pipe)
+{
+    return pipe->count == 0 ||
+           (pipe->retries == 0 && pipe->last_at_ns <= net->sim->now_ns + net_way_max_ns(net));
+}
+
+bool net_is_settled(const struct net *net)
+{
+    const struct net_wire *wire = net->wires;
+    while (wire != NULL && is_pipe_settled(net, &wire->ends[0].out) &&
+           is_pipe_settled(net, &wire->ends[1].out))
+        wire = wire->next;
+    return wire == NULL;
+}
+
 bool net_is_cut(const struct net *net, uint32_t from, uint32_t to)
 {
     return net->cuts[(size_t)from * net->cut_hosts + to] > 0;

@@ -20,6 +20,11 @@
 struct net;
 struct net_end;
 
+enum {
+    NET_JOIN_MAX_MS = 200, /* as long as TCP waits before it sends again what was lost */
+    NET_SPLIT_MAX_MS = 20  /* between a write's first piece and its last */
+};
+
 /* What a host does about what happens to its connections. `owner` is the host's. */
 struct net_actor {
     void (*on_accept)(void *owner, struct net_end *end);
@@ -67,8 +72,11 @@ struct net_pipe {
     size_t first, count, cap; /* a ring; cap is a power of two */
     int64_t last_at_ns;       /* of the newest segment: nothing overtakes it */
     unsigned retries;
-    bool fin;       /* nothing follows */
-    bool scheduled; /* a delivery is on the queue */
+    int64_t joins_until_ns, join_ns; /* writes of so long arrive together, before then */
+    int64_t joined_until_ns;         /* what is written before arrives with the newest segment */
+    int64_t splits_until_ns;         /* writes arrive in many pieces, before then */
+    bool fin;                        /* nothing follows */
+    bool scheduled;                  /* a delivery is on the queue */
 };
 
 struct net_end {
@@ -112,6 +120,7 @@ struct net_options {
 
 struct net_counts {
     uint64_t dials, refused, resets, timeouts, pieces, bytes;
+    uint64_t joined, split; /* writes, by the weather */
 };
 
 struct net {
@@ -123,12 +132,23 @@ struct net {
     uint32_t cut_hosts;
     uint64_t numbers;
     unsigned slow; /* how often it was made slower */
+    bool weather;  /* writes may be joined or split */
+    struct rng weather_rng;
     struct net_counts counts;
 };
 
 void net_init(struct net *net, struct sim *sim, const struct net_options *options, uint64_t seed,
               uint32_t cut_hosts);
 void net_close_all(struct net *net);
+
+/* While there is weather: what this end writes in `join_ns` at most arrives in one read; or what it
+ * writes at once in many. */
+void net_join(struct net_end *end, int64_t until_ns, int64_t join_ns);
+void net_split(struct net_end *end, int64_t until_ns);
+/* The longest that a segment takes where nothing is cut or slow; and whether all that is under way
+ * arrives within that time. */
+int64_t net_way_max_ns(const struct net *net);
+bool net_is_settled(const struct net *net);
 
 /* What a host asks for. `data` is for its end. */
 struct net_end *net_dial(struct net_host *from, struct net_host *to, void *data);

@@ -81,7 +81,8 @@ static void on_hop(void *owner, uint64_t arg);
 static void roam(struct phone *phone, unsigned percent)
 {
     unsigned roams = phone->world->options.roam_percent;
-    if (roams > 0 && phone->count == 1 && rng_percent(&phone->world->rng, roams * percent / 100))
+    if (roams > 0 && phone->acked != NULL && phone->count == 1 &&
+        rng_percent(&phone->world->rng, roams * percent / 100))
         sim_at(sim_of(phone), sim_of(phone)->now_ns, on_hop, phone, 0);
 }
 
@@ -89,6 +90,7 @@ static void roam(struct phone *phone, unsigned percent)
 static void on_answer(struct phone *phone)
 {
     struct phone_request *request = request_at(phone, 0);
+    phone_check_prompt(phone, request);
     if (request->answer.len > 0)
         phone->world->counts.answers++;
     if (request->after_ns > 0) {
@@ -379,16 +381,6 @@ void phone_say(struct phone *phone, uint32_t server, struct herd_slice line)
         send_request(phone, request, false);
 }
 
-/* Whether its server has done nothing worse than run since the phone began to hope. */
-static bool is_undisturbed(struct phone *phone, int64_t since_ns)
-{
-    struct world *world = phone->world;
-    const struct server *server = world->servers[phone->server];
-    return server != NULL && server->node != NULL && !server->stopping &&
-           server->lives == phone->life && server->disturbed_ns < since_ns && phone->up &&
-           !phone->end->wire->hole && !server_doubts(server);
-}
-
 static void check_patience(struct phone *phone)
 {
     int64_t now_ns = sim_of(phone)->now_ns;
@@ -397,6 +389,7 @@ static void check_patience(struct phone *phone)
     bool waits_for_others = phone->world->options.durability >= HERD_DURABILITY_COMMIT;
     if (waits_for_others && since_ns < phone->world->healed_ns)
         since_ns = phone->world->healed_ns;
+    phone_check_prompt(phone, request);
     if (phone->deaf)
         return;
     if (waits_for_others && phone->world->faulty) {
@@ -404,11 +397,11 @@ static void check_patience(struct phone *phone)
             phone_hang_up(phone);
         return;
     }
-    if (now_ns - since_ns > PATIENCE_S * SIM_S && is_undisturbed(phone, since_ns))
+    if (now_ns - since_ns > PATIENCE_S * SIM_S && phone_is_undisturbed(phone, since_ns))
         sim_fail(sim_of(phone), SIM_LIVE, "%s waits for %s's answer to `%.*s` since %.3f",
                  phone->name, phone->world->hosts[phone->server]->name, shown(request->line.len),
                  request->line.data, (double)since_ns / (double)SIM_S);
-    if (now_ns - since_ns > GIVE_UP_S * SIM_S && !is_undisturbed(phone, since_ns))
+    if (now_ns - since_ns > GIVE_UP_S * SIM_S && !phone_is_undisturbed(phone, since_ns))
         phone_hang_up(phone);
 }
 

@@ -61,6 +61,11 @@ struct phone_request *phone_add_request(struct phone *phone);
 struct phone_request *phone_write_request(struct phone *phone);
 void phone_write_after(struct phone *phone);
 
+/* prompt.c. An answer has come, or is awaited: has it been long? A WHATSAT … AFTER may wait. */
+void phone_check_prompt(const struct phone *phone, const struct phone_request *request);
+/* Whether its server has done nothing worse than run since then. */
+bool phone_is_undisturbed(const struct phone *phone, int64_t since_ns);
+
 /* safe.c. The AT of an IAMAT has come. */
 void phone_check_safe(struct phone *phone, const struct phone_request *request);
 

@@ -10,12 +10,25 @@
 
 enum {
     PIECES_MAX = 4,
+    SPLIT_PIECES = 16,    /* about so many, of a write of some length */
     TAKE_MAX = 65536,     /* bytes in one read */
     RETRY_MS = 200,       /* the first time; doubles */
     RETRY_DOUBLINGS = 4,  /* up to 3.2 s */
     RETRIES_MAX = 12,     /* about 30 s, then the connection is given up */
     PENDING_RETRY_MS = 50 /* what comes before the answer to a dial */
 };
+
+void net_join(struct net_end *end, int64_t until_ns, int64_t join_ns)
+{
+    assert(join_ns > 0 && join_ns <= NET_JOIN_MAX_MS * SIM_MS);
+    end->out.joins_until_ns = until_ns;
+    end->out.join_ns = join_ns;
+}
+
+void net_split(struct net_end *end, int64_t until_ns)
+{
+    end->out.splits_until_ns = until_ns;
+}
 
 void net_drop(struct net_pipe *pipe)
 {
@@ -48,6 +61,14 @@ static void grow_segments(struct net_pipe *pipe)
     pipe->first = 0;
 }
 
+static void push_segment(struct net_pipe *pipe, int64_t at_ns, size_t len)
+{
+    if (pipe->count == pipe->cap)
+        grow_segments(pipe);
+    *segment_at(pipe, pipe->count++) = (struct net_segment){at_ns, len};
+    pipe->last_at_ns = at_ns;
+}
+
 static void add_segment(struct net_end *end, size_t len)
 {
     struct net *net = end->wire->net;
@@ -56,16 +77,59 @@ static void add_segment(struct net_end *end, size_t len)
     if (at_ns < pipe->last_at_ns || (pipe->count > 0 && net->options.join_percent > 0 &&
                                      rng_percent(&net->rng, net->options.join_percent)))
         at_ns = pipe->last_at_ns;
-    if (pipe->count == pipe->cap)
-        grow_segments(pipe);
-    *segment_at(pipe, pipe->count++) = (struct net_segment){at_ns, len};
-    pipe->last_at_ns = at_ns;
+    push_segment(pipe, at_ns, len);
+}
+
+/* The first write is held back, and those that follow soon arrive with it. */
+static void begin_join(struct net_end *end, size_t len)
+{
+    struct net *net = end->wire->net;
+    struct net_pipe *pipe = &end->out;
+    pipe->joined_until_ns = net->sim->now_ns + rng_between(&net->weather_rng, 1, pipe->join_ns);
+    int64_t at_ns = pipe->joined_until_ns + end->wire->distance_ns + net_delay(net);
+    push_segment(pipe, at_ns > pipe->last_at_ns ? at_ns : pipe->last_at_ns, len);
+}
+
+static void add_split(struct net_end *end, size_t len)
+{
+    struct net *net = end->wire->net;
+    struct net_pipe *pipe = &end->out;
+    int64_t gap_max_ns = 1 + NET_SPLIT_MAX_MS * SIM_MS / (int64_t)len;
+    add_segment(end, 1);
+    net->counts.split += len > 1;
+    for (size_t left = len - 1; left > 0;) {
+        size_t piece = 1 + (size_t)rng_below(&net->weather_rng, len / SPLIT_PIECES * 2 + 1);
+        piece = piece < left ? piece : left;
+        push_segment(pipe, pipe->last_at_ns + rng_between(&net->weather_rng, 1, gap_max_ns), piece);
+        left -= piece;
+    }
+}
+
+/* Whether the weather has decided when a write arrives. */
+static bool add_by_weather(struct net_end *end, size_t len)
+{
+    struct net *net = end->wire->net;
+    struct net_pipe *pipe = &end->out;
+    int64_t now_ns = net->sim->now_ns;
+    if (now_ns < pipe->joined_until_ns) {
+        push_segment(pipe, pipe->last_at_ns, len);
+        net->counts.joined++;
+    } else if (now_ns < pipe->joins_until_ns) {
+        begin_join(end, len);
+    } else if (now_ns < pipe->splits_until_ns) {
+        add_split(end, len);
+    } else {
+        return false;
+    }
+    return true;
 }
 
 /* Most writes arrive whole; some in pieces, cut anywhere. */
 static void add_pieces(struct net_end *end, size_t len)
 {
     struct net *net = end->wire->net;
+    if (net->weather && add_by_weather(end, len))
+        return;
     if (net->options.cut_percent > 0 && rng_percent(&net->rng, net->options.cut_percent)) {
         for (uint64_t more = rng_below(&net->rng, PIECES_MAX); more > 0 && len > 1; more--) {
             size_t piece = 1 + (size_t)rng_below(&net->rng, len - 1);

@@ -91,7 +91,7 @@ static void on_dialled(void *owner, struct net_end *end, const char *failure)
     words_append(&line, conn->record->text);
     sim_trace(&world->sim, plain->name, "->", net_peer(end)->host->name, "%.*s", (int)line.len,
               line.data);
-    world_line_sent(world, net_peer(end)->host->index, herd_buf_slice(&line));
+    world_line_sent(world, net_peer(end)->host->index, herd_buf_slice(&line), false);
     words_append(&line, herd_slice_of("\n"));
     net_write(end, line.data, line.len);
     herd_buf_free(&line);

@@ -57,6 +57,7 @@ struct plug;
     X(PLANT_ENDED_SAFE, "mutant-ended-safe", SIM_SPREAD, "what has ended keeps nobody waiting")    \
     X(PLANT_FULL_MARK, "mutant-full-mark", SIM_MARK, "MARK claims what is held back, too")         \
     X(PLANT_NO_HAVE, "mutant-no-have", SIM_QUIET, "HAVE is passed over")                           \
+    X(PLANT_LATE_ACK, "mutant-late-ack", SIM_PROMPT, "an ACK waits for lines that never come")     \
     X(PLANT_NO_GRAFT, "mutant-no-graft", SIM_CHECKS, "a way that is lost is not replaced")
 
 enum plant_kind {

@@ -5,6 +5,8 @@
 #include "phone.h"
 #include "words.h"
 
+enum { EARLY_PERCENT = 90, KNOWN_TRIES = 32 };
+
 struct phone_request *phone_add_request(struct phone *phone)
 {
     assert(phone->count < PHONE_PENDING_MAX);
@@ -53,6 +55,30 @@ void phone_write_after(struct phone *phone)
                  own->client.data, (int)own->sent.len, own->sent.data, waits[rng_below(rng, 6)]);
 }
 
+/* A client that some server has heard of, if there is one soon to be found. */
+static const struct model_client *pick_known(struct world *world)
+{
+    const struct model_client *client = NULL;
+    for (int i = 0; i < KNOWN_TRIES && (client == NULL || client->newest_born == NULL); i++)
+        client = &world->model.clients[rng_below(&world->rng, world->options.ids)];
+    return client;
+}
+
+/* WHATSAT … AFTER this moment, of which no server knows: neighbours are asked, and say what they
+ * have. */
+static void write_early(struct phone *phone, struct phone_request *request)
+{
+    struct world *world = phone->world;
+    struct rng *rng = &world->rng;
+    const struct model_client *client = pick_known(world);
+    struct herd_buf time = {0};
+    words_time(&time, rng, world_wall_ns(world));
+    request->after_ns = model_time(herd_buf_slice(&time));
+    words_printf(&request->line, "WHATSAT %.*s 10 1 AFTER %.*s WAIT 200", (int)client->id.len,
+                 client->id.data, (int)time.len, time.data);
+    herd_buf_free(&time);
+}
+
 struct phone_request *phone_write_request(struct phone *phone)
 {
     struct world *world = phone->world;
@@ -61,6 +87,8 @@ struct phone_request *phone_write_request(struct phone *phone)
     if (!world->options.tidy && rng_percent(rng, 3)) {
         if (rng_percent(rng, 80))
             words_append(&request->line, words_nonsense(rng));
+    } else if (world->peace && world->ours[phone->server] && rng_percent(rng, EARLY_PERCENT)) {
+        write_early(phone, request);
     } else if (phone->again.len > 0 || rng_percent(rng, world->options.iamat_percent)) {
         write_iamat(phone, request);
     } else {

@@ -133,7 +133,9 @@ static void see_line(struct server *server, struct plug *plug, enum herd_directi
     if (to >= server->world->graph.size)
         return;
     check_ack(server, plug, line);
-    world_line_sent(server->world, to, line);
+    bool mends = plug->mends > 0 && line.len > 6 && memcmp(line.data, "FLOOD ", 6) == 0;
+    plug->mends -= mends;
+    world_line_sent(server->world, to, line, mends);
 }
 
 void server_on_line(void *arg, const struct herd_conn *conn, enum herd_direction direction,
@@ -324,7 +326,7 @@ static void run_effect(struct server *server, struct herd_effect *effect)
     case HERD_EFFECT_DIAL:
         sim_trace(&world->sim, server->name, "..", world->hosts[plug->neighbour]->name, "(dials)");
         plug->conn = effect->conn;
-        plug->planted = 0;
+        plug->planted = plug->mends = 0;
         plug->end = net_dial(&server->host, world->hosts[plug->neighbour], plug);
         break;
     case HERD_EFFECT_WRITE:
@@ -431,14 +433,22 @@ static void on_dialled(void *owner, struct net_end *end, const char *failure)
     server_after_event(server);
 }
 
+/* On a link; what the flood sends, it sends when effects are taken. */
+static uint64_t records_sent(const struct plug *plug)
+{
+    return plug->neighbour != SERVER_NOBODY ? conn_link(plug->conn)->sent : 0;
+}
+
 static void on_bytes(void *owner, struct net_end *end, const char *data, size_t len)
 {
     struct server *server = owner;
     struct plug *plug = end->data;
     struct herd_slice bytes = plant_input(&server->world->plant, plug, herd_slice(data, len));
+    uint64_t sent = records_sent(plug);
     server_enter(server);
     herd_conn_receive(plug->conn, server_now(server), bytes.data, bytes.len);
     server_leave(server);
+    plug->mends += records_sent(plug) - sent;
     server_after_event(server);
 }
 

@@ -18,7 +18,8 @@ struct plug {
     struct plug *prev, *next;
     uint32_t neighbour; /* a link: whom it dials; accepted: SERVER_NOBODY */
     size_t planted;     /* bytes under way that the node knows nothing of */
-    bool removed;       /* a link whose edge is gone: it goes when it is closed */
+    uint64_t mends; /* FLOODs to come that answer a KEYS or a WANT: the first that are written */
+    bool removed;   /* a link whose edge is gone: it goes when it is closed */
 };
 
 /* WHATSAT that wait for the world's provider. */

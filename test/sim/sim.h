@@ -27,6 +27,7 @@
     X(SIM_STALE, "stale", "WHATSAT … AFTER is answered from nothing older")                        \
     X(SIM_DURABLE, "durable", "what has to be on a disk is there after each crash")                \
     X(SIM_SPREAD, "spread", "with durability herd, what was answered another server has held")     \
+    X(SIM_PROMPT, "prompt", "where nothing befalls the herd, an answer comes within 1 s")          \
     X(SIM_LIVE, "live", "without faults links come up, requests are answered, servers stop")
 
 enum sim_check {

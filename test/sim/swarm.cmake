@@ -35,6 +35,14 @@ herd_sim_plant(no-limit --checks growth --fat 100 --updates 300)
 herd_sim_plant(mutant-full-mark --prune)
 herd_sim_plant(mutant-no-have --prune)
 
+# Weather is no fault: answers come as soon as ever. An ACK that waits for lines that never come, because a line that is not
+# marked has come in the same read as a MARK, keeps an IAMAT waiting on an idle link.
+set(weather --durability herd --plain 0 --faults join,split)
+add_test(NAME sim.weather COMMAND sim-swarm --seeds 1..300 ${weather} --fired)
+add_test(NAME sim.weather_replay_is_identical COMMAND sim-swarm --seeds 1..40 ${weather} --twice)
+set_tests_properties(sim.weather sim.weather_replay_is_identical PROPERTIES LABELS sim TIMEOUT 600)
+herd_sim_plant(mutant-late-ack ${weather} --servers 2 --updates 20)
+
 # Disks.
 herd_sim_plant(disk-lies)
 herd_sim_plant(lazy-disk --durability interval)

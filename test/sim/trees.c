@@ -167,7 +167,7 @@ static void count(struct life *life, struct tally *tally, uint32_t client)
         return;
     }
     int64_t took_ns = record->kept_ns - record->born_ns;
-    tally->lines += record->floods;
+    tally->lines += record->floods + record->mends;
     tally->sum_ns += took_ns;
     tally->max_ns = took_ns > tally->max_ns ? took_ns : tally->max_ns;
 }

@@ -103,7 +103,7 @@ static void make_model(struct world *world)
 
 void world_init(struct world *world, const struct world_options *options)
 {
-    *world = (struct world){.options = *options};
+    *world = (struct world){.options = *options, .calm_ns = SIM_NEVER};
     world->rng.state = options->seed;
     sim_init(&world->sim);
     world->sim.trace = options->trace;
@@ -152,7 +152,7 @@ static bool begins(struct herd_slice line, const char *word)
     return line.len >= len && memcmp(line.data, word, len) == 0;
 }
 
-void world_line_sent(struct world *world, uint32_t to, struct herd_slice line)
+void world_line_sent(struct world *world, uint32_t to, struct herd_slice line, bool mends)
 {
     if (!begins(line, "FLOOD ")) {
         bool asks = !world->ours[to] && begins(line, "HELLO "); /* whether it is plain indeed */
@@ -177,7 +177,7 @@ void world_line_sent(struct world *world, uint32_t to, struct herd_slice line)
     struct model_record *record =
         model_find(&world->model, herd_slice(line.data + skip, line.len - skip));
     if (record != NULL)
-        record->floods++;
+        (*(mends ? &record->mends : &record->floods))++;
 }
 
 void world_heal(struct world *world)
@@ -324,6 +324,27 @@ bool world_is_linked(const struct world *world)
         }
     }
     return true;
+}
+
+static bool is_calm(const struct world *world)
+{
+    bool calm = world_is_up(world) && world_is_whole(world) && world_is_linked(world) &&
+                net_is_settled(&world->net);
+    for (uint32_t i = 0; i < world->graph.size && calm; i++) {
+        const struct server *server = world->servers[i];
+        calm = world->hosts[i]->stalled_until_ns <= world->sim.now_ns &&
+               (server == NULL || server->disk == NULL || disk_is_sound(server->disk)) &&
+               (server == NULL || !server_doubts(server));
+    }
+    return calm;
+}
+
+void world_note_calm(struct world *world)
+{
+    if (!is_calm(world))
+        world->calm_ns = SIM_NEVER;
+    else if (world->calm_ns == SIM_NEVER)
+        world->calm_ns = world->sim.now_ns;
 }
 
 bool world_is_left(const struct world *world)

@@ -88,7 +88,9 @@ struct world {
     bool count_floods; /* for each record */
     bool faulty;       /* faults are injected */
     bool busy;         /* phones speak */
+    bool peace;        /* and most ask for what is not there yet */
     int64_t healed_ns; /* when the last fault was over */
+    int64_t calm_ns;   /* nothing of a fault is left since then; SIM_NEVER: something is */
 };
 
 /* What a server is called: those of herd.conf, then numbers. */
@@ -107,8 +109,8 @@ static inline int64_t world_wall_ns(const struct world *world)
 /* Whether a record has ended by the clock of any server. */
 bool world_has_ended(const struct world *world, const struct model_record *record);
 
-/* A line goes from one server to another. */
-void world_line_sent(struct world *world, uint32_t to, struct herd_slice line);
+/* A line goes from one server to another; in answer to a KEYS or a WANT. */
+void world_line_sent(struct world *world, uint32_t to, struct herd_slice line, bool mends);
 
 /* No fault begins any more, nothing is cut, and our servers run; the simple ones will. */
 void world_heal(struct world *world);
@@ -123,6 +125,10 @@ void world_fail_uneven(struct world *world);
 bool world_is_whole(const struct world *world);
 /* Whether all links of all servers are up, and have nothing left to send. */
 bool world_is_linked(const struct world *world);
+
+/* Looks whether nothing of a fault is left: all run, links are up and have sent all, ACKs count, and
+ * neither network nor disks have anything to make up for. */
+void world_note_calm(struct world *world);
 
 /* Whether all phones have hung up, and the servers know it. */
 bool world_is_left(const struct world *world);

@@ -20,16 +20,21 @@ struct herd {
     uint64_t epoch;
 };
 
-static inline void herd_open(struct herd *herd)
+static inline void herd_open_with(struct herd *herd, const struct herd_node_options *options)
 {
-    struct herd_node_options options = options_of(HERD_DURABILITY_HERD);
-    herd->driver = driver_new_with(&options);
+    herd->driver = driver_new_with(options);
     herd->link = driver_add_neighbour(herd->driver, "Jaquez");
     herd->client = driver_accept(herd->driver);
     herd->epoch = herd_node_epoch(herd->driver->node);
     wire_dialled(herd->link, NULL);
     edge_resume(herd->link, 0);
     wire_take(herd->link);
+}
+
+static inline void herd_open(struct herd *herd)
+{
+    struct herd_node_options options = options_of(HERD_DURABILITY_HERD);
+    herd_open_with(herd, &options);
 }
 
 #endif

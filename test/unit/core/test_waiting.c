@@ -150,6 +150,44 @@ static void what_has_ended_before_the_disk_had_it_is_refused(void **state)
     disk_free(&disk);
 }
 
+/* What is noted of each IAMAT counts as waiting for its client, as the answer and the refusal do. */
+static void lines_that_wait_are_bounded_and_counted(void **state)
+{
+    enum { LINES = 40, LINES_MAX = 10 };
+    static const char line[] = "IAMAT a +1+1 1700000000\n";
+    static const char at[] = "AT Hill +0.000000000 a +1+1 1700000000\n";
+    const size_t each = sizeof(at) - 1 + sizeof(line) - 1 + 2 + sizeof(struct waiting_line);
+    struct herd_node_options options = options_of(HERD_DURABILITY_HERD);
+    struct herd herd;
+    (void)state;
+    options.output_max = LINES_MAX * each;
+    herd_open_with(&herd, &options);
+    const struct herd_node_stats *stats = herd_node_stats(herd.driver->node);
+    for (int i = 0; i < LINES; i++)
+        wire_say(herd.client, line);
+    CHECK_INT(("as many as the limit lets"), (int)stats->answer_lines_waiting, LINES_MAX);
+    CHECK_INT(("then it is not read from"), (int)stats->clients_paused, 1);
+    for (int i = LINES_MAX; i <= LINES; i += LINES_MAX)
+        wire_sayf(herd.link, "ACK %016" PRIx64 " %" PRIu64 "\n", herd.epoch,
+                  herd_store_sequence(herd_node_store(herd.driver->node)));
+    CHECK_INT(("none is left"), (int)stats->answer_lines_waiting, 0);
+    driver_free(herd.driver);
+}
+
+/* A client that leaves takes its lines along. */
+static void lines_of_who_has_left_are_not_counted(void **state)
+{
+    struct herd herd;
+    (void)state;
+    herd_open(&herd);
+    const struct herd_node_stats *stats = herd_node_stats(herd.driver->node);
+    wire_say(herd.client, "IAMAT a +1+1 1700000000\nIAMAT b +1+1 1700000000\n");
+    CHECK_INT(("wait"), (int)stats->answer_lines_waiting, 2);
+    wire_close(herd.client, "reset");
+    CHECK_INT(("has left"), (int)stats->answer_lines_waiting, 0);
+    driver_free(herd.driver);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +198,8 @@ int main(void)
         cmocka_unit_test(what_has_ended_and_was_replaced_is_refused),
         cmocka_unit_test(what_has_ended_safe_refuses_nobody),
         cmocka_unit_test(what_has_ended_before_the_disk_had_it_is_refused),
+        cmocka_unit_test(lines_that_wait_are_bounded_and_counted),
+        cmocka_unit_test(lines_of_who_has_left_are_not_counted),
     };
     return cmocka_run_group_tests_name("waiting", tests, NULL, NULL);
 }
