@@ -11,6 +11,7 @@
 
 #include "run.h"
 
+enum { PRUNE_SERVERS_MIN = 16 }; /* as `prune = "auto"` has it */
 enum { SECONDS = 5, FAULTY_SECONDS = 10, FAULT_EVERY_MS = 100, UPDATES = 20, CLIENTS = 60 };
 
 static bool report(const struct run_result *result, uint64_t seed, bool with_faults)
@@ -33,6 +34,7 @@ static bool run_row(uint64_t seed, enum graph_kind graph, uint32_t servers)
     options.updates = UPDATES;
     options.seconds = SECONDS;
     options.tidy = true;
+    options.prune = servers >= PRUNE_SERVERS_MIN;
     options.durability = HERD_DURABILITY_NONE;
     options.faults = 0;
     run_seed(&options, seed, &quiet);
