@@ -176,18 +176,15 @@ static void answer_line(struct scene *scene, struct wire *link, struct herd_slic
         wire_say(link, "PONG\n");
 }
 
-/* A neighbour holds all that it is sent, and what is held back. */
+/* A neighbour holds all that it is sent, and what is held back. What it says may bring more. */
 static void answer(struct scene *scene, struct wire *link)
 {
-    struct herd_slice got;
-    while (link != NULL && (got = wire_take(link)).len > 0) {
-        while (got.len > 0) {
-            const char *lf = memchr(got.data, '\n', got.len);
-            assert_non_null(lf);
-            struct herd_slice line = herd_slice(got.data, (size_t)(lf - got.data));
-            got = herd_slice(lf + 1, got.len - line.len - 1);
-            answer_line(scene, link, line);
-        }
+    while (link != NULL && link->taken < link->got.len) {
+        const char *begin = link->got.data + link->taken;
+        const char *lf = memchr(begin, '\n', link->got.len - link->taken);
+        assert_non_null(lf);
+        link->taken += (size_t)(lf - begin) + 1;
+        answer_line(scene, link, herd_slice(begin, (size_t)(lf - begin)));
     }
 }
 
