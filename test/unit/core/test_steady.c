@@ -10,7 +10,7 @@
 #include "driver.h"
 #include "shortage.h"
 
-enum { WARM_UP = 3000, TURNS = 3000, CLIENTS = 1000, LINES_BYTES_MAX = 8192 };
+enum { WARM_UP = 1000, TURNS = 1000, TURN_MS = 3, CLIENTS = 500, LINES_BYTES_MAX = 8192 };
 
 /* Hill, between Jaquez and Smith, who say what a neighbour does to what they are sent. */
 struct scene {
@@ -49,7 +49,7 @@ int __wrap_snprintf(char *out, size_t size, const char *format, ...)
     return len;
 }
 
-/* Appends the i-th request; each client says something new every 1,000. */
+/* Appends the i-th request; each client says something new every CLIENTS. */
 typedef void request_type(struct herd_buf *out, unsigned i);
 
 static void update(struct herd_buf *out, unsigned i)
@@ -197,7 +197,7 @@ static unsigned count_answers(struct wire *client)
     return count;
 }
 
-/* A turn of the loop, and a millisecond; so there are all that comes every few seconds, too. */
+/* A turn of the loop, and some time; so there is what comes every few seconds, too. */
 static void turn(struct scene *scene, const struct load *load, unsigned i)
 {
     static char room[LINES_BYTES_MAX];
@@ -206,7 +206,7 @@ static void turn(struct scene *scene, const struct load *load, unsigned i)
         kinds[load->kind].append(&lines, i * load->at_once + k);
     formats.on = true;
     wire_send(load->kind == FLOODS ? scene->from : scene->client, herd_buf_slice(&lines));
-    driver_advance_ms(scene->driver, 1);
+    driver_advance_ms(scene->driver, TURN_MS);
     formats.on = false;
     answer(scene, scene->jaquez);
     answer(scene, scene->smith);
