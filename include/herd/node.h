@@ -49,7 +49,8 @@ struct herd_node_options {
     bool prune;                /* one tree an origin, between those that have it on */
     size_t output_max; /* bytes of answers that wait for one client; above it no more of its lines
                           are taken, and no more places rendered */
-    unsigned pipeline_max; /* WHATSAT of one connection that wait for places */
+    unsigned pipeline_max; /* answers of one connection that wait: WHATSAT for places or a record,
+                              IAMAT, those of a turn as one, for the disk or a neighbour */
     /* 0: the default of each, in conn.h and wait.h. */
     unsigned turn_lines_client;  /* lines of one client in one turn of the loop */
     unsigned turn_lines_clients; /* lines of all clients in one turn */

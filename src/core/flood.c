@@ -15,12 +15,18 @@ bool link_has_room(const struct link *link)
     return conn_unsent(&link->conn) < LINK_WINDOW_BYTES;
 }
 
+/* Whether nothing is left behind a MARK of now, so that its ACK answers those who wait. */
+static bool is_all_said(const struct link *link)
+{
+    return herd_cursor_at_end(link->conn.node->store, link->cursor) && !link->held.walking;
+}
+
 static int mark(struct link *link)
 {
     struct herd_node *node = link->conn.node;
     link->passed = herd_cursor_sequence(node->store, link->cursor);
     link->marked = held_claim(link, link->passed);
-    if (herd_cursor_at_end(node->store, link->cursor) && !link->held.walking)
+    if (is_all_said(link))
         link_note_clean_mark(link);
     link->unmarked = link->unmarked_bytes = 0;
     link->mark_at_ns = INT64_MAX;
@@ -234,12 +240,12 @@ static int tell_digest(struct link *link, struct herd_now now)
 }
 
 /* Answers wait for an ACK, and none is on its way: the one for the last MARK was lost with its
- * connection, or in an earlier life of this server. */
+ * connection, or in an earlier life of this server. Once it is asked for, this is false: a MARK of
+ * now is a clean one. */
 static bool has_to_ask_again(const struct link *link)
 {
-    const struct herd_node *node = link->conn.node;
-    return persist_wants_ack(node) && link->clean_mark_count == 0 && !link->refused &&
-           herd_cursor_at_end(node->store, link->cursor);
+    return persist_wants_ack(link->conn.node) && link->clean_mark_count == 0 && !link->refused &&
+           is_all_said(link);
 }
 
 static int fill_up(struct link *link, struct herd_now now)

@@ -11,11 +11,10 @@
  * So a record that is held back is always in somebody else's hands: with the neighbour that brought
  * it, whose connection stands. This server's own are never held back.
  */
-#include <stdio.h>
-
 #include <herd/err.h>
 #include <herd/posix_time.h>
 
+#include "core/copy.h"
 #include "core/node.h"
 #include "core/store.h"
 
@@ -26,6 +25,9 @@ struct names {
     char text[HERD_LINE_MAX];
     size_t len;
 };
+
+/* What an entry has besides its client and time: ` <8 hex>:<client>:<time>`. */
+enum { NAME_BYTES = 11 };
 
 enum { HAVE_HEAD_MAX = sizeof("HAVE 18446744073709551615 18446744073709551615") };
 
@@ -184,6 +186,21 @@ static int say_have(struct link *link, struct names *names, uint64_t upto)
     return rc;
 }
 
+/* Room for it has been found. */
+static void append_name(struct names *names, uint32_t hash, struct herd_slice client,
+                        struct herd_slice time)
+{
+    char *at = names->text + names->len;
+    *at++ = ' ';
+    for (int shift = 28; shift >= 0; shift -= 4)
+        *at++ = "0123456789abcdef"[hash >> shift & 0xf];
+    *at++ = ':';
+    at = copy_bytes(at, client.data, client.len);
+    *at++ = ':';
+    at = copy_bytes(at, time.data, time.len);
+    names->len = (size_t)(at - names->text);
+}
+
 /* Puts the record among the names; a full line goes out first. */
 static int name_it(struct link *link, struct names *names, const struct herd_entry *entry,
                    uint64_t before)
@@ -195,11 +212,10 @@ static int name_it(struct link *link, struct names *names, const struct herd_ent
     if (rc < 0)
         return 0; /* it was taken apart when it came */
     size_t time_len = herd_time_format(herd_record_order_ns(&record, max_skew_ns), time);
-    if (names->len + record.client.len + time_len + 11 > sizeof(names->text) - HAVE_HEAD_MAX)
+    if (names->len + record.client.len + time_len + NAME_BYTES >
+        sizeof(names->text) - HAVE_HEAD_MAX)
         rc = say_have(link, names, before);
-    names->len += (size_t)snprintf(names->text + names->len, sizeof(names->text) - names->len,
-                                   " %08x:%.*s:%.*s", (unsigned)have_hash(entry->text),
-                                   (int)record.client.len, record.client.data, (int)time_len, time);
+    append_name(names, have_hash(entry->text), record.client, herd_slice(time, time_len));
     return rc;
 }
 

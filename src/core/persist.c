@@ -82,6 +82,7 @@ static struct herd_ask *waiting_ask(struct herd_conn *conn, struct herd_now now,
     struct herd_ask *ask = node_new_ask(node, conn, ASK_SAFETY);
     if (ask == NULL)
         return NULL;
+    spares_take_small(&node->spares, &ask->refusal);
     ask->turn = node->turn;
     ask->asked_ns = now.mono_ns;
     ask->received_ns = received_ns;

@@ -141,9 +141,23 @@ static void leave(struct herd_ask *ask)
     timers_clear(&waits->timers, &ask->timer);
 }
 
+/* The first that the record answers goes on at the next tick, as the one that has left would
+ * have. */
+static void hand_on(struct herd_node *node, struct herd_slice client)
+{
+    struct herd_ask *first = *find(&node->waits, client);
+    struct herd_record record;
+    if (first != NULL && herd_store_find(node->store, client, &record) &&
+        first->after_ns <= record.sent_ns)
+        timers_set(&node->waits.timers, &first->timer, AT_NEXT_TICK); /* it has a place */
+}
+
 void wait_forget(struct herd_ask *ask)
 {
+    bool goes_on = ask->timer.at_ns == AT_NEXT_TICK;
     leave(ask);
+    if (goes_on)
+        hand_on(ask->node, client_of(ask));
     node_free_ask(ask);
 }
 

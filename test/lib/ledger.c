@@ -66,8 +66,10 @@ static const char *write_mark(struct ledger *ledger, struct herd_slice line)
     size_t i = 0;
     while (i < ledger->mark_count && strcmp(ledger->marks[i].name, mark.name) != 0)
         i++;
-    if (i == LEDGER_MARKS_MAX)
-        return "too many marks";
+    if (i == ledger->mark_cap) {
+        ledger->mark_cap = ledger->mark_cap > 0 ? ledger->mark_cap * 2 : 8;
+        ledger->marks = grown(ledger->marks, ledger->mark_cap * sizeof(*ledger->marks));
+    }
     ledger->marks[i] = mark;
     ledger->mark_count += i == ledger->mark_count;
     return NULL;
@@ -159,6 +161,7 @@ void ledger_clear(struct ledger *ledger)
     for (size_t i = 0; i < ledger->row_count; i++)
         free(ledger->rows[i].text);
     free(ledger->rows);
+    free(ledger->marks);
     *ledger = (struct ledger){0};
 }
 
@@ -173,5 +176,11 @@ void ledger_copy(struct ledger *to, const struct ledger *from)
     for (size_t i = 0; i < from->row_count; i++) {
         to->rows[i] = from->rows[i];
         to->rows[i].text = copy_of(from->rows[i].text, strlen(from->rows[i].text));
+    }
+    to->mark_cap = from->mark_count;
+    to->marks = NULL;
+    if (from->mark_count > 0) {
+        to->marks = grown(NULL, from->mark_count * sizeof(*to->marks));
+        memcpy(to->marks, from->marks, from->mark_count * sizeof(*to->marks));
     }
 }

@@ -6,7 +6,6 @@
 #include <herd/node.h>
 
 enum {
-    LEDGER_MARKS_MAX = 16,
     LEDGER_LIVES_MAX = 256,
     LEDGER_RESERVE = 1000000 /* sequences that a life may use before the next batch is written */
 };
@@ -27,8 +26,8 @@ struct ledger_mark {
 struct ledger {
     struct ledger_row *rows;
     size_t row_count, row_cap;
-    struct ledger_mark marks[LEDGER_MARKS_MAX];
-    size_t mark_count;
+    struct ledger_mark *marks; /* one a neighbour, however many there are */
+    size_t mark_count, mark_cap;
     struct herd_life lives[LEDGER_LIVES_MAX]; /* of the epoch, the oldest first */
     size_t life_count;
     uint64_t epoch, upto;

@@ -1,16 +1,20 @@
 /*
  * sim-herds: what an update costs in herds of many sizes, and how soon they agree after faults.
  *
- *   sim-herds [SEED [SERVERS…]]     default: 1 5 100 500
+ *   sim-herds [--flood] [SEED [SERVERS…]]     default: 1 5 100 500
+ *
+ * Herds of 16 servers and more prune, as they do by default; --flood: none does.
  *
  * Each row is two runs: one at rest but for the updates, of which each FLOOD is counted, and one
  * with faults of all kinds. The network takes 0.1 to 2 ms one way.
  */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "run.h"
 
+enum { PRUNE_SERVERS_MIN = 16 };
 enum { SECONDS = 5, FAULTY_SECONDS = 10, FAULT_EVERY_MS = 100, UPDATES = 20, CLIENTS = 60 };
 
 static bool report(const struct run_result *result, uint64_t seed, bool with_faults)
@@ -22,7 +26,7 @@ static bool report(const struct run_result *result, uint64_t seed, bool with_fau
     return !result->failed;
 }
 
-static bool run_row(uint64_t seed, enum graph_kind graph, uint32_t servers)
+static bool run_row(uint64_t seed, enum graph_kind graph, uint32_t servers, bool flood)
 {
     struct run_options options = run_defaults;
     struct run_result quiet, faulty;
@@ -33,6 +37,7 @@ static bool run_row(uint64_t seed, enum graph_kind graph, uint32_t servers)
     options.updates = UPDATES;
     options.seconds = SECONDS;
     options.tidy = true;
+    options.prune = !flood && servers >= PRUNE_SERVERS_MIN;
     options.durability = HERD_DURABILITY_NONE;
     options.faults = 0;
     run_seed(&options, seed, &quiet);
@@ -57,6 +62,9 @@ static bool run_row(uint64_t seed, enum graph_kind graph, uint32_t servers)
 int main(int argc, char **argv)
 {
     static const uint32_t sizes[] = {5, 100, 500};
+    bool flood = argc > 1 && strcmp(argv[1], "--flood") == 0;
+    argc -= flood;
+    argv += flood;
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     bool good = true;
     printf("seed %" PRIu64 "; of an update: FLOOD lines, 2E-(V-1), their bytes; other lines, their "
@@ -67,8 +75,8 @@ int main(int argc, char **argv)
         " even/s\n");
     for (int i = 0; i < (argc > 2 ? argc - 2 : 3); i++) {
         uint32_t servers = argc > 2 ? (uint32_t)strtoul(argv[2 + i], NULL, 10) : sizes[i];
-        good = run_row(seed, GRAPH_CHORDS, servers) && good;
-        good = run_row(seed, GRAPH_RANDOM, servers) && good;
+        good = run_row(seed, GRAPH_CHORDS, servers, flood) && good;
+        good = run_row(seed, GRAPH_RANDOM, servers, flood) && good;
     }
     return !good;
 }

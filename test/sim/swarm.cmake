@@ -10,6 +10,10 @@ foreach(seeds 1..250 251..500)
     add_test(NAME sim.swarm.prune.${seeds} COMMAND sim-swarm --seeds ${seeds} --prune)
     set_tests_properties(sim.swarm.prune.${seeds} PROPERTIES LABELS sim TIMEOUT 600)
 endforeach()
+# And herds that prune by themselves.
+add_test(NAME sim.swarm.large COMMAND sim-swarm --seeds 1..60 --prune --servers 24 --graph random)
+add_test(NAME sim.swarm.large.all_faults COMMAND sim-swarm --seeds 1..30 --prune --servers 24 --graph random --faults all)
+set_tests_properties(sim.swarm.large sim.swarm.large.all_faults PROPERTIES LABELS sim TIMEOUT 600)
 add_test(NAME sim.replay_is_identical_with_pruning COMMAND sim-swarm --seeds 1..60 --twice --prune)
 
 function(herd_sim_plant bug)

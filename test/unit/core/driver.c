@@ -1,7 +1,7 @@
 /*
  * A turn of the loop is driver_run: effects until there are none, then a tick if one is due, and
  * again. Virtual time stands still meanwhile, so a node that wants to be called for ever at one
- * instant is found out by counting.
+ * instant, or has effects for ever, is found out by counting.
  */
 #include <assert.h>
 #include <stdarg.h>
@@ -10,7 +10,7 @@
 
 #include "driver.h"
 
-enum { TICKS_AT_ONE_INSTANT_MAX = 200000 };
+enum { TICKS_AT_ONE_INSTANT_MAX = 200000, EFFECTS_OF_A_TURN_MAX = 200000 };
 
 /* Tests of memory shortage name functions that never run short. */
 #ifdef DRIVER_REALLOC
@@ -283,8 +283,12 @@ static void on_effect(struct driver *driver, struct herd_effect *effect)
 static void take_effects(struct driver *driver)
 {
     struct herd_effect effect;
-    while (herd_node_effect(driver->node, driver->now, &effect))
+    unsigned effects = 0;
+    while (herd_node_effect(driver->node, driver->now, &effect)) {
         on_effect(driver, &effect);
+        if (++effects == EFFECTS_OF_A_TURN_MAX)
+            driver_fail("the node has effects for ever");
+    }
 }
 
 void driver_run(struct driver *driver)

@@ -332,6 +332,14 @@ static void names_fill_as_many_lines_as_it_takes(void **state)
     driver_free(edge.driver);
 }
 
+static size_t count_lines(struct herd_slice got, const char *word)
+{
+    size_t lines = 0, len = strlen(word);
+    for (size_t at = 0; at + len < got.len; at++)
+        lines += (at == 0 || got.data[at - 1] == '\n') && memcmp(got.data + at, word, len) == 0;
+    return lines;
+}
+
 /* A neighbour that reads nothing gets no more than the window, then the rest. */
 static void walk_stops_at_the_window(void **state)
 {
@@ -348,9 +356,7 @@ static void walk_stops_at_the_window(void **state)
     driver_advance_ms(edge.driver, 500); /* the time for HAVE comes, and there is no room */
     size_t lines = 0;
     for (int round = 0; round < 10; round++) {
-        struct herd_slice got = wire_take(edge.link);
-        for (size_t i = 0; i + 6 < got.len; i++)
-            lines += memcmp(got.data + i, "FLOOD ", 6) == 0;
+        lines += count_lines(wire_take(edge.link), "FLOOD ");
         wire_wrote(edge.link, edge.link->unwritten);
     }
     CHECK_INT(("each once"), lines, RECORDS);
@@ -358,6 +364,56 @@ static void walk_stops_at_the_window(void **state)
     driver_advance_ms(edge.driver, 100);
     EDGE_EXPECT(edge.link, "MARK %016" PRIx64 " %d\n", edge.epoch, RECORDS);
     driver_free(edge.driver);
+}
+
+static void neighbour_is_lost(struct edge *edge)
+{
+    wire_close(edge->from, "reset");
+}
+
+static void link_is_grafted(struct edge *edge)
+{
+    wire_say(edge->link, "GRAFT Far\n");
+}
+
+/* With durability = "herd" a client says again what is held, while more than the window takes is
+ * still to be sent: that is marked once it is, and not before, whatever has to be sent it for. */
+static void answer_waits_for_a_walk_that_the_window_stops(void **state)
+{
+    enum { RECORDS = 4000 };
+    static void (*const walks[])(struct edge *) = {neighbour_is_lost, link_is_grafted};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(walks); i++) {
+        struct edge edge;
+        struct herd_node_options options = pruning();
+        options.durability = HERD_DURABILITY_HERD;
+        edge_open_with(&edge, &options);
+        struct wire *client = driver_accept(edge.driver);
+        wire_say(client, "IAMAT own +1+1 100\n");
+        wire_sayf(edge.link, "ACK %016" PRIx64 " 1\n", edge.epoch);
+        EDGE_EXPECT(client, "%s", "AT Hill +1699999900.000000000 own +1+1 100\n");
+        many_far(&edge, RECORDS);
+        wire_take(edge.link);
+        edge.driver->reports_writes = false;
+        walks[i](&edge);
+        assert_true(edge.link->unwritten >= LINK_WINDOW_BYTES);
+        unsigned writes = edge.link->writes;
+        wire_say(client, "IAMAT own +1+1 100\n");
+        driver_advance_ms(edge.driver, 500);
+        CHECK_INT(("walk %zu: once", i), edge.link->writes - writes, 1);
+        CHECK_INT(("walk %zu", i), count_lines(wire_take(edge.link), "MARK"), 1);
+        wire_sayf(edge.link, "ACK %016" PRIx64 " 1 %d\n", edge.epoch, RECORDS + 1);
+        EDGE_EXPECT(client, "%s", "");
+        while (edge.link->unwritten > 0)
+            wire_wrote(edge.link, edge.link->unwritten);
+        struct herd_slice got = wire_take(edge.link);
+        CHECK_INT(("walk %zu: one more", i), count_lines(got, "MARK"), 1);
+        EDGE_EXPECT(client, "%s", "");
+        wire_sayf(edge.link, "ACK %016" PRIx64 " %d\n", edge.epoch, RECORDS + 1);
+        EDGE_EXPECT(client, "%s", "AT Hill +1699999900.000000000 own +1+1 100\n");
+        EDGE_EXPECT(edge.link, "%s", "");
+        driver_free(edge.driver);
+    }
 }
 
 /* With durability = "herd" an answer does not wait for what is held back of others. */
@@ -419,6 +475,7 @@ int main(void)
         cmocka_unit_test(prune_means_nothing_where_it_is_off),
         cmocka_unit_test(names_fill_as_many_lines_as_it_takes),
         cmocka_unit_test(walk_stops_at_the_window),
+        cmocka_unit_test(answer_waits_for_a_walk_that_the_window_stops),
         cmocka_unit_test(own_records_are_acknowledged_all_the_same),
         cmocka_unit_test(ack_says_both_numbers_of_the_mark),
     };

@@ -159,6 +159,77 @@ static void record_that_ends_between_two_ticks_answers_no_more(void **state)
     driver_free(driver);
 }
 
+/* Its connection is lost. */
+static void goes(struct driver *driver, const struct herd_ask *ask)
+{
+    for (size_t i = 0; i < driver->wire_count; i++) {
+        if (driver->wires[i]->conn == ask->conn) {
+            wire_close(driver->wires[i], "gone");
+            return;
+        }
+    }
+    fail_msg("nobody's");
+}
+
+static struct herd_ask *next_due(const struct driver *driver)
+{
+    struct timer *timer = timers_first(&waits(driver)->timers);
+    return (struct herd_ask *)(void *)((char *)timer - offsetof(struct herd_ask, timer));
+}
+
+/* Each on a connection of its own; the record that answers all has answered what a turn may. */
+static struct driver *driver_between_two_ticks(unsigned left)
+{
+    struct driver *driver = driver_for_crowds();
+    struct wire *other = driver_accept(driver);
+    for (unsigned i = 0; i < WAITS_PER_TURN + left; i++)
+        wire_say(driver_accept(driver), "WHATSAT c 1 1 AFTER 1000 WAIT 5000\n");
+    driver->ticks = false;
+    bring(other, "c", 9000);
+    CHECK_INT(("left"), waits(driver)->count, left);
+    return driver;
+}
+
+/* Those that would have gone on for the rest, one after the other. */
+static void crowd_is_answered_whoever_goes_between_two_ticks(void **state)
+{
+    (void)state;
+    enum { LEFT = 10 };
+    for (unsigned go = 1; go <= LEFT; go++) {
+        struct driver *driver = driver_between_two_ticks(LEFT);
+        for (unsigned i = 0; i < go; i++)
+            goes(driver, next_due(driver));
+        CHECK_INT(("%u have gone", go), waits(driver)->count, LEFT - go);
+        driver->ticks = true;
+        driver_run(driver);
+        CHECK_INT(("%u have gone: left", go), waits(driver)->count, 0);
+        CHECK_INT(("%u have gone", go), stats(driver)->waits_expired, 0);
+        driver_free(driver);
+    }
+}
+
+/* Whom the record does not answer waits as if there had been no crowd: its neighbours are asked. */
+static void who_waits_for_more_does_not_go_on_for_a_crowd(void **state)
+{
+    (void)state;
+    struct driver *driver = driver_between_two_ticks(1);
+    struct wire *link = driver_add_neighbour(driver, "Jaquez");
+    wire_dialled(link, NULL);
+    edge_resume(link, 0);
+    struct wire *client = driver_accept(driver);
+    wire_say(client, "WHATSAT c 1 1 AFTER 9001 WAIT 5000\n");
+    goes(driver, next_due(driver));
+    driver->ticks = true;
+    driver_run(driver);
+    wire_take(link);
+    driver_advance_ms(driver, 50);
+    struct herd_slice got = wire_take(link);
+    CHECK_TRUE(("%.*s", (int)got.len, got.data), memmem(got.data, got.len, "WANT c\n", 7) != NULL);
+    driver_advance_ms(driver, 4950);
+    EDGE_EXPECT(client, "%s", "? WHATSAT c 1 1 AFTER 9001 WAIT 5000\n");
+    driver_free(driver);
+}
+
 static void refusals_of_a_crowd_take_several_ticks(void **state)
 {
     (void)state;
@@ -236,6 +307,8 @@ int main(void)
         cmocka_unit_test(record_looks_at_those_it_answers),
         cmocka_unit_test(crowd_is_answered_over_several_ticks),
         cmocka_unit_test(record_that_ends_between_two_ticks_answers_no_more),
+        cmocka_unit_test(crowd_is_answered_whoever_goes_between_two_ticks),
+        cmocka_unit_test(who_waits_for_more_does_not_go_on_for_a_crowd),
         cmocka_unit_test(refusals_of_a_crowd_take_several_ticks),
         cmocka_unit_test(one_too_many_is_refused_at_once),
         cmocka_unit_test(how_many_wait_is_an_option),

@@ -1,0 +1,261 @@
+/* Once it has warmed up, a node allocates nothing for a request: not for one that is answered at
+ * once, that waits for the disk, a neighbour or a record, that asks for places, or for a FLOOD. Nor
+ * does it call printf for one. snprintf and vsnprintf are wrapped. */
+#include <inttypes.h>
+#include <stdarg.h>
+
+#include <herd/proto.h>
+
+#include "check.h"
+#include "driver.h"
+#include "shortage.h"
+
+enum { WARM_UP = 1000, TURNS = 1000, TURN_MS = 3, CLIENTS = 500, LINES_BYTES_MAX = 8192 };
+
+/* Hill, between Jaquez and Smith, who say what a neighbour does to what they are sent. */
+struct scene {
+    struct driver *driver;
+    struct wire *client;
+    struct wire *jaquez, *smith; /* links; NULL: there are none */
+    struct wire *from;           /* Smith's connection */
+    unsigned answers, haves;     /* AT and HAVE lines so far */
+};
+
+/* snprintf has no place to hand state through. */
+static struct {
+    bool on;
+    unsigned count;
+} formats;
+
+__attribute__((format(printf, 3, 0))) int __real_vsnprintf(char *out, size_t size,
+                                                           const char *format, va_list args);
+__attribute__((format(printf, 3, 0))) int __wrap_vsnprintf(char *out, size_t size,
+                                                           const char *format, va_list args);
+__attribute__((format(printf, 3, 4))) int __wrap_snprintf(char *out, size_t size,
+                                                          const char *format, ...);
+
+int __wrap_vsnprintf(char *out, size_t size, const char *format, va_list args)
+{
+    formats.count += formats.on;
+    return __real_vsnprintf(out, size, format, args);
+}
+
+int __wrap_snprintf(char *out, size_t size, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int len = __wrap_vsnprintf(out, size, format, args);
+    va_end(args);
+    return len;
+}
+
+/* Appends the i-th request; each client says something new every CLIENTS. */
+typedef void request_type(struct herd_buf *out, unsigned i);
+
+static void update(struct herd_buf *out, unsigned i)
+{
+    herd_buf_printf(out, "IAMAT client-%03u +34.07+118.44 %u\n", i % CLIENTS, 1000000 + i);
+}
+
+static void update_and_ask(struct herd_buf *out, unsigned i)
+{
+    update(out, i);
+    herd_buf_printf(out, "WHATSAT client-%03u 10 5\n", i % CLIENTS);
+}
+
+static void wait_for_what_it_says(struct herd_buf *out, unsigned i)
+{
+    herd_buf_printf(out, "WHATSAT client-%03u 10 5 AFTER %u\n", i % CLIENTS, 1000000 + i);
+    update(out, i);
+}
+
+/* Of a neighbour. */
+static void flood(struct herd_buf *out, unsigned i)
+{
+    herd_buf_printf(out,
+                    "FLOOD Smith client-%03u +34.07+118.44 %u 1700000000.000000000 Far "
+                    "+1.000000000\nMARK 00000000000000ff %u\n",
+                    i % CLIENTS, 1000000 + i, i + 1);
+}
+
+enum kind { UPDATES, PLACES, AFTER, FLOODS, KINDS };
+
+static const struct {
+    request_type *append;
+    unsigned answers; /* to each */
+} kinds[KINDS] = {
+    [UPDATES] = {update, 1},
+    [PLACES] = {update_and_ask, 2},
+    [AFTER] = {wait_for_what_it_says, 2},
+    [FLOODS] = {flood, 0},
+};
+
+enum links { NO_LINKS, LINKS, PRUNED };
+
+static const struct load {
+    const char *name;
+    enum kind kind;
+    unsigned at_once; /* in one turn */
+    enum herd_durability durability;
+    enum links links;
+    /* In each turn. What waits, and is much, outgrows the small spare buffers; the driver makes
+     * places with printf, and a batch has the neighbours' marks. */
+    unsigned allocations, formats;
+} loads[] = {
+    {"alone", UPDATES, 1, HERD_DURABILITY_NONE, NO_LINKS, 0, 0},
+    {"alone, 16", UPDATES, 16, HERD_DURABILITY_NONE, NO_LINKS, 0, 0},
+    {"links", UPDATES, 1, HERD_DURABILITY_NONE, LINKS, 0, 0},
+    {"links, 16", UPDATES, 16, HERD_DURABILITY_NONE, LINKS, 0, 0},
+    {"links, 64", UPDATES, 64, HERD_DURABILITY_NONE, LINKS, 0, 0},
+    {"interval", UPDATES, 1, HERD_DURABILITY_INTERVAL, LINKS, 0, 0},
+    {"commit", UPDATES, 1, HERD_DURABILITY_COMMIT, LINKS, 0, 0},
+    {"commit, 16", UPDATES, 16, HERD_DURABILITY_COMMIT, LINKS, 0, 0},
+    {"commit, 64", UPDATES, 64, HERD_DURABILITY_COMMIT, LINKS, 10, 0},
+    {"herd", UPDATES, 1, HERD_DURABILITY_HERD, LINKS, 0, 0},
+    {"herd, 16", UPDATES, 16, HERD_DURABILITY_HERD, LINKS, 0, 0},
+    {"herd, 64", UPDATES, 64, HERD_DURABILITY_HERD, LINKS, 10, 0},
+    {"places", PLACES, 1, HERD_DURABILITY_NONE, LINKS, 0, 1},
+    {"places, 16", PLACES, 16, HERD_DURABILITY_NONE, LINKS, 0, 16},
+    {"places and herd", PLACES, 1, HERD_DURABILITY_HERD, LINKS, 0, 1},
+    {"after", AFTER, 1, HERD_DURABILITY_NONE, LINKS, 0, 1},
+    {"floods", FLOODS, 1, HERD_DURABILITY_NONE, LINKS, 0, 0},
+    {"floods, 16", FLOODS, 16, HERD_DURABILITY_NONE, LINKS, 0, 0},
+    {"floods and commit", FLOODS, 1, HERD_DURABILITY_COMMIT, LINKS, 0, 2},
+    {"floods that are held back", FLOODS, 1, HERD_DURABILITY_NONE, PRUNED, 0, 0},
+};
+
+/* The disk is fast. */
+static void on_persist(void *arg, const struct herd_batch *batch)
+{
+    struct driver *driver = arg;
+    (void)batch;
+    herd_node_persisted(driver->node, driver->now, 0);
+}
+
+static struct wire *open_link(struct driver *driver, const char *name)
+{
+    struct wire *link = driver_add_neighbour(driver, name);
+    wire_dialled(link, NULL);
+    wire_sayf(link, "RESUME %016" PRIx64 " 0\n", herd_node_epoch(driver->node));
+    return link;
+}
+
+static void open_scene(struct scene *scene, const struct load *load)
+{
+    struct herd_node_options options = driver_options("Hill");
+    options.durability = load->durability;
+    options.has_disk =
+        load->durability == HERD_DURABILITY_INTERVAL || load->durability == HERD_DURABILITY_COMMIT;
+    options.record_ttl_ns = 3600 * HERD_NS_PER_S;
+    options.prune = load->links == PRUNED;
+    *scene = (struct scene){.driver = driver_new_with(&options)};
+    scene->driver->on_persist = on_persist;
+    scene->driver->on_persist_arg = scene->driver;
+    if (load->links != NO_LINKS) {
+        scene->jaquez = open_link(scene->driver, "Jaquez");
+        scene->smith = open_link(scene->driver, "Smith");
+        scene->from = driver_accept(scene->driver);
+        wire_say(scene->from, "HELLO Smith 2 00000000000000ff 0 - prune ttl=3600\n");
+        if (load->links == PRUNED)
+            wire_say(scene->jaquez, "PRUNE Far\n");
+    }
+    scene->client = driver_accept(scene->driver);
+}
+
+static void answer_line(struct scene *scene, struct wire *link, struct herd_slice line)
+{
+    struct herd_command command;
+    assert_int_equal(herd_command_parse(line, &command), 0);
+    if (command.verb == HERD_VERB_MARK)
+        wire_sayf(link, "ACK %016" PRIx64 " %" PRIu64 " %" PRIu64 "\n", command.epoch,
+                  command.sequence, command.passed);
+    scene->haves += command.verb == HERD_VERB_HAVE;
+    if (command.verb == HERD_VERB_HAVE)
+        wire_sayf(link, "HELD %" PRIu64 " %" PRIu64 "\n", command.after, command.sequence);
+    if (command.verb == HERD_VERB_PING)
+        wire_say(link, "PONG\n");
+}
+
+/* A neighbour holds all that it is sent, and what is held back. What it says may bring more. */
+static void answer(struct scene *scene, struct wire *link)
+{
+    while (link != NULL && link->taken < link->got.len) {
+        const char *begin = link->got.data + link->taken;
+        const char *lf = memchr(begin, '\n', link->got.len - link->taken);
+        assert_non_null(lf);
+        link->taken += (size_t)(lf - begin) + 1;
+        answer_line(scene, link, herd_slice(begin, (size_t)(lf - begin)));
+    }
+}
+
+static unsigned count_answers(struct wire *client)
+{
+    struct herd_slice got = wire_take(client);
+    unsigned count = 0;
+    for (size_t at = 0; at + 3 < got.len; at++)
+        count += (at == 0 || got.data[at - 1] == '\n') && memcmp(got.data + at, "AT ", 3) == 0;
+    return count;
+}
+
+/* A turn of the loop, and some time; so there is what comes every few seconds, too. */
+static void turn(struct scene *scene, const struct load *load, unsigned i)
+{
+    static char room[LINES_BYTES_MAX];
+    struct herd_buf lines = {.data = room, .cap = sizeof(room)};
+    for (unsigned k = 0; k < load->at_once; k++)
+        kinds[load->kind].append(&lines, i * load->at_once + k);
+    formats.on = true;
+    wire_send(load->kind == FLOODS ? scene->from : scene->client, herd_buf_slice(&lines));
+    driver_advance_ms(scene->driver, TURN_MS);
+    formats.on = false;
+    answer(scene, scene->jaquez);
+    answer(scene, scene->smith);
+    if (scene->from != NULL)
+        wire_say(scene->from, "PONG\n");
+    scene->answers += count_answers(scene->client);
+}
+
+static void check_load(const struct scene *scene, const struct load *load)
+{
+    const struct herd_node_stats *stats = herd_node_stats(scene->driver->node);
+    unsigned requests = (WARM_UP + TURNS) * load->at_once;
+    CHECK_INT(("%s: answers", load->name), scene->answers, requests * kinds[load->kind].answers);
+    CHECK_INT(("%s: kept", load->name), stats->records_applied, requests);
+    if (load->links == LINKS)
+        CHECK_TRUE(("%s", load->name), stats->floods_sent >= requests);
+    CHECK_INT(("%s", load->name), stats->floods_held_back, load->links == PRUNED ? requests : 0);
+    CHECK_TRUE(("%s", load->name), load->links != PRUNED || scene->haves > 0);
+}
+
+static void nothing_is_allocated_or_formatted_for_a_request(void **state)
+{
+    (void)state;
+    for (size_t l = 0; l < COUNT_OF(loads); l++) {
+        const struct load *load = &loads[l];
+        struct scene scene;
+        open_scene(&scene, load);
+        for (unsigned i = 0; i < WARM_UP; i++)
+            turn(&scene, load, i);
+        formats.count = 0;
+        shortage_begin(SIZE_MAX, false);
+        size_t before = shortage_left();
+        for (unsigned i = WARM_UP; i < WARM_UP + TURNS; i++)
+            turn(&scene, load, i);
+        size_t allocations = before - shortage_left();
+        shortage_end();
+        check_load(&scene, load);
+        CHECK_TRUE(("%s: %zu in %d turns", load->name, allocations, TURNS),
+                   allocations <= TURNS * (size_t)load->allocations);
+        CHECK_TRUE(("%s: %u in %d turns", load->name, formats.count, TURNS),
+                   formats.count < TURNS * load->formats + TURNS / 10);
+        driver_free(scene.driver);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_allocated_or_formatted_for_a_request),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
