@@ -193,12 +193,15 @@ static void give_up(struct herd_ask *ask, struct herd_now now)
     herd_ask_answer(ask, now, (struct herd_places){0});
 }
 
-/* The rest of those that a record answers; it may have ended meanwhile. */
+/* The rest of those that a record answers. It may have ended meanwhile: then this one has its
+ * neighbours asked, which it may not have come to. */
 static void go_on_answering(struct herd_ask *ask, struct herd_now now)
 {
     struct herd_node *node = ask->node;
     struct herd_record record;
-    timers_set(&node->waits.timers, &ask->timer, ask->deadline_ns);
+    int64_t want_ns = now.mono_ns + WANT_MS * HERD_NS_PER_MS;
+    timers_set(&node->waits.timers, &ask->timer,
+               want_ns < ask->deadline_ns ? want_ns : ask->deadline_ns);
     if (herd_store_find(node->store, client_of(ask), &record) &&
         !herd_store_is_expired(node->store, &record, now.wall_ns))
         waits_on_record(node, &record);

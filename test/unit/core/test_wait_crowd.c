@@ -159,6 +159,32 @@ static void record_that_ends_between_two_ticks_answers_no_more(void **state)
     driver_free(driver);
 }
 
+/* They do so as if it had never come: the neighbours are asked. */
+static void record_that_ends_between_two_ticks_is_asked_for(void **state)
+{
+    (void)state;
+    struct herd_node_options options = driver_options("Hill");
+    options.pipeline_max = PIPELINE;
+    options.record_ttl_ns = 60 * HERD_NS_PER_S;
+    struct driver *driver = driver_new_with(&options);
+    struct wire *link = driver_add_neighbour(driver, "Jaquez");
+    wire_dialled(link, NULL);
+    edge_resume(link, 0);
+    struct wire *other = driver_accept(driver);
+    crowd_waits(driver, WAITS_PER_TURN + 1, EQUAL, 5000);
+    driver->ticks = false;
+    bring(other, "c", 9000);
+    CHECK_INT(("left"), waits(driver)->count, 1);
+    driver->ticks = true;
+    driver->now.wall_ns += 61 * HERD_NS_PER_S;
+    driver_run(driver);
+    wire_take(link);
+    driver_advance_ms(driver, 50);
+    struct herd_slice got = wire_take(link);
+    CHECK_TRUE(("%.*s", (int)got.len, got.data), memmem(got.data, got.len, "WANT c\n", 7) != NULL);
+    driver_free(driver);
+}
+
 /* Its connection is lost. */
 static void goes(struct driver *driver, const struct herd_ask *ask)
 {
@@ -307,6 +333,7 @@ int main(void)
         cmocka_unit_test(record_looks_at_those_it_answers),
         cmocka_unit_test(crowd_is_answered_over_several_ticks),
         cmocka_unit_test(record_that_ends_between_two_ticks_answers_no_more),
+        cmocka_unit_test(record_that_ends_between_two_ticks_is_asked_for),
         cmocka_unit_test(crowd_is_answered_whoever_goes_between_two_ticks),
         cmocka_unit_test(who_waits_for_more_does_not_go_on_for_a_crowd),
         cmocka_unit_test(refusals_of_a_crowd_take_several_ticks),
