@@ -133,16 +133,18 @@ static struct run_limits run_limits(const struct link *link)
     return limits;
 }
 
-/* With memory at once for what will follow: it would grow by copying, from one part to the next. */
+/* With memory at once for what will follow, if there is as much: it would grow by copying, from one
+ * part to the next. */
 static int append_part(struct link *link, const struct run_part *part)
 {
     struct herd_buf *out = conn_output(&link->conn);
-    size_t more = part->text.len + part->to_come, room = LINK_WINDOW_BYTES - out->len;
+    size_t more = part->text.len + part->to_come;
+    size_t room = LINK_WINDOW_BYTES - conn_unsent(&link->conn);
     if (more > room)
         more = room > part->text.len ? room : part->text.len;
-    if (herd_buf_reserve(out, more) < 0)
-        return HERD_ENOMEM;
-    return herd_buf_append_slice(out, part->text);
+    return herd_buf_reserve(out, more) < 0 && herd_buf_reserve(out, part->text.len) < 0
+               ? HERD_ENOMEM
+               : herd_buf_append_slice(out, part->text);
 }
 
 /* Lines that another link has made, or needs as well, if the cursor stands before such. 1: some were
