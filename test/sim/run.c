@@ -347,10 +347,13 @@ static void check_floods(struct world *world, const struct model_record *record)
     uint32_t want = 2 * world->graph.edges - (servers - 1);
     uint32_t floods = floods_of(world, record);
     bool exact = world->options.plain == 0 && !world->options.prune;
-    if (floods > (exact ? want : 2 * world->graph.edges) || (exact && floods < want))
-        sim_fail(&world->sim, SIM_COUNT, "an update caused %u FLOODs, not %u, in a %s of %u: %.*s",
-                 (unsigned)floods, (unsigned)want, graph_kind_name(world->options.graph),
-                 (unsigned)servers, (int)record->text.len, record->text.data);
+    bool too_many = floods > (exact ? want : 2 * world->graph.edges);
+    if (too_many || record->mends > 2 * world->graph.edges || (exact && floods < want))
+        sim_fail(&world->sim, SIM_COUNT,
+                 "an update caused %u FLOODs, not %u, and %u that mend, in a %s of %u: %.*s",
+                 (unsigned)floods, (unsigned)want, (unsigned)record->mends,
+                 graph_kind_name(world->options.graph), (unsigned)servers, (int)record->text.len,
+                 record->text.data);
 }
 
 static bool has_reached_all(const struct world *world, uint32_t client)
