@@ -86,6 +86,8 @@ void herd_node_configure(struct herd_node *node, const struct herd_node_options 
 int herd_node_accept(struct herd_node *node, void *data, struct herd_conn **out);
 void *herd_conn_data(const struct herd_conn *conn);
 bool herd_conn_is_link(const struct herd_conn *conn);
+/* Whether an accepted connection has shown itself as a neighbour's, by HELLO or FLOOD. */
+bool herd_conn_is_neighbour(const struct herd_conn *conn);
 /* The neighbour's name for a link or for a connection that said HELLO, else NULL. */
 const char *herd_conn_peer(const struct herd_conn *conn);
 

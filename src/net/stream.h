@@ -61,8 +61,9 @@ struct stream {
     bool lingers : 1; /* until it is closed */
     bool reading : 1;
     bool ended : 1;
-    bool closing : 1;   /* nothing more is written or told */
-    uint16_t read_turn; /* of its last read */
+    bool closing : 1;                    /* nothing more is written or told */
+    bool on_trial : 1, is_neighbour : 1; /* a session's: see trial.c */
+    uint16_t read_turn;                  /* of its last read */
 };
 
 /* 0, HERD_ENOMEM or HERD_EIO. Close with stream_loop_close once no stream is left. */
