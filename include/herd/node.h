@@ -287,10 +287,15 @@ struct herd_node_stats {
     uint64_t places_again;     /* of these, that were not kept and asked for again */
     /* Times that lines had to wait for the next turn: by which of the limits. */
     uint64_t turns_full_client, turns_full_clients, turns_full_link;
-    /* Any of clients_paused, places_held_back, turns_full_…, waits_refused. */
+    /* Any of clients_paused, places_held_back, turns_full_…, waits_refused, answers_late,
+     * origins_beyond, notices_lost. */
     uint64_t limits_reached;
     uint64_t walks, records_mended, waits, waits_expired, waits_refused, records_expired;
     uint64_t answers_unsafe; /* IAMAT that were refused after safety_timeout_ns, or at a stop */
+    uint64_t answers_late;   /* … those of them that safety_timeout_ns caused */
+    uint64_t
+        origins_beyond; /* FLOOD lines and PRUNE of origins for which there is no tree any more */
+    uint64_t notices_lost;                /* the oldest of those that waited, for newer ones */
     uint64_t waits_open, answers_waiting; /* now: for a record; for the disk or a neighbour */
     uint64_t floods_held_back, prunes_sent, grafts_sent, haves_missing;
 };

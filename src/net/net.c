@@ -221,12 +221,22 @@ static void measure_turn(struct net *net)
     net->turn_idle_ns = idle_ns;
 }
 
+static void count_stalled(struct net *net)
+{
+    uint64_t stalled = net->streams.stalled;
+    metrics_set(net->options.metrics, METRIC_connections_stalled_total, (int64_t)stalled);
+    limits_count(&net->limits, LIMIT_STALLED, (int64_t)(stalled - net->stalled_told));
+    net->stalled_told = stalled;
+}
+
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct net *net = prepare->data;
     flush(net);
     if (net->stats->limits_reached != net->limits.reached)
         limits_look_at(&net->limits, net->stats);
+    if (net->stalled_told != net->streams.stalled)
+        count_stalled(net);
     set_wakeup(net);
     stream_loop_begin_turn(&net->streams);
     measure_turn(net);

@@ -42,6 +42,7 @@ struct net {
     uv_timer_t trial_timer;
     size_t peer_count;
     struct limits limits;
+    uint64_t stalled_told; /* of `streams.stalled` */
     struct peer *peers;
     struct herd_now now; /* of the events of one poll */
     bool has_now;

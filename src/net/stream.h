@@ -35,6 +35,8 @@ struct stream_loop {
     char *input;   /* STREAM_INPUT_BYTES; each read's bytes, for the time of the call */
     uint16_t turn; /* of the loop; a stream has one read in each */
     uint64_t bytes_received, bytes_sent;
+    uint32_t stalled_ms; /* STREAM_STALLED_MS, but in tests */
+    uint64_t stalled;    /* streams that were given up after that */
     void (*closed)(void *arg);
     void *closed_arg;
 };
