@@ -1,16 +1,19 @@
 """What the five servers do together: floods, outages, returns."""
 
+import collections
 import contextlib
 import random
 import re
 import resource
 import signal
+import socket
 import subprocess
+import threading
 import time
 
 import pytest
 
-from herdlib import AT, BIN, SEED, SLOW, WRAP, Client, knows, wait_until
+from herdlib import AT, BIN, DEADLINE_S, SEED, SLOW, WRAP, Client, knows, wait_until
 
 LOCATION = b"+34.068930-118.445127"
 
@@ -197,7 +200,39 @@ def test_a_neighbour_gets_in_where_clients_have_all_places(make_herd):
         assert metrics["connections_open"] == 17 and metrics["connections_neighbours"] == 1
 
 
-def test_a_neighbour_gets_in_while_a_crowd_dials_again_and_again(make_herd):
+@contextlib.contextmanager
+def asking_crowd(port):
+    """2,000 new connections a second, each of which asks something."""
+    crowd = subprocess.Popen([BIN / "herd-bench", "--crowd", "churn", "--connections", "1000", "--rate", "2000",
+                              "--duration", "3600", f"127.0.0.1:{port}"], stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        crowd.kill()
+        crowd.wait()
+
+
+@contextlib.contextmanager
+def silent_crowd(port):
+    """New connections all the time that say nothing: they stay for as long as they are let."""
+    is_over = threading.Event()
+
+    def come():
+        kept = collections.deque(maxlen=200)
+        while not is_over.wait(0.0005):
+            kept.append(socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S))
+
+    crowd = threading.Thread(target=come)
+    crowd.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        crowd.join()
+
+
+@pytest.mark.parametrize("come", [asking_crowd, silent_crowd])
+def test_a_neighbour_gets_in_while_a_crowd_dials_again_and_again(come, make_herd):
     herd = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]}, extra="connections_max = 16").start()
     hill, jaquez = herd["Hill"], herd["Jaquez"]
     jaquez.kill()
@@ -205,10 +240,7 @@ def test_a_neighbour_gets_in_while_a_crowd_dials_again_and_again(make_herd):
         for _ in range(16):
             stack.enter_context(hill.client())
         before = refusals(hill)
-        crowd = subprocess.Popen([BIN / "herd-bench", "--crowd", "churn", "--connections", "1000", "--rate", "2000",
-                                  "--duration", "3600", f"127.0.0.1:{hill.port}"], stdout=subprocess.DEVNULL)
-        stack.callback(crowd.wait)
-        stack.callback(crowd.kill)
+        stack.enter_context(come(hill.port))
         wait_until(lambda: refusals(hill) > before + 500, "the crowd is there")
         for _ in range(3):
             jaquez.start()
