@@ -293,9 +293,8 @@ struct herd_node_stats {
     uint64_t walks, records_mended, waits, waits_expired, waits_refused, records_expired;
     uint64_t answers_unsafe; /* IAMAT that were refused after safety_timeout_ns, or at a stop */
     uint64_t answers_late;   /* … those of them that safety_timeout_ns caused */
-    uint64_t
-        origins_beyond; /* FLOOD lines and PRUNE of origins for which there is no tree any more */
-    uint64_t notices_lost;                /* the oldest of those that waited, for newer ones */
+    uint64_t origins_beyond; /* FLOOD lines and PRUNE of origins that no tree is made for */
+    uint64_t notices_lost;   /* the oldest of those that waited, for newer ones */
     uint64_t waits_open, answers_waiting; /* now: for a record; for the disk or a neighbour */
     uint64_t floods_held_back, prunes_sent, grafts_sent, haves_missing;
 };

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """A herd as it is written in an afternoon: one server of it, on asyncio's streams, with the same lines. A peer to compare with.
 
-    asyncio_herd.py NAME PORT [NEIGHBOUR=PORT…]
+    asyncio_herd.py [--dial-each] NAME PORT [NEIGHBOUR=PORT…]
 
-IAMAT is answered and flooded over connections that stay, but not to where it came from; what is not newer than what is held
-is not sent on. WHATSAT answers without places, COUNT says how many records are held. It checks no more than it has to, and
+IAMAT is answered and flooded, but not to where it came from; what is not newer than what is held is not sent on. A link is a
+connection that stays, or with --dial-each one for each FLOOD, as such herds are mostly written. WHATSAT answers without places, COUNT says how many records are held. It checks no more than it has to, and
 keeps nothing on disk.
 """
 
@@ -14,10 +14,28 @@ import time
 
 
 class Server:
-    def __init__(self, name):
+    def __init__(self, name, ports, dials_each):
         self.name = name.encode()
-        self.writers = {}  # of neighbours, by name
+        self.ports = ports  # of neighbours, by name
+        self.dials_each = dials_each
+        self.writers = {}  # likewise
+        self.tasks = set()  # else they are collected before they are done
         self.records = {}  # client id -> (time sent as a number, location, time sent, time received, origin, difference)
+
+    async def send(self, port, line):
+        """By a connection of its own."""
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return
+        writer.write(line)
+        writer.close()
+        await writer.wait_closed()
+
+    def send_soon(self, port, line):
+        task = asyncio.ensure_future(self.send(port, line))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     async def dial(self, neighbour, port):
         """A connection to a neighbour, again and again."""
@@ -38,9 +56,13 @@ class Server:
             return
         self.records[client] = record
         line = b"FLOOD %s %s %s\n" % (self.name, client, b" ".join(record[1:]))
-        for neighbour, writer in self.writers.items():
-            if neighbour != sender:
-                writer.write(line)
+        for neighbour, port in self.ports.items():
+            if neighbour == sender:
+                continue
+            if self.dials_each:
+                self.send_soon(port, line)
+            elif neighbour in self.writers:
+                self.writers[neighbour].write(line)
 
     def iamat(self, client, location, sent):
         received = time.time()
@@ -74,10 +96,11 @@ class Server:
 
 
 async def main():
-    server = Server(sys.argv[1])
-    neighbours = [word.split("=") for word in sys.argv[3:]]
-    dials = [asyncio.ensure_future(server.dial(name.encode(), int(port))) for name, port in neighbours]
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", int(sys.argv[2]))
+    words = [word for word in sys.argv[1:] if word != "--dial-each"]
+    pairs = [word.split("=") for word in words[2:]]
+    server = Server(words[0], {name.encode(): int(port) for name, port in pairs}, "--dial-each" in sys.argv)
+    dials = [] if server.dials_each else [server.dial(*pair) for pair in server.ports.items()]
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", int(words[1]), backlog=1024)
     async with listener:
         await asyncio.gather(listener.serve_forever(), *dials)
 

@@ -253,11 +253,11 @@ class Rig:
         port = free_ports(1)[0]
         return self.process([BIN / "bare-server", str(port)], port)
 
-    def asyncio_herd(self, peers):
+    def asyncio_herd(self, peers, *options):
         """Servers by name of a herd on asyncio (asyncio_herd.py); they dial each other for as long as it takes."""
         ports = dict(zip(peers, free_ports(len(peers))))
         program = [sys.executable, pathlib.Path(__file__).with_name("asyncio_herd.py")]
-        return {name: self.process([*program, name, str(ports[name]), *(f"{peer}={ports[peer]}" for peer in neighbours)],
+        return {name: self.process([*program, *options, name, str(ports[name]), *(f"{peer}={ports[peer]}" for peer in neighbours)],
                                    ports[name]) for name, neighbours in peers.items()}
 
     def redis(self):

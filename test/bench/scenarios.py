@@ -14,6 +14,8 @@ PIPELINES = {1: 1.2, 16: 2.0, 64: 4.0}
 ID_AND_VALUE_BYTES = len("bench-device00000000" "+34.068930-118.445127" "1700000000.000000000")
 IDLE = 10000
 ASYNCIO_UPDATES, HERD_UPDATES = 10000, 200000
+# Updates a second of the best of the herds on asyncio that the aim was set by, as given for a like machine.
+ASYNCIO_GIVEN = 1586
 COUNTED = 50000
 CROWD_RATE = 5000
 GATHER_S = 15
@@ -110,28 +112,43 @@ def everywhere(rig, servers, count, counts):
     return count / took_s, (cpu_s(servers.values()) - before_s) * 1e6 / count
 
 
+def asyncio_everywhere(rig, count, *manner):
+    servers = rig.asyncio_herd(SEED, *manner)
+    wait_until(lambda: ask(servers["Hill"].port, b"IAMAT probe +1+1 %d" % time.monotonic_ns()) and all(
+        ask(server.port, b"WHATSAT probe 1 1").startswith(b"AT ") for server in servers.values()), "they are linked")
+    found = everywhere(rig, servers, count, lambda: [int(ask(server.port, b"COUNT")) - 1 for server in servers.values()])
+    for server in servers.values():
+        server.stop()
+    return found
+
+
+def herd_everywhere(rig, count):
+    herd = rig.herd(SEED).wait_ready()
+    found = everywhere(rig, herd.servers, count, lambda: [herd.metric(name, "clients") for name in SEED])
+    herd.stop()
+    return found
+
+
 def asyncio5(rig):
     """Five servers on one core, all updates at Hill, against five servers on Python's asyncio."""
     few, many = (ASYNCIO_UPDATES, HERD_UPDATES) if not rig.options.quick else (1000, 10000)
-    seen = {"asyncio": [], "herd": []}
+    runs = {"herd": lambda: herd_everywhere(rig, many),
+            "asyncio, links stay": lambda: asyncio_everywhere(rig, few),
+            "asyncio, a connection for each FLOOD": lambda: asyncio_everywhere(rig, few, "--dial-each")}
+    seen = {name: [] for name in runs}
     for _ in range(rig.options.rounds):
-        herd = rig.herd(SEED).wait_ready()
-        seen["herd"].append(everywhere(rig, herd.servers, many, lambda: [herd.metric(name, "clients") for name in SEED]))
-        herd.stop()
-        servers = rig.asyncio_herd(SEED)
-        wait_until(lambda: ask(servers["Hill"].port, b"IAMAT probe +1+1 %d" % time.monotonic_ns()) and all(
-            ask(server.port, b"WHATSAT probe 1 1").startswith(b"AT ") for server in servers.values()), "they are linked")
-        seen["asyncio"].append(everywhere(
-            rig, servers, few, lambda: [int(ask(server.port, b"COUNT")) - 1 for server in servers.values()]))
-        for server in servers.values():
-            server.stop()
-    rate = {name: max(per_s for per_s, _ in runs) for name, runs in seen.items()}
-    cpu = {name: min(us for _, us in runs) for name, runs in seen.items()}
-    return Table("Five servers and the load on one core, all updates at Hill, until all five hold them", [
-        *(Row(f"{name}: updates a second", rate[name], "/s") for name in seen),
-        *(Row(f"{name}: CPU time of all five an update", cpu[name], "us") for name in seen),
-        Row("updates a second, herd / asyncio (aim: >= 100)", rate["herd"] / rate["asyncio"], ""),
-        Row("CPU time an update, asyncio / herd", cpu["asyncio"] / cpu["herd"], "")])
+        for name, run in runs.items():
+            seen[name].append(run())
+    rows = []
+    rate = {name: max(per_s for per_s, _ in found) for name, found in seen.items()}
+    cpu = {name: min(us for _, us in found) for name, found in seen.items()}
+    for name in seen:
+        rows += [Row(f"{name}: updates a second", rate[name], "/s"), Row(f"{name}: CPU time of all five an update", cpu[name], "us")]
+        if name != "herd":
+            rows += [Row(f"herd's updates a second, times these of {name}", rate["herd"] / rate[name], ""),
+                     Row(f"CPU time an update, of {name}, by herd's", cpu[name] / cpu["herd"], "")]
+    rows.append(Row(f"herd's updates a second, times {ASYNCIO_GIVEN} (aim: >= 100)", rate["herd"] / ASYNCIO_GIVEN, ""))
+    return Table("Five servers and the load on one core, all updates at Hill, until all five hold them", rows)
 
 
 def busier_us(results):
