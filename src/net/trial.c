@@ -1,16 +1,16 @@
 /*
  * Whoever comes when clients have all their places may be a neighbour, and a neighbour always gets
- * in: its connection is no client's. So it is taken on trial, which it passes by a HELLO or FLOOD of
- * a configured neighbour.
+ * in: its connection is no client's. So it is taken on trial, which it passes by a HELLO or FLOOD
+ * of a configured neighbour.
  *
  *   session_accept -> trial_begin -> trial_hear -> the node hears it -> trial_heard: a neighbour
  *                                    another line than a neighbour's -> closed; a client's, if a
  *                                    place is free by then
  *                     NET_TRIAL_MS are over, or it is the oldest and one more comes -> closed
  *
- * A trial cannot be had for long: in a crowd of 2,000 connections a second each has 16 ms, which is
- * enough for a line that is sent as soon as the connection stands. A line that is there already, but
- * was not read yet because the crowd came in the same turn, protects its connection.
+ * A trial cannot be had for long: in a crowd of 2,000 connections a second each has 16 ms, which
+ * is enough for a line that is sent as soon as the connection stands. A line that is there already,
+ * but was not read yet because the crowd came in the same turn, protects its connection.
  */
 #include <string.h>
 #include <sys/resource.h>

@@ -135,7 +135,7 @@ static void test_a_greeting_may_come_in_pieces(void **state)
     full.expected_bytes = metric(&full, METRIC_bytes_received_total) + 3;
     say(neighbour, "HEL");
     rig_run_until(&full.rig, has_received, &full);
-    say(neighbour, HELLO + 3);
+    say(neighbour, &HELLO[3]);
     expect(&full, neighbour, "RESUME ");
     close(neighbour);
     end(&full);

@@ -7,8 +7,8 @@
 
 /*
  * What can be made to fail. Not uv_timer_start and its like, which fail for wrong arguments alone;
- * nor what libuv allocates itself, which ends the process. The last ones, from FAULT_OF_PROVIDER on,
- * a server comes to that has a places provider to call.
+ * nor what libuv allocates itself, which ends the process. The last ones, from FAULT_OF_PROVIDER
+ * on, a server comes to that has a places provider to call.
  */
 #define FAULT_TABLE(X)                                                                             \
     X(ALLOCATION, "allocation")                                                                    \
