@@ -87,6 +87,8 @@ void herd_node_configure(struct herd_node *node, const struct herd_node_options 
 int herd_node_accept(struct herd_node *node, void *data, struct herd_conn **out);
 void *herd_conn_data(const struct herd_conn *conn);
 bool herd_conn_is_link(const struct herd_conn *conn);
+/* Whether an accepted connection has shown itself as a neighbour's, by HELLO or FLOOD. */
+bool herd_conn_is_neighbour(const struct herd_conn *conn);
 /* The neighbour's name for a link or for a connection that said HELLO, else NULL. */
 const char *herd_conn_peer(const struct herd_conn *conn);
 
@@ -286,10 +288,14 @@ struct herd_node_stats {
     uint64_t places_again;     /* of these, that were not kept and asked for again */
     /* Times that lines had to wait for the next turn: by which of the limits. */
     uint64_t turns_full_client, turns_full_clients, turns_full_link;
-    /* Any of clients_paused, places_held_back, turns_full_…, waits_refused. */
+    /* Any of clients_paused, places_held_back, turns_full_…, waits_refused, answers_late,
+     * origins_beyond, notices_lost. */
     uint64_t limits_reached;
     uint64_t walks, records_mended, waits, waits_expired, waits_refused, records_expired;
     uint64_t answers_unsafe; /* IAMAT that were refused after safety_timeout_ns, or at a stop */
+    uint64_t answers_late;   /* … those of them that safety_timeout_ns caused */
+    uint64_t origins_beyond; /* FLOOD lines and PRUNE of origins that no tree is made for */
+    uint64_t notices_lost;   /* the oldest of those that waited, for newer ones */
     uint64_t waits_open, answers_waiting; /* now: for a record; for the disk or a neighbour */
     uint64_t answer_lines_waiting;        /* now: IAMAT of these whose records may end meanwhile */
     uint64_t floods_held_back, prunes_sent, grafts_sent, haves_missing;

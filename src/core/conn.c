@@ -128,6 +128,11 @@ bool herd_conn_is_link(const struct herd_conn *conn)
     return conn->is_link;
 }
 
+bool herd_conn_is_neighbour(const struct herd_conn *conn)
+{
+    return conn->known;
+}
+
 const char *herd_conn_peer(const struct herd_conn *conn)
 {
     return conn->neighbour != NULL ? conn->neighbour->name : NULL;

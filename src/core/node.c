@@ -335,6 +335,8 @@ void node_notice(struct herd_node *node, enum herd_notice_kind kind, const char 
     if (node->notice_count == NODE_NOTICES_MAX) {
         node->notice_first = (node->notice_first + 1) % NODE_NOTICES_MAX;
         node->notice_count--;
+        node->stats.notices_lost++;
+        node->stats.limits_reached++;
     }
     unsigned at = (node->notice_first + node->notice_count++) % NODE_NOTICES_MAX;
     struct herd_notice *notice = &node->notices[at];

@@ -213,11 +213,22 @@ static struct herd_ask *next_to_refuse(const struct herd_node *node, struct herd
     return late ? persist->first : NULL;
 }
 
+static void count_late(const struct herd_ask *ask)
+{
+    struct herd_node *node = ask->node;
+    if (ask->in_vain || node->stopping)
+        return;
+    node->stats.answers_late += ask->count;
+    node->stats.limits_reached++;
+}
+
 void persist_tick(struct herd_node *node, struct herd_now now)
 {
     struct herd_ask *next;
-    for (int i = 0; i < REFUSALS_PER_TURN && (next = next_to_refuse(node, now)) != NULL; i++)
+    for (int i = 0; i < REFUSALS_PER_TURN && (next = next_to_refuse(node, now)) != NULL; i++) {
+        count_late(next);
         refuse(next, now);
+    }
     if (waits_in_vain(node))
         refuse_all(node, now);
 }

@@ -68,6 +68,16 @@ uint32_t prune_origin(struct prune *prune, struct herd_slice name, bool add)
     return prune->count - 1;
 }
 
+uint32_t prune_enter_origin(struct herd_node *node, struct herd_slice name)
+{
+    uint32_t origin = prune_origin(&node->prune, name, true);
+    if (origin == PRUNE_NOTHING && node->prune.count == PRUNE_ORIGINS_MAX) {
+        node->stats.origins_beyond++;
+        node->stats.limits_reached++;
+    }
+    return origin;
+}
+
 /* A line `<verb> <origin> …`, or as many as that takes. */
 int prune_append(struct herd_buf *out, const struct prune *prune, enum herd_verb verb,
                  const struct origin_set *set)
@@ -173,7 +183,7 @@ int prune_on_flood(struct neighbour *from, struct herd_now now, const struct her
     struct herd_node *node = node_of(from);
     if (!from->prunes)
         return 0;
-    uint32_t origin = prune_origin(&node->prune, record->origin, true);
+    uint32_t origin = prune_enter_origin(node, record->origin);
     if (origin == PRUNE_NOTHING)
         return 0;
     if (news) {

@@ -90,6 +90,8 @@ void prune_configure(struct herd_node *node, bool wanted);
 /* The number of an origin; one that is new gets the next one, if `add`. PRUNE_NOTHING when it is
  * unknown, when there are too many, or when memory is short. */
 uint32_t prune_origin(struct prune *prune, struct herd_slice name, bool add);
+/* The same, with `add`; where there are too many, that is counted. */
+uint32_t prune_enter_origin(struct herd_node *node, struct herd_slice name);
 
 /* Of a record's canonical text, as HAVE tells it. */
 uint32_t have_hash(struct herd_slice text);

@@ -15,6 +15,11 @@ static const struct {
                       "unread_max_mib was reached"},
     [LIMIT_BEHIND] = {LOG_WARNING, "places refused that wait for those to earlier questions",
                       "twice unread_max_mib was reached"},
+    [LIMIT_QUESTIONS] = {LOG_WARNING, "places refused",
+                         "100,000 questions for the places file wait"},
+    [LIMIT_CONTROL] = {LOG_WARNING, "connections to the control socket refused", "there are 16"},
+    [LIMIT_STALLED] = {LOG_INFO, "connections cut off with answers that were not read",
+                       "none was taken for 30 s after they had ended"},
     [LIMIT_OUTPUT] = {LOG_INFO, "clients not read from", "output_max_kib was reached"},
     [LIMIT_HELD_BACK] = {LOG_INFO, "places wait for clients to read", "output_max_kib was reached"},
     [LIMIT_PIPELINE] = {LOG_INFO, "clients not read from", "pipeline_max was reached"},
@@ -24,6 +29,11 @@ static const struct {
                             "turn_lines_clients was reached"},
     [LIMIT_TURN_LINK] = {LOG_INFO, "lines wait for the next turn", "turn_lines_link was reached"},
     [LIMIT_WAITS] = {LOG_WARNING, "WHATSAT with AFTER refused", "waits_max was reached"},
+    [LIMIT_SAFETY] = {LOG_WARNING, "IAMAT refused that were not safe in time",
+                      "safety_timeout_ms was reached"},
+    [LIMIT_ORIGINS] = {LOG_WARNING, "records go over all links",
+                       "those of 1,024 servers go over trees"},
+    [LIMIT_NOTICES] = {LOG_WARNING, "lines about links lost", "64 came in one turn"},
 };
 
 static void tell(struct limits *limits, enum limit which, uint64_t now_ms)
@@ -103,6 +113,9 @@ void limits_look_at(struct limits *limits, const struct herd_node_stats *stats)
         {LIMIT_TURN_CLIENTS, stats->turns_full_clients},
         {LIMIT_TURN_LINK, stats->turns_full_link},
         {LIMIT_WAITS, stats->waits_refused},
+        {LIMIT_SAFETY, stats->answers_late},
+        {LIMIT_ORIGINS, stats->origins_beyond},
+        {LIMIT_NOTICES, stats->notices_lost},
     };
     limits->reached = stats->limits_reached;
     for (size_t i = 0; i < sizeof(counted) / sizeof(counted[0]); i++) {

@@ -221,12 +221,22 @@ static void measure_turn(struct net *net)
     net->turn_idle_ns = idle_ns;
 }
 
+static void count_stalled(struct net *net)
+{
+    uint64_t stalled = net->streams.stalled;
+    metrics_set(net->options.metrics, METRIC_connections_stalled_total, (int64_t)stalled);
+    limits_count(&net->limits, LIMIT_STALLED, (int64_t)(stalled - net->stalled_told));
+    net->stalled_told = stalled;
+}
+
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct net *net = prepare->data;
     flush(net);
     if (net->stats->limits_reached != net->limits.reached)
         limits_look_at(&net->limits, net->stats);
+    if (net->stalled_told != net->streams.stalled)
+        count_stalled(net);
     set_wakeup(net);
     stream_loop_begin_turn(&net->streams);
     measure_turn(net);
@@ -251,9 +261,10 @@ int net_new(const struct net_options *options, struct net **out)
     uv_check_init(options->loop, &net->check);
     uv_timer_init(options->loop, &net->wakeup);
     uv_timer_init(options->loop, &net->deadline);
+    uv_timer_init(options->loop, &net->trial_timer);
     limits_init(&net->limits, options->loop, options->log);
     net->prepare.data = net->check.data = net->wakeup.data = net->deadline.data = net;
-    net->limits.timer.data = net;
+    net->trial_timer.data = net->limits.timer.data = net;
     uv_prepare_start(&net->prepare, on_prepare);
     uv_check_start(&net->check, on_check);
     /* The hooks alone do not keep the loop running. */
@@ -324,9 +335,9 @@ static void on_hook_closed(uv_handle_t *handle)
 
 void net_free(struct net *net)
 {
-    uv_handle_t *hooks[] = {(uv_handle_t *)&net->prepare, (uv_handle_t *)&net->check,
-                            (uv_handle_t *)&net->wakeup, (uv_handle_t *)&net->deadline,
-                            (uv_handle_t *)&net->limits.timer};
+    uv_handle_t *hooks[] = {(uv_handle_t *)&net->prepare,     (uv_handle_t *)&net->check,
+                            (uv_handle_t *)&net->wakeup,      (uv_handle_t *)&net->deadline,
+                            (uv_handle_t *)&net->trial_timer, (uv_handle_t *)&net->limits.timer};
     assert(net->connections == 0 && net->listener_count == 0);
     peers_free(net);
     limits_end(&net->limits);

@@ -13,10 +13,21 @@
 
 struct net;
 
+enum {
+    NET_TRIALS_MAX = 32, /* connections at once that may be a neighbour's and have not said so */
+    NET_TRIAL_MS = 1000, /* that each has, unless more come */
+    NET_NEIGHBOURS_PER_PEER = 2, /* accepted connections that are no client's */
+    /* Descriptors that each takes at most: the one accepted connection that has greeted, and those
+     * that have not. */
+    NET_FILES_PER_PEER = NET_NEIGHBOURS_PER_PEER + 1
+};
+
 /* How many connections there may be at once. */
 struct net_room {
-    size_t connections_max;
-    size_t files_reserved; /* descriptors that clients must not have: links, places, disk */
+    size_t connections_max; /* of clients */
+    /* Descriptors that clients must not have: links, accepted neighbours (NET_FILES_PER_PEER of
+     * each), NET_TRIALS_MAX, places, disk. */
+    size_t files_reserved;
 };
 
 struct net_options {

@@ -69,6 +69,7 @@ static void free_peer(struct peer *peer)
     forget_lookup(peer);
     uv_freeaddrinfo(peer->found);
     struct peer **at = &peer->net->peers;
+    peer->net->peer_count--;
     while (*at != peer)
         at = &(*at)->next;
     *at = peer->next;
@@ -305,6 +306,7 @@ int net_add_peer(struct net *net, const char *name, const char *host, uint16_t p
     peer->host = strdup(host);
     peer->next = net->peers;
     net->peers = peer;
+    net->peer_count++;
     int rc = HERD_ENOMEM;
     if (peer->name != NULL && peer->host != NULL)
         rc = herd_node_add_neighbour(net->options.node, net_now(), name, peer);

@@ -19,6 +19,13 @@ struct listener {
 
 struct peer;
 
+/* An accepted connection that only a neighbour may have (trial.c). */
+struct trial {
+    struct stream *session;
+    uint64_t until_ms; /* uv_now */
+    bool is_heard;     /* something of it was read */
+};
+
 struct net {
     struct net_options options;
     const struct herd_node_stats *stats;
@@ -28,8 +35,14 @@ struct net {
     uv_timer_t wakeup, deadline;
     struct listener *listeners[NET_LISTENERS_MAX];
     size_t listener_count;
-    size_t connections; /* sessions */
+    size_t connections; /* sessions, of which are: */
+    size_t neighbours, on_trial;
+    struct trial trials[NET_TRIALS_MAX]; /* that may still pass, the oldest first */
+    size_t trial_count;
+    uv_timer_t trial_timer;
+    size_t peer_count;
     struct limits limits;
+    uint64_t stalled_told; /* of `streams.stalled` */
     struct peer *peers;
     struct herd_now now; /* of the events of one poll */
     bool has_now;
@@ -57,6 +70,21 @@ extern const struct stream_events session_events, peer_events;
 
 /* Takes over a connection that was accepted; closes it where there are too many, or no memory. */
 void session_accept(struct net *net, int take_fd);
+/* How many there are has changed. */
+void session_count(struct net *net);
+/* What keeps one more client out; LIMIT_COUNT: nothing. The limit of files may be lowered at any
+ * time; whoever came until none was left would keep the disk's own files from being opened. */
+enum limit net_full(const struct net *net);
+/* Whether one that cannot be a client's may be taken; another one may be closed for it. */
+bool trial_may_begin(struct net *net);
+void trial_begin(struct net *net, struct stream *session);
+/* Before the node hears what a session has said. False: not to be heard, it closes. */
+bool trial_hear(struct net *net, struct stream *session, const char *data, size_t len);
+/* Behind that, as long as it is no neighbour's: whether it is one's from now on, and so takes no
+ * client's place any more. */
+bool trial_heard(struct net *net, struct stream *session);
+/* A session has closed. */
+void trial_end(struct net *net, struct stream *session);
 /* A connection that was turned away: counted, and told at most once a while. */
 void net_count_refused(struct net *net, enum limit why);
 /* Effect DIAL. */

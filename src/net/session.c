@@ -1,7 +1,6 @@
 /* A client, or a neighbour that has dialled this server: a stream and the node's connection for it.
  */
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "net/room.h"
@@ -13,38 +12,37 @@ static void on_closed(struct stream *stream)
     struct net *net = net_of(stream);
     if (net_conn(stream) != NULL)
         herd_conn_closed(net_conn(stream), net_now(), "closed");
+    trial_end(net, stream);
     net->connections--;
-    metrics_set(net->options.metrics, METRIC_connections_open, (int64_t)net->connections);
+    session_count(net);
     free(stream);
     net_check_stopped(net);
 }
 
+static void on_data(struct stream *session, const char *data, size_t len)
+{
+    struct net *net = net_of(session);
+    if (!trial_hear(net, session, data, len))
+        return;
+    net_on_data(session, data, len);
+    if (!session->is_neighbour)
+        trial_heard(net, session);
+}
+
 const struct stream_events session_events = {
-    .data = net_on_data,
+    .data = on_data,
     .end = net_on_end,
     .wrote = net_on_wrote,
     .recycle = net_on_recycle,
     .closed = on_closed,
 };
 
-size_t net_room_allows(const struct net_room *room)
+void session_count(struct net *net)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-        return room->connections_max;
-    size_t left = limit.rlim_cur > room->files_reserved ? limit.rlim_cur - room->files_reserved : 1;
-    return left < room->connections_max ? left : room->connections_max;
-}
-
-/* What keeps one more connection out; LIMIT_COUNT: nothing. The limit of files may be lowered at any
- * time; whoever came until none was left would keep the disk's own files from being opened. */
-static enum limit full(const struct net *net)
-{
-    const struct net_room *room = &net->options.room;
-    size_t allowed = net_room_allows(room);
-    if (net->connections < allowed)
-        return LIMIT_COUNT;
-    return allowed < room->connections_max ? LIMIT_FILES : LIMIT_CONNECTIONS;
+    struct metrics *metrics = net->options.metrics;
+    metrics_set(metrics, METRIC_connections_open, (int64_t)(net->connections - net->on_trial));
+    metrics_set(metrics, METRIC_connections_neighbours, (int64_t)net->neighbours);
+    metrics_set(metrics, METRIC_connections_on_trial, (int64_t)net->on_trial);
 }
 
 static struct stream *new_session(struct net *net)
@@ -77,30 +75,40 @@ static void refuse(struct net *net, int take_fd, enum limit why)
     close(take_fd);
 }
 
+/* As a client's, or on trial. */
+static void admit(struct net *net, struct stream *session, bool is_trial)
+{
+    if (is_trial) {
+        trial_begin(net, session);
+        return;
+    }
+    metrics_add(net->options.metrics, METRIC_connections_accepted_total, 1);
+    session_count(net);
+}
+
 void session_accept(struct net *net, int take_fd)
 {
-    struct metrics *metrics = net->options.metrics;
-    enum limit why = full(net);
-    struct stream *session = why == LIMIT_COUNT ? new_session(net) : NULL;
+    enum limit why = net_full(net);
+    bool is_trial = why != LIMIT_COUNT && trial_may_begin(net);
+    struct stream *session = why == LIMIT_COUNT || is_trial ? new_session(net) : NULL;
     if (session == NULL) {
-        refuse(net, take_fd, why == LIMIT_COUNT ? LIMIT_MEMORY : why);
+        refuse(net, take_fd, why == LIMIT_COUNT || is_trial ? LIMIT_MEMORY : why);
         return;
     }
     int rc = uv_tcp_open(&session->tcp, take_fd);
     if (rc < 0) {
-        metrics_add(metrics, METRIC_connections_refused_total, 1);
+        metrics_add(net->options.metrics, METRIC_connections_refused_total, 1);
         limits_fail(&net->limits, LIMIT_SOCKET, -rc);
         close(take_fd);
         stream_close(session, true);
         return;
     }
-    metrics_add(metrics, METRIC_connections_accepted_total, 1);
-    metrics_set(metrics, METRIC_connections_open, (int64_t)net->connections);
     if (!tell_node(net, session)) {
         net_count_refused(net, LIMIT_MEMORY);
         stream_close(session, true);
         return;
     }
+    admit(net, session, is_trial);
     uv_tcp_nodelay(&session->tcp, 1);
     /* A client that has vanished without a word must not keep its place for ever. */
     uv_tcp_keepalive(&session->tcp, 1, KEEPALIVE_S);

@@ -130,7 +130,7 @@ static void check_progress(struct stream_linger *linger)
     if (unsent == linger->unsent)
         return;
     linger->unsent = unsent;
-    give_time(linger, STREAM_STALLED_MS);
+    give_time(linger, linger->shared->stalled_ms);
 }
 
 static void on_linger(uv_timer_t *timer)
@@ -142,14 +142,17 @@ static void on_linger(uv_timer_t *timer)
         next = linger->next;
         if (!linger->shut)
             check_progress(linger);
-        if (now >= linger->deadline_ms)
-            finish(linger->stream);
+        if (now < linger->deadline_ms)
+            continue;
+        shared->stalled += !linger->shut;
+        finish(linger->stream);
     }
 }
 
 int stream_loop_init(struct stream_loop *shared, uv_loop_t *loop)
 {
-    *shared = (struct stream_loop){.turn = 1}; /* a new stream's last read was in none */
+    /* A new stream's last read was in no turn. */
+    *shared = (struct stream_loop){.turn = 1, .stalled_ms = STREAM_STALLED_MS};
     shared->input = malloc(STREAM_INPUT_BYTES);
     if (shared->input == NULL)
         return HERD_ENOMEM;
@@ -389,7 +392,7 @@ static int begin_linger(struct stream *stream)
     stream->of.linger = linger;
     stream->lingers = true;
     linger->unsent = uv_stream_get_write_queue_size((uv_stream_t *)&stream->tcp);
-    give_time(linger, STREAM_STALLED_MS);
+    give_time(linger, linger->shared->stalled_ms);
     enter_lingering(linger);
     if (!uv_is_active((uv_handle_t *)&shared->linger))
         uv_timer_start(&shared->linger, on_linger, LINGER_STEP_MS, LINGER_STEP_MS);

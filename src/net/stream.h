@@ -35,6 +35,8 @@ struct stream_loop {
     char *input;   /* STREAM_INPUT_BYTES; each read's bytes, for the time of the call */
     uint16_t turn; /* of the loop; a stream has one read in each */
     uint64_t bytes_received, bytes_sent;
+    uint32_t stalled_ms; /* STREAM_STALLED_MS, but in tests */
+    uint64_t stalled;    /* streams that were given up after that */
     void (*closed)(void *arg);
     void *closed_arg;
 };
@@ -61,8 +63,9 @@ struct stream {
     bool lingers : 1; /* until it is closed */
     bool reading : 1;
     bool ended : 1;
-    bool closing : 1;   /* nothing more is written or told */
-    uint16_t read_turn; /* of its last read */
+    bool closing : 1;                    /* nothing more is written or told */
+    bool on_trial : 1, is_neighbour : 1; /* a session's: see trial.c */
+    uint16_t read_turn;                  /* of its last read */
 };
 
 /* 0, HERD_ENOMEM or HERD_EIO. Close with stream_loop_close once no stream is left. */

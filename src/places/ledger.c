@@ -33,7 +33,6 @@ struct entry {
     STAILQ_ENTRY(entry) next;
     struct allowance_record record;
     bool has_record;
-    bool is_last;
 };
 
 struct ledger {
@@ -42,8 +41,10 @@ struct ledger {
     char *folder, *path, *path_new; /* NULL: no file */
     ledger_written_cb *written;
     void *arg;
-    STAILQ_HEAD(, entry) entries; /* the first one is under way */
-    int failed_with;              /* errno of the one under way */
+    STAILQ_HEAD(, entry) entries; /* the first one is under way, or the next */
+    struct entry last;            /* of ledger_close: that needs no memory */
+    bool is_working;
+    int failed_with; /* errno of the one under way */
     void (*closed)(void *arg);
     void *closed_arg;
 };
@@ -119,51 +120,65 @@ static void on_work(uv_work_t *work)
 
 static void on_worked(uv_work_t *work, int status);
 
-static void start(struct ledger *ledger)
+/* The first entry is under way then. 0 or HERD_EIO. */
+static int start(struct ledger *ledger)
 {
-    int rc = uv_queue_work(ledger->loop, &ledger->work, on_work, on_worked);
-    assert(rc == 0);
+    ledger->is_working = uv_queue_work(ledger->loop, &ledger->work, on_work, on_worked) == 0;
+    return ledger->is_working ? 0 : HERD_EIO;
 }
 
-static void on_worked(uv_work_t *work, int status)
+/* The first entry has come to its end. False: it was the last one, and the ledger is no more. */
+static bool finish(struct ledger *ledger, int failed_with)
 {
-    struct ledger *ledger = work->data;
     struct entry *entry = STAILQ_FIRST(&ledger->entries);
-    assert(status == 0);
     STAILQ_REMOVE_HEAD(&ledger->entries, next);
-    const char *error = ledger->failed_with != 0 ? strerror(ledger->failed_with) : NULL;
-    if (!STAILQ_EMPTY(&ledger->entries))
-        start(ledger);
-    bool is_last = entry->is_last;
-    struct allowance_record record = entry->record;
-    free(entry);
-    if (!is_last) {
-        ledger->written(ledger->arg, &record, error);
-        return;
+    if (entry != &ledger->last) {
+        struct allowance_record record = entry->record;
+        free(entry);
+        ledger->written(ledger->arg, &record, failed_with != 0 ? strerror(failed_with) : NULL);
+        return true;
     }
     void (*closed)(void *arg) = ledger->closed;
     void *arg = ledger->closed_arg;
     free_ledger(ledger);
     closed(arg);
+    return false;
 }
 
-static int append(struct ledger *ledger, struct entry entry)
+/* What no thread can be had for has failed. */
+static void go_on(struct ledger *ledger)
 {
-    struct entry *kept = malloc(sizeof *kept);
-    if (kept == NULL)
-        return HERD_ENOMEM;
-    *kept = entry;
-    bool is_idle = STAILQ_EMPTY(&ledger->entries);
-    STAILQ_INSERT_TAIL(&ledger->entries, kept, next);
-    if (is_idle)
-        start(ledger);
-    return 0;
+    bool is_there = true;
+    while (is_there && !ledger->is_working && !STAILQ_EMPTY(&ledger->entries)) {
+        if (start(ledger) < 0)
+            is_there = finish(ledger, EAGAIN);
+    }
+}
+
+static void on_worked(uv_work_t *work, int status)
+{
+    struct ledger *ledger = work->data;
+    assert(status == 0); /* nobody cancels it */
+    ledger->is_working = false;
+    if (finish(ledger, ledger->failed_with))
+        go_on(ledger);
 }
 
 int ledger_write(struct ledger *ledger, const struct allowance_record *record)
 {
     assert(ledger->closed == NULL);
-    return append(ledger, (struct entry){.record = *record, .has_record = true});
+    struct entry *entry = malloc(sizeof *entry);
+    if (entry == NULL)
+        return HERD_ENOMEM;
+    *entry = (struct entry){.record = *record, .has_record = true};
+    bool is_first = STAILQ_EMPTY(&ledger->entries);
+    STAILQ_INSERT_TAIL(&ledger->entries, entry, next);
+    int rc = is_first && !ledger->is_working ? start(ledger) : 0;
+    if (rc < 0) {
+        STAILQ_REMOVE_HEAD(&ledger->entries, next);
+        free(entry);
+    }
+    return rc;
 }
 
 void ledger_close(struct ledger *ledger, const struct allowance_record *record,
@@ -171,11 +186,12 @@ void ledger_close(struct ledger *ledger, const struct allowance_record *record,
 {
     ledger->closed = closed;
     ledger->closed_arg = arg;
-    struct entry last = {.is_last = true, .has_record = record != NULL};
+    ledger->last.has_record = record != NULL;
     if (record != NULL)
-        last.record = *record;
-    int rc = append(ledger, last);
-    assert(rc == 0);
+        ledger->last.record = *record;
+    STAILQ_INSERT_TAIL(&ledger->entries, &ledger->last, next);
+    if (STAILQ_FIRST(&ledger->entries) == &ledger->last)
+        go_on(ledger);
 }
 
 static int parse_day(const char *line, struct allowance_day *out)

@@ -24,11 +24,12 @@ typedef void ledger_written_cb(void *arg, const struct allowance_record *record,
 int ledger_open(struct uv_loop_s *loop, const char *folder, ledger_written_cb *written, void *arg,
                 struct ledger **out, struct allowance_record *record, struct herd_buf *error);
 
-/* Writes a record; `written` runs for each, later, in their order. */
+/* Writes a record; `written` runs for each, later, in their order, and does not close the ledger.
+ * 0; or HERD_ENOMEM, or HERD_EIO where no thread can be had: then `written` does not run. */
 int ledger_write(struct ledger *ledger, const struct allowance_record *record);
 
 /* Writes `record` (NULL: nothing) as the last one, without `written`; then frees and calls
- * `closed`, never inside this call. */
+ * `closed`, inside this call only where no thread can be had. */
 void ledger_close(struct ledger *ledger, const struct allowance_record *record,
                   void (*closed)(void *arg), void *arg);
 

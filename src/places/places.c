@@ -537,8 +537,9 @@ static void finish_closing(struct places *places)
     struct allowance_record record;
     carry_out(places, UINT64_MAX);
     bool has_record = broker_final(places->broker, &record);
-    ledger_close(places->ledger, has_record ? &record : NULL, on_ledger_closed, places);
+    struct ledger *ledger = places->ledger;
     places->ledger = NULL;
+    ledger_close(ledger, has_record ? &record : NULL, on_ledger_closed, places);
 }
 
 static void hurry_desk(const struct desk *desk, int64_t within_ms)

@@ -188,9 +188,10 @@ static void on_fetched(void *arg, const struct fetch_result *result)
         finish(call);
     } else {
         call->work.data = call;
-        client->reading++;
-        int rc = uv_queue_work(client->loop, &call->work, on_read, on_was_read);
-        assert(rc == 0);
+        if (uv_queue_work(client->loop, &call->work, on_read, on_was_read) == 0)
+            client->reading++;
+        else
+            fail(call, FETCH_WITHOUT_MEMORY);
     }
 }
 

@@ -127,6 +127,12 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
         send_output(caller);
 }
 
+static void count_refused(struct server *server)
+{
+    metrics_add(&server->metrics, METRIC_control_refused_total, 1);
+    net_count_limit(server->net, LIMIT_CONTROL);
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct control *control = listener->data;
@@ -145,6 +151,8 @@ static void on_connection(uv_stream_t *listener, int status)
         caller->next->prev = caller;
     control->callers = caller;
     control->caller_count++;
+    if (control->caller_count > CONTROL_CONNECTIONS_MAX)
+        count_refused(control->server);
     if (uv_accept(listener, (uv_stream_t *)&caller->pipe) < 0 ||
         control->caller_count > CONTROL_CONNECTIONS_MAX ||
         uv_read_start((uv_stream_t *)&caller->pipe, on_alloc, on_read) < 0)

@@ -22,6 +22,7 @@
 
 enum {
     FILES_RESERVED = 64, /* standard ones, the loop's, log, places, disk, control */
+    LINK_FILES = 2,      /* a link that is dialled anew, and one that still closes */
     /* Of stop_timeout_ms, in hundredths: when each has to be done, with time for what comes behind
      * it. The fallback's is what it has when places are done. */
     STOP_PLACES_SHARE = 40,
@@ -109,7 +110,8 @@ struct net_room server_net_room(const struct server *server)
     const struct config_values *values = &server->config->values;
     const struct net_room room = {
         .connections_max = (size_t)values->connections_max,
-        .files_reserved = FILES_RESERVED + 2 * (size_t)server->self->peer_count +
+        .files_reserved = FILES_RESERVED + NET_TRIALS_MAX +
+                          (LINK_FILES + NET_FILES_PER_PEER) * (size_t)server->self->peer_count +
                           (size_t)values->places_calls_max,
     };
     size_t allowed = net_room_allows(&room);

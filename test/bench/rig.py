@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import pathlib
 import random
@@ -10,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -120,11 +122,13 @@ class Herd:
         self.ports = dict(zip(peers, free_ports(len(peers))))
         self.config = folder / "herd.conf"
         self.config.write_text(self.text(watch_ports or {}))
-        self.servers = {
-            name: Process([*(counted(folder) if name == callgrind else ()), BIN / "herd-server",
-                           "--config", self.config, name], self.ports[name], folder / f"{name}.log",
-                          (cpus_of or {}).get(name, cpus))
-            for name in peers}
+        self.callgrind, self.cpus, self.cpus_of = callgrind, cpus, cpus_of or {}
+        self.servers = {name: self.start(name) for name in peers}
+
+    def start(self, name):
+        return Process([*(counted(self.folder) if name == self.callgrind else ()), BIN / "herd-server",
+                        "--config", self.config, name], self.ports[name], self.folder / f"{name}.log",
+                       self.cpus_of.get(name, self.cpus))
 
     def text(self, watch_ports):
         lines = ['security = "open"', f'data_dir = "{self.folder}/data"', 'log_level = "warning"', f'durability = "{self.durability}"']
@@ -168,6 +172,15 @@ class Herd:
             if line.startswith("summary:"):
                 return int(line.split()[1])
         raise Failure("callgrind has left no summary")
+
+    def restart(self, name):
+        """Seconds until it listens again, has its links, and holds what the others do; it began empty."""
+        self.servers[name].stop()
+        began = time.monotonic()
+        self.servers[name] = self.start(name)
+        wait_until(self.servers[name].is_listening, f"{name} listens again", pause_s=0.002)
+        wait_until(lambda: self.is_linked() and self.is_equal(), f"{name} holds all again", pause_s=0.002)
+        return time.monotonic() - began
 
     def is_equal(self):
         return len({self.status(name)["digest"] for name in self.peers}) == 1
@@ -240,6 +253,13 @@ class Rig:
         port = free_ports(1)[0]
         return self.process([BIN / "bare-server", str(port)], port)
 
+    def asyncio_herd(self, peers, *options):
+        """Servers by name of a herd on asyncio (asyncio_herd.py); they dial each other for as long as it takes."""
+        ports = dict(zip(peers, free_ports(len(peers))))
+        program = [sys.executable, pathlib.Path(__file__).with_name("asyncio_herd.py")]
+        return {name: self.process([*program, *options, name, str(ports[name]), *(f"{peer}={ports[peer]}" for peer in neighbours)],
+                                   ports[name]) for name, neighbours in peers.items()}
+
     def redis(self):
         port = free_ports(1)[0]
         return self.process([installed("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
@@ -288,6 +308,21 @@ class Rig:
         return finish_bench(self.start_timed(servers, *options, **more))
 
 
+def cpu_s(servers):
+    """Seconds of a processor that they have taken."""
+    fields = [pathlib.Path(f"/proc/{server.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+              for server in servers]
+    return sum(int(of[11]) + int(of[12]) for of in fields) / os.sysconf("SC_CLK_TCK")
+
+
+def ask(port, line):
+    """A line's answer, which is a line."""
+    with socket.create_connection(("127.0.0.1", port), timeout=READY_MAX_S) as client, client.makefile("rwb") as file:
+        file.write(line + b"\n")
+        file.flush()
+        return file.readline()
+
+
 def finish_bench(child):
     """The JSON of a run; a wrong answer is a failure of the scenario."""
     out, errors = child.communicate()
@@ -306,10 +341,11 @@ def stop_child(child):
         child.communicate()
 
 
-def crowd_pace(crowd, seconds):
-    """Ends a crowd; what it did a second: the least of its last `seconds`."""
+def crowd_pace(crowd, seconds, ago_s):
+    """Ends a crowd; what it did a second: the least of the `seconds` that ended so long ago."""
     crowd.terminate()
     told = [int(line.split()[2]) for line in crowd.communicate()[0].splitlines() if line.endswith(" a second")]
+    told = told[:len(told) - math.ceil(ago_s)]
     return min(told[-max(1, int(seconds)):], default=0)
 
 

@@ -147,14 +147,14 @@ class Server:
         return False
 
     def wait_listening(self):
-        wait_until(self.listening, f"{self.name} listens")
+        wait_until(self.listening, f"{self.name} listens", self.herd.deadline_s)
 
     def client(self):
-        return Client(self.port)
+        return Client(self.port, self.herd.deadline_s)
 
     def kill(self, number=signal.SIGKILL):
         self.process.send_signal(number)
-        return self.process.wait(DEADLINE_S)
+        return self.process.wait(self.herd.deadline_s)
 
     def stop(self):
         """SIGTERM; the exit status, which is 0 also in valgrind's and the sanitizers' opinion."""
@@ -173,13 +173,13 @@ class Server:
 
     def status(self):
         """What it says of itself; waits while it still starts."""
-        return wait_until(self.try_status, f"the control socket of {self.name} answers")
+        return wait_until(self.try_status, f"the control socket of {self.name} answers", self.herd.deadline_s)
 
     def try_status(self):
         """As status; None while there is no control socket, which comes after the listener."""
         assert self.process.poll() is None, f"{self.name} ended with {self.process.returncode}:\n{self.log()}"
         with socket.socket(socket.AF_UNIX) as control, contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-            control.settimeout(DEADLINE_S)
+            control.settimeout(self.herd.deadline_s)
             control.connect(str(self.herd.folder / "data" / self.name / "control.sock"))
             control.sendall(b"STATUS\n")
             return json.loads(control.makefile().readline())
@@ -210,8 +210,9 @@ class Herd:
     finds its neighbours by their listen addresses, each that dials through a proxy has a configuration of its own.
     """
 
-    def __init__(self, folder, graph=None, ports=None, extra="", places="", proxied=()):
+    def __init__(self, folder, graph=None, ports=None, extra="", places="", proxied=(), deadline_s=DEADLINE_S):
         self.folder = pathlib.Path(folder)
+        self.deadline_s = deadline_s  # of each thing that its servers do
         self.graph = graph or SEED
         self.ports = dict(zip(self.graph, ports or free_ports(len(self.graph))))
         self.config = self.folder / "herd.conf"
@@ -254,7 +255,7 @@ class Herd:
             server.wait_listening()
         if links:
             for server in chosen:
-                wait_until(server.links_up, f"the links of {server.name} are up")
+                wait_until(server.links_up, f"the links of {server.name} are up", self.deadline_s)
         return self
 
     def edges(self):

@@ -1,15 +1,19 @@
 """What the five servers do together: floods, outages, returns."""
 
+import collections
 import contextlib
 import random
 import re
 import resource
 import signal
+import socket
+import subprocess
+import threading
 import time
 
 import pytest
 
-from herdlib import AT, BIN, SEED, SLOW, WRAP, Client, knows, wait_until
+from herdlib import AT, BIN, DEADLINE_S, SEED, SLOW, WRAP, Client, knows, wait_until
 
 LOCATION = b"+34.068930-118.445127"
 
@@ -172,6 +176,78 @@ def test_connections_beyond_the_limit_are_closed_and_others_served(make_herd):
     wait_until(lambda: server.status()["metrics"]["connections_open"] == 0, "they are gone")
     with server.client() as client:
         assert AT.match(client.ask(b"IAMAT x +1+1 6"))
+
+
+def refusals(server):
+    return server.status()["metrics"]["connections_refused_total"]
+
+
+def test_a_neighbour_gets_in_where_clients_have_all_places(make_herd):
+    herd = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]}, extra="connections_max = 16").start()
+    hill, jaquez = herd["Hill"], herd["Jaquez"]
+    with contextlib.ExitStack() as crowd:
+        clients = [crowd.enter_context(hill.client()) for _ in range(30)]
+        wait_until(lambda: refusals(hill) >= 14, "the clients have all places")
+        jaquez.kill()
+        wait_until(lambda: not hill.links_up(), "Jaquez is gone")
+        jaquez.start()
+        for server in (hill, jaquez):
+            wait_until(server.links_up, f"the link of {server.name} is up")
+        with jaquez.client() as client:
+            at = client.ask(b"IAMAT x +1+1 5")
+        wait_until(lambda: clients[0].whatsat(b"WHATSAT x 1 0")[0] == at, "Hill knows")
+        metrics = hill.status()["metrics"]
+        assert metrics["connections_open"] == 17 and metrics["connections_neighbours"] == 1
+
+
+@contextlib.contextmanager
+def asking_crowd(port):
+    """2,000 new connections a second, each of which asks something."""
+    crowd = subprocess.Popen([BIN / "herd-bench", "--crowd", "churn", "--connections", "1000", "--rate", "2000",
+                              "--duration", "3600", f"127.0.0.1:{port}"], stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        crowd.kill()
+        crowd.wait()
+
+
+@contextlib.contextmanager
+def silent_crowd(port):
+    """New connections all the time that say nothing: they stay for as long as they are let."""
+    is_over = threading.Event()
+
+    def come():
+        kept = collections.deque(maxlen=200)
+        while not is_over.wait(0.0005):
+            kept.append(socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S))
+
+    crowd = threading.Thread(target=come)
+    crowd.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        crowd.join()
+
+
+@pytest.mark.parametrize("come", [asking_crowd, silent_crowd])
+def test_a_neighbour_gets_in_while_a_crowd_dials_again_and_again(come, make_herd):
+    herd = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]}, extra="connections_max = 16").start()
+    hill, jaquez = herd["Hill"], herd["Jaquez"]
+    jaquez.kill()
+    with contextlib.ExitStack() as stack:
+        for _ in range(16):
+            stack.enter_context(hill.client())
+        before = refusals(hill)
+        stack.enter_context(come(hill.port))
+        wait_until(lambda: refusals(hill) > before + 500, "the crowd is there")
+        for _ in range(3):
+            jaquez.start()
+            wait_until(jaquez.links_up, "the link of Jaquez is up")
+            jaquez.kill()
+        before = refusals(hill)
+        wait_until(lambda: refusals(hill) > before + 100, "the crowd is still there")
 
 
 def is_refused(client):

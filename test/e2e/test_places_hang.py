@@ -1,5 +1,6 @@
 """A places file on a disk that does not answer: questions are answered all the same, nobody else waits, and a stop does not."""
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -42,6 +43,22 @@ def start_asked(herd, monkeypatch):
         assert name_near(client) == "Old"
     wait_until(lambda: "opened, asked on disk" in server.log(), "no thread is at it any more")
     return server
+
+
+def test_more_questions_than_may_wait_for_a_file_are_refused_and_told(make_herd, tmp_path, monkeypatch):
+    path, clients, questions = tmp_path / "places.db", 26, 4000
+    import_place(path, "Old")
+    places = local_at(path).replace("= 1000", "= 60000")
+    with hanging_read(tmp_path / "hang", monkeypatch) as hang, contextlib.ExitStack() as stack:
+        server = start_asked(make_herd({"Hill": []}, places=places, extra="pipeline_max = 4096\noutput_max_kib = 4096"),
+                                 monkeypatch)
+        hang_alone(hang, path)
+        for _ in range(clients):
+            stack.enter_context(server.client()).send((WHATSAT + b"\n") * questions)
+        wait_until(lambda: server.status()["metrics"]["places_refused_total"] > 0, "one more than 100,000 waits")
+        assert server.status()["metrics"]["places_local_waiting"] >= 99900
+        wait_until(lambda: "100,000 questions for the places file wait" in server.log(), "the log says so")
+        hang.unlink()
 
 
 @pytest.mark.parametrize("how", ["reload", "import", "nothing"])

@@ -1,5 +1,6 @@
 """herd-server and herdctl as programs: arguments, exit status, signals, files, logs."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -11,7 +12,7 @@ import subprocess
 
 import pytest
 
-from herdlib import AT, BIN, SLOW, knows, run, wait_until
+from herdlib import AT, BIN, DEADLINE_S, SLOW, knows, run, wait_until
 
 LOCATION = b"+34.068930-118.445127"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -217,6 +218,34 @@ def test_the_control_socket_is_its_owners_alone(server):
         for _ in range(2):
             status = json.loads(file.readline())
             assert status["server"] == "Hill" and status["pid"] == server.process.pid or os.environ.get("HERD_WRAP")
+
+
+def test_more_connections_to_the_control_socket_are_refused_and_told(server):
+    path = server.herd.folder / "data" / "Hill" / "control.sock"
+    wait_until(server.try_status, "the control socket is there")
+    with contextlib.ExitStack() as stack:
+        def connect():
+            control = stack.enter_context(socket.socket(socket.AF_UNIX))
+            control.settimeout(DEADLINE_S)
+            control.connect(str(path))
+            return stack.enter_context(control.makefile("rwb", buffering=0))
+
+        def is_served(control):
+            with contextlib.suppress(ConnectionError):  # refused before it could ask, or after
+                control.write(b"STATUS\n")
+                return control.readline() != b""
+            return False
+
+        served = [is_served(connect()) for _ in range(20)].count(True)
+        assert 0 < served <= 16
+
+    def refused():
+        with contextlib.suppress(ConnectionError, json.JSONDecodeError):  # as long as not all have gone
+            return server.try_status()["metrics"]["control_refused_total"]
+        return 0
+
+    wait_until(lambda: refused() >= 20 - served, "they are counted")
+    wait_until(lambda: 'connections to the control socket refused" reason="there are 16"' in server.log(), "it is told")
 
 
 def test_nothing_on_disk_with_an_empty_data_dir(make_herd, tmp_path):

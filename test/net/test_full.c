@@ -20,7 +20,7 @@
 #include "net/room.h"
 #include "rig.h"
 
-enum { SOCKET_BYTES = 4096, CLIENTS = 100, WAITING_BYTES = 100 * 1024 };
+enum { SOCKET_BYTES = 4096, CLIENTS = 100, WAITING_BYTES = 100 * 1024, STALLED_MS = 50 };
 
 static unsigned requests, requests_failing_from; /* 0: none fails */
 static bool is_short;
@@ -313,6 +313,34 @@ static void test_a_client_that_reads_late_gets_all(void **state)
     rig_close(&rig);
 }
 
+static bool has_given_up(void *arg)
+{
+    const struct rig_server *server = arg;
+    return server->metrics.value[METRIC_connections_stalled_total] == 1 &&
+           server->metrics.value[METRIC_connections_open] == 0;
+}
+
+/* It has closed its half, and takes nothing of what waits. */
+static void test_a_client_that_takes_nothing_is_given_up_and_counted(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A");
+    a->net->streams.stalled_ms = STALLED_MS;
+    struct reader client = {.fd = connect_small(a->port)};
+    char line[64];
+    for (unsigned count = 0; count == 0 || conn_unsent(a->node->conns) < WAITING_BYTES; count++) {
+        snprintf(line, sizeof(line), "WHATSAT nobody%u 1 1\n", count);
+        say_and_turn(&rig, client.fd, line);
+    }
+    shutdown(client.fd, SHUT_WR);
+    rig_run_until(&rig, has_given_up, a);
+    assert_true(a->net->limits.of[LIMIT_STALLED].told);
+    close(client.fd);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_no_memory_to_gather),
         cmocka_unit_test(test_what_was_gathered_cannot_be_sent),
         cmocka_unit_test(test_a_client_that_reads_late_gets_all),
+        cmocka_unit_test(test_a_client_that_takes_nothing_is_given_up_and_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -243,6 +243,51 @@ int __wrap_uv_pipe_bind(uv_pipe_t *pipe, const char *path)
     return fails(FAULT_PIPE_BIND) ? UV_EACCES : __real_uv_pipe_bind(pipe, path);
 }
 
+int __real_uv_tcp_getsockname(const uv_tcp_t *tcp, struct sockaddr *out, int *len);
+int __wrap_uv_tcp_getsockname(const uv_tcp_t *tcp, struct sockaddr *out, int *len);
+int __real_uv_fileno(const uv_handle_t *handle, uv_os_fd_t *out);
+int __wrap_uv_fileno(const uv_handle_t *handle, uv_os_fd_t *out);
+int __real_listen(int fd, int backlog);
+int __wrap_listen(int fd, int backlog);
+int __real_accept4(int fd, struct sockaddr *out, socklen_t *len, int flags);
+int __wrap_accept4(int fd, struct sockaddr *out, socklen_t *len, int flags);
+int __real_uv_queue_work(uv_loop_t *loop, uv_work_t *req, uv_work_cb work, uv_after_work_cb done);
+int __wrap_uv_queue_work(uv_loop_t *loop, uv_work_t *req, uv_work_cb work, uv_after_work_cb done);
+int __real_uv_poll_init_socket(uv_loop_t *loop, uv_poll_t *handle, uv_os_sock_t fd);
+int __wrap_uv_poll_init_socket(uv_loop_t *loop, uv_poll_t *handle, uv_os_sock_t fd);
+
+int __wrap_uv_tcp_getsockname(const uv_tcp_t *tcp, struct sockaddr *out, int *len)
+{
+    return fails(FAULT_GETSOCKNAME) ? UV_ENOBUFS : __real_uv_tcp_getsockname(tcp, out, len);
+}
+
+int __wrap_uv_fileno(const uv_handle_t *handle, uv_os_fd_t *out)
+{
+    return fails(FAULT_FILENO) ? UV_EBADF : __real_uv_fileno(handle, out);
+}
+
+int __wrap_listen(int fd, int backlog)
+{
+    return fails_with(FAULT_LISTEN_SOCKET, EADDRINUSE) < 0 ? -1 : __real_listen(fd, backlog);
+}
+
+int __wrap_accept4(int fd, struct sockaddr *out, socklen_t *len, int flags)
+{
+    if (fails_with(FAULT_ACCEPT_FILES, EMFILE) < 0 || fails_with(FAULT_ACCEPT_SOCKET, ENOBUFS) < 0)
+        return -1;
+    return __real_accept4(fd, out, len, flags);
+}
+
+int __wrap_uv_queue_work(uv_loop_t *loop, uv_work_t *req, uv_work_cb work, uv_after_work_cb done)
+{
+    return fails(FAULT_WORK) ? UV_ENOMEM : __real_uv_queue_work(loop, req, work, done);
+}
+
+int __wrap_uv_poll_init_socket(uv_loop_t *loop, uv_poll_t *handle, uv_os_sock_t fd)
+{
+    return fails(FAULT_POLL_SOCKET) ? UV_EMFILE : __real_uv_poll_init_socket(loop, handle, fd);
+}
+
 int __real_uv_read_start(uv_stream_t *stream, uv_alloc_cb alloc, uv_read_cb read);
 int __wrap_uv_read_start(uv_stream_t *stream, uv_alloc_cb alloc, uv_read_cb read);
 int __real_uv_try_write(uv_stream_t *stream, const uv_buf_t bufs[], unsigned count);
@@ -275,7 +320,7 @@ int __wrap_uv_write(uv_write_t *req, uv_stream_t *stream, const uv_buf_t bufs[],
     uv_os_fd_t fd;
     if (fails(FAULT_WRITE))
         return UV_ENOMEM;
-    if (fails(FAULT_WRITE_LATER) && uv_fileno((uv_handle_t *)stream, &fd) == 0)
+    if (fails(FAULT_WRITE_LATER) && __real_uv_fileno((uv_handle_t *)stream, &fd) == 0)
         shutdown(fd, SHUT_WR);
     return __real_uv_write(req, stream, bufs, count, run);
 }

@@ -6,8 +6,9 @@
 #include <stdbool.h>
 
 /*
- * What can be made to fail. Not uv_timer_start, uv_queue_work and their like, which fail for wrong
- * arguments alone; nor what libuv allocates itself, which ends the process.
+ * What can be made to fail. Not uv_timer_start and its like, which fail for wrong arguments alone;
+ * nor what libuv allocates itself, which ends the process. The last ones, from FAULT_OF_PROVIDER
+ * on, a server comes to that has a places provider to call.
  */
 #define FAULT_TABLE(X)                                                                             \
     X(ALLOCATION, "allocation")                                                                    \
@@ -33,13 +34,21 @@
     X(WRITE_LATER, "what uv_write has begun")                                                      \
     X(SHUTDOWN, "uv_shutdown")                                                                     \
     X(PIPE, "uv_pipe_init")                                                                        \
-    X(PIPE_BIND, "uv_pipe_bind")
+    X(PIPE_BIND, "uv_pipe_bind")                                                                   \
+    X(GETSOCKNAME, "uv_tcp_getsockname")                                                           \
+    X(FILENO, "uv_fileno")                                                                         \
+    X(LISTEN_SOCKET, "listen")                                                                     \
+    X(ACCEPT_FILES, "accept4 (no file)")                                                           \
+    X(ACCEPT_SOCKET, "accept4 (no buffer)")                                                        \
+    X(WORK, "uv_queue_work")                                                                       \
+    X(POLL_SOCKET, "uv_poll_init_socket")
 
 enum fault {
 #define FAULT_ENUM(id, name) FAULT_##id,
     FAULT_TABLE(FAULT_ENUM)
 #undef FAULT_ENUM
-        FAULT_COUNT
+        FAULT_COUNT,
+    FAULT_OF_PROVIDER = FAULT_WORK
 };
 
 const char *fault_name(enum fault fault);

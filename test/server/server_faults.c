@@ -26,6 +26,7 @@
 #include "faults.h"
 #include "server/server.h"
 #include "server/signals.h"
+#include "standin.h"
 #include "testing.h"
 
 enum { PATIENCE_S = 60, ANSWER_S = 10, STATUS_SANITIZER = 99 };
@@ -52,6 +53,8 @@ struct play {
     unsigned number; /* of this life, and its client */
     unsigned told;   /* the last client whose update was acknowledged; 0: none */
     struct life neighbour;
+    struct standin standin; /* of a places provider */
+    bool has_provider;
 };
 
 /* Below those that the system gives to who dials: it has to be free again after each life. */
@@ -73,9 +76,24 @@ static uint16_t free_port(uint16_t from)
     return 0;
 }
 
+/* Its answers are so long that a thread reads them; a call that is lost is not waited for for
+ * long. */
+static void add_provider(const struct play *play, struct herd_buf *text)
+{
+    char *key_file = standin_key_file(play->folder);
+    standin_behave(&play->standin, "fat:10000");
+    herd_buf_printf(text,
+                    "places {\nprovider = \"google\"\nbase_url = \"%s\"\nkey_file = \"%s\"\n"
+                    "connect_timeout_ms = 500\ntotal_timeout_ms = 500\nattempts_max = 1\n}\n",
+                    play->standin.origin, key_file);
+    free(key_file);
+}
+
 static void write_config(struct play *play)
 {
     struct herd_buf text = {0};
+    if (play->has_provider)
+        add_provider(play, &text);
     herd_buf_printf(&text,
                     "security = \"open\"\ndata_dir = \"data\"\ndurability = \"commit\"\n"
                     "server Hill { listen = \"127.0.0.1:%u\" peers = {\"Jaquez\"} }\n"
@@ -317,10 +335,9 @@ static void live(struct play *play)
         complain(play, "Hill", "it has not stopped as it should");
 }
 
-static void test_each_call_fails_once(void **state)
+static void play_all(struct play *play, enum fault first, enum fault end)
 {
-    struct play *play = *state;
-    for (play->fault = 0; play->fault < FAULT_COUNT; play->fault++) {
+    for (play->fault = first; play->fault < end; play->fault++) {
         struct timespec began, ended;
         clock_gettime(CLOCK_MONOTONIC, &began);
         play->nth = 0;
@@ -336,10 +353,23 @@ static void test_each_call_fails_once(void **state)
     }
 }
 
-static int setup(void **state)
+static void test_each_call_fails_once(void **state)
+{
+    play_all(*state, 0, FAULT_OF_PROVIDER);
+}
+
+static void test_each_call_of_a_provider_fails_once(void **state)
+{
+    play_all(*state, FAULT_OF_PROVIDER, FAULT_COUNT);
+}
+
+static int setup_with(void **state, bool has_provider)
 {
     struct play *play = calloc(1, sizeof(*play));
     assert_non_null(play);
+    play->has_provider = has_provider;
+    if (has_provider)
+        standin_start(&play->standin, NULL, NULL);
     json_set_alloc_funcs(malloc, free); /* these fail; jansson's own would not */
     play->folder = testing_make_folder();
     play->hill = free_port((uint16_t)(PORT_FIRST + getpid() % PORTS));
@@ -353,12 +383,24 @@ static int setup(void **state)
     return 0;
 }
 
+static int setup(void **state)
+{
+    return setup_with(state, false);
+}
+
+static int setup_provider(void **state)
+{
+    return setup_with(state, true);
+}
+
 static int teardown(void **state)
 {
     struct play *play = *state;
     kill(play->neighbour.pid, SIGTERM);
     has_ended(&play->neighbour, 0);
     assert_int_equal(play->neighbour.status, 0);
+    if (play->has_provider)
+        standin_stop(&play->standin);
     munmap(play->fired, sizeof(bool));
     testing_remove_folder(play->folder);
     free(play->config);
@@ -370,6 +412,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_each_call_fails_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_each_call_of_a_provider_fails_once, setup_provider,
+                                        teardown),
     };
     return cmocka_run_group_tests_name("server_faults", tests, NULL, NULL);
 }

@@ -178,6 +178,8 @@ static void test_notices_are_bounded(void **state)
         notices++;
     }
     assert_int_equal(notices, NODE_NOTICES_MAX);
+    assert_int_equal(herd_node_stats(driver->node)->notices_lost, 10);
+    assert_int_equal(herd_node_stats(driver->node)->limits_reached, 10);
     herd_conn_closed(conn, driver->now, "the test is over");
     driver_free(driver);
 }

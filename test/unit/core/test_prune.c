@@ -360,6 +360,9 @@ static void origins_beyond_the_limit_are_flooded(void **state)
         else
             EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
     }
+    const struct herd_node_stats *stats = herd_node_stats(trio.driver->node);
+    CHECK_INT(("both lines of the last one"), stats->origins_beyond, 2);
+    CHECK_INT(("told of"), stats->limits_reached, 2);
     for (int i = 0; i < NEAR; i++)
         wire_take(trio.links[i]);
     wire_close(trio.inbound[JAQUEZ], "reset"); /* all of them, in lines that are short enough */
