@@ -22,21 +22,21 @@
 static const char *const greetings[] = {"HELLO ", "FLOOD "};
 enum { GREETING_LEN = sizeof("HELLO ") - 1 };
 
-size_t net_room_allows(const struct net_room *room)
+/* Descriptors that are there besides the reserved ones. */
+static size_t files_left(const struct net_room *room)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-        return room->connections_max;
-    size_t left = limit.rlim_cur > room->files_reserved ? limit.rlim_cur - room->files_reserved : 1;
-    return left < room->connections_max ? left : room->connections_max;
+        return SIZE_MAX;
+    return limit.rlim_cur > room->files_reserved ? limit.rlim_cur - room->files_reserved : 0;
 }
 
-/* What was reserved for trials is there. */
-static bool has_files_for_trials(const struct net_room *room)
+size_t net_room_allows(const struct net_room *room)
 {
-    struct rlimit limit;
-    return getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
-           limit.rlim_cur > room->files_reserved;
+    size_t left = files_left(room);
+    if (left == 0)
+        left = 1;
+    return left < room->connections_max ? left : room->connections_max;
 }
 
 static size_t clients(const struct net *net)
@@ -44,13 +44,16 @@ static size_t clients(const struct net *net)
     return net->connections - net->neighbours - net->on_trial;
 }
 
+/* What bounds how many clients there are. */
+static enum limit bound(const struct net_room *room)
+{
+    return net_room_allows(room) < room->connections_max ? LIMIT_FILES : LIMIT_CONNECTIONS;
+}
+
 enum limit net_full(const struct net *net)
 {
     const struct net_room *room = &net->options.room;
-    size_t allowed = net_room_allows(room);
-    if (clients(net) < allowed)
-        return LIMIT_COUNT;
-    return allowed < room->connections_max ? LIMIT_FILES : LIMIT_CONNECTIONS;
+    return clients(net) < net_room_allows(room) ? LIMIT_COUNT : bound(room);
 }
 
 /* Whether a first line may be a neighbour's, as far as it is known. */
@@ -168,7 +171,7 @@ static bool make_room(struct net *net)
 
 bool trial_may_begin(struct net *net)
 {
-    return net->peer_count > 0 && has_files_for_trials(&net->options.room) && make_room(net);
+    return net->peer_count > 0 && files_left(&net->options.room) > 0 && make_room(net);
 }
 
 void trial_begin(struct net *net, struct stream *session)
@@ -210,7 +213,5 @@ void trial_end(struct net *net, struct stream *session)
     if (trial != NULL)
         forget(net, (size_t)(trial - net->trials));
     net->on_trial--;
-    const struct net_room *room = &net->options.room;
-    net_count_refused(net, net_room_allows(room) < room->connections_max ? LIMIT_FILES
-                                                                         : LIMIT_CONNECTIONS);
+    net_count_refused(net, bound(&net->options.room));
 }
