@@ -70,6 +70,22 @@ static int64_t metric(const struct full *full, enum metric which)
     return full->server->metrics.value[which];
 }
 
+static void expect_refused_at_once(struct full *full)
+{
+    uint64_t began_ms = uv_now(&full->rig.loop);
+    expect_refused(full, rig_connect(full->server->port));
+    assert_in_range(uv_now(&full->rig.loop) - began_ms, 0, NET_TRIAL_MS - 1);
+}
+
+/* A connection that has not said anything yet. */
+static int connect_on_trial(struct full *full)
+{
+    int fd = rig_connect(full->server->port);
+    while (metric(full, METRIC_connections_on_trial) == 0)
+        uv_run(&full->rig.loop, UV_RUN_NOWAIT);
+    return fd;
+}
+
 static bool has_one_client_less(void *arg)
 {
     return metric(arg, METRIC_connections_open) < PLACES;
@@ -188,9 +204,7 @@ static void test_without_neighbours_all_are_refused_at_once(void **state)
     struct full full;
     (void)state;
     begin(&full, false);
-    uint64_t began_ms = uv_now(&full.rig.loop);
-    expect_refused(&full, rig_connect(full.server->port));
-    assert_in_range(uv_now(&full.rig.loop) - began_ms, 0, NET_TRIAL_MS - 1);
+    expect_refused_at_once(&full);
     assert_int_equal(metric(&full, METRIC_connections_refused_total), 1);
     end(&full);
 }
@@ -246,9 +260,7 @@ static void test_a_client_on_trial_may_get_a_place(void **state)
     struct full full;
     (void)state;
     begin(&full, true);
-    int fd = rig_connect(full.server->port);
-    while (metric(&full, METRIC_connections_on_trial) == 0)
-        uv_run(&full.rig.loop, UV_RUN_NOWAIT);
+    int fd = connect_on_trial(&full);
     close(full.clients[0]);
     rig_run_until(&full.rig, has_one_client_less, &full);
     say(fd, "IAMAT d +1+1 5\n");
@@ -297,9 +309,7 @@ static void test_a_neighbour_gets_in_where_files_are_short(void **state)
     expect_refused(&full, fd);
     now.rlim_cur = room.files_reserved; /* what is reserved is not there: none on trial */
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
-    uint64_t began_ms = uv_now(&full.rig.loop);
-    expect_refused(&full, rig_connect(full.server->port));
-    assert_in_range(uv_now(&full.rig.loop) - began_ms, 0, NET_TRIAL_MS - 1);
+    expect_refused_at_once(&full);
     setrlimit(RLIMIT_NOFILE, &before);
     close(neighbour);
     end(&full);
@@ -310,9 +320,7 @@ static void test_the_server_stops_while_some_are_on_trial(void **state)
     struct full full;
     (void)state;
     begin(&full, true);
-    int fd = rig_connect(full.server->port);
-    while (metric(&full, METRIC_connections_on_trial) == 0)
-        uv_run(&full.rig.loop, UV_RUN_NOWAIT);
+    int fd = connect_on_trial(&full);
     end(&full);
     close(fd);
 }

@@ -136,14 +136,20 @@ static void crowd_is_answered_over_several_ticks(void **state)
     driver_free(driver);
 }
 
+/* Records end after a minute. */
+static struct driver *driver_that_forgets(void)
+{
+    struct herd_node_options options = driver_options("Hill");
+    options.pipeline_max = PIPELINE;
+    options.record_ttl_ns = 60 * HERD_NS_PER_S;
+    return driver_new_with(&options);
+}
+
 /* What the rest would have been answered with has ended: they go on waiting. */
 static void record_that_ends_between_two_ticks_answers_no_more(void **state)
 {
     (void)state;
-    struct herd_node_options options = driver_options("Hill");
-    options.pipeline_max = PIPELINE;
-    options.record_ttl_ns = 60 * HERD_NS_PER_S;
-    struct driver *driver = driver_new_with(&options);
+    struct driver *driver = driver_that_forgets();
     struct wire *other = driver_accept(driver);
     enum { LEFT = 10 };
     crowd_waits(driver, WAITS_PER_TURN + LEFT, EQUAL, 5000);
@@ -163,10 +169,7 @@ static void record_that_ends_between_two_ticks_answers_no_more(void **state)
 static void record_that_ends_between_two_ticks_is_asked_for(void **state)
 {
     (void)state;
-    struct herd_node_options options = driver_options("Hill");
-    options.pipeline_max = PIPELINE;
-    options.record_ttl_ns = 60 * HERD_NS_PER_S;
-    struct driver *driver = driver_new_with(&options);
+    struct driver *driver = driver_that_forgets();
     struct wire *link = driver_add_neighbour(driver, "Jaquez");
     wire_dialled(link, NULL);
     edge_resume(link, 0);
