@@ -111,6 +111,19 @@ static void begin_world(struct life *life, struct world *world, bool prunes, boo
     }
 }
 
+struct answer {
+    char text[64];
+};
+
+/* The neighbour has nothing. */
+static struct answer resume_from_nothing(const struct world *world)
+{
+    struct answer answer;
+    snprintf(answer.text, sizeof(answer.text), "RESUME %016" PRIx64 " 0\n",
+             herd_node_epoch(node_of(world)));
+    return answer;
+}
+
 static void resume(struct world *world, unsigned i, unsigned parts)
 {
     uint64_t sequence = herd_store_sequence(herd_node_store(node_of(world)));
@@ -426,13 +439,10 @@ static void a_window_that_is_full_to_the_byte(void **state)
 static void a_catch_up_that_is_marked_to_the_byte(void **state)
 {
     struct life life;
-    char answer[64];
     (void)state;
     begin_even(&life, 2, 5000, TEXT_LEN);
     for (unsigned w = 0; w < 2; w++) {
-        snprintf(answer, sizeof(answer), "RESUME %016" PRIx64 " 0\n",
-                 herd_node_epoch(node_of(&life.worlds[w])));
-        answer_at_once(&life.worlds[w], LINKS, answer);
+        answer_at_once(&life.worlds[w], LINKS, resume_from_nothing(&life.worlds[w]).text);
     }
     for (unsigned i = 0; i < 20; i++) {
         compare(&life, i);
@@ -450,14 +460,11 @@ static void a_catch_up_of_all_shares_what_a_run_holds(void **state)
 {
     enum { RECORDS = 20000 };
     struct life life;
-    char answer[64];
     (void)state;
     begin_even(&life, 2, RECORDS, 80);
     for (unsigned w = 0; w < 2; w++) {
         life.worlds[w].driver->reports_writes = true;
-        snprintf(answer, sizeof(answer), "RESUME %016" PRIx64 " 0\n",
-                 herd_node_epoch(node_of(&life.worlds[w])));
-        answer_at_once(&life.worlds[w], LINKS, answer);
+        answer_at_once(&life.worlds[w], LINKS, resume_from_nothing(&life.worlds[w]).text);
     }
     compare(&life, 0);
     /* In the first turn none is up before it is its turn. */
@@ -471,7 +478,6 @@ static void a_catch_up_of_all_shares_what_a_run_holds(void **state)
 static void a_mark_that_is_overdue(void **state)
 {
     struct life life;
-    char answer[64];
     (void)state;
     begin_even(&life, 2, 5000, TEXT_LEN);
     for (unsigned w = 0; w < 2; w++) {
@@ -482,9 +488,7 @@ static void a_mark_that_is_overdue(void **state)
         driver_advance_ms(world->driver, 4000);
         assert_int_equal(conn_link(world->links[0]->conn)->state, LINK_PLAIN);
         take_at_once(world);
-        snprintf(answer, sizeof(answer), "RESUME %016" PRIx64 " 0\n",
-                 herd_node_epoch(node_of(world)));
-        say_at_once(world, LINKS, answer);
+        say_at_once(world, LINKS, resume_from_nothing(world).text);
         const struct link *link = conn_link(world->links[0]->conn);
         assert_true(link->state == LINK_UP && link->unmarked_bytes > LINK_WINDOW_BYTES);
         take_at_once(world);
@@ -501,13 +505,10 @@ static void a_turn_that_ends_within_a_run(void **state)
     /* As many lines of 140 bytes as a window takes. */
     enum { FULL = LINK_WINDOW_BYTES / 140 + 1 };
     struct life life;
-    char answer[64];
     (void)state;
     begin_even(&life, 2, FULL, TEXT_LEN);
     for (unsigned w = 0; w < 2; w++) {
-        snprintf(answer, sizeof(answer), "RESUME %016" PRIx64 " 0\n",
-                 herd_node_epoch(node_of(&life.worlds[w])));
-        answer_at_once(&life.worlds[w], LINKS, answer);
+        answer_at_once(&life.worlds[w], LINKS, resume_from_nothing(&life.worlds[w]).text);
         assert_true(life.worlds[w].links[0]->unwritten >= LINK_WINDOW_BYTES);
     }
     size_t before = herd_store_count(node_of(&life.worlds[0])->store);
