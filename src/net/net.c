@@ -1,8 +1,8 @@
 /*
- * Once a turn, behind the poll for what came in and before it for what timers did, all effects of
- * the node are carried out: first what goes to neighbours, then the answers to clients, each
- * connection's in one write. Where HERD_TOUCHED_MAX connections have answers, theirs go out in
- * between: a crowd that speaks all at once takes no memory for all of it.
+ * Once a turn, before the loop sleeps, all effects of what came in and of what timers did are
+ * carried out: first what goes to neighbours, then the answers to clients, each connection's in one
+ * write. Where HERD_TOUCHED_MAX connections have answers, theirs go out in between: a crowd that
+ * speaks all at once takes no memory for all of it.
  */
 #include <assert.h>
 #include <stddef.h>
@@ -28,7 +28,7 @@ struct herd_now net_now(void)
 }
 
 /*
- * The clock that the events of one poll share: the monotonic one is read once, what is due is due
+ * The clock that the events of a turn share: the monotonic one is read once, what is due is due
  * to the millisecond. When a line was received has to be told exactly, so each read looks at the
  * wall's again.
  */
@@ -137,7 +137,9 @@ static void flush_early(struct net *net)
 static void on_wakeup(uv_timer_t *timer)
 {
     struct net *net = timer->data;
-    herd_node_tick(net->options.node, net_now());
+    net->now = net_now(); /* later than what the turn's poll brought */
+    net->has_now = true;
+    herd_node_tick(net->options.node, net->now);
 }
 
 /* A timer that comes too early does no harm, and setting it anew each turn would take two looks at
@@ -170,12 +172,7 @@ static void flush(struct net *net)
         carry_out(net, &effect);
     metrics->value[METRIC_bytes_received_total] = (int64_t)net->streams.bytes_received;
     metrics->value[METRIC_bytes_sent_total] = (int64_t)net->streams.bytes_sent;
-    net->has_now = false; /* timers run next, or the loop sleeps */
-}
-
-static void on_check(uv_check_t *check)
-{
-    flush(check->data);
+    net->has_now = false; /* the loop sleeps next */
 }
 
 /* Without what other programs took of it. */
@@ -238,7 +235,7 @@ static void on_prepare(uv_prepare_t *prepare)
     if (net->stalled_told != net->streams.stalled)
         count_stalled(net);
     set_wakeup(net);
-    stream_loop_begin_turn(&net->streams);
+    stream_loop_next_turn(&net->streams);
     measure_turn(net);
 }
 
@@ -258,18 +255,15 @@ int net_new(const struct net_options *options, struct net **out)
     stream_loop_on(&net->streams, STREAM_PEER, &peer_events);
     uv_loop_configure(options->loop, UV_METRICS_IDLE_TIME);
     uv_prepare_init(options->loop, &net->prepare);
-    uv_check_init(options->loop, &net->check);
     uv_timer_init(options->loop, &net->wakeup);
     uv_timer_init(options->loop, &net->deadline);
     uv_timer_init(options->loop, &net->trial_timer);
     limits_init(&net->limits, options->loop, options->log);
-    net->prepare.data = net->check.data = net->wakeup.data = net->deadline.data = net;
+    net->prepare.data = net->wakeup.data = net->deadline.data = net;
     net->trial_timer.data = net->limits.timer.data = net;
     uv_prepare_start(&net->prepare, on_prepare);
-    uv_check_start(&net->check, on_check);
-    /* The hooks alone do not keep the loop running. */
+    /* The hook alone does not keep the loop running. */
     uv_unref((uv_handle_t *)&net->prepare);
-    uv_unref((uv_handle_t *)&net->check);
     *out = net;
     return 0;
 }
@@ -335,9 +329,9 @@ static void on_hook_closed(uv_handle_t *handle)
 
 void net_free(struct net *net)
 {
-    uv_handle_t *hooks[] = {(uv_handle_t *)&net->prepare,     (uv_handle_t *)&net->check,
-                            (uv_handle_t *)&net->wakeup,      (uv_handle_t *)&net->deadline,
-                            (uv_handle_t *)&net->trial_timer, (uv_handle_t *)&net->limits.timer};
+    uv_handle_t *hooks[] = {(uv_handle_t *)&net->prepare, (uv_handle_t *)&net->wakeup,
+                            (uv_handle_t *)&net->deadline, (uv_handle_t *)&net->trial_timer,
+                            (uv_handle_t *)&net->limits.timer};
     assert(net->connections == 0 && net->listener_count == 0);
     peers_free(net);
     limits_end(&net->limits);

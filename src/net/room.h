@@ -31,7 +31,6 @@ struct net {
     const struct herd_node_stats *stats;
     struct stream_loop streams;
     uv_prepare_t prepare;
-    uv_check_t check;
     uv_timer_t wakeup, deadline;
     struct listener *listeners[NET_LISTENERS_MAX];
     size_t listener_count;
@@ -44,7 +43,7 @@ struct net {
     struct limits limits;
     uint64_t stalled_told; /* of `streams.stalled` */
     struct peer *peers;
-    struct herd_now now; /* of the events of one poll */
+    struct herd_now now; /* of the events of a turn */
     bool has_now;
     int64_t turn_began_ns;
     uint64_t turn_idle_ns;

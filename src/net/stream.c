@@ -3,6 +3,7 @@
  * closed. A read or write that fails closes the stream: `failed` tells why.
  */
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,26 +13,58 @@
 
 enum { LINGER_STEP_MS = 250 };
 
-/*
- * What the socket did not take at once. The first goes to libuv, which waits for the socket; what
- * comes meanwhile is gathered in another, which follows once the first is sent, or once it is large
- * enough: a request of its own for each line would take several times the line's bytes.
- */
-struct pending_write {
-    uv_write_t req;
+/* Doubly linked, in a circle that begins with the one who owns it. */
+static void ring_init(struct stream_ring *ring)
+{
+    ring->next = ring->prev = ring;
+}
+
+static bool ring_is_empty(const struct stream_ring *ring)
+{
+    return ring->next == ring;
+}
+
+static void ring_join(struct stream_ring *ring, struct stream_ring *at_end)
+{
+    at_end->prev = ring->prev;
+    at_end->next = ring;
+    ring->prev->next = at_end;
+    ring->prev = at_end;
+}
+
+/* Whoever is in none leaves none. */
+static void ring_leave(struct stream_ring *member)
+{
+    member->prev->next = member->next;
+    member->next->prev = member->prev;
+    ring_init(member);
+}
+
+struct piece {
+    struct piece *next;
     struct herd_buf buf;
-    struct stream_loop *shared; /* while it gathers */
 };
 
-/* A stream that closes without haste. */
-struct stream_linger {
-    uv_shutdown_t req; /* until on_shutdown, which comes before the stream's last callback */
+/*
+ * What a stream has only while its socket is full, or while it closes without haste.
+ *
+ * Full: what the socket did not take waits in pieces, small ones together, for a buffer of its own
+ * for each line would take several times the line's bytes. A piece at a time goes to libuv, which
+ * waits for the socket. libuv tries to write at once what it is given: it is not given anything in
+ * a turn that has had a write of this stream, so that a full socket is not asked twice.
+ */
+struct stream_extra {
     struct stream *stream;
     struct stream_loop *shared;
-    struct stream_linger *next, *prev; /* in the loop's list until the socket is closed */
-    uint64_t deadline_ms;              /* uv_now */
-    size_t unsent, dropped;            /* bytes */
-    bool shut;                         /* our half is closed, all was sent */
+    struct piece *first, **end; /* not sent */
+    uv_write_t write;           /* of the first, if it `is_with_libuv` */
+    struct stream_ring resting; /* the first one is to be given to libuv at the end of a turn */
+    bool is_with_libuv;
+    bool shut;                    /* our half is closed, all was sent */
+    uv_shutdown_t shutdown;       /* until on_shutdown, before the stream's last callback */
+    struct stream_ring lingering; /* closes without haste, until the socket is closed */
+    uint64_t deadline_ms;         /* uv_now */
+    size_t unsent, dropped;       /* bytes */
 };
 
 static struct stream *stream_of(void *handle)
@@ -41,9 +74,7 @@ static struct stream *stream_of(void *handle)
 
 struct stream_loop *stream_loop_of(const struct stream *stream)
 {
-    if (stream->gathers)
-        return stream->of.gathered->shared;
-    return stream->lingers ? stream->of.linger->shared : stream->of.shared;
+    return stream->has_extra ? stream->of.extra->shared : stream->of.shared;
 }
 
 static const struct stream_events *events_of(const struct stream *stream)
@@ -51,63 +82,71 @@ static const struct stream_events *events_of(const struct stream *stream)
     return stream_loop_of(stream)->events[stream->kind];
 }
 
+/* NULL: no memory. */
+static struct stream_extra *need_extra(struct stream *stream)
+{
+    if (stream->has_extra)
+        return stream->of.extra;
+    struct stream_extra *extra = calloc(1, sizeof(*extra));
+    if (extra == NULL)
+        return NULL;
+    extra->stream = stream;
+    extra->shared = stream->of.shared;
+    extra->end = &extra->first;
+    extra->write.data = extra->shutdown.data = extra;
+    ring_init(&extra->resting);
+    ring_init(&extra->lingering);
+    stream->of.extra = extra;
+    stream->has_extra = true;
+    return extra;
+}
+
+static struct herd_buf take_first(struct stream_extra *extra)
+{
+    struct piece *piece = extra->first;
+    struct herd_buf buf = piece->buf;
+    extra->first = piece->next;
+    if (extra->first == NULL)
+        extra->end = &extra->first;
+    free(piece);
+    return buf;
+}
+
+static void recycle_first(struct stream_extra *extra)
+{
+    struct herd_buf buf = take_first(extra);
+    events_of(extra->stream)->recycle(extra->stream, &buf);
+}
+
+static void drop_extra(struct stream *stream)
+{
+    struct stream_extra *extra = stream->of.extra;
+    while (extra->first != NULL)
+        recycle_first(extra);
+    ring_leave(&extra->resting);
+    ring_leave(&extra->lingering);
+    stream->of.shared = extra->shared;
+    stream->has_extra = false;
+    free(extra);
+}
+
 static void on_closed(uv_handle_t *handle)
 {
     struct stream *stream = stream_of(handle);
-    if (stream->lingers) {
-        struct stream_linger *linger = stream->of.linger;
-        stream->of.shared = linger->shared;
-        stream->lingers = false;
-        free(linger);
-    }
+    if (stream->has_extra)
+        drop_extra(stream);
     events_of(stream)->closed(stream);
-}
-
-static void enter_lingering(struct stream_linger *linger)
-{
-    struct stream_loop *shared = linger->shared;
-    linger->next = shared->lingering;
-    if (linger->next != NULL)
-        linger->next->prev = linger;
-    shared->lingering = linger;
-}
-
-static void leave_lingering(struct stream_linger *linger)
-{
-    struct stream_loop *shared = linger->shared;
-    if (linger->prev != NULL)
-        linger->prev->next = linger->next;
-    else
-        shared->lingering = linger->next;
-    if (linger->next != NULL)
-        linger->next->prev = linger->prev;
-    if (shared->lingering == NULL)
-        uv_timer_stop(&shared->linger);
-}
-
-static struct pending_write *take_gathered(struct stream *stream)
-{
-    struct pending_write *write = stream->of.gathered;
-    stream->gathers = false;
-    stream->of.shared = write->shared;
-    return write;
-}
-
-static void forget_write(struct stream *stream, struct pending_write *write)
-{
-    struct herd_buf buf = write->buf;
-    free(write);
-    events_of(stream)->recycle(stream, &buf);
 }
 
 static void finish(struct stream *stream)
 {
     if (uv_is_closing((uv_handle_t *)&stream->tcp))
         return;
-    if (stream->gathers)
-        forget_write(stream, take_gathered(stream));
-    if (stream->lingers)
-        leave_lingering(stream->of.linger);
+    if (stream->has_extra) {
+        struct stream_extra *extra = stream->of.extra;
+        ring_leave(&extra->resting);
+        ring_leave(&extra->lingering);
+    }
     uv_close((uv_handle_t *)&stream->tcp, on_closed);
 }
 
@@ -118,61 +157,100 @@ static void fail(struct stream *stream, int rc)
     stream_close(stream, true);
 }
 
-static void give_time(struct stream_linger *linger, uint32_t ms)
+static void give_time(struct stream_extra *extra, uint32_t ms)
 {
-    linger->deadline_ms = uv_now(linger->stream->tcp.loop) + ms;
+    extra->deadline_ms = uv_now(extra->stream->tcp.loop) + ms;
+}
+
+static size_t count_unsent(const struct stream_extra *extra)
+{
+    size_t bytes = 0;
+    const struct piece *piece = extra->first;
+    if (extra->is_with_libuv) {
+        bytes = uv_stream_get_write_queue_size((const uv_stream_t *)&extra->stream->tcp);
+        piece = piece->next;
+    }
+    for (; piece != NULL; piece = piece->next)
+        bytes += piece->buf.len;
+    return bytes;
 }
 
 /* A reader that takes its time has it; one that takes nothing is given up. */
-static void check_progress(struct stream_linger *linger)
+static void check_progress(struct stream_extra *extra)
 {
-    size_t unsent = uv_stream_get_write_queue_size((uv_stream_t *)&linger->stream->tcp);
-    if (unsent == linger->unsent)
+    size_t unsent = count_unsent(extra);
+    if (unsent == extra->unsent)
         return;
-    linger->unsent = unsent;
-    give_time(linger, linger->shared->stalled_ms);
+    extra->unsent = unsent;
+    give_time(extra, extra->shared->stalled_ms);
+}
+
+static struct stream_extra *lingering_of(struct stream_ring *member)
+{
+    return (struct stream_extra *)(void *)((char *)member -
+                                           offsetof(struct stream_extra, lingering));
+}
+
+static struct stream_extra *resting_of(struct stream_ring *member)
+{
+    return (struct stream_extra *)(void *)((char *)member - offsetof(struct stream_extra, resting));
 }
 
 static void on_linger(uv_timer_t *timer)
 {
     struct stream_loop *shared = timer->data;
     uint64_t now = uv_now(timer->loop);
-    struct stream_linger *next;
-    for (struct stream_linger *linger = shared->lingering; linger != NULL; linger = next) {
-        next = linger->next;
-        if (!linger->shut)
-            check_progress(linger);
-        if (now < linger->deadline_ms)
+    struct stream_ring *next;
+    for (struct stream_ring *at = shared->lingering.next; at != &shared->lingering; at = next) {
+        struct stream_extra *extra = lingering_of(at);
+        next = at->next;
+        if (!extra->shut)
+            check_progress(extra);
+        if (now < extra->deadline_ms)
             continue;
-        shared->stalled += !linger->shut;
-        finish(linger->stream);
+        shared->stalled += !extra->shut;
+        finish(extra->stream);
     }
+    if (ring_is_empty(&shared->lingering))
+        uv_timer_stop(timer);
+}
+
+/* It need not do anything: the loop does not sleep while it is active. */
+static void on_awake(uv_idle_t *awake)
+{
+    (void)awake;
 }
 
 int stream_loop_init(struct stream_loop *shared, uv_loop_t *loop)
 {
-    /* A new stream's last read was in no turn. */
+    /* A new stream's last read and write were in no turn. */
     *shared = (struct stream_loop){.turn = 1, .stalled_ms = STREAM_STALLED_MS};
     shared->input = malloc(STREAM_INPUT_BYTES);
     if (shared->input == NULL)
         return HERD_ENOMEM;
+    ring_init(&shared->lingering);
+    ring_init(&shared->resting);
     uv_timer_init(loop, &shared->linger);
-    shared->linger.data = shared;
+    uv_idle_init(loop, &shared->awake);
+    shared->linger.data = shared->awake.data = shared;
     return 0;
 }
 
-static void on_linger_closed(uv_handle_t *handle)
+static void on_loop_closed(uv_handle_t *handle)
 {
     struct stream_loop *shared = handle->data;
-    shared->closed(shared->closed_arg);
+    if (!uv_is_closing((uv_handle_t *)&shared->linger))
+        uv_close((uv_handle_t *)&shared->linger, on_loop_closed);
+    else
+        shared->closed(shared->closed_arg);
 }
 
 void stream_loop_close(struct stream_loop *shared, void (*closed)(void *arg), void *arg)
 {
-    assert(shared->lingering == NULL);
+    assert(ring_is_empty(&shared->lingering) && ring_is_empty(&shared->resting));
     shared->closed = closed;
     shared->closed_arg = arg;
-    uv_close((uv_handle_t *)&shared->linger, on_linger_closed);
+    uv_close((uv_handle_t *)&shared->awake, on_loop_closed);
     free(shared->input);
     shared->input = NULL;
 }
@@ -183,15 +261,10 @@ void stream_loop_on(struct stream_loop *shared, enum stream_kind kind,
     shared->events[kind] = events;
 }
 
-void stream_loop_begin_turn(struct stream_loop *shared)
-{
-    shared->turn++;
-}
-
 void stream_loop_hasten(struct stream_loop *shared)
 {
-    while (shared->lingering != NULL)
-        finish(shared->lingering->stream);
+    while (!ring_is_empty(&shared->lingering))
+        finish(lingering_of(shared->lingering.next)->stream);
 }
 
 int stream_init(struct stream *stream, struct stream_loop *shared, enum stream_kind kind)
@@ -222,7 +295,7 @@ static void on_read(uv_stream_t *tcp, ssize_t len, const uv_buf_t *buf)
         stream_loop_of(stream)->bytes_received += (uint64_t)len;
         if (!stream->closing)
             events_of(stream)->data(stream, buf->base, (size_t)len);
-        else if ((stream->of.linger->dropped += (size_t)len) > STREAM_LINGER_BYTES)
+        else if ((stream->of.extra->dropped += (size_t)len) > STREAM_LINGER_BYTES)
             finish(stream);
         return;
     }
@@ -234,7 +307,7 @@ static void on_read(uv_stream_t *tcp, ssize_t len, const uv_buf_t *buf)
         fail(stream, (int)len);
     else if (!stream->closing)
         events_of(stream)->end(stream);
-    else if (stream->of.linger->shut)
+    else if (stream->of.extra->shut)
         finish(stream);
 }
 
@@ -268,93 +341,126 @@ static void tighten(struct herd_buf *buf, size_t sent)
     buf->cap = buf->len;
 }
 
-static bool waits_for_socket(const struct stream *stream)
-{
-    return uv_stream_get_write_queue_size((const uv_stream_t *)&stream->tcp) > 0;
-}
+static void send_fin(struct stream_extra *extra);
 
-static void on_write(uv_write_t *req, int status);
-
-/* To libuv, behind what it has. */
-static int hand_over(struct stream *stream, struct pending_write *take_write)
+/* All that waited is sent. */
+static void be_drained(struct stream_extra *extra)
 {
-    struct pending_write *write = take_write;
-    write->req.data = write;
-    uv_buf_t bytes = uv_buf_init(write->buf.data, (unsigned)write->buf.len);
-    int rc = uv_write(&write->req, (uv_stream_t *)&stream->tcp, &bytes, 1, on_write);
-    if (rc < 0)
-        forget_write(stream, write);
-    return rc;
-}
-
-static int hand_gathered_over(struct stream *stream)
-{
-    struct pending_write *write = take_gathered(stream);
-    tighten(&write->buf, 0);
-    return hand_over(stream, write);
+    if (extra->stream->closing)
+        send_fin(extra);
+    else
+        drop_extra(extra->stream);
 }
 
 static void on_write(uv_write_t *req, int status)
 {
-    struct pending_write *write = req->data;
-    struct stream *stream = stream_of(req->handle);
-    size_t len = write->buf.len;
-    forget_write(stream, write);
+    struct stream_extra *extra = req->data;
+    struct stream *stream = extra->stream;
+    size_t len = extra->first->buf.len;
+    bool is_open = !uv_is_closing((uv_handle_t *)&stream->tcp);
+    extra->is_with_libuv = false;
+    recycle_first(extra);
+    stream->write_turn = extra->shared->turn;
     if (status == 0) {
-        stream_loop_of(stream)->bytes_sent += len;
-        if (!uv_is_closing((uv_handle_t *)&stream->tcp))
+        extra->shared->bytes_sent += len;
+        if (is_open)
             events_of(stream)->wrote(stream, len);
-        if (stream->gathers && !waits_for_socket(stream))
-            status = hand_gathered_over(stream);
     }
-    if (status < 0 && status != UV_ECANCELED)
+    if (!is_open)
+        return;
+    if (status < 0)
         fail(stream, status);
+    else if (extra->first != NULL)
+        ring_join(&extra->shared->resting, &extra->resting);
+    else
+        be_drained(extra);
 }
 
-/* What uv_try_write left over becomes what the socket is waited for, or what gathers behind that.
- */
-static int write_rest(struct stream *stream, struct herd_buf *take_buf, size_t sent)
+/* To libuv, which tries to write it at once. */
+static void hand_over(struct stream_extra *extra)
 {
-    struct pending_write *write = malloc(sizeof(*write));
-    if (write == NULL)
+    struct herd_buf *buf = &extra->first->buf;
+    struct stream *stream = extra->stream;
+    tighten(buf, 0);
+    uv_buf_t bytes = uv_buf_init(buf->data, (unsigned)buf->len);
+    ring_leave(&extra->resting);
+    stream->write_turn = extra->shared->turn;
+    int rc = uv_write(&extra->write, (uv_stream_t *)&stream->tcp, &bytes, 1, on_write);
+    extra->is_with_libuv = rc == 0;
+    if (rc < 0)
+        fail(stream, rc);
+}
+
+void stream_loop_next_turn(struct stream_loop *shared)
+{
+    struct stream_ring *next;
+    for (struct stream_ring *at = shared->resting.next; at != &shared->resting; at = next) {
+        struct stream_extra *extra = resting_of(at);
+        next = at->next;
+        if (extra->stream->write_turn != shared->turn)
+            hand_over(extra);
+    }
+    if (ring_is_empty(&shared->resting))
+        uv_idle_stop(&shared->awake);
+    else
+        uv_idle_start(&shared->awake, on_awake);
+    shared->turn++;
+}
+
+/* Behind what waits already, in the same piece if that is not libuv's and both are small. */
+static int add_piece(struct stream_extra *extra, struct herd_buf *take_buf, size_t sent)
+{
+    struct piece *last = NULL;
+    if (extra->first != NULL)
+        last = (struct piece *)(void *)((char *)extra->end - offsetof(struct piece, next));
+    bool is_open = last != NULL && !(extra->is_with_libuv && last == extra->first);
+    if (is_open && last->buf.len + take_buf->len <= STREAM_GATHER_BYTES)
+        return herd_buf_append_slice(&last->buf, herd_buf_slice(take_buf)) < 0 ? UV_ENOMEM : 0;
+    struct piece *piece = malloc(sizeof(*piece));
+    if (piece == NULL)
         return UV_ENOMEM;
     tighten(take_buf, sent);
-    *write = (struct pending_write){.buf = *take_buf, .shared = stream->of.shared};
+    *piece = (struct piece){.buf = *take_buf};
     *take_buf = (struct herd_buf){0};
-    if (!waits_for_socket(stream))
-        return hand_over(stream, write);
-    stream->of.gathered = write;
-    stream->gathers = true;
+    *extra->end = piece;
+    extra->end = &piece->next;
     return 0;
 }
 
-/* Behind what gathers, or instead of it if both are too much for one request. */
-static int gather(struct stream *stream, struct herd_buf *take_buf)
+/* What is not sent in this turn, but for the first `sent` bytes. */
+static int keep(struct stream *stream, struct herd_buf *take_buf, size_t sent)
 {
-    struct herd_buf *gathered = &stream->of.gathered->buf;
-    if (gathered->len + take_buf->len <= STREAM_GATHER_BYTES)
-        return herd_buf_append_slice(gathered, herd_buf_slice(take_buf)) < 0 ? UV_ENOMEM : 0;
-    int rc = hand_gathered_over(stream);
-    return rc < 0 ? rc : write_rest(stream, take_buf, 0);
+    struct stream_extra *extra = need_extra(stream);
+    if (extra == NULL)
+        return UV_ENOMEM;
+    bool waits = extra->first != NULL;
+    int rc = add_piece(extra, take_buf, sent);
+    if (rc == 0 && !waits)
+        ring_join(&extra->shared->resting, &extra->resting);
+    return rc;
 }
 
 static int write_now(struct stream *stream, struct herd_buf *take_buf, size_t *sent)
 {
+    struct stream_loop *shared = stream->of.shared;
     uv_buf_t all = uv_buf_init(take_buf->data, (unsigned)take_buf->len);
+    stream->write_turn = shared->turn;
     int rc = uv_try_write((uv_stream_t *)&stream->tcp, &all, 1);
     *sent = rc > 0 ? (size_t)rc : 0;
-    stream_loop_of(stream)->bytes_sent += *sent;
+    shared->bytes_sent += *sent;
     bool waits = rc == UV_EAGAIN || (rc >= 0 && *sent < take_buf->len);
-    return waits ? write_rest(stream, take_buf, *sent) : rc;
+    return waits ? keep(stream, take_buf, *sent) : rc;
 }
 
 void stream_write(struct stream *stream, struct herd_buf *take_buf)
 {
     size_t sent = 0;
     int rc = 0;
-    if (stream->gathers)
-        rc = gather(stream, take_buf);
-    else if (!stream->closing)
+    if (stream->closing)
+        rc = 0;
+    else if (stream->has_extra || stream->write_turn == stream->of.shared->turn)
+        rc = keep(stream, take_buf, 0);
+    else
         rc = write_now(stream, take_buf, &sent);
     events_of(stream)->recycle(stream, take_buf);
     if (sent > 0)
@@ -365,40 +471,37 @@ void stream_write(struct stream *stream, struct herd_buf *take_buf)
 
 static void on_shutdown(uv_shutdown_t *req, int status)
 {
-    struct stream *stream = stream_of(req->handle);
-    stream->of.linger->shut = true;
-    give_time(stream->of.linger, STREAM_LINGER_MS);
-    if (status != 0 || stream->ended)
-        finish(stream);
+    struct stream_extra *extra = req->data;
+    extra->shut = true;
+    give_time(extra, STREAM_LINGER_MS);
+    if (status != 0 || extra->stream->ended)
+        finish(extra->stream);
+}
+
+static void send_fin(struct stream_extra *extra)
+{
+    if (uv_shutdown(&extra->shutdown, (uv_stream_t *)&extra->stream->tcp, on_shutdown) < 0)
+        finish(extra->stream);
 }
 
 /* Sends what was written, then FIN; whatever comes in is dropped until the other side closes too.
  */
 static int begin_linger(struct stream *stream)
 {
-    int rc = stream->gathers ? hand_gathered_over(stream) : 0;
-    if (rc < 0)
-        return rc;
-    struct stream_linger *linger = malloc(sizeof(*linger));
-    if (linger == NULL)
+    struct stream_extra *extra = need_extra(stream);
+    if (extra == NULL)
         return UV_ENOMEM;
-    *linger = (struct stream_linger){.stream = stream, .shared = stream->of.shared};
-    rc = uv_shutdown(&linger->req, (uv_stream_t *)&stream->tcp, on_shutdown);
-    if (rc < 0) {
-        free(linger);
-        return rc;
-    }
-    struct stream_loop *shared = linger->shared;
-    stream->of.linger = linger;
-    stream->lingers = true;
-    linger->unsent = uv_stream_get_write_queue_size((uv_stream_t *)&stream->tcp);
-    give_time(linger, linger->shared->stalled_ms);
-    enter_lingering(linger);
+    struct stream_loop *shared = extra->shared;
+    extra->unsent = count_unsent(extra);
+    give_time(extra, shared->stalled_ms);
+    ring_join(&shared->lingering, &extra->lingering);
     if (!uv_is_active((uv_handle_t *)&shared->linger))
         uv_timer_start(&shared->linger, on_linger, LINGER_STEP_MS, LINGER_STEP_MS);
-    if (!stream->ended && !stream->reading)
-        rc = uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
-    return rc;
+    if (extra->first == NULL)
+        send_fin(extra);
+    if (stream->ended || stream->reading)
+        return 0;
+    return uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
 }
 
 void stream_close(struct stream *stream, bool now)

@@ -27,13 +27,20 @@ struct stream_events {
 /* Who owns a stream. */
 enum stream_kind { STREAM_SESSION, STREAM_PEER, STREAM_KINDS };
 
+/* A list of streams, or a place in one. */
+struct stream_ring {
+    struct stream_ring *next, *prev;
+};
+
 /* What streams of a loop share. */
 struct stream_loop {
     const struct stream_events *events[STREAM_KINDS];
     uv_timer_t linger; /* gives up on those that close too slowly */
-    struct stream_linger *lingering;
+    struct stream_ring lingering;
+    struct stream_ring resting; /* have more to write, in the next turn: */
+    uv_idle_t awake;            /* the loop does not sleep before that */
     char *input;   /* STREAM_INPUT_BYTES; each read's bytes, for the time of the call */
-    uint16_t turn; /* of the loop; a stream has one read in each */
+    uint16_t turn; /* of the loop; a stream has one read and one write in each */
     uint64_t bytes_received, bytes_sent;
     uint32_t stalled_ms; /* STREAM_STALLED_MS, but in tests */
     uint64_t stalled;    /* streams that were given up after that */
@@ -54,18 +61,15 @@ struct stream {
     uv_tcp_t tcp; /* its `data` is the owner's */
     union {
         struct stream_loop *shared;
-        struct pending_write *gathered; /* `gathers`: what waits for more, and `shared` */
-        struct stream_linger
-            *linger; /* `lingers`: what a close without haste needs, and `shared` */
+        struct stream_extra *extra; /* `has_extra`: what few have, and `shared` */
     } of;
     enum stream_kind kind : 8;
-    bool gathers : 1; /* the socket is full; until it is not */
-    bool lingers : 1; /* until it is closed */
+    bool has_extra : 1; /* while the socket is full, or it closes without haste */
     bool reading : 1;
     bool ended : 1;
     bool closing : 1;                    /* nothing more is written or told */
     bool on_trial : 1, is_neighbour : 1; /* a session's: see trial.c */
-    uint16_t read_turn;                  /* of its last read */
+    uint16_t read_turn, write_turn;      /* of its last read and write */
 };
 
 /* 0, HERD_ENOMEM or HERD_EIO. Close with stream_loop_close once no stream is left. */
@@ -76,8 +80,9 @@ void stream_loop_close(struct stream_loop *shared, void (*closed)(void *arg), vo
 /* What the owners of a kind are told; before the first stream of it. */
 void stream_loop_on(struct stream_loop *shared, enum stream_kind kind,
                     const struct stream_events *events);
-/* Before each poll: whoever has bytes may be read from again. */
-void stream_loop_begin_turn(struct stream_loop *shared);
+/* Before each poll, behind all writes: whoever has bytes may be read from again; what did not go
+ * out in this turn does in the next. */
+void stream_loop_next_turn(struct stream_loop *shared);
 /* Ends at once what closes without haste. */
 void stream_loop_hasten(struct stream_loop *shared);
 
@@ -88,8 +93,9 @@ struct stream_loop *stream_loop_of(const struct stream *stream);
 
 void stream_read(struct stream *stream, bool on);
 
-/* Sends the bytes: at once as far as the socket takes them. The rest waits in requests of about
- * STREAM_GATHER_BYTES, however few bytes come at a time. Takes the buffer in every case. */
+/* Sends the bytes: at once as far as the socket takes them, if it is the turn's first write of the
+ * stream. The rest waits in pieces of about STREAM_GATHER_BYTES, however few bytes come at a time;
+ * one goes out in each turn that the socket takes it. Takes the buffer in every case. */
 void stream_write(struct stream *stream, struct herd_buf *take_buf);
 
 /*

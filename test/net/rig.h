@@ -34,5 +34,8 @@ void rig_close(struct rig *rig);
 
 /* A blocking TCP connection to a port of this machine. */
 int rig_connect(uint16_t port);
+/* A socket, a connection that take about twice so many bytes until they are read from. */
+int rig_small_socket(int bytes);
+int rig_connect_small(uint16_t port, int bytes);
 
 #endif

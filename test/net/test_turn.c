@@ -1,5 +1,6 @@
 /* A turn of the loop takes one read and one write of a connection at most, however many lines come and
- * go. libuv's calls of read, write and writev are counted: this program's own come before libc's. */
+ * go, whatever timers add, and however full its socket is. libuv's calls of read, write and writev
+ * are counted: this program's own come before libc's. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,9 +17,21 @@
 #include <cmocka.h>
 
 #include "core/node.h"
+#include "net/stream.h"
 #include "rig.h"
 
-enum { FDS = 1024, CLIENTS = 20, BURST = 64, BURSTS = 5, TURNS_MAX = 100000 };
+enum {
+    FDS = 1024,
+    CLIENTS = 20,
+    CROWD = HERD_TOUCHED_MAX * 2,
+    BURST = 64, /* lines of a client in a turn at most */
+    BURSTS = 5,
+    PILE = 2000,
+    PILE_LINE = 256,
+    SMALL_BYTES = 4096, /* of a socket */
+    SLOW_TURNS = 10,
+    SLOW_MS = 110, /* longer than a MARK and an ACK may wait */
+};
 
 struct calls {
     unsigned reads, writes;
@@ -26,6 +39,16 @@ struct calls {
 
 /* Of sockets, in this turn; and ever. */
 static struct calls in_turn[FDS], in_all[FDS];
+
+/* What is counted of a loop's turns. */
+struct turns {
+    uv_prepare_t hook;
+    uv_check_t slow_hook;
+    struct rig *rig;
+    int slow;          /* turns that are to take so long that timers are due at their end */
+    struct calls most; /* of any socket in any turn */
+    uint64_t lines, lines_most; /* the first server's: so far, in any turn */
+};
 
 ssize_t read(int fd, void *data, size_t size);
 ssize_t write(int fd, const void *data, size_t size);
@@ -79,12 +102,57 @@ static struct calls most(const struct calls *calls)
     return most;
 }
 
-static void one_turn(struct rig *rig)
+/* The loop is about to sleep: a turn ends. */
+static void on_end_of_turn(uv_prepare_t *hook)
+{
+    struct turns *turns = hook->data;
+    const struct calls of_turn = most(in_turn);
+    memset(in_turn, 0, sizeof(in_turn));
+    if (of_turn.reads > turns->most.reads)
+        turns->most.reads = of_turn.reads;
+    if (of_turn.writes > turns->most.writes)
+        turns->most.writes = of_turn.writes;
+    if (turns->rig->count == 0)
+        return;
+    uint64_t lines = herd_node_stats(turns->rig->servers[0].node)->lines_received;
+    if (lines - turns->lines > turns->lines_most)
+        turns->lines_most = lines - turns->lines;
+    turns->lines = lines;
+}
+
+/* Something has come in. */
+static void on_slow_turn(uv_check_t *hook)
+{
+    struct turns *turns = hook->data;
+    if (turns->slow == 0 || most(in_turn).reads == 0)
+        return;
+    turns->slow--;
+    uv_sleep(SLOW_MS);
+}
+
+/* Before there are servers: hooks that began later run before these. */
+static void count_turns(struct turns *turns, struct rig *rig)
 {
     memset(in_turn, 0, sizeof(in_turn));
-    uv_run(&rig->loop, UV_RUN_NOWAIT);
-    assert_true(most(in_turn).reads <= 1);
-    assert_true(most(in_turn).writes <= 1);
+    memset(in_all, 0, sizeof(in_all));
+    *turns = (struct turns){.rig = rig};
+    assert_int_equal(uv_prepare_init(&rig->loop, &turns->hook), 0);
+    turns->hook.data = turns;
+    uv_prepare_start(&turns->hook, on_end_of_turn);
+    uv_unref((uv_handle_t *)&turns->hook);
+    assert_int_equal(uv_check_init(&rig->loop, &turns->slow_hook), 0);
+    turns->slow_hook.data = turns;
+    uv_check_start(&turns->slow_hook, on_slow_turn);
+    uv_unref((uv_handle_t *)&turns->slow_hook);
+}
+
+static void expect_one_read_and_one_write(struct turns *turns)
+{
+    uv_close((uv_handle_t *)&turns->hook, NULL);
+    uv_close((uv_handle_t *)&turns->slow_hook, NULL);
+    uv_run(&turns->rig->loop, UV_RUN_NOWAIT);
+    assert_int_equal(turns->most.reads, 1);
+    assert_int_equal(turns->most.writes, 1);
 }
 
 /* Lines of one client of the herd, each newer than those before, in one piece. */
@@ -113,14 +181,24 @@ static unsigned count_answers(int fd)
 
 struct herd {
     struct rig rig;
-    int fds[CLIENTS];
+    struct turns turns;
+    int fds[CROWD], count;
+    unsigned bursts, answers;
 };
+
+static bool has_answers(void *arg)
+{
+    struct herd *herd = arg;
+    for (int i = 0; i < herd->count; i++)
+        herd->answers += count_answers(herd->fds[i]);
+    return herd->answers >= (unsigned)herd->count * BURST;
+}
 
 static bool has_all(void *arg)
 {
     struct herd *herd = arg;
     for (int i = 0; i < herd->rig.count; i++) {
-        if (herd_store_count(herd->rig.servers[i].node->store) < (size_t)CLIENTS * BURST)
+        if (herd_store_count(herd->rig.servers[i].node->store) < (size_t)herd->count * BURST)
             return false;
     }
     return true;
@@ -140,10 +218,11 @@ static bool links_are_up(void *arg)
 }
 
 /* Three servers, all of them neighbours; the clients are A's. */
-static struct herd *herd_new(void)
+static struct herd *herd_new(int clients)
 {
     struct herd *herd = calloc(1, sizeof(*herd));
     rig_init(&herd->rig);
+    count_turns(&herd->turns, &herd->rig);
     struct rig_server *a = rig_add(&herd->rig, "A");
     struct rig_server *b = rig_add(&herd->rig, "B");
     struct rig_server *c = rig_add(&herd->rig, "C");
@@ -151,43 +230,51 @@ static struct herd *herd_new(void)
     rig_join(a, c);
     rig_join(b, c);
     rig_run_until(&herd->rig, links_are_up, herd);
-    for (int i = 0; i < CLIENTS; i++)
-        herd->fds[i] = rig_connect(a->port);
+    for (herd->count = 0; herd->count < clients; herd->count++)
+        herd->fds[herd->count] = rig_connect(a->port);
     return herd;
 }
 
 static void herd_free(struct herd *herd)
 {
-    for (int i = 0; i < CLIENTS; i++)
+    for (int i = 0; i < herd->count; i++)
         close(herd->fds[i]);
+    expect_one_read_and_one_write(&herd->turns);
     rig_close(&herd->rig);
     free(herd);
 }
 
 /* All clients speak at once, and wait for their answers. */
-static void all_speak(struct herd *herd, unsigned burst)
+static void all_speak(struct herd *herd)
 {
-    unsigned answers = 0, turns = 0;
-    for (int i = 0; i < CLIENTS; i++)
-        say_burst(herd->fds[i], i, burst);
-    for (; answers < CLIENTS * BURST; turns++) {
-        assert_true(turns < TURNS_MAX);
-        one_turn(&herd->rig);
-        for (int i = 0; i < CLIENTS; i++)
-            answers += count_answers(herd->fds[i]);
-    }
-    assert_int_equal(answers, CLIENTS * BURST);
+    for (int i = 0; i < herd->count; i++)
+        say_burst(herd->fds[i], i, herd->bursts);
+    herd->bursts++;
+    herd->answers = 0;
+    rig_run_until(&herd->rig, has_answers, herd);
+    assert_int_equal(herd->answers, herd->count * BURST);
 }
 
-static void a_turn_takes_one_read_and_one_write_of_a_connection(void **state)
+static void lines_of_many_and_of_timers_go_out_together(void **state)
 {
     (void)state;
-    struct herd *herd = herd_new();
-    for (unsigned burst = 0; burst < BURSTS; burst++)
-        all_speak(herd, burst);
-    while (!has_all(herd))
-        one_turn(&herd->rig);
+    struct herd *herd = herd_new(CLIENTS);
+    herd->turns.slow = SLOW_TURNS;
+    while (herd->bursts < BURSTS || herd->turns.slow > 0)
+        all_speak(herd);
+    rig_run_until(&herd->rig, has_all, herd);
     assert_true(most(in_all).reads >= BURSTS && most(in_all).writes >= BURSTS);
+    herd_free(herd);
+}
+
+/* Whose answers go out before a turn's end. */
+static void a_crowd_is_answered_once_a_turn(void **state)
+{
+    (void)state;
+    struct herd *herd = herd_new(CROWD);
+    for (unsigned burst = 0; burst < BURSTS; burst++)
+        all_speak(herd);
+    rig_run_until(&herd->rig, has_all, herd);
     herd_free(herd);
 }
 
@@ -210,11 +297,83 @@ static void a_burst_takes_one_read_and_its_answers_one_write(void **state)
     rig_close(&rig);
 }
 
+/* A client that speaks, and reads only when its answers have filled its socket. */
+struct pile {
+    struct rig rig;
+    struct turns turns;
+    int fd;
+    char text[PILE * PILE_LINE];
+    size_t len, sent;
+    unsigned answers;
+};
+
+static void speak(struct pile *pile)
+{
+    if (pile->sent == pile->len)
+        return;
+    ssize_t len = send(pile->fd, pile->text + pile->sent, pile->len - pile->sent, MSG_DONTWAIT);
+    assert_true(len > 0 || errno == EAGAIN);
+    pile->sent += len > 0 ? (size_t)len : 0;
+}
+
+static bool is_accepted(void *arg)
+{
+    const struct pile *pile = arg;
+    return pile->rig.servers[0].node->conns != NULL;
+}
+
+/* The kernel would keep megabytes for it. */
+static void keep_little(struct pile *pile)
+{
+    struct stream *stream = herd_conn_data(pile->rig.servers[0].node->conns);
+    int small = SMALL_BYTES, fd;
+    assert_int_equal(uv_fileno((uv_handle_t *)&stream->tcp, &fd), 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+}
+
+static bool is_full(void *arg)
+{
+    struct pile *pile = arg;
+    speak(pile);
+    return herd_node_stats(pile->rig.servers[0].node)->clients_paused > 0;
+}
+
+static bool has_read_on(void *arg)
+{
+    struct pile *pile = arg;
+    speak(pile);
+    pile->answers += count_answers(pile->fd);
+    return pile->answers == PILE;
+}
+
+static void a_full_socket_is_asked_once_a_turn(void **state)
+{
+    (void)state;
+    struct pile *pile = calloc(1, sizeof(*pile));
+    rig_init(&pile->rig);
+    count_turns(&pile->turns, &pile->rig);
+    pile->fd = rig_connect_small(rig_add(&pile->rig, "A")->port, SMALL_BYTES);
+    for (unsigned i = 0; i < PILE; i++) /* each comes back whole, as an error */
+        pile->len += (size_t)snprintf(pile->text + pile->len, sizeof(pile->text) - pile->len,
+                                      "WHATSAT %0200u 1 1\n", i);
+    rig_run_until(&pile->rig, is_accepted, pile);
+    keep_little(pile);
+    rig_run_until(&pile->rig, is_full, pile);
+    rig_run_until(&pile->rig, has_read_on, pile);
+    assert_in_range(pile->turns.lines_most, 1, BURST);
+    close(pile->fd);
+    expect_one_read_and_one_write(&pile->turns);
+    rig_close(&pile->rig);
+    free(pile);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_turn_takes_one_read_and_one_write_of_a_connection),
+        cmocka_unit_test(lines_of_many_and_of_timers_go_out_together),
+        cmocka_unit_test(a_crowd_is_answered_once_a_turn),
         cmocka_unit_test(a_burst_takes_one_read_and_its_answers_one_write),
+        cmocka_unit_test(a_full_socket_is_asked_once_a_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
