@@ -463,10 +463,10 @@ void stream_write(struct stream *stream, struct herd_buf *take_buf)
     else
         rc = write_now(stream, take_buf, &sent);
     events_of(stream)->recycle(stream, take_buf);
-    if (sent > 0)
-        events_of(stream)->wrote(stream, sent);
     if (rc < 0)
         fail(stream, rc);
+    else if (!stream->closing)
+        events_of(stream)->wrote(stream, sent);
 }
 
 static void on_shutdown(uv_shutdown_t *req, int status)

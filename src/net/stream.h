@@ -14,8 +14,8 @@ struct stream;
 struct stream_events {
     void (*data)(struct stream *stream, const char *data, size_t len);
     void (*end)(struct stream *stream); /* the other side closed its half */
-    /* Bytes of a write went out; may run inside stream_write. The buffer of that write is given
-     * back when all have. */
+    /* Bytes of a write went out; runs inside stream_write too, and tells there that none did. The
+     * buffer of that write is given back when all have. */
     void (*wrote)(struct stream *stream, size_t len);
     void (*recycle)(struct stream *stream, struct herd_buf *take_buf);
     /* A read or write did not work, so it closes; may run inside stream_read and stream_write.
