@@ -302,16 +302,24 @@ def island(kills):
     first = kills.victims[0]
     second = kills.rng.choice(herd.graph[first])
     kills.victims[:] = [first]
+    ups = links_made(herd, second, first)
     proxies = [proxy for edge, proxy in herd.proxies.items() if len({first, second} & set(edge)) == 1]
     for proxy in proxies:
         proxy.cut()
     yield
     start(herd, [first])
+    # Before that, what the second knows of the first may be of the one that was killed.
+    wait_until(lambda: links_made(herd, second, first) > ups, f"{second} has found {first} again", DEADLINE_S)
     wait_until(lambda: has_all_of(herd, first, second), f"{first} has all that {second} had", DEADLINE_S)
     kills.strike([second])
     kills.victims.append(second)
     for proxy in proxies:
         proxy.heal()
+
+
+def links_made(herd, name, neighbour):
+    """How often the link of a server to its neighbour has come up, by its log."""
+    return herd[name].log().count(f"group=link msg=up peer={neighbour} ")
 
 
 def has_all_of(herd, name, neighbour):
