@@ -210,6 +210,7 @@ def test_an_outage(make_server, standin):
         statuses = []
         ask_steadily(client, at, 100, 0.5, 500, statuses)
         assert set(statuses) == {"OK"}
+    wait_until(lambda: "the provider is back" in server.log(), "it is told")
     log = server.log()
     assert log.count("the provider is down") == 1 and log.count("the provider is back") == 1
 
@@ -233,7 +234,7 @@ def test_the_calls_of_a_day_over_a_restart(make_server, standin):
     print(f"10 calls a day, over a stop and a kill: {standin.requests()} calls")
     assert standin.requests() == made <= 10 and made >= 8
     assert set(statuses) == {"OK", "OVER_QUERY_LIMIT"} and statuses[-1] == "OVER_QUERY_LIMIT"
-    assert "the calls of the day are used up" in server.log()
+    wait_until(lambda: "the calls of the day are used up" in server.log(), "it is told")
     server.kill(signal.SIGKILL)
     server.start()
     assert set(ask(5, 30)) == {"OVER_QUERY_LIMIT"} and standin.requests() == made
