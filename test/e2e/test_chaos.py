@@ -101,7 +101,7 @@ def test_commit_loses_nothing_whoever_dies(make_herd):
     rage_and_judge(make_herd, "commit")
 
 
-def test_interval_loses_at_most_the_last_second(make_herd):
+def test_interval_loses_at_most_the_last_batches(make_herd):
     rage_and_judge(make_herd, "interval")
 
 

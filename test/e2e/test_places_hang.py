@@ -30,8 +30,8 @@ def name_near(client):
     return answer["results"][0]["name"] if answer["results"] else answer["status"]
 
 
-def local_at(path, timeout_ms=LONG_TIMEOUT_MS):
-    return "\n".join(['provider = "local"', "memory_max_mib = 0", f'data_file = "{path}"', f"total_timeout_ms = {timeout_ms}"])
+def local_at(path):
+    return "\n".join(['provider = "local"', "memory_max_mib = 0", f'data_file = "{path}"', f"total_timeout_ms = {LONG_TIMEOUT_MS}"])
 
 
 def set_timeout(server, timeout_ms):

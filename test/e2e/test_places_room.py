@@ -96,7 +96,7 @@ def test_places_that_nobody_reads_are_bounded_together(make_server, standin, mon
     while not is_done:
         metrics = server.status()["metrics"]
         most = max(most, metrics["places_unread_bytes"])
-        is_done = (metrics["places_refused_unread_total"] > 0
+        is_done = (metrics["whatsat_total"] == 2 * QUESTIONS and metrics["places_refused_unread_total"] > 0
                    and metrics["places_calls_waiting"] == metrics["places_calls_open"] == 0)
     grown_mib = (server.rss_kib() - before_kib) / 1024
     refused = metrics["places_refused_unread_total"]
