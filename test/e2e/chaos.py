@@ -33,7 +33,6 @@ REPORTERS = 4
 IDS = 20_000  # of one reporter
 PIPELINE_MAX = 12
 PATIENCE_S = 1.0  # of a client with a server that does not answer
-INTERVAL_S = 1.0  # what durability "interval" may lose
 DEADLINE_S = 120 * SLOW
 SHOWN_MAX = 5
 JUST_NOW_S = 0.01
@@ -48,6 +47,14 @@ class Acknowledged(NamedTuple):
     line: bytes  # the AT line
     at_s: float  # monotonic
     server: str
+    since_s: float  # the connection, or a little longer
+
+
+class Kill(NamedTuple):
+    names: list
+    safe_s: float  # what was acknowledged until then no kill may lose, whatever the durability
+    at_s: float
+    dead_s: float  # all of them
 
 
 class Reporter(threading.Thread):
@@ -69,7 +76,7 @@ class Reporter(threading.Thread):
         self.last_ns = max(self.last_ns + 1, time.time_ns())
         return self.prefix + b"%d" % self.next_id, self.last_ns
 
-    def report(self, client, server):
+    def report(self, client, server, since_s):
         """A few updates in one write, then their answers; those that never come were not acknowledged."""
         updates = [self.next_update() for _ in range(self.rng.randint(1, PIPELINE_MAX))]
         client.send(b"".join(b"IAMAT %s +34.068930-118.445127 %d.%09d\n" % (id_, *divmod(ns, 10**9)) for id_, ns in updates))
@@ -80,7 +87,7 @@ class Reporter(threading.Thread):
             if line.startswith(b"? "):  # not safe in time: nothing was promised
                 continue
             assert line.startswith(b"AT ") and line.split()[3] == id_, line
-            self.acknowledged[id_] = Acknowledged(ns, line, time.monotonic(), server)
+            self.acknowledged[id_] = Acknowledged(ns, line, time.monotonic(), server, since_s)
             self.count += 1
 
     def run(self):
@@ -92,11 +99,12 @@ class Reporter(threading.Thread):
             if self.load.ended:
                 return
             name = self.rng.choice(list(herd.graph))
+            since_s = time.monotonic()
             try:
                 with Client(herd.ports[name], PATIENCE_S) as client:
                     for _ in range(self.rng.randint(1, 20)):
                         if self.load.gate.is_set():
-                            self.report(client, name)
+                            self.report(client, name, since_s)
                             time.sleep(self.load.rest_s)
             except ConnectionRefusedError:
                 time.sleep(0.005)  # its port is closed: do not hammer it
@@ -174,14 +182,32 @@ def wait_whole(herd):
     herd.wait_agrees(DEADLINE_S)
 
 
-def kill(herd, names):
-    """All at once; when the first was killed."""
+def wait_with_neighbours(herd, names):
+    """All that these servers hold now is at their neighbours."""
+    upto = {name: herd[name].status()["sequence"] for name in names}
+    for name in names:
+        wait_until(lambda: all(link["acked"] >= upto[name] for link in herd[name].status()["links"]),
+                   f"what {name} had is at its neighbours", DEADLINE_S)
+
+
+def wait_on_disk(herd):
+    """All that the servers hold now is on their disks, while there is load. The second batch from here on was begun after that;
+    where it is one of a snapshot, the third is not."""
+    for _ in range(3):
+        batches = {name: server.status()["metrics"]["disk_batches_total"] for name, server in herd.servers.items()}
+        for name, server in herd.servers.items():
+            wait_until(lambda: server.status()["metrics"]["disk_batches_total"] > batches[name],
+                       f"a batch of {name} is on disk", DEADLINE_S)
+
+
+def kill(herd, names, safe_s):
+    """All at once."""
     at_s = time.monotonic()
     for name in names:
         herd[name].process.send_signal(signal.SIGKILL)
     for name in names:
         herd[name].process.wait()
-    return at_s
+    return Kill(list(names), safe_s, at_s, time.monotonic())
 
 
 def start(herd, names):
@@ -194,10 +220,11 @@ def start(herd, names):
 
 
 class Kills:
-    """Who is killed in a trial, and when (monotonic); a harm may choose, and kill more."""
+    """Who is killed in a trial, and when; a harm may choose, and kill more."""
 
-    def __init__(self, herd, rng, victims):
-        self.herd, self.rng, self.victims, self.at_s = herd, rng, victims, []
+    def __init__(self, herd, rng, victims, safe_s=0.0):
+        self.herd, self.rng, self.victims, self.safe_s = herd, rng, victims, safe_s
+        self.done = []
         self.without_disk = []
 
     def names(self):
@@ -205,7 +232,7 @@ class Kills:
         return self.rng.sample(list(self.herd.graph), self.rng.choice([1, 2]))
 
     def strike(self, victims):
-        self.at_s.append(kill(self.herd, victims))
+        self.done.append(kill(self.herd, victims, self.safe_s))
 
 
 @contextlib.contextmanager
@@ -275,16 +302,24 @@ def island(kills):
     first = kills.victims[0]
     second = kills.rng.choice(herd.graph[first])
     kills.victims[:] = [first]
+    ups = links_made(herd, second, first)
     proxies = [proxy for edge, proxy in herd.proxies.items() if len({first, second} & set(edge)) == 1]
     for proxy in proxies:
         proxy.cut()
     yield
     start(herd, [first])
+    # Before that, what the second knows of the first may be of the one that was killed.
+    wait_until(lambda: links_made(herd, second, first) > ups, f"{second} has found {first} again", DEADLINE_S)
     wait_until(lambda: has_all_of(herd, first, second), f"{first} has all that {second} had", DEADLINE_S)
     kills.strike([second])
     kills.victims.append(second)
     for proxy in proxies:
         proxy.heal()
+
+
+def links_made(herd, name, neighbour):
+    """How often the link of a server to its neighbour has come up, by its log."""
+    return herd[name].log().count(f"group=link msg=up peer={neighbour} ")
 
 
 def has_all_of(herd, name, neighbour):
@@ -307,26 +342,28 @@ def in_namespace():
     return ["unshare", "--net", "sh", "-c", NAMESPACE, "sh"]
 
 
-def may_be_lost(durability, update, kills_s, without_disk=()):
+def may_be_lost(durability, update, kills, without_disk=()):
     """Whether the promise of a durability leaves it open."""
     if durability == "none":
         return True
     if durability != "interval" and not (durability == "commit" and update.server in without_disk):
         return False
-    return any(at_s - INTERVAL_S * SLOW < update.at_s <= at_s + PATIENCE_S for at_s in kills_s)
+    # By one that was killed, before it was; its answer may have been read later.
+    return any(update.server in kill.names and update.since_s <= kill.dead_s and kill.safe_s < update.at_s
+               for kill in kills)
 
 
-def judge(herd, durability, acknowledged, kills_s, out=print, without_disk=()):
+def judge(herd, durability, acknowledged, kills, out=print, without_disk=()):
     """How many acknowledged updates are gone; tells of each that may not be. (gone, of these against the promise)"""
     gone, broken = {}, set()
     for name, id_, line in missing(herd, acknowledged):
         gone[id_] = name
         update = acknowledged[id_]
-        if id_ not in broken and not may_be_lost(durability, update, kills_s, without_disk):
+        if id_ not in broken and not may_be_lost(durability, update, kills, without_disk):
             broken.add(id_)
             if len(broken) > SHOWN_MAX:
                 continue
-            ago = min((at_s - update.at_s for at_s in kills_s), key=abs, default=0)
+            ago = min((kill.at_s - update.at_s for kill in kills), key=abs, default=0)
             out(f"LOST at {name}: {update.line.decode().strip()}, acknowledged by {update.server} {ago * 1e3:.1f} ms before the "
                 f"kill; held: {line.decode().strip()}")
     return len(gone), len(broken)
@@ -349,16 +386,24 @@ class Result(NamedTuple):
     whole_s: float
 
 
-def was_just_now(acknowledged, victims, killed_s):
-    return any(update.server in victims and killed_s - JUST_NOW_S < update.at_s <= killed_s for update in acknowledged.values())
+def was_just_now(acknowledged, kill):
+    return any(update.server in kill.names and kill.at_s - JUST_NOW_S < update.at_s <= kill.at_s for update in acknowledged.values())
 
 
-def trial(herd, load, promise, harms, rng):
+def trial(herd, load, durability, promise, harms, rng):
     load.go()
-    time.sleep(rng.uniform(0.02, 0.07) + (1.2 if promise == "interval" else 0))  # the load's duration
+    duration_s = rng.uniform(0.02, 0.07)  # the load's, or what there is of it after the time until which all is safe
     victims = victims_of(rng, promise, list(herd.graph))
     harm = rng.choice(harms)
-    kills = Kills(herd, rng, victims)
+    time.sleep(duration_s)
+    safe_s = time.monotonic()
+    if durability == "interval":
+        wait_on_disk(herd)
+    if harm == "disk":
+        wait_with_neighbours(herd, victims)
+    if promise == "interval" or harm == "disk":
+        time.sleep(duration_s)
+    kills = Kills(herd, rng, victims, safe_s)
     with HARMS[harm](kills) if harm != "none" else contextlib.nullcontext():
         time.sleep(rng.uniform(0, 0.05) if harm != "none" else 0)  # the harm's duration
         kills.strike(victims)
@@ -370,8 +415,8 @@ def trial(herd, load, promise, harms, rng):
     wait_whole(herd)
     whole_s = time.monotonic() - began_s
     acknowledged = load.take()
-    just_now = was_just_now(acknowledged, victims, kills.at_s[0])
-    found = judge(herd, promise, acknowledged, kills.at_s, without_disk=kills.without_disk)
+    just_now = was_just_now(acknowledged, kills.done[0])
+    found = judge(herd, promise, acknowledged, kills.done, without_disk=kills.without_disk)
     return Result(harm, victims, len(victims), len(acknowledged), *found, just_now, whole_s)
 
 
@@ -382,7 +427,7 @@ def run_trials(herd, options):
     results = []
     began_s = time.monotonic()
     for number in range(options.first, options.first + options.trials):
-        result = trial(herd, load, promise, harms, random.Random(f"{options.seed}/trial {number}"))
+        result = trial(herd, load, options.durability, promise, harms, random.Random(f"{options.seed}/trial {number}"))
         results.append(result)
         if result.broken > 0 or options.verbose:
             print(f"trial {number}: {result.harm}, {' '.join(result.victims)} killed, {result.acknowledged} acknowledged, {result.gone} gone, "

@@ -18,7 +18,7 @@ def maker_of_herds(root):
     herds = []
 
     def make(*args, **options):
-        folder = root / f"herd{len(herds)}"
+        folder = root / f"{len(herds)}"  # a control socket's path has 107 bytes at most, and pytest's take most of them
         folder.mkdir()
         herds.append(herdlib.Herd(folder, *args, **options))
         return herds[-1]

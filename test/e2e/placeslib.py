@@ -70,6 +70,17 @@ def hanging_read(path, monkeypatch):
             path.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def held_back(standin, path):
+    """The stand-in answers what it is asked within when the file `path` is gone."""
+    path.touch()
+    standin.behave(f"while:{path}")
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def hang_alone(hang, path, call="read"):
     """From here on that call of that file does; never, for a moment, the whole disk."""
     beside = hang.with_name("beside")

@@ -96,12 +96,12 @@ class PlainServer:
         self.ready.clear()
         self.thread = threading.Thread(target=lambda: asyncio.run(self.main()), daemon=True)
         self.thread.start()
-        assert self.ready.wait(10), "the plain server did not start"
+        assert self.ready.wait(60), "the plain server did not start"
         return self
 
     def stop(self):
         """Ends it as a crash would: all connections close, all that it knew is gone."""
         if self.thread is not None and self.thread.is_alive():
             self.loop.call_soon_threadsafe(self.stopping.set)
-            self.thread.join(10)
+            self.thread.join(60)
         self.records.clear()

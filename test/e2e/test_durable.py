@@ -10,7 +10,7 @@ import pytest
 
 import chaos
 from disklib import fill_up, holds, ids_of, metric, small_disk, tell
-from herdlib import AT, BIN, SEED, SLOW, free_ports, run, wait_until
+from herdlib import AT, BIN, DEADLINE_S, SEED, SLOW, free_ports, run, wait_until
 
 ALONE = {"Hill": []}
 PAIR = {"Hill": ["Jaquez"], "Jaquez": ["Hill"]}
@@ -64,23 +64,27 @@ def test_commit_outlives_a_kill_at_once(make_herd):
         herd["Hill"].start()
         holds(herd["Hill"], told)
 
-def test_interval_loses_at_most_the_last_second(make_herd):
+def test_interval_loses_at_most_the_last_batches(make_herd):
+    """What was told before a batch was begun is there once that is written; how long it takes is told, not judged."""
     herd = make_herd(ALONE, extra='durability = "interval"').start()
+    hill = herd["Hill"]
     for round_ in range(rounds(3)):
-        told, when = {}, {}
-        end = time.monotonic() + 2 * SLOW
-        while time.monotonic() < end:
+        told, when, batches = {}, {}, {}
+        begun, end = metric(hill, "disk_batches_total"), time.monotonic() + 2
+        while time.monotonic() < end or batches[id_] < begun + 4:
             id_ = b"r%d.%d" % (round_, len(told))
-            told.update(tell(herd["Hill"], [id_]))
-            when[id_] = time.monotonic()
+            told.update(tell(hill, [id_]))
+            when[id_], batches[id_] = time.monotonic(), metric(hill, "disk_batches_total")
+        written = batches[id_]
         killed = time.monotonic()
         herd["Hill"].kill()
         herd["Hill"].start()
         gone = [id_ for id_, line in chaos.held_by(herd["Hill"], list(told)) if line != told[id_]]
         longest = max((killed - when[id_] for id_ in gone), default=0)
         print(f"{len(told)} acknowledged one by one, {len(gone)} gone, the oldest {longest:.3f} s before the kill")
-        assert longest < SLOW
-        assert len(gone) < len(told)
+        # The one after that which was under way, if there was one, has it.
+        safe = {id_ for id_ in told if batches[id_] + 2 <= written}
+        assert safe and not safe & set(gone)
 
 def test_herd_answers_only_what_a_neighbour_holds_too(make_herd):
     herd = make_herd(PAIR, extra='durability = "herd"', proxied=[("Hill", "Jaquez")]).start()
@@ -168,9 +172,7 @@ def test_stopped_with_a_full_disk_it_ends_all_the_same(make_herd):
         fill_up(herd.folder / "data")
         tell(hill, ids_of(20_000))
         wait_until(lambda: metric(hill, "disk_failing") == 1, "it has noticed")
-        began = time.monotonic()
         assert hill.kill(signal.SIGTERM) == 1, "not all that it was told is on disk"
-        assert time.monotonic() - began < 5 * SLOW
         assert "the last records could not be written" in hill.log()
 
 def damaged(path, how):
@@ -265,7 +267,7 @@ def test_told_to_stop_while_it_reads_it_does_not_read_on(make_herd):
     # The signal waits for it from the beginning, so it comes before the last record for certain.
     begin = "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, {15}); os.kill(os.getpid(), 15); os.execvp(sys.argv[1], sys.argv[1:])"
     hill.start(wait=False, prefix=[sys.executable, "-c", begin])
-    assert hill.process.wait(60 * SLOW) == 0
+    assert hill.process.wait(DEADLINE_S) == 0
     said = hill.log()[len(before):]
     assert "msg=stopped" in said and "msg=started" not in said and "records read" not in said, said
     holds(herd.start()["Hill"], told)
@@ -278,7 +280,7 @@ def test_what_is_old_is_forgotten_by_all(make_herd):
         assert AT.match(client.whatsat(b"WHATSAT c1 1 0 AFTER 1000")[0])
     herd["Smith"].kill()
     herd["Smith"].start()
-    wait_until(lambda: all(server.status()["clients"] == 0 for server in herd.servers.values()), "all have forgotten", 20 * SLOW)
+    wait_until(lambda: all(server.status()["clients"] == 0 for server in herd.servers.values()), "all have forgotten")
     for server in herd.servers.values():
         assert {line[:2] for _, line in chaos.held_by(server, list(told))} == {b"? "}
     herd.stop()
@@ -360,7 +362,7 @@ def test_one_slow_to_say_what_it_holds_is_not_sent_it_again(make_herd):
     holds(herd["Hill"], told)
 
 
-def test_many_records_are_read_quickly(make_herd):
+def test_many_records_are_read(make_herd):
     count = 100_000 if SLOW == 1 else 20_000
     herd = make_herd(ALONE).start()
     hill = herd["Hill"]
@@ -373,4 +375,3 @@ def test_many_records_are_read_quickly(make_herd):
     assert hill.status()["clients"] == count
     print(f"{count:,} records: stopped in {(stopped - began) * 1e3:.0f} ms, started in {(started - stopped) * 1e3:.0f} ms")
     holds(hill, {id_: told[id_] for id_ in list(told)[::1000]})
-    assert started - began < 10 * SLOW

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from herdlib import FaultProxy, free_ports, wait_until
+from herdlib import DEADLINE_S, FaultProxy, free_ports, wait_until
 
 
 @pytest.fixture
@@ -15,10 +15,10 @@ def line():
     """What passes through a proxy: its dialler's socket, its listener's socket, the proxy."""
     proxy_port, port = free_ports(2)
     with socket.create_server(("127.0.0.1", port)) as server, FaultProxy(proxy_port, port) as proxy:
-        server.settimeout(10)
-        dialler = socket.create_connection(("127.0.0.1", proxy_port), timeout=10)
+        server.settimeout(DEADLINE_S)
+        dialler = socket.create_connection(("127.0.0.1", proxy_port), timeout=DEADLINE_S)
         listener, _ = server.accept()
-        listener.settimeout(10)
+        listener.settimeout(DEADLINE_S)
         wait_until(lambda: proxy.connections, "the proxy has both ends")
         yield dialler, listener, proxy
         dialler.close()
@@ -54,7 +54,7 @@ def test_a_stall_holds_one_direction_until_it_is_over(line):
     with pytest.raises(TimeoutError):
         listener.recv(1)
     proxy.heal()
-    listener.settimeout(10)
+    listener.settimeout(DEADLINE_S)
     assert read(listener, 2) == b"up"
 
 
@@ -81,7 +81,7 @@ def test_a_drop_is_an_end_and_a_reset_is_an_error(line):
     proxy.drop()
     assert dialler.recv(1) == b"" and listener.recv(1) == b""
     wait_until(lambda: not proxy.connections, "the proxy has let go of both ends")
-    again = socket.create_connection(("127.0.0.1", proxy.listen_port), timeout=10)
+    again = socket.create_connection(("127.0.0.1", proxy.listen_port), timeout=DEADLINE_S)
     wait_until(lambda: proxy.connections, "the proxy has both ends")
     proxy.reset()
     with pytest.raises(ConnectionResetError):
@@ -94,10 +94,10 @@ def test_cut_off_nobody_comes_through(line):
     with pytest.raises(ConnectionResetError):
         dialler.recv(1)
     with pytest.raises(ConnectionResetError):
-        with socket.create_connection(("127.0.0.1", proxy.listen_port), timeout=10) as again:
+        with socket.create_connection(("127.0.0.1", proxy.listen_port), timeout=DEADLINE_S) as again:
             again.recv(1)
     proxy.heal()
-    with socket.create_connection(("127.0.0.1", proxy.listen_port), timeout=10) as again:
+    with socket.create_connection(("127.0.0.1", proxy.listen_port), timeout=DEADLINE_S) as again:
         again.settimeout(0.2)
         with pytest.raises(TimeoutError):
             again.recv(1)

@@ -1,6 +1,7 @@
 """herd-bench itself: right answers pass, and each kind of wrong one is found. No timing fails here."""
 
 import contextlib
+import itertools
 import json
 import re
 import signal
@@ -25,7 +26,7 @@ def bare_server(*options):
         yield port, process
     finally:
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(300) == 0
 
 
 def answers(port):
@@ -85,7 +86,7 @@ def test_an_end_of_the_connection_is_found():
         child = start("-d", 60, f"127.0.0.1:{port}")
         wait_until(lambda: connected(process.pid) > 50, "all are connected")
         process.terminate()
-        process.wait(30)
+        process.wait(300)
         _, errors = child.communicate(timeout=300)
         assert child.returncode == 1
         assert "the server has closed it" in errors or "reset" in errors
@@ -96,21 +97,40 @@ def connected(pid):
     return len(done.stdout.splitlines()) - 10
 
 
+@contextlib.contextmanager
+def stalling_server():
+    """Answers as bare-server does, but once, after a fifth of 1,000 answers, nobody for STALL_S."""
+    lock, answered = threading.Lock(), itertools.count(1)
+
+    def serve(connection):
+        with connection, connection.makefile("rb") as lines:
+            for line in lines:
+                with lock:
+                    if next(answered) == 200:
+                        time.sleep(STALL_S)
+                connection.sendall(b"AT Bare +0.000000000 " + line.removeprefix(b"IAMAT "))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        def accept():
+            with contextlib.suppress(OSError):  # it is closed
+                while True:
+                    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        accepting.join()
+
+
 def test_a_stall_is_charged_to_all_that_came_due_in_it():
     """1,000 requests a second and a stall of 0.4 s: 400 are late, though at most 5 were in flight."""
-    with bare_server() as (port, process):
-        child = start("--json", "-r", 1000, "-q", 1000, "-d", 0, "-c", 5, f"127.0.0.1:{port}")
-        wait_until(lambda: connected(process.pid) > 0, "herd-bench is connected")
-        stop = threading.Timer(STALL_S, process.send_signal, [signal.SIGCONT])
-        time.sleep(0.2)  # into the run: a stall before it would be one as well, but of the connecting
-        process.send_signal(signal.SIGSTOP)
-        stop.start()
-        out, errors = child.communicate(timeout=300)
-        assert child.returncode == 0, errors
-        found = json.loads(out)
-        # Half of those of the stall waited for at least half of it, whatever else the machine does.
-        assert found["latency"]["max_us"] >= STALL_S * 0.9e6
-        assert found["latency"]["mean_us"] >= STALL_S * 1e6 * 0.4 / 2 * 0.9
+    with stalling_server() as port:
+        found, _ = bench("-r", 1000, "-q", 1000, "-d", 0, "-c", 5, f"127.0.0.1:{port}")
+    # The 200th is not due before 0.2 s. Whatever else the machine does, those due until 0.6 s have waited for that time, half
+    # of the stall each in the middle.
+    assert found["latency"]["max_us"] >= STALL_S * 0.9e6
+    assert found["latency"]["mean_us"] >= STALL_S * 1e6 * 0.4 / 2 * 0.9
 
 
 def test_iamat_and_whatsat_of_a_herd_server(server):
@@ -153,7 +173,7 @@ def test_updates_are_watched_until_they_are_everywhere(make_herd):
 def test_an_update_that_never_arrives_is_found(make_herd, server):
     herd = make_herd({"Jaquez": ["Watch"], "Watch": ["Jaquez"]})
     herd.start(["Jaquez"], links=False)
-    _, errors = bench("-r", 1000, "-q", 10, "-d", 0, "-t", 0.5, "--sequential", "--watch",
+    _, errors = bench("-r", 1000, "-q", 10, "-d", 0, "-t", 5, "--sequential", "--watch",
                       f"127.0.0.1:{herd.ports['Watch']}", f"127.0.0.1:{server.port}", status=1)
     assert "10 not everywhere" in errors
 
@@ -165,7 +185,7 @@ def test_a_crowd_comes_and_goes(server, kind):
     with server.client() as client:
         assert client.ask(b"IAMAT me +1-1 5").startswith(b"AT Hill ")
     crowd.send_signal(signal.SIGTERM)
-    out, errors = crowd.communicate(timeout=60)
+    out, errors = crowd.communicate(timeout=300)
     assert (crowd.returncode, errors) == (0, "")
     assert re.fullmatch(rf"(crowd {kind}: \d+ a second\n)*crowd {kind}: \d+ done\n", out)
 
@@ -173,12 +193,13 @@ def test_a_crowd_comes_and_goes(server, kind):
 @pytest.mark.parametrize("kind, pace", [("slow", 40), ("churn", 200), ("idle", 0)])
 def test_a_crowd_tells_its_pace(server, kind, pace):
     crowd = start("--crowd", kind, "-c", 40, "-r", 200, "-d", 3, f"127.0.0.1:{server.port}")
-    out, errors = crowd.communicate(timeout=60)
+    out, errors = crowd.communicate(timeout=300)
     assert (crowd.returncode, errors) == (0, "")
     told = [int(number) for number in re.findall(rf"crowd {kind}: (\d+) a second", out)]
-    assert told and all(number <= pace * 2 for number in told)
     done = int(re.search(r"(\d+) done", out).group(1))
     assert done <= pace * 3 + pace / 2 and (done > 0) == (pace > 0)
+    # After a pause of the machine it makes up for it in less than a second.
+    assert told and all(number <= done for number in told)
 
 
 @pytest.mark.parametrize("given, asked", [("0.7", b" 00.700 05\n"), ("2.9", b" 02.900 05\n"), ("50", b" 50 05\n")])
@@ -189,16 +210,16 @@ def test_the_radius_is_asked_for_as_given(given, asked):
         connection, _ = listener.accept()
         with connection, connection.makefile("rb") as lines:
             assert lines.readline().endswith(asked)
-        assert child.wait(60) == 1
+        assert child.wait(300) == 1
 
 
 def test_a_process_that_ends_while_it_is_measured_is_told():
     with bare_server() as (port, process), subprocess.Popen(["cat"], stdin=subprocess.PIPE) as measured:
-        child = start("-d", 2, "--pid", measured.pid, f"127.0.0.1:{port}")
+        child = start("-d", 5, "--pid", measured.pid, f"127.0.0.1:{port}")
         wait_until(lambda: connected(process.pid) > 50, "all are connected")
         measured.stdin.close()
-        assert measured.wait(60) == 0
-        _, errors = child.communicate(timeout=60)
+        assert measured.wait(300) == 0
+        _, errors = child.communicate(timeout=300)
         assert child.returncode == 1 and f"process {measured.pid} has ended" in errors
 
 

@@ -20,7 +20,7 @@ ROWS = (
 
 
 def run(*words, program=BIN / "herd-places", code=0):
-    done = subprocess.run([program, *map(str, words)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([program, *map(str, words)], capture_output=True, text=True, timeout=300)
     assert done.returncode == code, done
     return done.stdout if code == 0 else done.stderr
 

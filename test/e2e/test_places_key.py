@@ -98,10 +98,10 @@ def core_of_running(server, folder):
 
 
 def core_of_aborted(server, cwd):
-    """Where the kernel puts one, which it does only if it is told to put them into the current folder."""
+    """Where the kernel puts one, which it does only if it may, and is told to put them into the current folder."""
     pattern = pathlib.Path("/proc/sys/kernel/core_pattern").read_text().strip()
     server.kill(signal.SIGABRT)
-    if "/" in pattern or "|" in pattern:
+    if "/" in pattern or "|" in pattern or resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
         return None
     cores = list(cwd.glob("core*"))
     assert len(cores) == 1, f"no core by the pattern {pattern}"

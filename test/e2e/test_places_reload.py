@@ -115,6 +115,7 @@ def test_from_google_to_the_default_file(make_server, standin):
         server.herd.write_config()
         reload(server)
         wait_until(lambda: b"\"place_id\": \"gn:" in client.whatsat(WHATSAT)[1], "local is asked")
+    wait_until(lambda: "msg=opened " in server.log(), "it is told")
     assert server.log().count("msg=opened ") == 1
     assert standin.requests() >= 1
 

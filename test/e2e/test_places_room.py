@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 
 from herdlib import WRAP, wait_until
 from placeslib import IAMAT, LONG_TIMEOUT_MS
@@ -91,14 +92,17 @@ def test_places_that_nobody_reads_are_bounded_together(make_server, standin, mon
     before_kib, most = server.rss_kib(), 0
     for i, client in enumerate(clients):
         client.send(b"".join(b"WHATSAT c%d_%d %d 20\n" % (i, n, 1 + n % 40) for n in range(QUESTIONS)))
-    while metric(server, "places_calls_total") < 40 or metric(server, "places_calls_open") > 0:
+    is_done = False
+    while not is_done:
         metrics = server.status()["metrics"]
         most = max(most, metrics["places_unread_bytes"])
+        is_done = (metrics["whatsat_total"] == 2 * QUESTIONS and metrics["places_refused_unread_total"] > 0
+                   and metrics["places_calls_waiting"] == metrics["places_calls_open"] == 0)
     grown_mib = (server.rss_kib() - before_kib) / 1024
-    refused = metric(server, "places_refused_unread_total")
+    refused = metrics["places_refused_unread_total"]
     print(f"{unread_mib} MiB may wait: {most / 2**20:.1f} MiB did, {refused} of {2 * QUESTIONS} refused; "
           f"{grown_mib:.0f} MiB more memory")
-    assert 0 < most <= unread_mib << 20 and refused > 0
+    assert 0 < most <= unread_mib << 20
     standin.behave("normal")
     assert json.loads(reader.whatsat(b"WHATSAT c9_0 45 5")[1])["status"] == "OK"
     statuses = []
@@ -131,7 +135,7 @@ def fill(server, client):
     client.ask(IAMAT)
     client.send(asked(range(1, 41)))
     wait_until(lambda: metric(server, "places_refused_unread_total") > 0, "there is no more room")
-    wait_until(lambda: metric(server, "places_calls_total") == 40 and metric(server, "places_calls_open") == 0, "all called")
+    wait_until(lambda: metric(server, "places_calls_waiting") == metric(server, "places_calls_open") == 0, "all are answered")
 
 
 def behind_a_question(server, standin, client, distances):
@@ -233,6 +237,7 @@ def test_what_would_be_thrown_away_is_not_paid_for(make_server, standin):
         behind_a_question(server, standin, waiting, range(1, 11))
         wait_until(lambda: metric(server, "places_refused_behind_total") > 0, "there is no more room")
         hog.ask(IAMAT)
+        hog.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # else a system may let sockets take that much
         for n in range(fat):  # more than sockets take
             hog.send(asked([20]))
             wait_until(lambda: metric(server, "places_calls_total") == 12 + n and metric(server, "places_calls_open") == 1,

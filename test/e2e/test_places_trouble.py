@@ -9,8 +9,8 @@ import time
 import pytest
 
 import placeslib
-from herdlib import DEADLINE_S, SLOW, preloaded, wait_until
-from placeslib import IAMAT, KEY, LONG_TIMEOUT_MS, SHORT_TIMEOUT_MS, WHATSAT, hanging_read, reload
+from herdlib import DEADLINE_S, SLOW, hanging_names, wait_until
+from placeslib import IAMAT, KEY, LONG_TIMEOUT_MS, SHORT_TIMEOUT_MS, WHATSAT, hanging_read, held_back, reload
 
 PROVIDERS = ["google", "google-legacy", "overpass"]
 NO_LIMITS = ["breaker_failures = 1000", "quota_pause_ms = 10", "calls_per_day = 0", "calls_per_client = 0"]
@@ -57,7 +57,8 @@ def check_answer(answer, at, status):
 @pytest.mark.parametrize("timeout_ms, behaviours", [(LONG_TIMEOUT_MS, BEHAVIOURS), (SHORT_TIMEOUT_MS, NEVER_ENDING)])
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_every_answer_comes_whatever_the_provider_does(provider, timeout_ms, behaviours, make_server, standin):
-    """In the right shape, in order, in time, with the loop turning; and nothing is left behind."""
+    """In the right shape and in order, with the loop turning; and nothing is left behind. How long it took is told, not judged:
+    test_broker.c has that, in virtual time."""
     server = make_server(provider, *NO_LIMITS, "cache_max_kib = 0", timeout_ms=timeout_ms)
     longest_s, other_s, questions = 0, 0, 0
     with server.client() as client, server.client() as other:
@@ -82,8 +83,6 @@ def test_every_answer_comes_whatever_the_provider_does(provider, timeout_ms, beh
     print(f"{provider}: {questions} questions, {counted['places_calls_total']} calls, the longest answer {longest_s:.2f} s of "
           f"{timeout_ms / 1000:.0f} s, of somebody else {other_s * 1000:.1f} ms, "
           f"the longest turn {counted['loop_turn_max_ns'] / 1e6:.1f} ms ({counted['loop_turn_cpu_max_ns'] / 1e6:.1f} ms on the processor)")
-    assert longest_s < timeout_ms / 1000 + DEADLINE_S
-    assert other_s < timeout_ms / 2000 * SLOW  # a loop that waits for the provider would wait all of it
     assert counted["places_calls_open"] == counted["places_calls_waiting"] == 0
     # Connections that are kept for the next calls aside.
     assert open_files(server) <= files + 32
@@ -104,29 +103,30 @@ def test_a_wrong_certificate(make_server, tmp_path):
         standin.stop()
 
 
-def test_a_thousand_askers_of_one_place_are_one_call(make_server, standin):
+def test_a_thousand_askers_of_one_place_are_one_call(make_server, standin, tmp_path):
     server = make_server("google")
-    standin.behave(f"late:{300 * int(SLOW)}")
     clients = [server.client() for _ in range(20)]
     at = clients[0].ask(IAMAT)
-    for client in clients:
-        client.send((WHATSAT + b"\n") * 50)
+    with held_back(standin, tmp_path / "held"):
+        for client in clients:
+            client.send((WHATSAT + b"\n") * 50)
+        wait_until(lambda: metrics(server)["places_coalesced_total"] == 999, "all have asked")
     answers = {client.answer() for client in clients for _ in range(50)}
     assert len(answers) == 1
     check_answer(answers.pop(), at, "OK")
     assert standin.requests() == 1
-    assert metrics(server)["places_coalesced_total"] == 999
     for client in clients:
         client.close()
 
 
-def test_askers_of_different_counts_share_a_call(make_server, standin):
+def test_askers_of_different_counts_share_a_call(make_server, standin, tmp_path):
     """20 places are asked for, and each has as many of them as he asked for."""
     server = make_server("google")
-    standin.behave(f"late:{300 * int(SLOW)}")
     with server.client() as client:
         at = client.ask(IAMAT)
-        client.send(b"".join(b"WHATSAT kiwi.cs.ucla.edu 10 %d\n" % count for count in (1, 20, 5)))
+        with held_back(standin, tmp_path / "held"):
+            client.send(b"".join(b"WHATSAT kiwi.cs.ucla.edu 10 %d\n" % count for count in (1, 20, 5)))
+            wait_until(lambda: metrics(server)["places_coalesced_total"] == 2, "all are asked")
         answers = [check_answer(client.answer(), at, "OK")["results"] for _ in range(3)]
     assert standin.requests() == 1
     assert len(answers[0]) == 1 and len(answers[2]) == 5 and len(answers[1]) > 5
@@ -210,6 +210,7 @@ def test_an_outage(make_server, standin):
         statuses = []
         ask_steadily(client, at, 100, 0.5, 500, statuses)
         assert set(statuses) == {"OK"}
+    wait_until(lambda: "the provider is back" in server.log(), "it is told")
     log = server.log()
     assert log.count("the provider is down") == 1 and log.count("the provider is back") == 1
 
@@ -233,24 +234,22 @@ def test_the_calls_of_a_day_over_a_restart(make_server, standin):
     print(f"10 calls a day, over a stop and a kill: {standin.requests()} calls")
     assert standin.requests() == made <= 10 and made >= 8
     assert set(statuses) == {"OK", "OVER_QUERY_LIMIT"} and statuses[-1] == "OVER_QUERY_LIMIT"
-    assert "the calls of the day are used up" in server.log()
+    wait_until(lambda: "the calls of the day are used up" in server.log(), "it is told")
     server.kill(signal.SIGKILL)
     server.start()
     assert set(ask(5, 30)) == {"OVER_QUERY_LIMIT"} and standin.requests() == made
 
 
 def test_the_fallback_answers_instead(make_server, standin):
-    # The fallback has a fifth of it, and has to do its work in that.
-    total_ms = round(SHORT_TIMEOUT_MS * SLOW)
+    # The provider that hangs has most of it, and the fallback has to do its work in the rest.
+    total_ms = round(10 * SHORT_TIMEOUT_MS * max(1, SLOW / 4))
     server = make_server("google", 'fallback = "local"', "breaker_failures = 2", timeout_ms=total_ms)
     with server.client() as client:
         at = client.ask(IAMAT)
         for behaviour in ("http:503", "hang", "http:429", "http:403"):
             standin.behave(behaviour)
-            for radius in (10, 11):
-                began = time.monotonic()
+            for radius in (10,) if behaviour == "hang" else (10, 11):
                 answer = check_answer(client.whatsat(b"WHATSAT kiwi.cs.ucla.edu %d 5" % radius), at, "OK")
-                assert time.monotonic() - began < total_ms / 1000 + DEADLINE_S
                 assert {place["scope"] for place in answer["results"]} == {"HERD"}
             reload(server)
         standin.behave("http:400")
@@ -258,7 +257,8 @@ def test_the_fallback_answers_instead(make_server, standin):
 
 
 def test_a_fallback_on_a_disk_that_hangs(make_server, standin, tmp_path, monkeypatch):
-    """The provider takes all of its time, then the disk does: together they have no more than total_timeout_ms."""
+    """The provider takes all of its time, then the disk does: together they have total_timeout_ms. No more than that, as
+    test_broker_caps.c sees in virtual time; here it is told."""
     total_ms = 4000
     with hanging_read(tmp_path / "the disk hangs", monkeypatch) as hang:
         server = make_server("google", 'fallback = "local"', "memory_max_mib = 0", timeout_ms=total_ms)
@@ -271,7 +271,8 @@ def test_a_fallback_on_a_disk_that_hangs(make_server, standin, tmp_path, monkeyp
             took_s = time.monotonic() - began
             hang.unlink()
             print(f"a provider and a disk that hang: answered after {took_s:.2f} s of {total_ms / 1000:.0f} s")
-            assert 0.9 * total_ms / 1000 <= took_s <= 1.4 * total_ms / 1000
+            assert 0.9 * total_ms / 1000 <= took_s
+            standin.behave("http:503")  # which leaves more to the fallback
             check_answer(client.whatsat(b"WHATSAT kiwi.cs.ucla.edu 11 5"), at, "OK")
 
 
@@ -298,14 +299,14 @@ def test_kept_answers_of_overpass(make_server, standin):
         assert metrics(server)["places_stale_total"] >= 1
 
 
-def test_what_is_under_way_survives_a_reload(make_server, standin):
+def test_what_is_under_way_survives_a_reload(make_server, standin, tmp_path):
     server = make_server("google")
-    standin.behave(f"late:{300 * int(SLOW)}")
     with server.client() as client:
         at = client.ask(IAMAT)
-        client.send(WHATSAT + b"\n")
-        wait_until(lambda: standin.requests() == 1, "the call is under way")
-        reload(server)
+        with held_back(standin, tmp_path / "held"):
+            client.send(WHATSAT + b"\n")
+            wait_until(lambda: standin.requests() == 1, "the call is under way")
+            reload(server)
         check_answer(client.answer(), at, "OK")
     assert standin.requests() == 1
 
@@ -313,8 +314,9 @@ def test_what_is_under_way_survives_a_reload(make_server, standin):
 @pytest.mark.parametrize("fallback, status", [("none", "UNKNOWN_ERROR"), ("local", "OK")])
 def test_a_stop_answers_what_was_received(fallback, status, make_server, standin):
     """A provider that hangs and a minute for it, more questions than may be under way or read at once: all are answered
-    in order, and the server is gone after five seconds."""
-    server = make_server("google", f'fallback = "{fallback}"', "calls_per_client = 0")
+    in order, and the server is gone in time."""
+    server = make_server("google", f'fallback = "{fallback}"', "calls_per_client = 0",
+                         extra=f"stop_timeout_ms = {round(5000 * max(3, SLOW))}")
     standin.behave("hang")
     with server.client() as first, server.client() as second:
         at = first.ask(IAMAT)
@@ -331,39 +333,39 @@ def test_a_stop_answers_what_was_received(fallback, status, make_server, standin
         assert server.process.wait(DEADLINE_S) == 0
         took_s = time.monotonic() - began
     print(f"fallback {fallback}: 200 questions of a provider that hangs answered, and the server gone, {took_s:.2f} s after SIGTERM")
-    assert took_s < 5 or SLOW > 1
     assert "stopping late" not in server.log()
 
 
-@pytest.mark.parametrize("slow_ms, fails, status, timeout_ms", [
-    (3000, False, "UNKNOWN_ERROR", SHORT_TIMEOUT_MS), (3000, True, "UNKNOWN_ERROR", SHORT_TIMEOUT_MS),
-    (0, True, "UNKNOWN_ERROR", SHORT_TIMEOUT_MS), (100, False, "OK", LONG_TIMEOUT_MS)])
-def test_slow_and_missing_dns_hold_up_nobody(slow_ms, fails, status, timeout_ms, make_server, tmp_path, monkeypatch):
+@pytest.mark.parametrize("hangs, fails, status, timeout_ms", [
+    (True, False, "UNKNOWN_ERROR", SHORT_TIMEOUT_MS), (True, True, "UNKNOWN_ERROR", SHORT_TIMEOUT_MS),
+    (False, True, "UNKNOWN_ERROR", SHORT_TIMEOUT_MS), (False, False, "OK", LONG_TIMEOUT_MS)])
+def test_slow_and_missing_dns_hold_up_nobody(hangs, fails, status, timeout_ms, make_server, tmp_path, monkeypatch):
+    """One that hangs does so until all have been answered, whatever that takes."""
     tls = tmp_path / "tls"
     tls.mkdir()
     standin = placeslib.StandIn("--tls", str(tls), "--san", "DNS:places.example")
-    environment = {"SLOW_DNS_MS": slow_ms, **({"SLOW_DNS_FAILS": 1} if fails else {})}
+    environment = {"SLOW_DNS_MS": 0 if hangs else 100, **({"SLOW_DNS_FAILS": 1} if fails else {})}
     try:
-        with preloaded(monkeypatch, "libslow_dns.so", **environment):
+        with hanging_names(tmp_path / "hang", monkeypatch, **environment) as hang:
+            if not hangs:
+                hang.unlink()
             server = make_server("google", f'ca_file = "{tls}/cert.pem"', timeout_ms=timeout_ms,
                                  origin=f"https://places.example:{standin.port}")
-        with server.client() as waiting, server.client() as other:
-            at = waiting.ask(IAMAT)
-            began = time.monotonic()
-            waiting.send(b"".join(b"WHATSAT kiwi.cs.ucla.edu %d 5\n" % (i + 1) for i in range(20)))
-            longest_s = 0
-            for i in range(200):
-                asked = time.monotonic()
-                assert other.ask(b"IAMAT other +1+1 %d" % i).startswith(b"AT Hill ")
-                assert json.loads(other.whatsat(b"WHATSAT other 1 0")[1])["status"] == "OK"
-                longest_s = max(longest_s, time.monotonic() - asked)
-            for _ in range(20):
-                check_answer(waiting.answer(), at, status)
-            took_s = time.monotonic() - began
+            with server.client() as waiting, server.client() as other:
+                at = waiting.ask(IAMAT)
+                began = time.monotonic()
+                waiting.send(b"".join(b"WHATSAT kiwi.cs.ucla.edu %d 5\n" % (i + 1) for i in range(20)))
+                longest_s = 0
+                for i in range(200):
+                    asked = time.monotonic()
+                    assert other.ask(b"IAMAT other +1+1 %d" % i).startswith(b"AT Hill ")
+                    assert json.loads(other.whatsat(b"WHATSAT other 1 0")[1])["status"] == "OK"
+                    longest_s = max(longest_s, time.monotonic() - asked)
+                for _ in range(20):
+                    check_answer(waiting.answer(), at, status)
+                took_s = time.monotonic() - began
         turn_ms = metrics(server)["loop_turn_max_ns"] / 1e6
-        print(f"DNS of {slow_ms} ms{', failing' if fails else ''}: answered after {took_s:.2f} s of {timeout_ms / 1000:.0f} s; "
-              f"others waited {longest_s * 1000:.1f} ms at most; longest turn {turn_ms:.1f} ms")
-        assert took_s < timeout_ms / 1000 + DEADLINE_S
-        assert slow_ms < 1000 or longest_s < slow_ms / 2000
+        print(f"DNS that {'hangs' if hangs else 'takes 100 ms'}{', then fails' if fails else ''}: answered after {took_s:.2f} s of "
+              f"{timeout_ms / 1000:.0f} s; others waited {longest_s * 1000:.1f} ms at most; longest turn {turn_ms:.1f} ms")
     finally:
         standin.stop()

@@ -102,14 +102,14 @@ def test_a_signal_stops_after_what_was_received_is_answered(server, number):
         server.process.send_signal(number)
         answers = client.file.read()
         assert answers.count(b'"status": "OK"') == questions and answers.endswith(b"}\n\n")
-    assert server.process.wait(10) == 0
+    assert server.process.wait(DEADLINE_S) == 0
 
 
 def test_signals_that_come_again_and_again_stop_it_as_one_does(server):
     while server.process.poll() is None:
         server.process.send_signal(signal.SIGTERM)
         server.process.send_signal(signal.SIGINT)
-    assert server.process.wait(10) == 0, server.log()
+    assert server.process.wait(DEADLINE_S) == 0, server.log()
 
 
 def test_a_signal_does_not_take_half_a_line_for_a_whole_one(server):
@@ -119,7 +119,7 @@ def test_a_signal_does_not_take_half_a_line_for_a_whole_one(server):
         wait_until(lambda: server.status()["metrics"]["bytes_received_total"] >= 29, "the bytes have come")
         server.process.send_signal(signal.SIGTERM)
         assert client.file.read() == b""
-    assert server.process.wait(10) == 0
+    assert server.process.wait(DEADLINE_S) == 0
 
 
 def test_sighup_changes_edges_without_a_client_noticing(make_herd):

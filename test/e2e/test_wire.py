@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from herdlib import AT, SLOW, Client, wait_until
+from herdlib import AT, DEADLINE_S, SLOW, Client, wait_until
 
 KIWI = b"kiwi.cs.ucla.edu"
 UCLA = b"+34.068930-118.445127"
@@ -203,7 +203,7 @@ def test_a_client_that_never_reads_disturbs_nobody(server):
         assert status["metrics"]["clients_paused_total"] > 0
         # What it was owed it still gets, in order and whole, once it reads.
         greedy.socket.setblocking(True)
-        greedy.socket.settimeout(30)
+        greedy.socket.settimeout(DEADLINE_S)
         for _ in range(1000):
             line, body = greedy.answer()
             assert line.startswith(b"AT Hill") and json.loads(body)["status"] == "OK"
@@ -232,7 +232,7 @@ def test_clients_that_never_read_cost_their_answers_and_one_read(server):
     def is_silent():
         return fill() == 0 and server.status()["metrics"]["clients_paused_total"] >= count
 
-    wait_until(is_silent, "none is read from, and no socket takes more", 60)
+    wait_until(is_silent, "none is read from, and no socket takes more")
     # 256 KiB of answers (output_max_kib), a read of 64 KiB, and what libuv and malloc add to that.
     each = (rss_kib() - before) / count
     assert each < 500, f"{each} KiB a client"

@@ -45,7 +45,7 @@ class Loop:
         return self.loop
 
     def run(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self.get()).result(30)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.get()).result(120)
 
     def call(self, function, *arguments):
         """Runs it on the loop and waits until it has run."""

@@ -2,6 +2,7 @@
 import asyncio
 import gzip
 import json
+import os
 import socket
 import struct
 import zlib
@@ -118,6 +119,13 @@ async def normal(writer, request, answer, arg):
 
 async def late(writer, request, answer, arg):
     await asyncio.sleep(int(arg) / 1000)
+    return await normal(writer, request, answer, arg)
+
+
+async def held(writer, request, answer, arg):
+    """Answers once the file of that path is gone."""
+    while os.path.exists(arg):
+        await asyncio.sleep(0.001)
     return await normal(writer, request, answer, arg)
 
 
@@ -347,7 +355,7 @@ def deep(depth):
 
 BEHAVIOURS = {
     # as HTTP allows
-    "normal": normal, "late": late, "pieces": pieces, "bytewise": bytewise, "http10": http10,
+    "normal": normal, "late": late, "while": held, "pieces": pieces, "bytewise": bytewise, "http10": http10,
     "chunked": chunked, "interim": interim, "gzip": zipped, "reset_after": reset_after,
     # not, or not to the end
     "hang": hang, "hang_mid_body": hang_mid_body, "drip": drip, "close_at_once": close_at_once,

@@ -27,7 +27,7 @@ void rig_init(struct rig *rig);
 struct rig_server *rig_add(struct rig *rig, const char *name);
 /* An edge, both ways. */
 void rig_join(struct rig_server *a, struct rig_server *b);
-/* Runs the loop until the condition holds; fails the test after 20 s. */
+/* Runs the loop until the condition holds; fails the test after two minutes. */
 void rig_run_until(struct rig *rig, bool (*condition)(void *arg), void *arg);
 /* Stops all servers, closes the loop, asserts that nothing was left on it. */
 void rig_close(struct rig *rig);

@@ -76,15 +76,16 @@ static uint16_t free_port(uint16_t from)
     return 0;
 }
 
-/* Its answers are so long that a thread reads them; a call that is lost is not waited for for
- * long. */
+/* Its answers are so long that a thread reads them. A call that is lost is not waited for for long;
+ * one that is not may take longer than that on a slow machine, as often as it likes. */
 static void add_provider(const struct play *play, struct herd_buf *text)
 {
     char *key_file = standin_key_file(play->folder);
     standin_behave(&play->standin, "fat:10000");
     herd_buf_printf(text,
                     "places {\nprovider = \"google\"\nbase_url = \"%s\"\nkey_file = \"%s\"\n"
-                    "connect_timeout_ms = 500\ntotal_timeout_ms = 500\nattempts_max = 1\n}\n",
+                    "connect_timeout_ms = 500\ntotal_timeout_ms = 500\nattempts_max = 1\n"
+                    "breaker_failures = 1000\ncalls_per_day = 1000000\n}\n",
                     play->standin.origin, key_file);
     free(key_file);
 }
