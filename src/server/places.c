@@ -16,6 +16,18 @@ static int find_folder(const struct server *server, struct herd_buf *path, struc
     return rc < 0 ? rc : herd_buf_append(path, "", 1);
 }
 
+static void on_limited(void *arg, enum places_limit limit)
+{
+    static const enum limit limits[PLACES_LIMIT_COUNT] = {
+        [PLACES_LIMIT_LOCAL] = LIMIT_QUESTIONS,
+        [PLACES_LIMIT_HELD] = LIMIT_HELD,
+        [PLACES_LIMIT_WAITING] = LIMIT_WAITING,
+        [PLACES_LIMIT_CLIENT] = LIMIT_CLIENT_CALLS,
+    };
+    const struct server *server = arg;
+    net_count_limit(server->net, limits[limit]);
+}
+
 int server_open_places(struct server *server, struct herd_buf *error)
 {
     struct herd_buf folder = {0};
@@ -24,6 +36,8 @@ int server_open_places(struct server *server, struct herd_buf *error)
         .log = server->log,
         .metrics = &server->metrics,
         .values = &server->config->values,
+        .limited = on_limited,
+        .arg = server,
     };
     int rc = find_folder(server, &folder, error);
     if (rc == 0 && getrandom(&setup.seed, sizeof setup.seed, 0) != sizeof setup.seed) {
