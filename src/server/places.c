@@ -5,7 +5,12 @@
 
 #include <herd/err.h>
 
+#include "places/broker.h"
+#include "places/desk.h"
 #include "server/room.h"
+
+_Static_assert((int)LIMITS_QUESTIONS == LOCAL_QUESTIONS_MAX, "as the log says");
+_Static_assert((int)LIMITS_HELD == BROKER_QUESTIONS_MAX, "as the log says");
 
 /* Without a folder the calls of the day are kept nowhere: a cap that a restart forgets is none, so
  * a folder that cannot be made is a reason not to start. */
