@@ -1,10 +1,17 @@
-#include <string.h>
-
 #include "net/limits.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#include "core/node.h"
+#include "core/prune.h"
+#include "net/stream.h"
+
+/* The number stands in the reason where that has a `#`. */
 static const struct {
     enum log_level level;
     const char *text, *reason;
+    int number;
 } rows[LIMIT_COUNT] = {
     [LIMIT_CONNECTIONS] = {LOG_WARNING, "connections refused", "connections_max was reached"},
     [LIMIT_FILES] = {LOG_WARNING, "connections refused", "the limit of open files was reached"},
@@ -15,11 +22,18 @@ static const struct {
                       "unread_max_mib was reached"},
     [LIMIT_BEHIND] = {LOG_WARNING, "places refused that wait for those to earlier questions",
                       "twice unread_max_mib was reached"},
-    [LIMIT_QUESTIONS] = {LOG_WARNING, "places refused",
-                         "100,000 questions for the places file wait"},
-    [LIMIT_CONTROL] = {LOG_WARNING, "connections to the control socket refused", "there are 16"},
+    [LIMIT_QUESTIONS] = {LOG_WARNING, "places refused", "# questions for the places file wait",
+                         LIMITS_QUESTIONS},
+    [LIMIT_HELD] = {LOG_WARNING, "questions kept from the places provider", "# have no answer yet",
+                    LIMITS_HELD},
+    [LIMIT_WAITING] = {LOG_WARNING, "questions kept from the places provider",
+                       "waiting_max was reached"},
+    [LIMIT_CLIENT_CALLS] = {LOG_WARNING, "questions kept from the places provider",
+                            "calls_per_client was reached"},
+    [LIMIT_CONTROL] = {LOG_WARNING, "connections to the control socket refused", "there are #",
+                       LIMITS_CONTROL},
     [LIMIT_STALLED] = {LOG_INFO, "connections cut off with answers that were not read",
-                       "none was taken for 30 s after they had ended"},
+                       "none was taken for # s after they had ended", STREAM_STALLED_MS / 1000},
     [LIMIT_OUTPUT] = {LOG_INFO, "clients not read from", "output_max_kib was reached"},
     [LIMIT_HELD_BACK] = {LOG_INFO, "places wait for clients to read", "output_max_kib was reached"},
     [LIMIT_PIPELINE] = {LOG_INFO, "clients not read from", "pipeline_max was reached"},
@@ -31,16 +45,40 @@ static const struct {
     [LIMIT_WAITS] = {LOG_WARNING, "WHATSAT with AFTER refused", "waits_max was reached"},
     [LIMIT_SAFETY] = {LOG_WARNING, "IAMAT refused that were not safe in time",
                       "safety_timeout_ms was reached"},
-    [LIMIT_ORIGINS] = {LOG_WARNING, "records go over all links",
-                       "those of 1,024 servers go over trees"},
-    [LIMIT_NOTICES] = {LOG_WARNING, "lines about links lost", "64 came in one turn"},
+    [LIMIT_ORIGINS] = {LOG_WARNING, "records go over all links", "those of # servers go over trees",
+                       PRUNE_ORIGINS_MAX},
+    [LIMIT_NOTICES] = {LOG_WARNING, "lines about links lost", "# came in one turn",
+                       NODE_NOTICES_MAX},
 };
+
+/* As people write it: 1,024. */
+static void write_number(char *out, size_t size, int number)
+{
+    int thousands = number / 1000;
+    if (thousands > 0)
+        snprintf(out, size, "%d,%03d", thousands, number % 1000);
+    else
+        snprintf(out, size, "%d", number);
+}
+
+void limits_reason(enum limit which, char out[LIMITS_REASON_BYTES])
+{
+    const char *reason = rows[which].reason;
+    int before = (int)strcspn(reason, "#");
+    char number[16] = "";
+    if (reason[before] == '#')
+        write_number(number, sizeof(number), rows[which].number);
+    snprintf(out, LIMITS_REASON_BYTES, "%.*s%s%s", before, reason, number,
+             reason[before] == '#' ? reason + before + 1 : "");
+}
 
 static void tell(struct limits *limits, enum limit which, uint64_t now_ms)
 {
     int error = limits->of[which].error;
-    LOG(limits->log, rows[which].level, "limit", rows[which].text,
-        log_text("reason", rows[which].reason), log_int("count", limits->of[which].untold),
+    char reason[LIMITS_REASON_BYTES];
+    limits_reason(which, reason);
+    LOG(limits->log, rows[which].level, "limit", rows[which].text, log_text("reason", reason),
+        log_int("count", limits->of[which].untold),
         log_text(error != 0 ? "error" : NULL, error != 0 ? strerror(error) : ""));
     limits->of[which].untold = 0;
     limits->of[which].told_ms = now_ms;

@@ -18,6 +18,9 @@ enum limit {
     LIMIT_UNREAD,
     LIMIT_BEHIND,
     LIMIT_QUESTIONS,
+    LIMIT_HELD,
+    LIMIT_WAITING,
+    LIMIT_CLIENT_CALLS,
     LIMIT_CONTROL,
     LIMIT_STALLED,
     LIMIT_OUTPUT,
@@ -33,7 +36,10 @@ enum limit {
     LIMIT_COUNT
 };
 
-enum { LIMITS_AGAIN_MS = 10000 };
+enum { LIMITS_AGAIN_MS = 10000, LIMITS_REASON_BYTES = 64 };
+
+/* Of rooms that this one does not know; src/server sees to it that they are what holds there. */
+enum { LIMITS_CONTROL = 16, LIMITS_QUESTIONS = 100000, LIMITS_HELD = 65536 };
 
 struct limits {
     uv_timer_t timer; /* tells what has come since the last line; its `data` is the owner's */
@@ -51,6 +57,8 @@ struct limits {
 
 /* `timer.data` is then the owner's. The log is borrowed. */
 void limits_init(struct limits *limits, uv_loop_t *loop, struct log *log);
+/* What a line says why, in words, with the number that is the limit where it has no key. */
+void limits_reason(enum limit which, char out[LIMITS_REASON_BYTES]);
 /* It was reached once more: told at once, or when ten seconds have passed since the last time. */
 void limits_count(struct limits *limits, enum limit which, int64_t times);
 /* The same for once, and for an error: the errno, the last one of which is told. */

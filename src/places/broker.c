@@ -166,7 +166,7 @@ static int call_for(struct broker *broker, struct broker_now now, uint64_t clien
                     struct question *question)
 {
     bool is_probe = false;
-    struct places_answer *refusal = broker_refusal(broker, now, client, &is_probe);
+    struct places_answer *refusal = broker_refusal(broker, now, client, question, &is_probe);
     if (refusal != NULL) {
         refuse(broker, now.ms, question, refusal);
         return 0;
@@ -208,8 +208,7 @@ int broker_ask(struct broker *broker, struct broker_now now, const struct places
         return 0;
     }
     if (broker->question_count > BROKER_QUESTIONS_MAX) {
-        metrics_add(broker->metrics, METRIC_places_refused_total, 1);
-        refuse(broker, now.ms, question, places_answer_error(PLACES_ERROR_QUESTIONS));
+        refuse(broker, now.ms, question, broker_limit(broker, question, PLACES_LIMIT_HELD));
         return 0;
     }
     if (now.ms >= broker->until_ms) {

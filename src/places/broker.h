@@ -14,6 +14,7 @@
 
 #include "places/allowance.h"
 #include "places/circuit.h"
+#include "places/limit.h"
 #include "places/provider.h"
 
 struct broker;
@@ -120,9 +121,9 @@ enum broker_notice {
 enum broker_effect_kind {
     BROKER_CALL,     /* call, query: ask the provider, then broker_called */
     BROKER_CANCEL,   /* call: end it early */
-    BROKER_ANSWER,   /* asker, answer (yours) */
-    BROKER_FALLBACK, /* asker, query, answer (yours), until_ms: ask elsewhere; `answer` if that
-                        fails too, or is not there by then */
+    BROKER_ANSWER,   /* asker, limit, answer (yours) */
+    BROKER_FALLBACK, /* asker, limit, query, answer (yours), until_ms: ask elsewhere; `answer` if
+                        that fails too, or is not there by then */
     BROKER_RESERVE,  /* record: write it, then broker_reserved */
     BROKER_NOTE      /* notice, number: for the log */
 };
@@ -132,6 +133,7 @@ struct broker_effect {
     struct broker_call *call;
     struct places_query query;
     void *asker;
+    enum places_limit limit; /* that kept the question from the provider, or none */
     struct places_answer *answer;
     struct allowance_record record;
     enum broker_notice notice;

@@ -54,6 +54,7 @@ static bool next_answer(struct broker *broker, struct broker_effect *out)
     *out = (struct broker_effect){
         .kind = question->is_for_fallback ? BROKER_FALLBACK : BROKER_ANSWER,
         .asker = question->asker,
+        .limit = question->refused_by,
         .query = question->query,
         .answer = question->answer,
         .until_ms = question->fallback_until_ms,

@@ -23,6 +23,7 @@ struct question {
     void *asker;
     struct places_answer *answer; /* once it has one; a reference of its own */
     bool is_for_fallback;
+    enum places_limit refused_by;
 };
 
 TAILQ_HEAD(question_list, question);
@@ -94,9 +95,13 @@ void broker_note(struct broker *broker, enum broker_notice notice, int64_t numbe
 /* Once, until there are calls again. */
 void broker_note_used_up(struct broker *broker);
 
+/* Why a question is refused by a limit, which it then names: an answer, the caller's. */
+struct places_answer *broker_limit(struct broker *broker, struct question *question,
+                                   enum places_limit limit);
+
 /* Why a question for a new call is refused: an answer, the caller's; or NULL. When the circuit is
  * open and it is time to try, *is_probe is set. */
 struct places_answer *broker_refusal(struct broker *broker, struct broker_now now, uint64_t client,
-                                     bool *is_probe);
+                                     struct question *question, bool *is_probe);
 
 #endif

@@ -54,6 +54,15 @@ static struct places_answer *refuse(struct broker *broker, enum metric metric,
     return places_answer_error(why);
 }
 
+struct places_answer *broker_limit(struct broker *broker, struct question *question,
+                                   enum places_limit limit)
+{
+    question->refused_by = limit;
+    return limit == PLACES_LIMIT_CLIENT
+               ? refuse(broker, METRIC_places_refused_client_total, PLACES_ERROR_CLIENT_QUESTIONS)
+               : refuse(broker, METRIC_places_refused_total, PLACES_ERROR_QUESTIONS);
+}
+
 /* What the provider has said of all calls. */
 static struct places_answer *refusal_of_provider(struct broker *broker, int64_t now_ms)
 {
@@ -71,7 +80,7 @@ static struct places_answer *refusal_of_provider(struct broker *broker, int64_t 
 }
 
 struct places_answer *broker_refusal(struct broker *broker, struct broker_now now, uint64_t client,
-                                     bool *is_probe)
+                                     struct question *question, bool *is_probe)
 {
     const struct broker_limits *limits = &broker->limits;
     struct places_answer *said = refusal_of_provider(broker, now.ms);
@@ -79,7 +88,7 @@ struct places_answer *broker_refusal(struct broker *broker, struct broker_now no
         return said;
     bool is_free = broker->calling_count < limits->calls_max && broker->waiting_count == 0;
     if (!is_free && broker->waiting_count >= limits->waiting_max)
-        return refuse(broker, METRIC_places_refused_total, PLACES_ERROR_QUESTIONS);
+        return broker_limit(broker, question, PLACES_LIMIT_WAITING);
     if (allowance_is_used_up(&broker->allowance, now.day)) {
         broker_note_used_up(broker);
         return refuse(broker, METRIC_places_refused_day_total, PLACES_ERROR_DAY);
@@ -92,7 +101,7 @@ struct places_answer *broker_refusal(struct broker *broker, struct broker_now no
         return NULL;
     if (*is_probe)
         broker->circuit.state = CIRCUIT_OPEN; /* the next one may try */
-    return refuse(broker, METRIC_places_refused_client_total, PLACES_ERROR_CLIENT_QUESTIONS);
+    return broker_limit(broker, question, PLACES_LIMIT_CLIENT);
 }
 
 void broker_measure(const struct broker *broker, struct broker_now now)

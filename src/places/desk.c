@@ -7,9 +7,6 @@
 
 #include <herd/err.h>
 
-/* Questions to a provider without a broker; one more is refused. pipeline_max bounds a client's. */
-enum { LOCAL_QUESTIONS_MAX = 100000 };
-
 static void free_desk(struct desk *desk)
 {
     free(desk->identity);

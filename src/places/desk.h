@@ -5,6 +5,9 @@
 #include "base/config.h"
 #include "places/provider.h"
 
+/* Questions to a provider without a broker; one more is refused. pipeline_max bounds a client's. */
+enum { LOCAL_QUESTIONS_MAX = 100000 };
+
 struct places;
 struct desk;
 

@@ -96,9 +96,13 @@ static int read_number(struct local_db *db, const char *sql, int64_t *out)
     return rc == SQLITE_ROW ? 0 : fail(db, NULL);
 }
 
+/* A text that is NULL is empty here; one that there is no memory for is not. */
 static int copy_text(sqlite3_stmt *statement, int column, char **out)
 {
+    bool is_null = sqlite3_column_type(statement, column) == SQLITE_NULL;
     const unsigned char *text = sqlite3_column_text(statement, column);
+    if (text == NULL && !is_null)
+        return HERD_ENOMEM;
     *out = strdup(text != NULL ? (const char *)text : "");
     return *out != NULL ? 0 : HERD_ENOMEM;
 }
@@ -235,10 +239,11 @@ static int find_in_box(struct local_db *db, const struct places_query *query,
 {
     sqlite3_stmt *row = db->statements[FIND];
     struct herd_location centre = {query->latitude, query->longitude};
-    sqlite3_bind_int(row, 1, box->lat_min);
-    sqlite3_bind_int(row, 2, box->lat_max);
-    sqlite3_bind_int(row, 3, box->lon_min);
-    sqlite3_bind_int(row, 4, box->lon_max);
+    const int sides[] = {box->lat_min, box->lat_max, box->lon_min, box->lon_max};
+    for (int i = 0; i < 4; i++) {
+        if (sqlite3_bind_int(row, 1 + i, sides[i]) != SQLITE_OK)
+            return fail(db, NULL);
+    }
     int step;
     while ((step = sqlite3_step(row)) == SQLITE_ROW) {
         struct local_found found = {
@@ -288,6 +293,12 @@ static const char *text_of(sqlite3_stmt *row, int column)
     return (const char *)sqlite3_column_text(row, column);
 }
 
+/* Each has one; SQLite gives none for want of memory, too. */
+static int fail_without_text(struct local_db *db)
+{
+    return fail(db, sqlite3_errcode(db->sqlite) == SQLITE_NOMEM ? NULL : "a place has no text");
+}
+
 static int read_place(struct local_db *db, sqlite3_stmt *row, struct local_place *out)
 {
     out->place_id = text_of(row, 0);
@@ -296,7 +307,7 @@ static int read_place(struct local_db *db, sqlite3_stmt *row, struct local_place
     out->vicinity = text_of(row, 3);
     out->extent_m = sqlite3_column_int64(row, 4);
     if (out->place_id == NULL || out->name == NULL || out->types == NULL || out->vicinity == NULL)
-        return fail(db, "a place has no text");
+        return fail_without_text(db);
     if (out->extent_m < 0)
         return fail(db, "a place has a negative extent");
     int64_t source = sqlite3_column_int64(row, 5);
@@ -310,7 +321,8 @@ static int show(struct local_db *db, const struct local_found *found, local_plac
 {
     sqlite3_stmt *row = db->statements[PLACE];
     struct local_place place = {.location = found->location, .distance_m = found->distance_m};
-    sqlite3_bind_int64(row, 1, found->id);
+    if (sqlite3_bind_int64(row, 1, found->id) != SQLITE_OK)
+        return fail(db, NULL);
     int step = sqlite3_step(row);
     int rc;
     if (step == SQLITE_ROW)
@@ -392,7 +404,7 @@ static int read_record(struct local_db *db, sqlite3_stmt *row, struct local_reco
         .name = text_of(row, 8),
     };
     if (out->place_id == NULL || out->name == NULL)
-        return fail(db, "a place has no text");
+        return fail_without_text(db);
     if (out->extent_m < 0)
         return fail(db, "a place has a negative extent");
     return find_source(db, sqlite3_column_int64(row, 6), &out->source);
@@ -423,7 +435,7 @@ static int each_text(struct local_db *db, const char *sql, local_text_cb *on_tex
     while (rc == 0 && (step = sqlite3_step(rows)) == SQLITE_ROW) {
         const char *text = text_of(rows, 1);
         rc = text != NULL ? on_text(arg, sqlite3_column_int64(rows, 0), text)
-                          : fail(db, "a place has no text");
+                          : fail_without_text(db);
     }
     return end_all(db, rows, step, rc);
 }

@@ -39,6 +39,8 @@ struct places {
     uv_loop_t *loop;
     struct log *log;
     struct metrics *metrics;
+    void (*limited)(void *arg, enum places_limit limit); /* or NULL */
+    void *limited_arg;
     struct broker *broker;
     struct ledger *ledger;
     struct desk *desk;
@@ -89,6 +91,12 @@ static void pump_soon(struct places *places)
     uv_idle_start(&places->pump, on_pump);
 }
 
+static void tell_limit(const struct places *places, enum places_limit limit)
+{
+    if (limit != PLACES_LIMIT_NONE && places->limited != NULL)
+        places->limited(places->limited_arg, limit);
+}
+
 /* ---- Desks ---------------------------------------------------------------------------------- */
 
 static void on_desk_closed(struct places *places)
@@ -129,7 +137,10 @@ static int ask_directly(struct desk *desk, const struct places_query *query, pla
     *errand = (struct errand){.desk = desk, .done = done, .arg = arg, .instead = instead};
     int rc =
         desk->provider->type->ask(desk->provider, query, on_direct, errand, &errand->places_call);
-    metrics_add(desk->places->metrics, METRIC_places_refused_total, rc == HERD_EBUSY);
+    if (rc == HERD_EBUSY) {
+        metrics_add(desk->places->metrics, METRIC_places_refused_total, 1);
+        tell_limit(desk->places, PLACES_LIMIT_LOCAL);
+    }
     if (rc < 0) {
         free(errand);
         return rc;
@@ -185,7 +196,7 @@ static void cancel(struct places *places, const struct broker_effect *effect)
 static void answer(struct places *places, const struct broker_effect *effect)
 {
     struct asker asker = *(struct asker *)effect->asker;
-    (void)places;
+    tell_limit(places, effect->limit);
     free(effect->asker);
     asker.done(asker.arg, effect->answer);
 }
@@ -194,6 +205,7 @@ static void fall_back(struct places *places, const struct broker_effect *effect)
 {
     struct asker asker = *(struct asker *)effect->asker;
     int64_t left_ms = effect->until_ms - (int64_t)uv_now(places->loop);
+    tell_limit(places, effect->limit);
     free(effect->asker);
     if (places->fallback == NULL || places->is_closing ||
         ask_directly(places->fallback, &effect->query, asker.done, asker.arg, effect->answer,
@@ -480,6 +492,8 @@ int places_open(const struct places_setup *setup, struct places **out, struct he
     places->loop = setup->loop;
     places->log = setup->log;
     places->metrics = setup->metrics;
+    places->limited = setup->limited;
+    places->limited_arg = setup->arg;
     places->owner = (struct desk_owner){.places = places,
                                         .loop = setup->loop,
                                         .log = setup->log,

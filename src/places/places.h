@@ -4,6 +4,7 @@
 #define PLACES_PLACES_H
 
 #include "base/config.h"
+#include "places/limit.h"
 #include "places/provider.h"
 
 struct places;
@@ -15,6 +16,10 @@ struct places_setup {
     const struct config_values *values; /* of section places; borrowed for the call */
     const char *folder;                 /* that keeps the calls of the day; "" = none */
     uint64_t seed;                      /* of jitter; random */
+    /* A limit has kept one question more from being asked; counted in the metrics already. May be
+     * NULL. Runs at any time between places_open and places_close's `closed`. */
+    void (*limited)(void *arg, enum places_limit limit);
+    void *arg;
 };
 
 /* Opens the provider that the values name, and the fallback. 0, or a negative HERD_E… with a

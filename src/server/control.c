@@ -15,7 +15,7 @@
 #include "server/refuser.h"
 #include "server/room.h"
 
-enum { CONTROL_CONNECTIONS_MAX = 16, CONTROL_INPUT_BYTES = 4096 };
+enum { CONTROL_CONNECTIONS_MAX = LIMITS_CONTROL, CONTROL_INPUT_BYTES = 4096 };
 
 struct control {
     uv_pipe_t listener;

@@ -118,10 +118,9 @@ static void on_free_places(void *arg, struct places_answer *take_answer)
     herd_ask_answer(arg, net_now(), places);
 }
 
-static void answer_failure(struct server *server, struct herd_ask *ask, int rc)
+static void answer_failure(struct herd_ask *ask, int rc)
 {
     if (rc == HERD_EBUSY) {
-        net_count_limit(server->net, LIMIT_QUESTIONS);
         on_places(ask, places_answer_error(PLACES_ERROR_QUESTIONS));
         return;
     }
@@ -139,7 +138,7 @@ static void ask_places(struct server *server, const struct herd_effect *effect)
                  : places_ask(server->places, &query, (uint64_t)(uintptr_t)effect->conn,
                               on_free_places, effect->ask);
     if (rc < 0)
-        answer_failure(server, effect->ask, rc);
+        answer_failure(effect->ask, rc);
 }
 
 /* Nobody can tell the answers to a question for no places apart, so it costs no call. */

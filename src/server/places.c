@@ -5,7 +5,12 @@
 
 #include <herd/err.h>
 
+#include "places/broker.h"
+#include "places/desk.h"
 #include "server/room.h"
+
+_Static_assert((int)LIMITS_QUESTIONS == LOCAL_QUESTIONS_MAX, "as the log says");
+_Static_assert((int)LIMITS_HELD == BROKER_QUESTIONS_MAX, "as the log says");
 
 /* Without a folder the calls of the day are kept nowhere: a cap that a restart forgets is none, so
  * a folder that cannot be made is a reason not to start. */
@@ -16,6 +21,18 @@ static int find_folder(const struct server *server, struct herd_buf *path, struc
     return rc < 0 ? rc : herd_buf_append(path, "", 1);
 }
 
+static void on_limited(void *arg, enum places_limit limit)
+{
+    static const enum limit limits[PLACES_LIMIT_COUNT] = {
+        [PLACES_LIMIT_LOCAL] = LIMIT_QUESTIONS,
+        [PLACES_LIMIT_HELD] = LIMIT_HELD,
+        [PLACES_LIMIT_WAITING] = LIMIT_WAITING,
+        [PLACES_LIMIT_CLIENT] = LIMIT_CLIENT_CALLS,
+    };
+    const struct server *server = arg;
+    net_count_limit(server->net, limits[limit]);
+}
+
 int server_open_places(struct server *server, struct herd_buf *error)
 {
     struct herd_buf folder = {0};
@@ -24,6 +41,8 @@ int server_open_places(struct server *server, struct herd_buf *error)
         .log = server->log,
         .metrics = &server->metrics,
         .values = &server->config->values,
+        .limited = on_limited,
+        .arg = server,
     };
     int rc = find_folder(server, &folder, error);
     if (rc == 0 && getrandom(&setup.seed, sizeof setup.seed, 0) != sizeof setup.seed) {

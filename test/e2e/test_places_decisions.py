@@ -1,6 +1,7 @@
 """Whatever is decided about a question for places is counted, and told when trouble begins and ends."""
 
 import json
+import re
 
 import pytest
 
@@ -29,7 +30,7 @@ DECISIONS = {
     "the day": ("google", ["calls_per_day = 1"], "normal", [1, 2], ["OK", "OVER_QUERY_LIMIT"],
                 {"calls_today": 1, "refused_day_total": 1}, "the calls of the day are used up"),
     "the client": ("google", ["calls_per_client = 1"], "normal", [1, 2], ["OK", "OVER_QUERY_LIMIT"],
-                   {"calls_total": 1, "refused_client_total": 1}, None),
+                   {"calls_total": 1, "refused_client_total": 1}, 'reason="calls_per_client was reached" count=1'),
     "kept": ("overpass", [], "normal", [1, 1], ["OK"] * 2, {"calls_total": 1, "cached_total": 1}, None),
     "the fallback": ("google", [*ONE_CALL, 'fallback = "local"'], "http:500", [10], ["OK"],
                      {"calls_total": 1, "fallback_total": 1, "local_total": 1}, None),
@@ -70,9 +71,12 @@ def test_too_many_questions(make_server, standin):
         first.ask(IAMAT)
         first.send(b"WHATSAT kiwi.cs.ucla.edu 1 5\n")
         wait_until(lambda: standin.requests() == 1, "the call is under way")
-        assert ask(second, [2]) == ["OVER_QUERY_LIMIT"]
-    expected = {"calls_total": 1, "refused_total": 1, "timeouts_total": 0}
+        assert ask(second, [2, 3, 4]) == ["OVER_QUERY_LIMIT"] * 3
+    expected = {"calls_total": 1, "refused_total": 3, "timeouts_total": 0}
     assert counted(server, expected) == expected
+    server.stop()
+    told = [int(count) for count in re.findall(r'group=limit .*reason="waiting_max was reached" count=(\d+)', server.log())]
+    assert told[0] == 1 and len(told) <= 2 and sum(told) == 3
 
 
 def test_too_little_time(make_server, standin):

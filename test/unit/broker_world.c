@@ -87,6 +87,7 @@ static void on_answer(struct world *world, const struct broker_effect *effect)
     asker->status = places_answer_status(effect->answer);
     asker->is_fallback = effect->kind == BROKER_FALLBACK;
     asker->fallback_until_ms = effect->until_ms;
+    world->limited[effect->limit]++;
     places_answer_unref(effect->answer);
     world->answered_count++;
     world->refused_count += asker->answered_ms == asker->asked_ms && asker->status != PLACES_OK;

@@ -51,6 +51,7 @@ struct world {
     int64_t written_at_ms; /* INT64_MAX: nothing is being written */
     bool disk_is_full;
     int notices[BROKER_NOTICE_COUNT];
+    int limited[PLACES_LIMIT_COUNT]; /* answers to questions that the limit kept back */
 };
 
 /* The defaults of herd.conf, 3 s in all. */

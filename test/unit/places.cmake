@@ -22,3 +22,8 @@ herd_unit_test(import SOURCES test_import.c LINKS herd_places PkgConfig::JANSSON
 herd_unit_test(row_sorter SOURCES test_row_sorter.c LINKS herd_places)
 herd_unit_test(places SOURCES test_places.c LINKS herd_places)
 add_dependencies(test_places places_file)
+herd_unit_test(local_faults
+    SOURCES test_local_faults.c local_fixture.c
+    LINKS herd_places herd_nth_sqlite PkgConfig::SQLITE PkgConfig::UV)
+target_link_options(test_local_faults PRIVATE -Wl,--wrap=open,--wrap=pread,--wrap=fstat,--wrap=fcntl)
+set_tests_properties(unit.local_faults PROPERTIES LABELS "unit;oom")

@@ -29,6 +29,7 @@ static void test_calls_are_limited_and_the_rest_waits(void **state)
     assert_int_equal(world->askers[one_too_many].status, PLACES_OVER_QUERY_LIMIT);
     assert_int_equal(world->askers[one_too_many].answered_ms, world->now.ms);
     assert_metric(world, refused_total, 1);
+    assert_int_equal(world->limited[PLACES_LIMIT_WAITING], 1);
     size_t shares = world_ask(world, 31); /* who needs no call of his own is not refused */
     assert_int_equal(world->askers[shares].answered_ms, -1);
     world_run(world, 2000);

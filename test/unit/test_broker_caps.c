@@ -218,10 +218,30 @@ static void test_the_calls_of_a_client(void **state)
     world_run(world, 1000);
     assert_int_equal(world->calls_total, 15);
     assert_metric(world, refused_client_total, 40);
+    assert_int_equal(world->limited[PLACES_LIMIT_CLIENT], 40);
     world_run(world, 12000); /* a fifth of a minute: two tokens */
     for (int i = 0; i < 50; i++)
         world_ask_as(world, 2000 + i, 1);
     assert_int_equal(world->calls_total, 17);
+}
+
+/* Those that share a call are held, too; a refused one says why to whoever tells of limits. */
+static void test_the_questions_that_are_held(void **state)
+{
+    struct world *world = *state;
+    for (int i = 0; i < BROKER_QUESTIONS_MAX; i++)
+        world_ask(world, 1);
+    assert_metric(world, refused_total, 0);
+    size_t beyond = world_ask(world, 1);
+    assert_int_equal(world->askers[beyond].status, PLACES_OVER_QUERY_LIMIT);
+    assert_metric(world, refused_total, 1);
+    assert_int_equal(world->limited[PLACES_LIMIT_HELD], 1);
+    world_run(world, 1000);
+    assert_int_equal(world->calls_total, 1);
+    assert_int_equal(world->limited[PLACES_LIMIT_NONE], BROKER_QUESTIONS_MAX);
+    size_t again = world_ask(world, 1);
+    world_run(world, 1000);
+    assert_int_equal(world->askers[again].status, PLACES_OK);
 }
 
 /* ---- Instead of an error -------------------------------------------------------------------- */
@@ -474,6 +494,7 @@ int main(void)
         WORLD_TEST(test_nothing_is_reserved_that_nobody_asked_for),
         WORLD_TEST(test_no_call_when_it_cannot_be_counted),
         WORLD_TEST(test_the_calls_of_a_client),
+        WORLD_TEST(test_the_questions_that_are_held),
         WORLD_TEST(test_cache),
         WORLD_TEST(test_a_call_from_before_a_reload_says_nothing_of_the_time_after),
         WORLD_TEST(test_nobody_joins_a_call_to_another_provider),

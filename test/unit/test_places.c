@@ -27,7 +27,14 @@ struct fixture {
     struct metrics metrics;
     struct places *places;
     int answers, refused, this_turn, most_in_a_turn, closed;
+    int limited[PLACES_LIMIT_COUNT];
 };
+
+static void on_limited(void *arg, enum places_limit limit)
+{
+    struct fixture *fixture = arg;
+    fixture->limited[limit]++;
+}
 
 static void on_answer(void *arg, struct places_answer *take_answer)
 {
@@ -73,7 +80,9 @@ static void open_places(struct fixture *fixture, const char *section)
                                        .metrics = &fixture->metrics,
                                        .values = &config->values,
                                        .folder = "",
-                                       .seed = 1};
+                                       .seed = 1,
+                                       .limited = on_limited,
+                                       .arg = fixture};
     if (places_open(&setup, &fixture->places, &error) < 0)
         fail_msg("%.*s", (int)error.len, error.data);
     config_free(config);
@@ -113,6 +122,7 @@ static void test_a_turn_gives_a_part_of_the_answers(void **state)
     while (fixture.answers < QUESTIONS)
         uv_run(&fixture.loop, UV_RUN_ONCE);
     assert_int_equal(fixture.refused, QUESTIONS - 1);
+    assert_int_equal(fixture.limited[PLACES_LIMIT_WAITING], QUESTIONS - 1);
     assert_in_range(fixture.most_in_a_turn, 1, TURN_MAX_ANSWERS);
     close_places(&fixture);
 }
@@ -137,6 +147,7 @@ static void test_local_refuses_what_is_too_much(void **state)
     assert_int_equal(*refused, 0);
     assert_int_equal(places_ask(fixture.places, &in_the_sea, 0, on_counted, &fixture), HERD_EBUSY);
     assert_int_equal(*refused, 1);
+    assert_int_equal(fixture.limited[PLACES_LIMIT_LOCAL], 1);
     while (fixture.answers < LOCAL_MAX)
         uv_run(&fixture.loop, UV_RUN_ONCE);
     assert_int_equal(places_ask(fixture.places, &in_the_sea, 0, on_counted, &fixture), 0);
