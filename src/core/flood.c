@@ -115,7 +115,6 @@ static void pass_over_theirs(struct link *link)
 static struct run_limits run_limits(const struct link *link)
 {
     struct run_limits limits = {
-        .source = link->conn.neighbour->source,
         .lines = LINK_STEPS_PER_TURN - link->steps,
         .bytes = LINK_WINDOW_BYTES - conn_unsent(&link->conn),
     };
@@ -157,7 +156,7 @@ static int send_run(struct link *link)
     unsigned at;
     if (!run_reach(link, &at))
         return 0;
-    run_cut(node, at, &limits, &part);
+    run_cut(link, at, &limits, &part);
     if (part.lines == 0)
         return 0;
     if (append_part(link, &part) < 0)
@@ -193,8 +192,10 @@ static int fill_records(struct link *link)
             if (!herd_cursor_next(node->store, link->cursor, &entry))
                 break;
             link->steps++;
-            if (held_take(link, &entry))
+            if (held_take(link, &entry)) {
+                alone = 0; /* it was not what stands in no run */
                 continue;
+            }
             rc = link_send_entry(link, &entry);
         }
         rc = rc < 0 ? rc : 0;

@@ -60,20 +60,26 @@ static struct herd_slice origin_of(struct herd_slice text)
     return herd_slice(begin + 1, (size_t)(end - begin) - 1);
 }
 
-static uint32_t origin_number(const struct link *link, const struct herd_entry *entry)
+static uint32_t origin_number(const struct link *link, struct herd_slice text)
 {
-    return prune_origin(&link->conn.node->prune, origin_of(entry->text), false);
+    return prune_origin(&link->conn.node->prune, origin_of(text), false);
+}
+
+bool held_would_take(const struct link *link, struct herd_slice text, uint32_t source)
+{
+    const struct held *held = &link->held;
+    struct neighbour *bringer;
+    if (held->pruned_count == 0)
+        return false;
+    uint32_t origin = origin_number(link, text);
+    return origin != PRUNE_NOTHING && origin_set_has(&held->pruned, origin) &&
+           node_source_stands(link->conn.node, source, &bringer);
 }
 
 bool held_take(struct link *link, const struct herd_entry *entry)
 {
     struct held *held = &link->held;
-    struct neighbour *bringer;
-    if (held->pruned_count == 0)
-        return false;
-    uint32_t origin = origin_number(link, entry);
-    if (origin == PRUNE_NOTHING || !origin_set_has(&held->pruned, origin) ||
-        !node_source_stands(link->conn.node, entry->source, &bringer))
+    if (!held_would_take(link, entry->text, entry->source))
         return false;
     if (held->from == 0) {
         held->from = entry->sequence;
@@ -224,7 +230,7 @@ static int pass_again(struct link *link, struct names *names, const struct herd_
                       uint64_t before)
 {
     const struct held *held = &link->held;
-    uint32_t origin = origin_number(link, entry);
+    uint32_t origin = origin_number(link, entry->text);
     if (origin == PRUNE_NOTHING || entry->source == 0 ||
         entry->source == link->conn.neighbour->source)
         return 0;

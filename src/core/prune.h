@@ -121,7 +121,9 @@ void prune_forget_neighbour(struct herd_node *node, const struct neighbour *neig
 void held_reset(struct link *link);
 /* Nothing is held back up to here: from now on the link's cursor may be followed. */
 void held_follow(struct link *link);
-/* Whether this record, which the link's cursor has just passed, is held back. */
+/* Whether a record is held back there, which nothing has passed yet. */
+bool held_would_take(const struct link *link, struct herd_slice text, uint32_t source);
+/* The same of one that the link's cursor has just passed: from now on it is. */
 bool held_take(struct link *link, const struct herd_entry *entry);
 void held_on_prune(struct link *link, struct herd_slice origins);
 void held_on_graft(struct link *link, struct herd_slice origins);

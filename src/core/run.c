@@ -28,12 +28,11 @@ void run_close(struct run *run)
     *run = (struct run){0};
 }
 
-/* A link that may hold records back looks at each of them; one that sends a line a connection has
- * nothing to share. */
+/* One that sends a line a connection has nothing to share. */
 static bool shares(const struct link *link)
 {
-    return (link->state == LINK_UP || link->state == LINK_PLAIN) && link->held.pruned_count == 0 &&
-           !link->one_line && !link->conn.closing;
+    return (link->state == LINK_UP || link->state == LINK_PLAIN) && !link->one_line &&
+           !link->conn.closing;
 }
 
 /* Whether another link will go on from where all up to `passed` has been read, or from before. */
@@ -129,7 +128,7 @@ bool run_reach(const struct link *link, unsigned *out)
     struct run *run = &node->run;
     uint64_t passed = herd_cursor_sequence(node->store, link->cursor);
     uint64_t next;
-    if (!shares(link) || herd_store_sequence(node->store) - passed < RUN_WORTH ||
+    if (!shares(link) || herd_store_sequence(node->store) == passed ||
         !store_cursor_peek(node->store, link->cursor, &next))
         return false;
     uint64_t changes = store_changes(node->store);
@@ -160,9 +159,23 @@ static int64_t oldest(const struct run *run, unsigned first, unsigned end)
     return oldest_ns;
 }
 
-void run_cut(const struct herd_node *node, unsigned at, const struct run_limits *limits,
+/* What came from there, or is held back: the link itself passes it. */
+static bool is_passed(const struct link *link, const struct run *run, unsigned at)
+{
+    const struct run_line *line = &run->lines[at];
+    if (line->source == link->conn.neighbour->source)
+        return true;
+    if (link->held.pruned_count == 0)
+        return false;
+    size_t begin = (at > 0 ? line[-1].end : 0) + link->conn.node->flood_prefix.len;
+    struct herd_slice text = herd_slice(run->text.data + begin, line->end - 1 - begin);
+    return held_would_take(link, text, line->source);
+}
+
+void run_cut(const struct link *link, unsigned at, const struct run_limits *limits,
              struct run_part *out)
 {
+    const struct herd_node *node = link->conn.node;
     const struct run *run = &node->run;
     size_t around = node->flood_prefix.len + 1; /* a record, in its line */
     size_t begin = at > 0 ? run->lines[at - 1].end : 0, end = begin;
@@ -170,10 +183,9 @@ void run_cut(const struct herd_node *node, unsigned at, const struct run_limits 
     if (limits->lines < stop - at)
         stop = at + limits->lines;
     for (; at < stop; at++) {
-        const struct run_line *line = &run->lines[at];
-        if (line->source == limits->source || end - begin >= limits->bytes)
+        if (end - begin >= limits->bytes || is_passed(link, run, at))
             break;
-        end = line->end;
+        end = run->lines[at].end;
     }
     *out = (struct run_part){
         .text = herd_slice(run->text.data + begin, end - begin),

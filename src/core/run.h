@@ -12,7 +12,6 @@ struct herd_node;
 struct link;
 
 enum {
-    RUN_WORTH = 4,  /* records that have to come, before a link looks for a run */
     RUN_STEP = 64,  /* lines made at once, and only when they are reached */
     RUN_ALONE = 16, /* lines that a link makes itself before it looks for a run again */
     /* What a link may have on its way: none sends more in one go. */
@@ -36,10 +35,9 @@ struct run {
     uint64_t changes; /* as store_changes */
 };
 
-/* Where a part ends at the latest: before a line of this source, before a line that has `bytes` of the
- * part in front of it, behind so many lines (> 0). */
+/* Where a part ends at the latest: before a line that has `bytes` of the part in front of it, behind
+ * so many lines (> 0). */
 struct run_limits {
-    uint32_t source;
     unsigned lines;
     size_t bytes;
 };
@@ -58,9 +56,9 @@ struct run_part {
  * number, from 0. It is made if another link needs it too; short of memory, it is not.
  */
 bool run_reach(const struct link *link, unsigned *out);
-/* The lines from `at` on, as far as the limits go, without those of an own source (`lines` may be
- * 0). */
-void run_cut(const struct herd_node *node, unsigned at, const struct run_limits *limits,
+/* The lines from `at` on, as far as the limits go, and to before one that the link does not send,
+ * because it came from there or is held back (`lines` may be 0). */
+void run_cut(const struct link *link, unsigned at, const struct run_limits *limits,
              struct run_part *out);
 void run_close(struct run *run);
 

@@ -24,16 +24,16 @@ static const char *const names[LINKS] = {"Jaquez", "Smith", "Campbell", "Singh",
 /* What has been seen of runs. */
 static struct {
     const struct herd_node *without;
-    size_t taken, shared; /* times; of these, from what was not made just then */
-    size_t shared_lines;
-    bool is_shared; /* the last one */
-    unsigned steps; /* before it, in its turn */
+    size_t taken, shared;              /* times; of these, from what was not made just then */
+    size_t shared_lines, pruned_lines; /* of these, by links that hold something back */
+    bool is_shared;                    /* the last one */
+    unsigned steps;                    /* before it, in its turn */
     unsigned steps_max;
 } seen;
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 bool __real_run_reach(const struct link *link, unsigned *out);
-void __real_run_cut(const struct herd_node *node, unsigned at, const struct run_limits *limits,
+void __real_run_cut(const struct link *link, unsigned at, const struct run_limits *limits,
                     struct run_part *out);
 
 bool __wrap_run_reach(const struct link *link, unsigned *out)
@@ -50,11 +50,12 @@ bool __wrap_run_reach(const struct link *link, unsigned *out)
     return true;
 }
 
-void __wrap_run_cut(const struct herd_node *node, unsigned at, const struct run_limits *limits,
+void __wrap_run_cut(const struct link *link, unsigned at, const struct run_limits *limits,
                     struct run_part *out)
 {
-    __real_run_cut(node, at, limits, out);
+    __real_run_cut(link, at, limits, out);
     seen.shared_lines += seen.is_shared ? out->lines : 0;
+    seen.pruned_lines += seen.is_shared && link->held.pruned_count > 0 ? out->lines : 0;
     if (seen.steps + out->lines > seen.steps_max)
         seen.steps_max = seen.steps + out->lines;
 }
@@ -330,12 +331,13 @@ static void live(unsigned number)
 static void each_link_says_the_same_as_alone(void **state)
 {
     (void)state;
-    seen.taken = seen.shared = 0;
+    seen.taken = seen.shared = seen.pruned_lines = 0;
     for (unsigned i = 1; i <= LIVES; i++)
         live(i);
-    print_message("%zu times from a run, %zu of them from one that was there\n", seen.taken,
-                  seen.shared);
-    assert_true(seen.taken > 10000 && seen.shared > 5000);
+    print_message("%zu times from a run, %zu of them from one that was there; %zu lines of it by "
+                  "links that hold others back\n",
+                  seen.taken, seen.shared, seen.pruned_lines);
+    assert_true(seen.taken > 10000 && seen.shared > 5000 && seen.pruned_lines > 1000);
 }
 
 enum { TEXT_LEN = 128, SHORTER_TEXT_LEN = TEXT_LEN - sizeof("FLOOD Hill ") };
@@ -529,6 +531,24 @@ static void a_turn_that_ends_within_a_run(void **state)
     end_even(&life);
 }
 
+static void one_record_is_made_once(void **state)
+{
+    struct life life;
+    (void)state;
+    begin_even(&life, 1, 100, TEXT_LEN);
+    struct world *world = &life.worlds[0];
+    answer_at_once(world, LINKS, "? HELLO Hill 2\n");
+    for (unsigned i = 0; i < 10; i++) {
+        size_t before = seen.shared_lines;
+        tell_even(&life, 100 + i, 1, TEXT_LEN);
+        assert_int_equal(node_of(world)->run.count, 1);
+        assert_int_equal(seen.shared_lines, before + LINKS - 1);
+        for (unsigned k = 0; k < LINKS; k++)
+            wire_wrote(world->links[k], SIZE_MAX);
+    }
+    end_even(&life);
+}
+
 /* A line is copied twice by the link that makes it for others: not where there is none. */
 static void nothing_is_made_for_nobody(void **state)
 {
@@ -565,6 +585,7 @@ int main(void)
         cmocka_unit_test(a_catch_up_of_all_shares_what_a_run_holds),
         cmocka_unit_test(a_mark_that_is_overdue),
         cmocka_unit_test(a_turn_that_ends_within_a_run),
+        cmocka_unit_test(one_record_is_made_once),
         cmocka_unit_test(nothing_is_made_for_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
