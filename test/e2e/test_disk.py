@@ -161,6 +161,20 @@ def test_a_start_that_was_held_up_goes_on(make_herd, tmp_path, monkeypatch, stop
         holds(hill, told)
 
 
+def test_a_new_folder_is_synced(make_herd, tmp_path, monkeypatch):
+    """Else it may not be there after a power loss, with all that clients were promised."""
+    with hanging_sync(tmp_path / "hang", monkeypatch) as hang:
+        hang.touch()
+        herd = make_herd(ALONE, extra='durability = "commit"')
+        hill = herd.servers["Hill"]
+        hill.start(wait=False)
+        logged(hill, "the start takes long")
+        assert [path.name for path in herd.folder.glob("data/**/*")] == [], "one folder after the other"
+        hang.unlink()
+        hill.wait_listening()
+        holds(hill, tell(hill, ids_of(10)))
+
+
 @pytest.mark.parametrize("durability", ["commit", "herd"])
 def test_a_stop_does_not_wait_for_what_cannot_become_safe(make_herd, durability):
     herd = make_herd(PAIR if durability == "herd" else ALONE, extra=f'durability = "{durability}"')
