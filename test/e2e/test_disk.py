@@ -383,6 +383,17 @@ def test_a_log_that_is_lost_with_its_witness_is_said(make_herd):
     holds(hill, told)
 
 
+def test_a_log_that_is_removed_promises_nothing_more(make_herd):
+    """SQLite writes on into a file without a name; what it has is saved as soon as that is seen."""
+    hill = make_herd(ALONE, extra='durability = "commit"' + LIMITED).start()["Hill"]
+    told = tell(hill, ids_of(10))
+    (hill.herd.folder / "data" / "Hill" / "records.db-wal").unlink()
+    refused(hill, b"IAMAT late +1+1 5")
+    assert "level=error" in logged(hill, "its log, records.db-wal, was moved or removed")[0]
+    hill.kill()
+    holds(hill.start(), told)
+
+
 def test_a_disk_that_fails_is_said_once(make_herd):
     """One line when it begins, by who knows the most of it, and one when it is over."""
     herd = make_herd(ALONE)
