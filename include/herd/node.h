@@ -51,11 +51,12 @@ struct herd_node_options {
                           are taken, and no more places rendered */
     unsigned pipeline_max; /* answers of one connection that wait: WHATSAT for places or a record,
                               IAMAT, those of a turn as one, for the disk or a neighbour */
-    /* 0: the default of each, in conn.h and wait.h. */
+    /* 0: the default of each, in conn.h, wait.h and persist.h. */
     unsigned turn_lines_client;  /* lines of one client in one turn of the loop */
     unsigned turn_lines_clients; /* lines of all clients in one turn */
     unsigned turn_lines_link;    /* lines of a neighbour in one turn */
     unsigned waits_max;          /* WHATSAT … AFTER that wait for a record */
+    unsigned batch_records_max;  /* of one effect PERSIST; never changes */
     /* Sees every line, without its LF, if not NULL. The only thing here that shows where clients
      * are. */
     void (*on_line)(void *arg, const struct herd_conn *conn, enum herd_direction direction,

@@ -40,6 +40,7 @@ enum {
     DELAY_MAX_MS = 5000,
     DIAL_MS = 3000,
     GREETING_MS = 300,
+    BRIEF_MS = 2000, /* from RESUME to the end of a connection that came to nothing */
     HELLO_AGAIN_MIN_MS = 2000,
     HELLO_AGAIN_MAX_MS = 600000,
 };
@@ -97,6 +98,7 @@ static void dial(struct link *link, struct herd_now now)
     link->deadline_ns = now.mono_ns + DIAL_MS * HERD_NS_PER_MS;
     link->heard_ns = now.mono_ns;
     link->pinged_ns = NEVER;
+    link->up_ns = NEVER;
     link->unmarked = link->unmarked_bytes = 0;
     link->lines = 0;
     link->said_hello = false;
@@ -274,11 +276,13 @@ void herd_link_dialled(struct herd_conn *conn, struct herd_now now, const char *
     say_hello(link);
 }
 
-/* Back to normal: the next failure is news again, and the delays begin anew. */
-static void come_up(struct link *link)
+/* Back to normal: the next failure is news again, and the delays begin anew; but where it has come
+ * up and ended soon before, that counts: one that greets and closes would be dialled for ever. */
+static void come_up(struct link *link, struct herd_now now)
 {
     link->was_up = true;
-    link->attempts = 0;
+    link->attempts = link->brief;
+    link->up_ns = now.mono_ns;
     conn_touch(&link->conn);
 }
 
@@ -294,7 +298,6 @@ static bool is_on_its_way(const struct link *link)
 static void on_resume(struct link *link, struct herd_now now, const struct herd_command *command)
 {
     struct herd_node *node = node_of(link);
-    (void)now;
     if (link->state != LINK_GREETING && link->state != LINK_PLAIN)
         return;
     link->resume = link_resume_position(link, command);
@@ -311,7 +314,7 @@ static void on_resume(struct link *link, struct herd_now now, const struct herd_
         link_neighbour_recovered(link, command->rest);
     link->marked = link->passed = link->acked = link->resume;
     link->catches_up = true;
-    come_up(link);
+    come_up(link, now);
     notice(link, HERD_NOTICE_LINK_UP, link->resume, "");
 }
 
@@ -387,11 +390,22 @@ int link_line(struct link *link, struct herd_now now, struct herd_slice line)
     }
 }
 
+static void note_how_long(struct link *link, struct herd_now now)
+{
+    if (link->up_ns == NEVER)
+        return;
+    if (now.mono_ns - link->up_ns < BRIEF_MS * HERD_NS_PER_MS)
+        link->brief++;
+    else
+        link->brief = link->attempts = 0;
+}
+
 void link_closed(struct link *link, struct herd_now now, const char *reason)
 {
     struct herd_node *node = node_of(link);
     struct neighbour *neighbour = link->conn.neighbour;
     bool told = link->state == LINK_CLOSING;
+    note_how_long(link, now);
     bool at_once = link_learn_from_close(link);
     if (!at_once && !told) {
         notice(link, HERD_NOTICE_LINK_DOWN, herd_cursor_sequence(node->store, link->cursor),

@@ -41,6 +41,7 @@ struct link {
         deadline_ns; /* of WAITING, DIALLING, GREETING, and of one line in PLAIN; INT64_MAX: none */
     int64_t mark_at_ns; /* INT64_MAX: nothing to mark */
     int64_t heard_ns;   /* last bytes from the neighbour */
+    int64_t up_ns;      /* when RESUME came on this connection; INT64_MAX: it has not */
     int64_t pinged_ns;  /* PING not yet answered, INT64_MAX: none */
     uint64_t resume;    /* SEEKING: where to */
     uint64_t skipped;   /* first record passed over as theirs since all were sent; 0: none */
@@ -63,6 +64,7 @@ struct link {
     int64_t digest_at_ns;  /* not before; INT64_MAX: not on this connection yet */
     bool digest_due;       /* none was sent on this connection */
     unsigned attempts;     /* failures in a row */
+    unsigned brief;        /* connections in a row that came up and ended soon */
     unsigned broken;       /* PLAIN: connections in a row that the neighbour did not close */
     unsigned hello_closes; /* connections in a row that ended on HELLO */
     int64_t hello_at_ns;   /* PLAIN, doubtful: HELLO again; INT64_MAX: not */

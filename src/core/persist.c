@@ -26,6 +26,8 @@ int persist_init(struct herd_node *node)
 {
     struct persist *persist = &node->persist;
     persist->end = &persist->first;
+    if (node->options.batch_records_max == 0)
+        node->options.batch_records_max = PERSIST_RECORDS_MAX;
     persist->next_ns = persist->again_ns = INT64_MIN;
     persist->refuse_by_ns = INT64_MAX;
     int rc = herd_cursor_new(node->store, &persist->journal);
@@ -301,8 +303,9 @@ static int fill_records(struct herd_node *node, herd_cursor cursor, bool *out_en
 {
     struct herd_buf *records = &node->persist.batch.records;
     struct herd_entry entry;
+    unsigned records_max = node->options.batch_records_max;
     *out_end = false;
-    for (int i = 0; i < PERSIST_RECORDS_MAX && records->len < PERSIST_BYTES_MAX; i++) {
+    for (unsigned i = 0; i < records_max && records->len < PERSIST_BYTES_MAX; i++) {
         if (herd_cursor_at_end(node->store, cursor))
             break;
         /* Before it is read, because it cannot be given back. What did fit goes out. */

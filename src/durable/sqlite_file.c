@@ -41,15 +41,30 @@ static int open_failed(struct records *records, int system_error)
     return system_error == ENOSPC || system_error == EDQUOT ? HERD_EFULL : HERD_EIO;
 }
 
-/* Bytes of the log beside it; 0 where there is none. */
-static int64_t wal_bytes(const struct records *records)
+/* All zero where there is no log beside it. */
+static struct stat log_status(const struct records *records)
 {
     struct stat status;
-    struct herd_buf log = {0};
-    bool is_there =
-        herd_buf_printf(&log, "%s-wal", records->path) == 0 && stat(log.data, &status) == 0;
-    herd_buf_free(&log);
-    return is_there ? status.st_size : 0;
+    return stat(records->log, &status) == 0 ? status : (struct stat){0};
+}
+
+static int64_t wal_bytes(const struct records *records)
+{
+    return log_status(records).st_size;
+}
+
+void file_note_log(struct records *records)
+{
+    struct stat status = log_status(records);
+    records->log_device = status.st_dev;
+    records->log_inode = status.st_ino;
+}
+
+bool file_has_log(const struct records *records)
+{
+    struct stat status = log_status(records);
+    return status.st_ino != 0 && status.st_ino == records->log_inode &&
+           status.st_dev == records->log_device;
 }
 
 /* SQLite would take the place of a lost file with an empty one, and remove the log. */

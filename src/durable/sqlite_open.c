@@ -107,14 +107,12 @@ static void explain(const struct records *records, int rc, struct herd_buf *erro
 /* Before SQLite sees the log: it writes over what it does not read. */
 static void look_at_log(struct records *records)
 {
-    struct herd_buf path = {0};
     struct wal_damage damage;
-    if (herd_buf_printf(&path, "%s-wal", records->path) == 0 && wal_is_damaged(path.data, &damage))
+    if (wal_is_damaged(records->log, &damage))
         snprintf(records->lost, sizeof records->lost,
                  "its log, records.db-wal, was damaged at byte %" PRId64 ": %" PRId64
                  " or more batches behind that could not be read",
                  damage.at_byte, damage.commits);
-    herd_buf_free(&path);
 }
 
 /* After the state was read, which is that of an empty file in a new one. */
@@ -212,9 +210,13 @@ static int reserve_sequences(struct records *records)
 
 static int on_commit(void *arg, sqlite3 *sqlite, const char *name, int pages)
 {
+    struct records *records = arg;
     (void)sqlite;
     (void)name;
-    ((struct records *)arg)->wal_pages = pages;
+    records->wal_pages = pages;
+    if (!records->log_is_known) /* of a new file: it has just been made */
+        file_note_log(records);
+    records->log_is_known = true;
     return SQLITE_OK;
 }
 
@@ -228,6 +230,8 @@ static int set_up_writing(struct records *records)
                      CACHE_PAGES, 4 * CHECKPOINT_PAGES * 4096, records->sync ? "FULL" : "NORMAL");
     sqlite3_wal_hook(records->sqlite, on_commit, records);
     records->checkpoint_at = CHECKPOINT_PAGES;
+    file_note_log(records);
+    records->log_is_known = records->log_inode != 0;
     int rc = records_execute(records, sql);
     records->is_ready = rc == 0;
     return rc;
@@ -377,8 +381,9 @@ int records_open(const char *folder, bool sync, const struct durable_found *foun
     records->sync = sync;
     records->folder = join(folder, "");
     records->path = join(folder, "/records.db");
+    records->log = join(folder, "/records.db-wal");
     int rc = HERD_ENOMEM;
-    if (records->folder != NULL && records->path != NULL)
+    if (records->folder != NULL && records->path != NULL && records->log != NULL)
         rc = fill(records, found, error);
     else
         herd_buf_append_text(error, herd_strerror(rc));
@@ -454,5 +459,6 @@ void records_close(struct records *records)
     state_free(&records->state);
     free(records->folder);
     free(records->path);
+    free(records->log);
     free(records);
 }

@@ -74,8 +74,8 @@ enum statement {
 };
 
 struct records {
-    char *folder, *path;
-    int lock_fd; /* -1: none */
+    char *folder, *path, *log; /* log: records.db-wal */
+    int lock_fd;               /* -1: none */
     sqlite3 *sqlite;
     sqlite3_stmt *statements[STATEMENT_COUNT];
     struct insert {
@@ -94,6 +94,8 @@ struct records {
     int64_t witnessed;           /* what the witness said at the start, as witness_open gives it */
     char lost[REASON_MAX_BYTES]; /* what of it, in words; empty: nothing */
     bool is_in_doubt;            /* whether that is lost */
+    uint64_t log_device, log_inode; /* of the log that SQLite has open, once that is known */
+    bool log_is_known;
     int wal_pages, checkpoint_at;
     int64_t vacuum_pages; /* to be given back to the file system */
     char reason[REASON_MAX_BYTES];
@@ -137,6 +139,10 @@ int file_create(struct records *records);
 int file_use_log(struct records *records);
 /* Prepares the statements of the table. */
 int file_prepare(struct records *records);
+/* Notes which file its log is: SQLite has it open now, and keeps to it whatever its name does. */
+void file_note_log(struct records *records);
+/* Whether that one still has its name. */
+bool file_has_log(const struct records *records);
 void file_close(struct records *records);
 
 /* sqlite_open.c: opens what could only be read at the start. 0, or negative with the reason kept. */

@@ -122,14 +122,18 @@ static int write_snapshot(struct records *records, const struct herd_batch *batc
     return rc;
 }
 
-/* Who removes the file takes what is written to it afterwards, too, and SQLite writes on. */
+/* Who removes the file takes what is written to it afterwards, too, and SQLite writes on. The same
+ * goes for its log; what that has is brought into the file at once. */
 static int check_place(struct records *records)
 {
     int has_moved = 0;
     sqlite3_file_control(records->sqlite, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved);
-    if (!has_moved)
+    if (!has_moved && (!records->log_is_known || file_has_log(records)))
         return 0;
-    records_damaged(records, "it was moved or removed: put it back, or start the server again");
+    if (!has_moved)
+        sqlite3_wal_checkpoint_v2(records->sqlite, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    records_damaged(records, "%s was moved or removed: put it back, or start the server again",
+                    has_moved ? "it" : "its log, records.db-wal,");
     return HERD_EIO;
 }
 

@@ -4,8 +4,12 @@
  * awaited, then the files are closed.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <herd/err.h>
 #include <herd/posix_time.h>
@@ -15,11 +19,31 @@
 
 enum { RECORDS_BETWEEN_CHECKS = 1024 }; /* for a signal: well below a millisecond */
 
+/* A folder that has just been made is found again after a power loss only if the one that it is in
+ * was written. */
+static int sync_parent(const char *path)
+{
+    char *copy = strdup(path);
+    int fd = copy != NULL ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    int rc = fd >= 0 ? fsync(fd) : -1;
+    int failure = errno;
+    if (fd >= 0)
+        close(fd);
+    free(copy);
+    errno = failure;
+    return rc;
+}
+
 static int make_folder(const char *path, struct herd_buf *error)
 {
-    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+    bool is_new = mkdir(path, 0700) == 0;
+    if (!is_new && errno != EEXIST)
+        herd_buf_printf(error, "data_dir: cannot make the folder %s: %s", path, strerror(errno));
+    else if (is_new && sync_parent(path) != 0)
+        herd_buf_printf(error, "data_dir: cannot sync the folder that %s is in: %s", path,
+                        strerror(errno));
+    else
         return 0;
-    herd_buf_printf(error, "data_dir: cannot make the folder %s: %s", path, strerror(errno));
     return HERD_EIO;
 }
 

@@ -172,6 +172,20 @@ def test_a_start_that_was_held_up_goes_on(make_herd, tmp_path, monkeypatch, stop
         holds(hill, told)
 
 
+def test_a_new_folder_is_synced(make_herd, tmp_path, monkeypatch):
+    """Else it may not be there after a power loss, with all that clients were promised."""
+    with hanging_sync(tmp_path / "hang", monkeypatch) as hang:
+        hang.touch()
+        herd = make_herd(ALONE, extra='durability = "commit"')
+        hill = herd.servers["Hill"]
+        hill.start(wait=False)
+        logged(hill, "the start takes long")
+        assert [path.name for path in herd.folder.glob("data/**/*")] == [], "one folder after the other"
+        hang.unlink()
+        hill.wait_listening()
+        holds(hill, tell(hill, ids_of(10)))
+
+
 @pytest.mark.parametrize("durability", ["commit", "herd"])
 def test_a_stop_does_not_wait_for_what_cannot_become_safe(make_herd, durability):
     herd = make_herd(PAIR if durability == "herd" else ALONE, extra=f'durability = "{durability}"' + FOR_EVER)
@@ -379,6 +393,17 @@ def test_a_log_that_is_lost_with_its_witness_is_said(make_herd):
     assert metric(hill, "disk_damaged") == 1 and hill.status()["epoch"] != epoch
     herd.wait_agrees()
     holds(hill, told)
+
+
+def test_a_log_that_is_removed_promises_nothing_more(make_herd):
+    """SQLite writes on into a file without a name; what it has is saved as soon as that is seen."""
+    hill = make_herd(ALONE, extra='durability = "commit"' + LIMITED).start()["Hill"]
+    told = tell(hill, ids_of(10))
+    (hill.herd.folder / "data" / "Hill" / "records.db-wal").unlink()
+    refused(hill, b"IAMAT late +1+1 5")
+    assert "level=error" in logged(hill, "its log, records.db-wal, was moved or removed")[0]
+    hill.kill()
+    holds(hill.start(), told)
 
 
 def test_a_disk_that_fails_is_said_once(make_herd):

@@ -118,6 +118,7 @@ void server_start(struct server *server)
         .max_skew_ns = world->options.max_skew_ns,
         .output_max = world->options.output_max,
         .pipeline_max = world->options.pipeline_max,
+        .batch_records_max = world->options.batch_records_max,
         .prune = world->options.prune,
         .durability = world->options.durability,
         .has_disk = server->disk != NULL,

@@ -1,3 +1,5 @@
+#include <inttypes.h>
+
 #include <herd/proto.h>
 #include <herd/record.h>
 #include <herd/store.h>
@@ -5,6 +7,7 @@
 #include "core/node.h"
 #include "core/store.h"
 #include "mutant.h"
+#include "words.h"
 
 enum { ECHO_EVERY = 5000, LEAK_EVERY = 1000 };
 
@@ -51,6 +54,42 @@ void __real_waiting_on_ended(void *arg, struct herd_slice client, uint64_t seque
 uint64_t __real_held_claim(const struct link *link, uint64_t passed);
 int __real_prune_on_have(struct neighbour *from, const struct herd_command *command);
 int __real_prune_graft(struct neighbour *to, const struct origin_set *wanted);
+
+void __real_herd_node_persisted(struct herd_node *node, struct herd_now now, int status);
+bool __real_persist_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out);
+
+void __wrap_herd_node_persisted(struct herd_node *node, struct herd_now now, int status)
+{
+    if (planted == PLANT_CUT_IS_SAFE)
+        node->persist.batch_is_clean = true;
+    __real_herd_node_persisted(node, now, status);
+}
+
+/* As it does for a batch that is clean. */
+static void add_marks(struct herd_node *node)
+{
+    struct herd_buf *out = &node->persist.batch.neighbours;
+    for (size_t i = 0; i < node->neighbour_count; i++) {
+        const struct herd_mark *mark = &node->neighbours[i]->mark;
+        uint64_t sound = node->neighbours[i]->sound;
+        uint64_t marked = mark->sequence < sound ? mark->sequence : sound;
+        if (marked > 0)
+            words_printf(out, "%s %016" PRIx64 " %" PRIu64 " %016" PRIx64 " %" PRIu64 "\n",
+                         node->neighbours[i]->name, mark->epoch, marked, mark->life,
+                         mark->life_from);
+    }
+}
+
+bool __wrap_persist_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out)
+{
+    const struct persist *persist = &node->persist;
+    bool is_new = !persist->has_batch;
+    bool wanted = __real_persist_effect(node, now, out);
+    if (planted == PLANT_CUT_MARKS && wanted && is_new && !persist->batch.is_snapshot &&
+        !persist->batch_is_clean)
+        add_marks(node);
+    return wanted;
+}
 
 void __wrap_link_pass_over(struct link *link, uint64_t sequence)
 {

@@ -41,6 +41,8 @@ struct plug;
     X(PLANT_IGNORE_SHORTAGE, "mutant-ignore-shortage", SIM_LOST, "no memory: nobody is told")      \
     X(PLANT_LEAK, "mutant-leak", SIM_GROWTH, "now and then, a buffer is not freed")                \
     X(PLANT_NO_WAIT, "mutant-no-wait", SIM_DURABLE, "AT does not wait for the disk, or others")    \
+    X(PLANT_CUT_IS_SAFE, "mutant-cut-is-safe", SIM_DURABLE, "a batch that was cut short counts")   \
+    X(PLANT_CUT_MARKS, "mutant-cut-marks", SIM_EQUAL, "it bears out marks of neighbours")          \
     X(PLANT_LAST_WINS, "mutant-last-wins", SIM_ORDER, "the record that comes last is the newest")  \
     X(PLANT_NO_TIES, "mutant-no-ties", SIM_ORDER, "records of one time are not ordered")           \
     X(PLANT_NO_CATCH_UP, "mutant-no-catch-up", SIM_EQUAL, "who comes back gets only what is new")  \

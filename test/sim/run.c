@@ -23,6 +23,9 @@ enum {
     SKEW_S = 5,
     LATE_MAX_MS = 1000,
     SAFETY_TIMEOUT_S = 2,
+    FEW_CLIENTS_MAX = 100,
+    FEW_RECORDS_MIN = 4,
+    FEW_RECORDS_MAX = 16,
     TTL_MIN_S = 20, /* as long as a probe takes */
     TTL_MAX_S = 30,
     DOUBT_MAX_S = 40, /* from the end of all records until each connection counts again */
@@ -40,6 +43,7 @@ const struct run_options run_defaults = {.servers = RUN_RANDOM,
                                          .durability = RUN_ANY,
                                          .ttl_s = RUN_RANDOM,
                                          .roam_percent = RUN_RANDOM,
+                                         .batch = RUN_RANDOM,
                                          .faults = FAULT_ALL,
                                          .checks = (1u << SIM_CHECKS) - 1};
 
@@ -116,6 +120,13 @@ static void choose_ttl(const struct run_options *options, struct world_options *
         world->skew_max_ns = SKEW_S * SIM_S;
 }
 
+/* A thousand records in batches of a few take longer than a disk has in which to be up to date. */
+static unsigned few_records(struct rng *rng, const struct world_options *world)
+{
+    bool few = world->clients <= FEW_CLIENTS_MAX && rng_percent(rng, 50);
+    return few ? (unsigned)rng_between(rng, FEW_RECORDS_MIN, FEW_RECORDS_MAX) : 0;
+}
+
 /* With durability herd, somebody has to be there who can say that he holds it. */
 static void choose_disks(const struct run_options *options, struct rng *rng,
                          struct world_options *world)
@@ -135,6 +146,9 @@ static void choose_disks(const struct run_options *options, struct rng *rng,
                        : world->durability != HERD_DURABILITY_NONE;
     struct rng other = *rng; /* a copy: what a seed has always chosen stays */
     world->safety_timeout_ns = rng_percent(&other, 50) ? SAFETY_TIMEOUT_S * SIM_S : 0;
+    world->batch_records_max = options->batch;
+    if (options->batch == RUN_RANDOM)
+        world->batch_records_max = few_records(&other, world);
     world->lose_digests = options->lose_digests;
 }
 

@@ -28,6 +28,7 @@ struct run_options {
     int durability;         /* enum herd_durability; RUN_ANY: any */
     uint32_t ttl_s;         /* RUN_RANDOM: in some runs 20..30, else 0: records do not end */
     unsigned roam_percent;  /* RUN_RANDOM: in some runs */
+    unsigned batch;         /* records of one for the disk; RUN_RANDOM: in some runs few */
     bool lose_digests;
     bool late; /* servers that die are soon back, and what they said last may come after that */
     bool tidy; /* well-behaved phones, a fast network, no odd settings */

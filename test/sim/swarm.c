@@ -49,6 +49,7 @@ static const char usage[] =
     "  --durability MODE    none | interval | commit | herd; else any\n"
     "  --ttl SECONDS        of records; 0: they do not end; else any, without plain servers\n"
     "  --roam PERCENT       of answered phones that ask elsewhere at once; else any\n"
+    "  --batch N            records of one for the disk; 0: as many as ever; else any\n"
     "  --reads N            fails unless so many WHATSAT … AFTER were answered\n"
     "  --lose-digests       sequences alone have to do\n"
     "  --late               servers that die are soon back, and their last words later still\n"
@@ -157,6 +158,7 @@ enum option_id {
     OPT_DURABILITY,
     OPT_TTL,
     OPT_ROAM,
+    OPT_BATCH,
     OPT_READS,
     OPT_LOSE_DIGESTS,
     OPT_LATE,
@@ -186,6 +188,7 @@ static const struct option options[] = {
     {"durability", required_argument, NULL, OPT_DURABILITY},
     {"ttl", required_argument, NULL, OPT_TTL},
     {"roam", required_argument, NULL, OPT_ROAM},
+    {"batch", required_argument, NULL, OPT_BATCH},
     {"reads", required_argument, NULL, OPT_READS},
     {"lose-digests", no_argument, NULL, OPT_LOSE_DIGESTS},
     {"late", no_argument, NULL, OPT_LATE},
@@ -256,6 +259,9 @@ static void parse_option(struct swarm *swarm, int id, const char *name, const ch
         break;
     case OPT_ROAM:
         run->roam_percent = (unsigned)number(name, value);
+        break;
+    case OPT_BATCH:
+        run->batch = (unsigned)number(name, value);
         break;
     case OPT_READS:
         swarm->reads = (uint64_t)number(name, value);

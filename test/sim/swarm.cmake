@@ -54,6 +54,13 @@ herd_sim_plant(mutant-early-ack --durability commit)
 herd_sim_plant(mutant-no-wait --durability commit)
 herd_sim_plant(early-ack)
 
+# Batches that are cut short, as those of 16,384 records are in a large herd.
+herd_sim_plant(mutant-cut-is-safe --durability commit --batch 3)
+set(cut_short --durability interval --lose-digests --plain 0 --batch 3 --faults crash,torn)
+add_test(NAME sim.cut_short COMMAND sim-swarm --seeds 1..100 ${cut_short} --fired)
+set_tests_properties(sim.cut_short PROPERTIES LABELS sim TIMEOUT 600)
+herd_sim_plant(mutant-cut-marks ${cut_short})
+
 # Read your writes, and records that end. A million reads: --seeds 1..210 --reads 1000000.
 add_test(NAME sim.reads COMMAND sim-swarm --seeds 1..28 --tidy --servers 5 --plain 0 --updates 100 --minutes 2
     --roam 100 --faults cut,cut-one-way,island,stall,break --reads 100000)

@@ -41,6 +41,7 @@ struct world_options {
     struct net_options net;
     size_t output_max;
     unsigned pipeline_max;
+    unsigned batch_records_max; /* 0: the node's own */
     bool prune;
     enum herd_durability durability;
     bool disks;                /* each server of ours has one */

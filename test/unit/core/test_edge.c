@@ -65,6 +65,34 @@ static void test_delays_begin_anew_after_it_was_up(void **state)
     driver_free(driver);
 }
 
+/* One that answers HELLO and closes comes to nothing, however often: the delays grow. */
+static void test_neighbour_that_greets_and_closes(void **state)
+{
+    enum { ENDS = 40 };
+    struct wire *link = edge_new(0);
+    struct driver *driver = link->driver;
+    int64_t took_ms = 0;
+    (void)state;
+    for (int i = 0; i < ENDS; i++) {
+        edge_greet(link);
+        edge_resume(link, 0);
+        wire_close(link, "reset");
+        int64_t delay_ms = driver_advance_to_dial(driver, link);
+        CHECK_TRUE(("end %d: %" PRId64 " ms", i, delay_ms), delay_ms < (i > 0 ? 5000 : 100));
+        took_ms += delay_ms;
+    }
+    CHECK_TRUE(("%d ends in %" PRId64 " ms", ENDS, took_ms), took_ms > ENDS * 5000 / 2 / 2);
+    edge_greet(link);
+    edge_resume(link, 0);
+    driver_advance_ms(driver, 2000); /* this one stands */
+    wire_close(link, "reset");
+    for (int i = 0; i < 2; i++) {
+        assert_true(driver_advance_to_dial(driver, link) < 100 << i);
+        wire_dialled(link, "refused");
+    }
+    driver_free(driver);
+}
+
 static void test_dial_that_hangs(void **state)
 {
     struct wire *link = edge_new(0);
@@ -403,6 +431,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_delays),
         cmocka_unit_test(test_delays_begin_anew_after_it_was_up),
+        cmocka_unit_test(test_neighbour_that_greets_and_closes),
         cmocka_unit_test(test_dial_that_hangs),
         cmocka_unit_test(test_dial_that_hangs_and_fails_then),
         cmocka_unit_test(test_neighbour_that_says_hello_is_dialled_at_once),

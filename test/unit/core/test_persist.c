@@ -194,6 +194,41 @@ static void cut_batch_proves_nothing(void **state)
     disk_free(&disk);
 }
 
+/* A record that was replaced by one which the batch has no room for is on no disk, and neither is
+ * what a neighbour had marked when it told that one. */
+static void cut_batch_bears_out_nothing(void **state)
+{
+    struct disk disk = {.is_slow = true};
+    struct herd_node_options options = driver_options("Hill");
+    struct wire *link;
+    (void)state;
+    options.durability = HERD_DURABILITY_COMMIT;
+    options.batch_records_max = 2;
+    struct driver *driver = disk_driver(&disk, &options, "Jaquez", &link);
+    driver->keeps_upkeep = true;
+    struct wire *inbound = edge_hello(driver, 5, 0);
+    struct wire *client = driver_accept(driver);
+    wire_say(client, "IAMAT z +1+1 100\n"); /* a first batch is under way */
+    wire_say(client, "IAMAT a +1+1 100\nIAMAT b +1+1 100\nIAMAT c +1+1 100\n");
+    wire_say(inbound, "FLOOD Jaquez a +1+1 200 200.5 Jaquez +0.5\n");
+    wire_say(inbound, "MARK 0000000000000005 7\n");
+    disk_done(&disk, 0);
+    EDGE_EXPECT(client, AT("z", 100, 1699999900));
+    CHECK_INT(("b and c"), disk.last_records, 2);
+    CHECK_SLICE(("no marks"), herd_buf_slice(&disk.pending->neighbours), herd_slice_of(""));
+    wire_take(inbound);
+    disk_done(&disk, 0);
+    EDGE_EXPECT(client, "%s", "");
+    CHECK_TRUE(("no ACK"), wire_take(inbound).len == 0);
+    CHECK_INT(("a"), disk.last_records, 1);
+    CHECK_SLICE(("marks"), herd_buf_slice(&disk.pending->neighbours),
+                herd_slice_of("Jaquez 0000000000000005 7 0000000000000000 0\n"));
+    disk_done(&disk, 0);
+    EDGE_EXPECT(client, AT_A AT_B AT_C);
+    EDGE_EXPECT(inbound, "ACK 0000000000000005 7\n");
+    disk_free(&disk);
+}
+
 static void closed_connections_wait_no_more(void **state)
 {
     (void)state;
@@ -435,6 +470,7 @@ int main(void)
         cmocka_unit_test(commit_of_what_is_not_newer_waits_for_the_newer),
         cmocka_unit_test(failed_batch_is_written_again),
         cmocka_unit_test(cut_batch_proves_nothing),
+        cmocka_unit_test(cut_batch_bears_out_nothing),
         cmocka_unit_test(closed_connections_wait_no_more),
         cmocka_unit_test(resets_cost_the_same_from_either_end),
         cmocka_unit_test(half_closed_connection_gets_its_answer),

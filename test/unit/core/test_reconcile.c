@@ -1,6 +1,7 @@
 /* One side of DIGEST, TREE and KEYS, line by line; and what garbage does. */
 #include <inttypes.h>
 
+#include <herd/posix_time.h>
 #include <herd/proto.h>
 #include <herd/store.h>
 
@@ -311,6 +312,25 @@ static void keys_are_answered_with_what_is_missing(void **state)
     driver_free(pair.driver);
 }
 
+/* With max_skew the record of a later time may be the older one: the other side is sent this one,
+ * and judges. */
+static void later_time_is_no_newer_record_with_a_skew(void **state)
+{
+    (void)state;
+    struct driver *driver = driver_new("Hill", 300 * HERD_NS_PER_S);
+    struct herd_buf flood = {0};
+    edge_update(driver, "c7", 7);
+    struct wire *link = driver_add_neighbour(driver, "Jaquez");
+    wire_dialled(link, NULL);
+    edge_resume(link, 1);
+    wire_take(link);
+    edge_flood(&flood, "c7", 7);
+    say_keys(link, "c7", " c7:1900000000"); /* years ahead */
+    CHECK_SLICE(("by a wrong clock"), wire_take(link), herd_buf_slice(&flood));
+    herd_buf_free(&flood);
+    driver_free(driver);
+}
+
 static void ids_may_hold_colons(void **state)
 {
     (void)state;
@@ -541,6 +561,7 @@ int main(void)
         cmocka_unit_test(dialler_looks_into_what_differs),
         cmocka_unit_test(every_part_is_looked_into_in_the_end),
         cmocka_unit_test(keys_are_answered_with_what_is_missing),
+        cmocka_unit_test(later_time_is_no_newer_record_with_a_skew),
         cmocka_unit_test(ids_may_hold_colons),
         cmocka_unit_test(crowded_leaf_takes_several_lines),
         cmocka_unit_test(garbage_does_no_harm),
