@@ -78,16 +78,21 @@ static void flood(struct herd_buf *out, unsigned i)
                     i % CLIENTS, 1000000 + i, i + 1);
 }
 
-enum kind { UPDATES, PLACES, AFTER, FLOODS, KINDS };
+/* And says what else it has held back: one that this server holds no record of, then none. */
+static void flood_and_have(struct herd_buf *out, unsigned i)
+{
+    flood(out, i);
+    herd_buf_printf(out, "HAVE 0 %u 0123abcd:nobody:1.5\nHAVE %u %u\n", i + 1, i + 1, i + 2);
+}
+
+enum kind { UPDATES, PLACES, AFTER, FLOODS, HAVES, KINDS };
 
 static const struct {
     request_type *append;
     unsigned answers; /* to each */
 } kinds[KINDS] = {
-    [UPDATES] = {update, 1},
-    [PLACES] = {update_and_ask, 2},
-    [AFTER] = {wait_for_what_it_says, 2},
-    [FLOODS] = {flood, 0},
+    [UPDATES] = {update, 1}, [PLACES] = {update_and_ask, 2}, [AFTER] = {wait_for_what_it_says, 2},
+    [FLOODS] = {flood, 0},   [HAVES] = {flood_and_have, 0},
 };
 
 enum links { NO_LINKS, LINKS, PRUNED };
@@ -122,6 +127,7 @@ static const struct load {
     {"floods, 16", FLOODS, 16, HERD_DURABILITY_NONE, LINKS, 0, 0},
     {"floods and commit", FLOODS, 1, HERD_DURABILITY_COMMIT, LINKS, 0, 2},
     {"floods that are held back", FLOODS, 1, HERD_DURABILITY_NONE, PRUNED, 0, 0},
+    {"floods, and HAVE", HAVES, 1, HERD_DURABILITY_NONE, PRUNED, 0, 0},
 };
 
 /* The disk is fast. */
@@ -205,7 +211,7 @@ static void turn(struct scene *scene, const struct load *load, unsigned i)
     for (unsigned k = 0; k < load->at_once; k++)
         kinds[load->kind].append(&lines, i * load->at_once + k);
     formats.on = true;
-    wire_send(load->kind == FLOODS ? scene->from : scene->client, herd_buf_slice(&lines));
+    wire_send(load->kind >= FLOODS ? scene->from : scene->client, herd_buf_slice(&lines));
     driver_advance_ms(scene->driver, TURN_MS);
     formats.on = false;
     answer(scene, scene->jaquez);
