@@ -12,6 +12,8 @@
 
 enum { WARM_UP = 1000, TURNS = 1000, TURN_MS = 3, CLIENTS = 500, LINES_BYTES_MAX = 8192 };
 
+enum { CROWD_MAX = 400, CROWD_LINES = 64, CROWD_TURNS = 10 };
+
 /* Hill, between Jaquez and Smith, who say what a neighbour does to what they are sent. */
 struct scene {
     struct driver *driver;
@@ -258,10 +260,61 @@ static void nothing_is_allocated_or_formatted_for_a_request(void **state)
     }
 }
 
+/* Each says so much in one turn, and hears the answers; a crowd's go out early. */
+static void crowd_turn(struct driver *driver, struct wire **crowd, unsigned speakers, unsigned turn)
+{
+    static char room[LINES_BYTES_MAX];
+    for (unsigned i = 0; i < speakers; i++) {
+        struct herd_buf lines = {.data = room, .cap = sizeof(room)};
+        for (unsigned k = 0; k < CROWD_LINES; k++)
+            update(&lines, turn * CROWD_LINES + k);
+        herd_conn_receive(crowd[i]->conn, driver->now, lines.data, lines.len);
+        if (herd_node_is_crowded(driver->node))
+            driver_run(driver);
+    }
+    driver_run(driver);
+    for (unsigned i = 0; i < speakers; i++)
+        wire_take(crowd[i]);
+}
+
+/* What takes the longest buffers: 64 lines of each of many in one turn, and a link that has them
+ * all to say. */
+static void nothing_is_allocated_for_a_crowd(void **state)
+{
+    static const unsigned sizes[] = {50, HERD_TOUCHED_MAX, 200, CROWD_MAX};
+    (void)state;
+    for (size_t s = 0; s < COUNT_OF(sizes); s++) {
+        const struct load load = {.links = LINKS};
+        struct wire *crowd[CROWD_MAX];
+        struct scene scene;
+        open_scene(&scene, &load);
+        for (unsigned i = 0; i < sizes[s]; i++)
+            crowd[i] = driver_accept(scene.driver);
+        size_t before = 0;
+        for (unsigned i = 0; i < 2 * CROWD_TURNS; i++) {
+            if (i == CROWD_TURNS) {
+                shortage_begin(SIZE_MAX, false);
+                before = shortage_left();
+            }
+            crowd_turn(scene.driver, crowd, sizes[s], i);
+            driver_advance_ms(scene.driver, TURN_MS);
+            answer(&scene, scene.jaquez);
+            answer(&scene, scene.smith);
+        }
+        size_t allocations = before - shortage_left();
+        shortage_end();
+        CHECK_INT(("%u", sizes[s]), herd_node_stats(scene.driver->node)->iamat,
+                  sizes[s] * CROWD_LINES * 2 * CROWD_TURNS);
+        CHECK_INT(("%u in %d turns", sizes[s], CROWD_TURNS), allocations, 0);
+        driver_free(scene.driver);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_allocated_or_formatted_for_a_request),
+        cmocka_unit_test(nothing_is_allocated_for_a_crowd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
