@@ -20,6 +20,8 @@ static const struct {
     [LIMIT_CONTROL] = {LOG_WARNING, "connections to the control socket refused", "there are 16"},
     [LIMIT_STALLED] = {LOG_INFO, "connections cut off with answers that were not read",
                        "none was taken for 30 s after they had ended"},
+    [LIMIT_TURN_ACCEPTS] = {LOG_INFO, "connections wait for the next turn",
+                            "64 were accepted in one turn"},
     [LIMIT_OUTPUT] = {LOG_INFO, "clients not read from", "output_max_kib was reached"},
     [LIMIT_HELD_BACK] = {LOG_INFO, "places wait for clients to read", "output_max_kib was reached"},
     [LIMIT_PIPELINE] = {LOG_INFO, "clients not read from", "pipeline_max was reached"},
