@@ -267,12 +267,14 @@ struct herd_effect {
 bool herd_node_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out);
 
 /*
- * Connections that may have effects: answers mostly, for which memory is held. Where they become
- * HERD_TOUCHED_MAX within a turn, its end need not be waited for: herd_node_early_effect gives what
- * goes to neighbours and connections so far, until it is false; budgets of the turn go on counting.
+ * Connections that may have effects: answers mostly, for which memory is held. Where they become a
+ * crowd within a turn (so many connections, or buffers of so many bytes), its end need not be waited
+ * for: herd_node_early_effect gives what goes to neighbours and connections so far, until it is
+ * false; budgets of the turn go on counting.
  */
-enum { HERD_TOUCHED_MAX = 128 };
+enum { HERD_TOUCHED_MAX = 128, HERD_TOUCHED_BYTES = 1024 * 1024 };
 size_t herd_node_touched(const struct herd_node *node);
+bool herd_node_is_crowded(const struct herd_node *node);
 bool herd_node_early_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out);
 
 /* Gives a WRITE's buffer back for the next one. */

@@ -122,6 +122,9 @@ int herd_append_tree(struct herd_buf *out, uint64_t prefix, unsigned prefix_len,
 /* `KEYS <prefix>`, without an LF: entries ` <id>:<time>` follow. */
 int herd_append_keys(struct herd_buf *out, uint64_t prefix, unsigned prefix_len);
 int herd_append_want(struct herd_buf *out, struct herd_slice client);
+/* One more word of a line `<verb> <word> …` that the caller ends; with the verb, if it is the
+ * first. */
+int herd_append_word(struct herd_buf *out, enum herd_verb verb, struct herd_slice word, bool first);
 
 /* Takes the next word off *rest: true and *word, or false at the end. */
 bool herd_next_word(struct herd_slice *rest, struct herd_slice *word);

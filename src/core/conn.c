@@ -142,7 +142,7 @@ static void take_spare(const struct herd_conn *conn, struct herd_buf *out)
 {
     struct spares *spares = &conn->node->spares;
     if (conn->is_link)
-        spares_take_large(spares, out);
+        spares_take_long(spares, out);
     else
         spares_take(spares, out);
 }
@@ -410,6 +410,8 @@ void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice
         conn_abort(conn); /* there is nobody left who reads what was sent */
     else if (conn->ended && !conn->full && !conn->ready)
         conn->closing = true;
+    if (conn->work != NULL && !conn->is_link)
+        conn->node->dirty_bytes += conn->work->out.cap;
     conn_touch(conn);
 }
 

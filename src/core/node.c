@@ -77,6 +77,8 @@ static struct herd_conn *take_dirty(struct herd_node *node)
         node->dirty_end = &node->dirty;
     conn->dirty = false;
     node->dirty_count--;
+    if (node->dirty_count == 0)
+        node->dirty_bytes = 0;
     return conn;
 }
 
@@ -420,7 +422,7 @@ void herd_node_tick(struct herd_node *node, struct herd_now now)
     persist_tick(node, now);
     /* Those that use up their budget again come back behind the last one of this turn. */
     struct herd_conn **end = node->ready_end;
-    while (node->ready != NULL && node->dirty_count < HERD_TOUCHED_MAX) {
+    while (node->ready != NULL && !herd_node_is_crowded(node)) {
         bool last = end == &node->ready->next_ready;
         struct herd_conn *conn = take_ready(node);
         if (conn->gone)
@@ -498,6 +500,11 @@ static bool next_notice(struct herd_node *node, struct herd_effect *out)
 size_t herd_node_touched(const struct herd_node *node)
 {
     return node->dirty_count;
+}
+
+bool herd_node_is_crowded(const struct herd_node *node)
+{
+    return node->dirty_count >= HERD_TOUCHED_MAX || node->dirty_bytes >= HERD_TOUCHED_BYTES;
 }
 
 bool herd_node_early_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out)

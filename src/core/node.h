@@ -47,6 +47,7 @@ struct herd_node {
     struct herd_conn *conns; /* accepted */
     struct herd_conn *dirty, **dirty_end;
     size_t dirty_count;
+    size_t dirty_bytes; /* of buffers with their answers */
     struct herd_conn *ready, **ready_end;
     struct herd_ask *queue, **queue_end; /* asks not yet handed out */
     struct herd_ask *free_asks;

@@ -2,30 +2,7 @@
 #include <herd/err.h>
 #include <herd/proto.h>
 
-#include "core/digits.h"
-
-enum { HEX_DIGITS = 16, NUMBER_DIGITS_MAX = 20 };
-
-/* Each writes into room that is there, and returns the end. */
-static char *put_hex(char *at, uint64_t value)
-{
-    *at++ = ' ';
-    for (unsigned i = 0; i < HEX_DIGITS; i++)
-        at[i] = "0123456789abcdef"[value >> (4 * (HEX_DIGITS - 1 - i)) & 0xf];
-    return at + HEX_DIGITS;
-}
-
-static char *put_number(char *at, uint64_t value)
-{
-    char digits[NUMBER_DIGITS_MAX];
-    size_t from = sizeof(digits);
-    do
-        digits[--from] = (char)('0' + value % 10);
-    while ((value /= 10) > 0);
-    *at++ = ' ';
-    memcpy(at, digits + from, sizeof(digits) - from);
-    return at + sizeof(digits) - from;
-}
+#include "core/put.h"
 
 int herd_append_mark(struct herd_buf *out, enum herd_verb verb, uint64_t epoch, uint64_t sequence,
                      uint64_t passed)
@@ -79,9 +56,23 @@ int herd_append_keys(struct herd_buf *out, uint64_t prefix, unsigned prefix_len)
     return append_prefix(out, HERD_VERB_KEYS, prefix, prefix_len);
 }
 
+int herd_append_word(struct herd_buf *out, enum herd_verb verb, struct herd_slice word, bool first)
+{
+    size_t before = out->len;
+    int rc = first ? herd_buf_append_text(out, herd_verb_name(verb)) : 0;
+    if (rc == 0)
+        rc = herd_buf_append(out, " ", 1);
+    if (rc == 0)
+        rc = herd_buf_append_slice(out, word);
+    if (rc < 0)
+        out->len = before;
+    return rc;
+}
+
 int herd_append_want(struct herd_buf *out, struct herd_slice client)
 {
-    return herd_buf_printf(out, "WANT %.*s\n", (int)client.len, client.data);
+    int rc = herd_append_word(out, HERD_VERB_WANT, client, true);
+    return rc < 0 ? rc : herd_buf_append(out, "\n", 1);
 }
 
 int herd_append_invalid(struct herd_buf *out, struct herd_slice line)

@@ -2,18 +2,32 @@
 #include <herd/err.h>
 #include <herd/proto.h>
 
+#include "core/copy.h"
+#include "core/put.h"
+
+static int append_range(struct herd_buf *out, enum herd_verb verb, uint64_t after,
+                        uint64_t sequence, struct herd_slice names)
+{
+    struct herd_slice word = herd_slice_of(herd_verb_name(verb));
+    if (herd_buf_reserve(out, word.len + 2 * (1 + NUMBER_DIGITS_MAX) + names.len + 1) < 0)
+        return HERD_ENOMEM;
+    char *at = copy_bytes(out->data + out->len, word.data, word.len);
+    at = put_number(put_number(at, after), sequence);
+    at = copy_bytes(at, names.data, names.len);
+    *at++ = '\n';
+    out->len = (size_t)(at - out->data);
+    return 0;
+}
+
 int herd_append_range(struct herd_buf *out, enum herd_verb verb, uint64_t after, uint64_t sequence)
 {
-    return herd_buf_printf(out, "%s %llu %llu\n", herd_verb_name(verb), (unsigned long long)after,
-                           (unsigned long long)sequence);
+    return append_range(out, verb, after, sequence, herd_slice(NULL, 0));
 }
 
 int herd_append_have(struct herd_buf *out, uint64_t after, uint64_t sequence,
                      struct herd_slice names)
 {
-    return herd_buf_printf(out, "%s %llu %llu%.*s\n", herd_verb_name(HERD_VERB_HAVE),
-                           (unsigned long long)after, (unsigned long long)sequence, (int)names.len,
-                           names.data);
+    return append_range(out, HERD_VERB_HAVE, after, sequence, names);
 }
 
 int herd_next_have(struct herd_slice *rest, uint32_t *hash, struct herd_slice *client,

@@ -92,10 +92,9 @@ int prune_append(struct herd_buf *out, const struct prune *prune, enum herd_verb
             rc = herd_buf_append(out, "\n", 1);
             line = out->len;
         }
-        if (rc == 0 && out->len == line)
-            rc = herd_buf_append_text(out, herd_verb_name(verb));
         if (rc == 0)
-            rc = herd_buf_printf(out, " %s", origin->name);
+            rc = herd_append_word(out, verb, herd_slice(origin->name, origin->len),
+                                  out->len == line);
     }
     if (rc == 0 && out->len > line)
         rc = herd_buf_append(out, "\n", 1);
@@ -273,8 +272,7 @@ int prune_on_have(struct neighbour *from, const struct herd_command *command)
         if (held < 0)
             rc = held;
         if (held == 0) {
-            rc = herd_buf_printf(out, "%s %.*s", out->len == begin ? "WANT" : "", (int)client.len,
-                                 client.data);
+            rc = herd_append_word(out, HERD_VERB_WANT, client, out->len == begin);
             node->stats.haves_missing++;
         }
     }

@@ -15,6 +15,8 @@ void spares_keep(struct spares *spares, struct herd_buf *take_buf)
     } else if (cap > SPARES_SMALL_BYTES && keeps_large(spares, cap)) {
         spares->large[spares->large_count++] = *take_buf;
         spares->large_bytes += cap;
+    } else if (cap > SPARES_LARGE_BYTES && cap <= SPARES_LONG_BYTES && spares->long_one.cap == 0) {
+        spares->long_one = *take_buf;
     } else {
         herd_buf_free(take_buf);
     }
@@ -28,4 +30,5 @@ void spares_free(struct spares *spares)
     while (spares->large_count > 0)
         herd_buf_free(&spares->large[--spares->large_count]);
     spares->large_bytes = 0;
+    herd_buf_free(&spares->long_one);
 }

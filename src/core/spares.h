@@ -1,7 +1,9 @@
 /*
  * spares.h: output buffers that were written, kept for the next ones. Small and large ones apart,
  * and the large ones within a bound of bytes: a link's turn with much to say would otherwise make
- * one after the other large, until all are.
+ * one after the other large, until all are. A link has one of its own for that, as long as its
+ * window: links are written one after the other. The large ones suffice for all that connections
+ * may have at once before it goes out.
  */
 #ifndef CORE_SPARES_H
 #define CORE_SPARES_H
@@ -12,15 +14,17 @@
 enum {
     SPARES_SMALL_MAX = 2 * HERD_TOUCHED_MAX, /* of all connections in a turn, and of what waits */
     SPARES_SMALL_BYTES = 1024,               /* larger ones are large */
-    SPARES_LARGE_MAX = HERD_TOUCHED_MAX,
-    SPARES_LARGE_BYTES = 32768,          /* larger ones are not kept */
-    SPARES_LARGE_ALL_BYTES = 512 * 1024, /* of all large ones together */
-    SPARES_LEFT_TO_LINKS = 4             /* large ones; links are written one after the other */
+    SPARES_LEFT_TO_LINKS = 4,                /* large ones */
+    SPARES_LARGE_MAX = HERD_TOUCHED_MAX + 2 * SPARES_LEFT_TO_LINKS,
+    SPARES_LARGE_BYTES = 32768, /* larger ones are not kept, but for the long one */
+    SPARES_LARGE_ALL_BYTES = HERD_TOUCHED_BYTES + 2 * SPARES_LARGE_BYTES, /* of all together */
+    SPARES_LONG_BYTES = 256 * 1024 /* a link's window; a longer one is not kept */
 };
 
 /* All 0: none. */
 struct spares {
     struct herd_buf small[SPARES_SMALL_MAX], large[SPARES_LARGE_MAX];
+    struct herd_buf long_one; /* longer than the large ones */
     unsigned small_count, large_count;
     size_t large_bytes;
 };
@@ -49,10 +53,15 @@ static inline void spares_take(struct spares *spares, struct herd_buf *out)
     spares_take_but(spares, SPARES_LEFT_TO_LINKS, out);
 }
 
-/* For a link: a large one, rather than to make a small one large. */
-static inline void spares_take_large(struct spares *spares, struct herd_buf *out)
+/* For a link: the long one or a large one, rather than to make a small one large. */
+static inline void spares_take_long(struct spares *spares, struct herd_buf *out)
 {
-    spares_take_but(spares, 0, out);
+    if (spares->long_one.cap == 0) {
+        spares_take_but(spares, 0, out);
+        return;
+    }
+    *out = spares->long_one;
+    spares->long_one = (struct herd_buf){0};
 }
 
 /* Keeps it if there is room, else frees it; it is {0} then. */

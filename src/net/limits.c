@@ -5,7 +5,7 @@
 
 #include "core/node.h"
 #include "core/prune.h"
-#include "net/stream.h"
+#include "net/room.h"
 
 /* The number stands in the reason where that has a `#`. */
 static const struct {
@@ -34,6 +34,8 @@ static const struct {
                        LIMITS_CONTROL},
     [LIMIT_STALLED] = {LOG_INFO, "connections cut off with answers that were not read",
                        "none was taken for # s after they had ended", STREAM_STALLED_MS / 1000},
+    [LIMIT_TURN_ACCEPTS] = {LOG_INFO, "connections wait for the next turn",
+                            "# were accepted in one turn", NET_ACCEPTS_PER_TURN},
     [LIMIT_OUTPUT] = {LOG_INFO, "clients not read from", "output_max_kib was reached"},
     [LIMIT_HELD_BACK] = {LOG_INFO, "places wait for clients to read", "output_max_kib was reached"},
     [LIMIT_PIPELINE] = {LOG_INFO, "clients not read from", "pipeline_max was reached"},

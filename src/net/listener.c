@@ -9,11 +9,7 @@
 
 #include "net/room.h"
 
-enum {
-    RETRY_MS = 100,
-    RESERVE_NONE = -1,
-    ACCEPTS_MAX = LISTEN_BACKLOG /* in one turn: what can have waited for it */
-};
+enum { RETRY_MS = 100, RESERVE_NONE = -1 };
 
 static void open_reserve(struct listener *listener)
 {
@@ -39,13 +35,19 @@ static int take(const struct listener *listener)
     return accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
+/* Each listener has its share of a turn, so that none waits for another one. */
+static int share_of(const struct net *net)
+{
+    return NET_ACCEPTS_PER_TURN / (int)net->listener_count;
+}
+
 /* With the descriptor that was kept for this: who waits is told, and not left to wait. False when
  * not even that works. */
-static bool turn_away(struct listener *listener)
+static bool turn_away(struct listener *listener, int most)
 {
     int fd = 0;
     close_reserve(listener);
-    for (int i = 0; i < ACCEPTS_MAX && (fd = take(listener)) >= 0; i++) {
+    for (int i = 0; i < most && (fd = take(listener)) >= 0; i++) {
         close(fd);
         net_count_refused(listener->net, LIMIT_FILES);
     }
@@ -81,11 +83,13 @@ static bool is_passing(int error)
 static void on_waiting(uv_poll_t *poll, int status, int events)
 {
     struct listener *listener = poll->data;
+    struct net *net = listener->net;
+    int left = share_of(net);
     (void)events;
-    for (int i = 0; i < ACCEPTS_MAX && status == 0; i++) {
+    for (; left > 0 && status == 0; left--) {
         int fd = take(listener);
         if (fd >= 0) {
-            session_accept(listener->net, fd);
+            session_accept(net, fd);
             continue;
         }
         int error = errno;
@@ -93,12 +97,16 @@ static void on_waiting(uv_poll_t *poll, int status, int events)
             return;
         if (is_passing(error))
             continue;
-        if ((error == EMFILE || error == ENFILE) && turn_away(listener))
+        if ((error == EMFILE || error == ENFILE) && turn_away(listener, left))
             return;
         status = -error;
     }
-    if (status < 0)
+    if (status < 0) {
         wait_a_while(listener, -status);
+        return;
+    }
+    metrics_add(net->options.metrics, METRIC_turns_full_accepts_total, 1);
+    limits_count(&net->limits, LIMIT_TURN_ACCEPTS, 1);
 }
 
 static int resolve(struct net *net, const char *host, uint16_t port, struct sockaddr_storage *out)

@@ -74,7 +74,7 @@ void net_on_data(struct stream *stream, const char *data, size_t len)
 {
     struct net *net = net_of(stream);
     herd_conn_receive(net_conn(stream), read_now(net), data, len);
-    if (herd_node_touched(net->options.node) >= HERD_TOUCHED_MAX)
+    if (herd_node_is_crowded(net->options.node))
         flush_early(net);
 }
 

@@ -5,7 +5,11 @@
 #include "net/net.h"
 #include "net/stream.h"
 
-enum { NET_LISTENERS_MAX = 16, LISTEN_BACKLOG = 1024 };
+enum {
+    NET_LISTENERS_MAX = 16,
+    LISTEN_BACKLOG = 1024,
+    NET_ACCEPTS_PER_TURN = 64 /* of all listeners; who is left waits for the next turn */
+};
 
 struct listener {
     uv_tcp_t tcp;   /* the socket, bound; nothing else of it is used */

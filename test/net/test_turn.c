@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "core/node.h"
-#include "net/stream.h"
+#include "net/room.h"
 #include "rig.h"
 
 enum {
@@ -369,6 +369,33 @@ static void a_full_socket_is_asked_once_a_turn(void **state)
     free(pile);
 }
 
+/* They come all at once; whoever listens on a second port waits for none of them. */
+static void connections_are_accepted_some_in_a_turn(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int fds[CROWD], count = 0;
+    uint16_t second;
+    struct herd_buf error = {0};
+    rig_init(&rig);
+    struct rig_server *a = rig_add(&rig, "A");
+    assert_int_equal(net_listen(a->net, "127.0.0.1", 0, &second, &error), 0);
+    while (count < CROWD - 1)
+        fds[count++] = rig_connect(a->port);
+    fds[count++] = rig_connect(second);
+    uv_run(&rig.loop, UV_RUN_NOWAIT);
+    assert_int_equal(a->net->connections, NET_ACCEPTS_PER_TURN / 2 + 1);
+    for (size_t before = 0; (before = a->net->connections) < CROWD;) {
+        uv_run(&rig.loop, UV_RUN_NOWAIT);
+        assert_in_range(a->net->connections, before + 1, before + NET_ACCEPTS_PER_TURN / 2);
+    }
+    assert_true(a->metrics.value[METRIC_turns_full_accepts_total] >= 2);
+    assert_true(a->net->limits.of[LIMIT_TURN_ACCEPTS].told);
+    while (count > 0)
+        close(fds[--count]);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +403,7 @@ int main(void)
         cmocka_unit_test(a_crowd_is_answered_once_a_turn),
         cmocka_unit_test(a_burst_takes_one_read_and_its_answers_one_write),
         cmocka_unit_test(a_full_socket_is_asked_once_a_turn),
+        cmocka_unit_test(connections_are_accepted_some_in_a_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

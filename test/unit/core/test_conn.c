@@ -518,6 +518,38 @@ static void test_early_effects(void **state)
     driver_free(driver);
 }
 
+/* A few with long answers are a crowd as many with short ones are. */
+static void test_bytes_make_a_crowd(void **state)
+{
+    enum { LINE = 2048, LINES = 32, CONNS = HERD_TOUCHED_BYTES / (LINE * LINES) };
+    struct herd_node_options options = driver_options("Hill");
+    struct driver *driver = driver_new_with(&options);
+    struct herd_conn *conns[CONNS];
+    unsigned count = 0;
+    static char lines[LINE * LINES];
+    (void)state;
+    memset(lines, '1', sizeof(lines));
+    for (size_t i = 0; i < LINES; i++) {
+        memcpy(lines + i * LINE, "WHATSAT ", 8);
+        lines[(i + 1) * LINE - 1] = '\n';
+    }
+    for (; count < CONNS && !herd_node_is_crowded(driver->node); count++) {
+        assert_int_equal(herd_node_accept(driver->node, NULL, &conns[count]), 0);
+        herd_conn_receive(conns[count], driver->now, lines, sizeof(lines));
+    }
+    assert_true(herd_node_is_crowded(driver->node));
+    assert_in_range(herd_node_touched(driver->node), CONNS / 4, CONNS);
+    struct herd_effect effect;
+    while (herd_node_early_effect(driver->node, driver->now, &effect)) {
+        if (effect.kind == HERD_EFFECT_WRITE)
+            herd_node_recycle(driver->node, &effect.output);
+    }
+    assert_false(herd_node_is_crowded(driver->node));
+    while (count > 0)
+        herd_conn_closed(conns[--count], driver->now, "over");
+    driver_free(driver);
+}
+
 static void test_abort_closes_all_at_once(void **state)
 {
     struct wire *wire = start_usual();
@@ -537,6 +569,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_idle_connection_has_no_work),
         cmocka_unit_test(test_early_effects),
+        cmocka_unit_test(test_bytes_make_a_crowd),
         cmocka_unit_test(test_abort_closes_all_at_once),
         cmocka_unit_test(test_answers_keep_the_order_of_requests),
         cmocka_unit_test(test_connections_do_not_wait_for_each_other),

@@ -30,7 +30,7 @@ static size_t kept_bytes(const struct spares *spares)
         bytes += spares->small[i].cap;
     for (unsigned i = 0; i < spares->large_count; i++)
         bytes += spares->large[i].cap;
-    return bytes;
+    return bytes + spares->long_one.cap;
 }
 
 static void expect_cap(struct spares *spares, void (*take)(struct spares *, struct herd_buf *),
@@ -51,6 +51,11 @@ static void test_no_more_is_kept_than_the_bounds(void **state)
     spares_keep(&spares, &none);
     keep(&spares, SPARES_LARGE_BYTES + 1, 1);
     assert_int_equal(spares.small_count + spares.large_count, 0);
+    assert_int_equal(spares.long_one.cap, SPARES_LARGE_BYTES + 1);
+    keep(&spares, SPARES_LONG_BYTES + 1, 1);
+    keep(&spares, SPARES_LONG_BYTES, 1); /* one of them is enough */
+    assert_int_equal(kept_bytes(&spares), SPARES_LARGE_BYTES + 1);
+    spares_free(&spares);
     keep(&spares, SPARES_SMALL_BYTES, 2 * SPARES_SMALL_MAX);
     assert_int_equal(spares.small_count, SPARES_SMALL_MAX);
     keep(&spares, SPARES_LARGE_BYTES, 2 * SPARES_LARGE_MAX);
@@ -72,7 +77,7 @@ static void test_large_ones_come_and_go(void **state)
         keep(&spares, SPARES_LARGE_BYTES, SPARES_LARGE_MAX);
         assert_int_equal(kept_bytes(&spares), SPARES_LARGE_ALL_BYTES);
         while (spares.large_count > 0)
-            expect_cap(&spares, spares_take_large, SPARES_LARGE_BYTES);
+            expect_cap(&spares, spares_take_long, SPARES_LARGE_BYTES);
     }
     spares_free(&spares);
 }
@@ -83,16 +88,16 @@ static void test_who_gets_which(void **state)
     struct spares spares = {0};
     expect_cap(&spares, spares_take, 0);
     expect_cap(&spares, spares_take_small, 0);
-    expect_cap(&spares, spares_take_large, 0);
+    expect_cap(&spares, spares_take_long, 0);
     keep(&spares, 256, 3);
     keep(&spares, 4096, SPARES_LEFT_TO_LINKS + 1);
     expect_cap(&spares, spares_take_small, 256);
     expect_cap(&spares, spares_take, 4096);
     expect_cap(&spares, spares_take, 256); /* the rest is for links */
     for (unsigned i = 0; i < SPARES_LEFT_TO_LINKS; i++)
-        expect_cap(&spares, spares_take_large, 4096);
-    expect_cap(&spares, spares_take_large, 256);
-    expect_cap(&spares, spares_take_large, 0);
+        expect_cap(&spares, spares_take_long, 4096);
+    expect_cap(&spares, spares_take_long, 256);
+    expect_cap(&spares, spares_take_long, 0);
     spares_free(&spares);
 }
 

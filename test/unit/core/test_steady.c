@@ -12,6 +12,8 @@
 
 enum { WARM_UP = 1000, TURNS = 1000, TURN_MS = 3, CLIENTS = 500, LINES_BYTES_MAX = 8192 };
 
+enum { CROWD_MAX = 400, CROWD_LINES = 64, CROWD_TURNS = 10 };
+
 /* Hill, between Jaquez and Smith, who say what a neighbour does to what they are sent. */
 struct scene {
     struct driver *driver;
@@ -78,16 +80,21 @@ static void flood(struct herd_buf *out, unsigned i)
                     i % CLIENTS, 1000000 + i, i + 1);
 }
 
-enum kind { UPDATES, PLACES, AFTER, FLOODS, KINDS };
+/* And says what else it has held back: one that this server holds no record of, then none. */
+static void flood_and_have(struct herd_buf *out, unsigned i)
+{
+    flood(out, i);
+    herd_buf_printf(out, "HAVE 0 %u 0123abcd:nobody:1.5\nHAVE %u %u\n", i + 1, i + 1, i + 2);
+}
+
+enum kind { UPDATES, PLACES, AFTER, FLOODS, HAVES, KINDS };
 
 static const struct {
     request_type *append;
     unsigned answers; /* to each */
 } kinds[KINDS] = {
-    [UPDATES] = {update, 1},
-    [PLACES] = {update_and_ask, 2},
-    [AFTER] = {wait_for_what_it_says, 2},
-    [FLOODS] = {flood, 0},
+    [UPDATES] = {update, 1}, [PLACES] = {update_and_ask, 2}, [AFTER] = {wait_for_what_it_says, 2},
+    [FLOODS] = {flood, 0},   [HAVES] = {flood_and_have, 0},
 };
 
 enum links { NO_LINKS, LINKS, PRUNED };
@@ -122,6 +129,7 @@ static const struct load {
     {"floods, 16", FLOODS, 16, HERD_DURABILITY_NONE, LINKS, 0, 0},
     {"floods and commit", FLOODS, 1, HERD_DURABILITY_COMMIT, LINKS, 0, 2},
     {"floods that are held back", FLOODS, 1, HERD_DURABILITY_NONE, PRUNED, 0, 0},
+    {"floods, and HAVE", HAVES, 1, HERD_DURABILITY_NONE, PRUNED, 0, 0},
 };
 
 /* The disk is fast. */
@@ -205,7 +213,7 @@ static void turn(struct scene *scene, const struct load *load, unsigned i)
     for (unsigned k = 0; k < load->at_once; k++)
         kinds[load->kind].append(&lines, i * load->at_once + k);
     formats.on = true;
-    wire_send(load->kind == FLOODS ? scene->from : scene->client, herd_buf_slice(&lines));
+    wire_send(load->kind >= FLOODS ? scene->from : scene->client, herd_buf_slice(&lines));
     driver_advance_ms(scene->driver, TURN_MS);
     formats.on = false;
     answer(scene, scene->jaquez);
@@ -252,10 +260,61 @@ static void nothing_is_allocated_or_formatted_for_a_request(void **state)
     }
 }
 
+/* Each says so much in one turn, and hears the answers; a crowd's go out early. */
+static void crowd_turn(struct driver *driver, struct wire **crowd, unsigned speakers, unsigned turn)
+{
+    static char room[LINES_BYTES_MAX];
+    for (unsigned i = 0; i < speakers; i++) {
+        struct herd_buf lines = {.data = room, .cap = sizeof(room)};
+        for (unsigned k = 0; k < CROWD_LINES; k++)
+            update(&lines, turn * CROWD_LINES + k);
+        herd_conn_receive(crowd[i]->conn, driver->now, lines.data, lines.len);
+        if (herd_node_is_crowded(driver->node))
+            driver_run(driver);
+    }
+    driver_run(driver);
+    for (unsigned i = 0; i < speakers; i++)
+        wire_take(crowd[i]);
+}
+
+/* What takes the longest buffers: 64 lines of each of many in one turn, and a link that has them
+ * all to say. */
+static void nothing_is_allocated_for_a_crowd(void **state)
+{
+    static const unsigned sizes[] = {50, HERD_TOUCHED_MAX, 200, CROWD_MAX};
+    (void)state;
+    for (size_t s = 0; s < COUNT_OF(sizes); s++) {
+        const struct load load = {.links = LINKS};
+        struct wire *crowd[CROWD_MAX];
+        struct scene scene;
+        open_scene(&scene, &load);
+        for (unsigned i = 0; i < sizes[s]; i++)
+            crowd[i] = driver_accept(scene.driver);
+        size_t before = 0;
+        for (unsigned i = 0; i < 2 * CROWD_TURNS; i++) {
+            if (i == CROWD_TURNS) {
+                shortage_begin(SIZE_MAX, false);
+                before = shortage_left();
+            }
+            crowd_turn(scene.driver, crowd, sizes[s], i);
+            driver_advance_ms(scene.driver, TURN_MS);
+            answer(&scene, scene.jaquez);
+            answer(&scene, scene.smith);
+        }
+        size_t allocations = before - shortage_left();
+        shortage_end();
+        CHECK_INT(("%u", sizes[s]), herd_node_stats(scene.driver->node)->iamat,
+                  sizes[s] * CROWD_LINES * 2 * CROWD_TURNS);
+        CHECK_INT(("%u in %d turns", sizes[s], CROWD_TURNS), allocations, 0);
+        driver_free(scene.driver);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_allocated_or_formatted_for_a_request),
+        cmocka_unit_test(nothing_is_allocated_for_a_crowd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
