@@ -1,6 +1,6 @@
 /*
  * The way of a herd.conf: read_file -> config_syntax_check (its form, names, what is given twice)
- * -> config_parse (libconfuse: values as text with their lines) -> config_value_set, a row of
+ * -> config_parse (values as text with their lines) -> config_value_set, a row of
  * config.def each -> config_check_… (what must hold between them). Each reports what it finds and
  * leaves it out, so that the next can go on.
  */
@@ -53,8 +53,7 @@ static void check_bytes(const struct herd_buf *text, struct config_mistakes *mis
 }
 
 /*
- * Reads a regular file alone: SIGHUP reads it again, which a pipe does not allow, and a folder
- * would make libconfuse end the program.
+ * Reads a regular file alone: SIGHUP reads it again, which a pipe does not allow.
  */
 static void read_file(const char *path, struct herd_buf *out, struct config_mistakes *mistakes)
 {
@@ -128,12 +127,10 @@ static int load(struct config *config, struct herd_buf *text, struct config_mist
         return HERD_EINVAL;
     int rc = config_syntax_check(text->data, text->len - 1, mistakes, &syntax);
     if (rc == 0 && syntax.well_formed) {
-        rc = config_parse(text->data, &syntax, &tree);
+        rc = config_parse(text->data, text->len - 1, &syntax, &tree);
         if (rc == 0) {
             check_all(config, &syntax, &tree, mistakes);
             config_tree_free(&tree);
-        } else if (rc == HERD_ESYNTAX) {
-            config_mistake(mistakes, 0, "not of the expected form");
         }
     }
     config_syntax_free(&syntax);

@@ -64,8 +64,6 @@ struct config {
  * is no server of this file (did you mean "Jaquez"?)`; HERD_ENOMEM. Mistakes in the form of the
  * file (braces, quotes) hide those in values and edges. Relative paths in values are relative to
  * the folder of `path` and come out joined to it.
- *
- * For one thread at a time: libconfuse keeps its state in globals.
  */
 int config_load(const char *path, struct config **out, struct herd_buf *errors);
 

@@ -1,143 +1,153 @@
+/*
+ * The form of the text was checked: what is left of it are keys and sections of config.def, so
+ * nothing is looked for here but values. A word is followed by
+ *
+ *   =        one value, or a list of them in braces: of the section that is open
+ *   {        a section opens
+ *   a title  the same, behind the title: a server
+ */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <confuse.h>
-
 #include <herd/err.h>
 
 #include "base/config_parse.h"
+#include "base/config_scan.h"
 
-/* libconfuse's options of one section, with room for its end mark. */
-struct options {
-    const char *section;
-    cfg_opt_t list[CONFIG_KEY_COUNT + 1];
-    size_t count;
+struct reader {
+    struct config_scan scan;
+    struct config_tree *out;
+    const struct config_syntax *syntax;
+    struct herd_slice section;          /* empty: the top */
+    struct config_given_server *server; /* NULL: the section is another one */
 };
 
-/*
- * libconfuse knows the line only while it reads. So it hands out each value as text with its line,
- * whatever the type, and all mistakes in values can be told at once and in our words. NULL stands
- * for a value that there was no memory for.
- */
-static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
+/* What docs/configuration.md has as escapes; in '…' other backslashes stand for themselves. */
+static bool escapes(char quote, char next)
 {
-    (void)opt;
-    size_t size = strlen(text) + 1;
-    struct config_given *given = malloc(sizeof *given + size);
-    if (given != NULL) {
-        given->line = cfg->line;
-        memcpy(given->text, text, size);
+    return next == '\\' || next == quote || (quote == '"' && next == '$');
+}
+
+/* Copies the text between quotes without its escapes, or a word (quote: NUL) as it is; adds a NUL.
+ * `out` has room for len + 1 bytes. */
+static void copy_text(struct herd_slice text, char quote, char *out)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (quote != '\0' && text.data[i] == '\\' && i + 1 < text.len &&
+            escapes(quote, text.data[i + 1]))
+            i++;
+        out[len++] = text.data[i];
     }
-    *(struct config_given **)result = given;
+    out[len] = '\0';
+}
+
+/* NULL: no memory. */
+static const struct config_given *take_text(struct reader *reader, const struct config_token *token)
+{
+    struct herd_slice text = config_token_text(&reader->scan, token);
+    struct config_given *given = malloc(sizeof *given + text.len + 1);
+    if (given == NULL)
+        return NULL;
+    bool is_string = token->kind == CONFIG_TOKEN_STRING;
+    copy_text(text, is_string ? reader->scan.text[token->begin] : '\0', given->text);
+    given->line = token->line;
+    given->next = reader->out->all;
+    reader->out->all = given;
+    return given;
+}
+
+static int take_value(struct reader *reader, const struct config_row *row,
+                      const struct config_token *token)
+{
+    const struct config_given *given = take_text(reader, token);
+    if (given == NULL)
+        return HERD_ENOMEM;
+    size_t key = (size_t)(row - config_rows);
+    if (key < CONFIG_VALUE_COUNT)
+        reader->out->values[key] = given;
+    else
+        reader->server->listen = given;
     return 0;
 }
 
-/* What there is to say was said by config_syntax_check. */
-static void on_error(cfg_t *cfg, const char *format, va_list args)
+static int take_peer(struct reader *reader, const struct config_token *token)
 {
-    (void)cfg;
-    (void)format;
-    (void)args;
-}
-
-static void add(struct options *options, cfg_opt_t option)
-{
-    assert(options->count < CONFIG_KEY_COUNT);
-    options->list[options->count++] = option;
-}
-
-/* The options of that section among the first `count`, or, when it is new, behind them. */
-static struct options *options_of(struct options *sections, size_t *count, const char *section)
-{
-    for (size_t i = 0; i < *count; i++)
-        if (strcmp(sections[i].section, section) == 0)
-            return &sections[i];
-    sections[*count] = (struct options){.section = section};
-    return &sections[(*count)++];
-}
-
-/* The options that the rows of config.def make; libconfuse copies them. */
-static cfg_t *init_options(void)
-{
-    enum { SECTIONS_MAX = 8 };
-    struct options *sections = calloc(SECTIONS_MAX, sizeof *sections);
-    if (sections == NULL)
-        return NULL;
-    size_t count = 0;
-    struct options *top = options_of(sections, &count, "");
-    for (size_t i = 0; i < CONFIG_KEY_COUNT; i++) {
-        const struct config_row *row = &config_rows[i];
-        cfg_flag_t flags = CFGF_NODEFAULT | (row->type == CONFIG_TYPE_LIST ? CFGF_LIST : CFGF_NONE);
-        cfg_opt_t option = CFG_PTR_CB(row->name, NULL, flags, on_value, free);
-        add(options_of(sections, &count, row->section), option);
-        assert(count < SECTIONS_MAX);
+    struct config_given_server *server = reader->server;
+    /* Doubled at each power of two. */
+    if ((server->peer_count & (server->peer_count - 1)) == 0) {
+        size_t room = server->peer_count > 0 ? 2 * server->peer_count : 1;
+        const struct config_given **peers = realloc(server->peers, room * sizeof(*peers));
+        if (peers == NULL)
+            return HERD_ENOMEM;
+        server->peers = peers;
     }
-    for (size_t i = 1; i < count; i++) {
-        bool many = strcmp(sections[i].section, "server") == 0;
-        cfg_opt_t option = CFG_SEC(sections[i].section, sections[i].list,
-                                   many ? CFGF_MULTI | CFGF_TITLE : CFGF_NONE);
-        add(top, option);
-    }
-    cfg_t *cfg = cfg_init(top->list, CFGF_NONE);
-    free(sections);
-    return cfg;
-}
-
-/* The value of that index, or NULL when fewer were given. */
-static int take_value(cfg_t *section, const char *name, size_t index,
-                      const struct config_given **out)
-{
-    *out = NULL;
-    if (index >= cfg_size(section, name))
-        return 0;
-    *out = cfg_getnptr(section, name, (unsigned)index);
-    return *out != NULL ? 0 : HERD_ENOMEM;
-}
-
-static int take_server(cfg_t *section, int line, struct config_given_server *out)
-{
-    *out = (struct config_given_server){.name = cfg_title(section), .line = line};
-    size_t peer_count = cfg_size(section, "peers");
-    out->peers = calloc(peer_count + 1, sizeof(struct config_given *));
-    if (out->peers == NULL)
+    const struct config_given *given = take_text(reader, token);
+    if (given == NULL)
         return HERD_ENOMEM;
-    int rc = take_value(section, "listen", 0, &out->listen);
-    for (; out->peer_count < peer_count && rc == 0; out->peer_count++)
-        rc = take_value(section, "peers", out->peer_count, &out->peers[out->peer_count]);
-    return rc;
+    server->peers[server->peer_count++] = given;
+    return 0;
 }
 
-static int take_all(cfg_t *cfg, const struct config_syntax *syntax, struct config_tree *out)
+/* What is behind the "=". */
+static int take_key(struct reader *reader, const struct config_token *name)
 {
+    const struct config_row *row =
+        config_row_find(reader->section, config_token_text(&reader->scan, name));
+    struct config_token token = config_scan_next(&reader->scan);
+    assert(row != NULL);
+    if (row->type != CONFIG_TYPE_LIST)
+        return take_value(reader, row, &token);
+    if (token.kind != CONFIG_TOKEN_OPEN)
+        return take_peer(reader, &token);
     int rc = 0;
-    for (size_t i = 0; i < CONFIG_VALUE_COUNT && rc == 0; i++) {
-        const struct config_row *row = &config_rows[i];
-        cfg_t *section = row->section[0] != '\0' ? cfg_getsec(cfg, row->section) : cfg;
-        rc = take_value(section, row->name, 0, &out->values[i]);
-    }
-    if (rc == 0 && cfg_size(cfg, "server") != syntax->server_count)
-        rc = HERD_ESYNTAX;
-    if (rc < 0)
-        return rc;
-    out->servers = calloc(syntax->server_count + 1, sizeof *out->servers);
-    if (out->servers == NULL)
-        return HERD_ENOMEM;
-    for (; out->server_count < syntax->server_count && rc == 0; out->server_count++)
-        rc = take_server(cfg_getnsec(cfg, "server", (unsigned)out->server_count),
-                         syntax->server_lines[out->server_count], &out->servers[out->server_count]);
+    while (rc == 0 && (token = config_scan_next(&reader->scan)).kind != CONFIG_TOKEN_CLOSE)
+        if (token.kind != CONFIG_TOKEN_COMMA)
+            rc = take_peer(reader, &token);
     return rc;
 }
 
-int config_parse(const char *text, const struct config_syntax *syntax, struct config_tree *out)
+static int open_server(struct reader *reader, const struct config_token *title)
 {
-    *out = (struct config_tree){.cfg = init_options()};
-    if (out->cfg == NULL)
+    struct config_tree *out = reader->out;
+    const struct config_given *name = take_text(reader, title);
+    if (name == NULL)
         return HERD_ENOMEM;
-    cfg_set_error_function(out->cfg, on_error);
-    int rc = HERD_ESYNTAX;
-    if (cfg_parse_buf(out->cfg, text) == CFG_SUCCESS)
-        rc = take_all(out->cfg, syntax, out);
+    assert(out->server_count < reader->syntax->server_count);
+    reader->server = &out->servers[out->server_count];
+    reader->server->name = name->text;
+    reader->server->line = reader->syntax->server_lines[out->server_count++];
+    config_scan_next(&reader->scan); /* its "{" */
+    return 0;
+}
+
+static int take_item(struct reader *reader, const struct config_token *token)
+{
+    if (token->kind == CONFIG_TOKEN_CLOSE) {
+        reader->section = (struct herd_slice){0};
+        reader->server = NULL;
+        return 0;
+    }
+    assert(token->kind == CONFIG_TOKEN_WORD);
+    struct config_token next = config_scan_next(&reader->scan);
+    if (next.kind == CONFIG_TOKEN_EQUALS)
+        return take_key(reader, token);
+    reader->section = config_token_text(&reader->scan, token);
+    return next.kind == CONFIG_TOKEN_OPEN ? 0 : open_server(reader, &next);
+}
+
+int config_parse(char *text, size_t len, const struct config_syntax *syntax,
+                 struct config_tree *out)
+{
+    struct reader reader = {
+        .scan = {.text = text, .len = len, .line = 1}, .out = out, .syntax = syntax};
+    *out = (struct config_tree){.servers = calloc(syntax->server_count + 1, sizeof *out->servers)};
+    int rc = out->servers != NULL ? 0 : HERD_ENOMEM;
+    struct config_token token;
+    while (rc == 0 && (token = config_scan_next(&reader.scan)).kind != CONFIG_TOKEN_END)
+        rc = take_item(&reader, &token);
+    assert(rc < 0 || out->server_count == syntax->server_count);
     if (rc < 0)
         config_tree_free(out);
     return rc;
@@ -148,7 +158,10 @@ void config_tree_free(struct config_tree *tree)
     for (size_t i = 0; i < tree->server_count; i++)
         free(tree->servers[i].peers);
     free(tree->servers);
-    if (tree->cfg != NULL)
-        cfg_free(tree->cfg);
+    while (tree->all != NULL) {
+        struct config_given *next = tree->all->next;
+        free(tree->all);
+        tree->all = next;
+    }
     *tree = (struct config_tree){0};
 }

@@ -1,5 +1,4 @@
-/* config_parse.h: what libconfuse reads from the text of a herd.conf: values as text, with lines.
- */
+/* config_parse.h: what the text of a herd.conf gives: values as text, with their lines. */
 #ifndef BASE_CONFIG_PARSE_H
 #define BASE_CONFIG_PARSE_H
 
@@ -8,8 +7,9 @@
 #include "base/config_syntax.h"
 #include "base/config_table.h"
 
-/* A value as it was given, without its quotes. */
+/* A value as it was given, without its quotes and escapes. */
 struct config_given {
+    struct config_given *next; /* the one that was given before it, of whatever key */
     int line;
     char text[];
 };
@@ -26,12 +26,13 @@ struct config_tree {
     const struct config_given *values[CONFIG_VALUE_COUNT]; /* NULL: not given */
     size_t server_count;
     struct config_given_server *servers;
-    struct cfg_t *cfg; /* owns the texts */
+    struct config_given *all; /* owns the texts */
 };
 
-/* Parses a text that config_syntax_check found well formed. 0 (free with config_tree_free),
- * HERD_ENOMEM or, when libconfuse sees it otherwise, HERD_ESYNTAX. */
-int config_parse(const char *text, const struct config_syntax *syntax, struct config_tree *out);
+/* Takes the values out of a text that config_syntax_check has gone over and found well formed. 0
+ * (free with config_tree_free) or HERD_ENOMEM. */
+int config_parse(char *text, size_t len, const struct config_syntax *syntax,
+                 struct config_tree *out);
 void config_tree_free(struct config_tree *tree);
 
 #endif

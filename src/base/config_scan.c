@@ -99,10 +99,7 @@ static void scan_word(struct config_scan *scan)
     }
 }
 
-/*
- * libconfuse knows more escapes than these, among them "\0", which would cut the value off, and it
- * puts the environment into strings. '…' has neither.
- */
+/* Other escapes in "…", and "${", are kept free for a meaning to come. '…' has neither. */
 static void scan_string(struct config_scan *scan)
 {
     char quote = scan->text[scan->at];

@@ -1,14 +1,7 @@
 /*
- * libconfuse 3.3 parses herd.conf, but not everything that an operator may write should reach it:
- *
- * Its line numbers go wrong with every comment, which it counts up to three times. It stops at the
- * first mistake, takes the last of two values without a word, makes one section of two with the
- * same title, and passes over bytes that it does not know. It looks up ${NAME} in the environment,
- * in strings and outside of them. It takes "a\0b" for "a". A string that does not end leaves its
- * scanner, which is global, in the middle of that string for the next file.
- *
- * So this pass goes over the text first, and what it lets through means the same to both. It is in
- * one of these states:
+ * The form of a herd.conf. This pass goes over the text first, says all that is wrong with its
+ * form, and leaves a text that config_parse has only to take the values from. It is in one of these
+ * states:
  *
  *   ITEM    a key, a section or the "}" of a section is next
  *   HEAD    a name was read

@@ -1,4 +1,4 @@
-/* config_syntax.h: makes a herd.conf safe for libconfuse, and says what is wrong with its form. */
+/* config_syntax.h: says what is wrong with the form of a herd.conf, and leaves what is good. */
 #ifndef BASE_CONFIG_SYNTAX_H
 #define BASE_CONFIG_SYNTAX_H
 
@@ -19,9 +19,8 @@ struct config_syntax {
  * Reports mistakes in the form of the text, unknown names, and what is given twice. The text has a
  * NUL behind its `len` bytes and nowhere else. Comments, and what has such a name, are overwritten
  * with spaces, so that lines keep their number. What is left of a well-formed text are keys and
- * sections of config.def, each once, servers with good names, and strings without the escapes and
- * lookups of libconfuse that herd.conf does not have. 0 (free with config_syntax_free) or
- * HERD_ENOMEM.
+ * sections of config.def, each once, and servers with good names. 0 (free with
+ * config_syntax_free) or HERD_ENOMEM.
  */
 int config_syntax_check(char *text, size_t len, struct config_mistakes *mistakes,
                         struct config_syntax *out);

@@ -3,7 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <herd/err.h>
+
 #include "base/output.h"
+
+void output_mistakes(const char *program, const char *path, int rc, const struct herd_buf *errors)
+{
+    if (errors->len > 0)
+        fwrite(errors->data, 1, errors->len, stderr);
+    if (rc != HERD_EINVAL)
+        fprintf(stderr, "%s: %s: %s\n", program, path, herd_strerror(rc));
+}
 
 int output_end(const char *program, int status)
 {

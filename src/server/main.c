@@ -99,6 +99,8 @@ static int check(struct config *take_config, const char *path)
         fwrite(warnings.data, 1, warnings.len, stderr);
     if (rc == 0)
         printf("%s: %zu servers, no mistake\n", path, take_config->server_count);
+    else
+        output_mistakes("herd-server", path, rc, &(struct herd_buf){0});
     herd_buf_free(&warnings);
     config_free(take_config);
     return output_end("herd-server", rc == 0 ? 0 : EXIT_START);
@@ -121,8 +123,9 @@ int main(int argc, char **argv)
     }
     struct herd_buf errors = {0};
     struct config *config;
-    if (config_load(arguments.config, &config, &errors) < 0) {
-        fwrite(errors.data, 1, errors.len, stderr);
+    int rc = config_load(arguments.config, &config, &errors);
+    if (rc < 0) {
+        output_mistakes("herd-server", arguments.config, rc, &errors);
         herd_buf_free(&errors);
         return EXIT_START;
     }

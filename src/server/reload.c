@@ -143,6 +143,9 @@ void server_reload(struct server *server)
     struct config *config = NULL;
     notify_systemd("RELOADING=1");
     int rc = config_load(server->config_path, &config, &errors);
+    if (rc == HERD_ENOMEM)
+        LOG(server->log, LOG_ERROR, "reload", "out of memory; the old configuration stays",
+            log_text("file", server->config_path));
     if (rc == 0 && config_find(config, server->self->name) == NULL) {
         herd_buf_printf(&errors, "%s: this server, %s, is no longer in it", server->config_path,
                         server->self->name);

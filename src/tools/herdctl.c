@@ -127,6 +127,8 @@ static int ask_and_print(const struct context *context, const char *server,
     int status = EXIT_ANSWER;
     if (take_line->len > 0)
         status = ask(context, server, herd_buf_slice(take_line), end, &answer);
+    else
+        fputs("herdctl: out of memory\n", stderr);
     if (status == 0)
         status = print(context, &answer);
     herd_buf_free(&answer);
@@ -176,8 +178,9 @@ static int run_command(const struct command *command, const struct arguments *ar
         return EXIT_ANSWER;
     }
     int status = EXIT_ANSWER;
-    if (config_load(config_path, &config, &errors) < 0) {
-        fwrite(errors.data, 1, errors.len, stderr);
+    int rc = config_load(config_path, &config, &errors);
+    if (rc < 0) {
+        output_mistakes("herdctl", config_path, rc, &errors);
     } else {
         const struct context context = {config, arguments->json, arguments->after};
         status = command->run(&context, arguments->count - 1, arguments->words + 1);

@@ -211,8 +211,10 @@ int ctl_status(const struct context *context, int argc, char **argv)
     (void)argc;
     (void)argv;
     struct row *rows = calloc(count, sizeof(*rows));
-    if (rows == NULL)
+    if (rows == NULL) {
+        fputs("herdctl: out of memory\n", stderr);
         return EXIT_ANSWER;
+    }
     ask_all(config, rows);
     const char *digest = common_digest(rows, count);
     if (context->json)
