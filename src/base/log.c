@@ -257,7 +257,7 @@ static int start_writer(struct log *log)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
         errno = error;
-        return HERD_ENOMEM;
+        return HERD_EBUSY;
     }
     pthread_setname_np(log->writer, "herd-log");
     return 0;

@@ -51,7 +51,7 @@ struct log;
  * Opens a log and starts its writer. `path` is a file to append to (made with mode 0640), or NULL
  * for stderr. On stderr that is journald's (JOURNAL_STREAM names it) each line begins with `<N>`,
  * sd-daemon's priority; elsewhere with `time=` in RFC 3339 UTC. 0, or a negative HERD_E… with errno
- * set by the call that failed.
+ * set by the call that failed: HERD_EBUSY where no thread can be had.
  */
 int log_open(const char *path, enum log_level level, struct log **out);
 

@@ -19,6 +19,7 @@
 
 #include "places/secret.h"
 #include "server/room.h"
+#include "server/thread_pool.h"
 
 enum {
     FILES_RESERVED = 64, /* standard ones, the loop's, log, places, disk, control */
@@ -54,9 +55,13 @@ struct log *server_open_log(const struct config_values *values, const char *name
         rc = log_open(path.len > 0 ? path.data : NULL, level, &log);
     if (rc == 0)
         rc = log_set_server(log, name);
-    if (rc < 0) {
+    if (rc == HERD_EBUSY)
+        fprintf(stderr, "herd-server: the thread that writes the log cannot be started: %s\n",
+                strerror(errno));
+    else if (rc < 0)
         fprintf(stderr, "herd-server: log_file %s: %s\n", path.len > 0 ? path.data : "(stderr)",
                 rc == HERD_EIO ? strerror(errno) : herd_strerror(rc));
+    if (rc < 0) {
         log_close(log);
         log = NULL;
     }
@@ -386,11 +391,23 @@ static void end_loop(struct server *server)
     server->abandoned = true;
 }
 
+static int make_loop(struct server *server, struct herd_buf *error)
+{
+    int rc = thread_pool_make(error);
+    if (rc < 0)
+        return rc;
+    rc = uv_loop_init(&server->loop);
+    if (rc < 0)
+        herd_buf_printf(error, "no event loop: %s", uv_strerror(rc));
+    return rc;
+}
+
 static void serve(struct server *server, struct herd_buf *error)
 {
-    int rc = uv_loop_init(&server->loop);
+    int rc = make_loop(server, error);
     if (rc < 0) {
-        herd_buf_printf(error, "no event loop: %s", uv_strerror(rc));
+        if (error->len == 0)
+            herd_buf_append_text(error, herd_strerror(rc));
         report(server, error);
         return;
     }
