@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -172,16 +173,37 @@ static int make_path(const struct server *server, struct herd_buf *path, struct 
     return HERD_EIO;
 }
 
-static int bind_and_listen(struct control *control, const char *path)
+/* What an earlier server has left is a socket; anything else is somebody's. 0 or HERD_EIO. */
+static int remove_old(const char *path, struct herd_buf *error)
 {
-    unlink(path);
+    struct stat status;
+    const char *why = NULL;
+    if (lstat(path, &status) == 0) {
+        if (!S_ISSOCK(status.st_mode))
+            why = "something that is no socket has this name; move it away";
+        else if (unlink(path) != 0)
+            why = strerror(errno);
+    } else if (errno != ENOENT) {
+        why = strerror(errno);
+    }
+    if (why != NULL)
+        herd_buf_printf(error, "control socket %s: %s", path, why);
+    return why != NULL ? HERD_EIO : 0;
+}
+
+static int bind_and_listen(struct control *control, const char *path, struct herd_buf *error)
+{
+    if (remove_old(path, error) < 0)
+        return HERD_EIO;
     /* The socket is its owner's from the moment it is there. */
     mode_t before = umask(0177);
     int rc = uv_pipe_bind(&control->listener, path);
     umask(before);
-    return rc == 0 ? uv_listen((uv_stream_t *)&control->listener, CONTROL_CONNECTIONS_MAX,
-                               on_connection)
-                   : rc;
+    if (rc == 0)
+        rc = uv_listen((uv_stream_t *)&control->listener, CONTROL_CONNECTIONS_MAX, on_connection);
+    if (rc < 0)
+        herd_buf_printf(error, "control socket %s: %s", path, uv_strerror(rc));
+    return rc < 0 ? HERD_EIO : 0;
 }
 
 static void on_listener_gone(uv_stream_t *listener)
@@ -211,14 +233,11 @@ int control_open(struct server *server, struct control **out, struct herd_buf *e
     control->listener.data = control;
     refuser_init(&control->refuser, (uv_stream_t *)&control->listener, on_connection,
                  on_listener_gone);
-    rc = bind_and_listen(control, path.data);
-    if (rc < 0) {
-        herd_buf_printf(error, "control socket %s: %s", path.data, uv_strerror(rc));
+    rc = bind_and_listen(control, path.data, error);
+    if (rc < 0)
         uv_close((uv_handle_t *)&control->listener, on_open_failed);
-        rc = HERD_EIO;
-    } else {
+    else
         *out = control;
-    }
     herd_buf_free(&path);
     return rc;
 }

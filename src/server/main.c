@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/output.h"
+#include "base/program.h"
 #include "server/server.h"
 #include "server/signals.h"
 
@@ -109,6 +110,7 @@ static int check(struct config *take_config, const char *path)
 int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
+    program_begin("herd-server");
     signals_block();
     int status = parse(argc, argv, &arguments);
     if (status >= 0)

@@ -8,6 +8,7 @@
 
 #include <herd/err.h>
 
+#include "base/program.h"
 #include "herd_bench.h"
 #include "herd_bench_process.h"
 
@@ -233,6 +234,7 @@ int main(int argc, char **argv)
                                     .count = 5,
                                     .seed = 1,
                                     .cpu = -1};
+    program_begin("herd-bench");
     int rc = read_options(&options, argc, argv);
     if (options.help || options.version) {
         if (options.version)

@@ -9,5 +9,5 @@ add_executable(herd-bench
     herd_bench_speech.c
     herd_bench_watch.c)
 target_compile_definitions(herd-bench PRIVATE HERD_VERSION="${PROJECT_VERSION}")
-target_link_libraries(herd-bench PRIVATE herd PkgConfig::JANSSON herd_flags)
+target_link_libraries(herd-bench PRIVATE herd_base PkgConfig::JANSSON herd_flags)
 install(TARGETS herd-bench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

@@ -10,6 +10,7 @@
 #include <herd/err.h>
 
 #include "base/output.h"
+#include "base/program.h"
 #include "places/local.h"
 #include "places/local_build.h"
 #include "places/local_db.h"
@@ -197,5 +198,6 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    program_begin("herd-places");
     return output_end("herd-places", run(argc, argv));
 }

@@ -13,6 +13,7 @@
 
 #include "base/config_mistakes.h"
 #include "base/output.h"
+#include "base/program.h"
 #include "caller.h"
 #include "herdctl.h"
 #include "json_text.h"
@@ -300,5 +301,6 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    program_begin("herdctl");
     return output_end("herdctl", run(argc, argv));
 }
