@@ -272,8 +272,8 @@ static void take_answers(struct load *load, struct connection *connection, size_
     const char *at = load->input, *end = at + len;
     long used = 1;
     while (at < end && connection->count > 0) {
-        used = load->speech->check(&connection->ring[connection->first], &connection->name, at,
-                                   (size_t)(end - at));
+        used = load->speech->check(&load->maker, &connection->ring[connection->first],
+                                   &connection->name, at, (size_t)(end - at));
         if (used <= 0)
             break;
         take_answer(load, connection, now_ns);
@@ -490,9 +490,7 @@ int bench_load(const struct bench_options *options, struct bench_result *out)
                         .result = out,
                         .speech = speech_find(options->speech),
                         .alarm = {on_alarm}};
-    load.maker = (struct maker){.options = options,
-                                .random = (uint64_t)options->seed,
-                                .must_be_fresh = options->target_count == 1 && !options->known};
+    load.maker = (struct maker){.options = options, .random = (uint64_t)options->seed};
     load.limit = options->requests > 0 ? (uint64_t)options->requests : UINT64_MAX;
     int rc = open_load(&load);
     if (rc == HERD_ENOMEM)
