@@ -96,6 +96,7 @@ struct bench_result {
     int64_t server_cpu_ns, own_cpu_ns;
     uint64_t measured; /* answers in the measured part */
     uint64_t late;     /* open loop: requests that were due and had not been sent at the end */
+    uint64_t unsent;   /* of them, those not sent afterwards either: latency has their age */
     int64_t pid_cpu_ns[BENCH_PIDS_MAX];
     int64_t pid_rss_kib[BENCH_PIDS_MAX];
     struct histogram latency, question_latency;

@@ -113,6 +113,40 @@ def test_a_stall_is_charged_to_all_that_came_due_in_it():
         assert found["latency"]["mean_us"] >= STALL_S * 1e6 * 0.4 / 2 * 0.9
 
 
+def test_a_stall_at_the_end_is_charged_as_well():
+    """What came due and could not be sent in the run is sent afterwards; it has been late all the while."""
+    with bare_server() as (port, process):
+        child = start("--json", "-r", 1000, "-d", 1, "-c", 5, f"127.0.0.1:{port}")
+        wait_until(lambda: connected(process.pid) > 0, "herd-bench is connected")
+        process.send_signal(signal.SIGSTOP)
+        threading.Timer(2, process.send_signal, [signal.SIGCONT]).start()
+        out, errors = child.communicate(timeout=300)
+        assert child.returncode == 0, errors
+        found = json.loads(out)
+        # It stood still for all of the run and beyond.
+        assert found["answered"] == found["latency"]["count"] > 990
+        assert found["late"] > 500 and found["unsent"] == 0
+        assert found["latency"]["max_us"] >= STALL_S * 1e6
+        assert found["latency"]["p50_us"] >= STALL_S * 1e6
+
+
+def test_what_is_never_sent_counts_with_its_age():
+    """A server that answers, but far less than what comes due: its backlog is given up, and not forgotten."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        child = start("--json", "-r", 1000, "-d", 0.5, "-c", 1, "-t", 0.5, f"127.0.0.1:{listener.getsockname()[1]}")
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as lines, contextlib.suppress(OSError):
+            for line in lines:
+                connection.sendall(b"AT Fake +0.000000001 %s\n" % line[6:-1])
+                time.sleep(0.02)  # how slow it is
+        out, errors = child.communicate(timeout=300)
+        found = json.loads(out)
+        assert (child.returncode, found["wrong"], errors) == (0, 0, "")
+        assert found["unsent"] > 100
+        assert found["answered"] + found["unsent"] == found["latency"]["count"] > 495
+        assert found["latency"]["max_us"] >= 0.9e6
+
+
 def test_iamat_and_whatsat_of_a_herd_server(server):
     found, _ = bench("-q", 5000, "-d", 0, "-p", 16, "-n", 200, "--whatsat", 0.1, "--server", "Hill",
                      "--pid", server.process.pid, f"127.0.0.1:{server.port}")
