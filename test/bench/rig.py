@@ -324,11 +324,14 @@ def ask(port, line):
 
 
 def finish_bench(child):
-    """The JSON of a run; a wrong answer is a failure of the scenario."""
+    """The JSON of a run; a wrong answer and what came due and was never sent are a failure of the scenario."""
     out, errors = child.communicate()
     if child.returncode != 0:
         raise Failure(f"herd-bench ended with {child.returncode}: {errors.strip()}")
-    return json.loads(out)
+    result = json.loads(out)
+    if result["unsent"] > 0:
+        raise Failure(f"{result['unsent']} requests came due and were never sent: the rate is more than is served")
+    return result
 
 
 def counted(folder):
