@@ -287,6 +287,14 @@ class Rig:
             raise Failure(f"the crowd {kind} did not come together")
         return crowd
 
+    def simulated(self, *options):
+        """What sim-trees has found; it ends with 1 when a ratio is above its aim, which is no failure here."""
+        done = subprocess.run([BIN / "sim-trees", "--json", *map(str, options)], capture_output=True, text=True)
+        try:
+            return json.loads(done.stdout)
+        except ValueError as error:
+            raise Failure(f"sim-trees ended with {done.returncode}: {(done.stdout + done.stderr).strip()}") from error
+
     def start_bench(self, servers, *options, pids=None, cpu=LOAD_CPU):
         """Starts herd-bench against servers; finish_bench() gives what it has shown."""
         command = [BIN / "herd-bench", "--json", "--cpu", str(cpu), *map(str, options)]

@@ -419,6 +419,38 @@ def overload(rig):
     return Table(f"Others meanwhile: latency of {CROWD_RATE} IAMAT a second", rows)
 
 
+# Herds of the simulator: what they are, and the options of sim-trees. The last ones are harder than what the aims are for.
+LARGE = ("--servers", 500, "--origins", 4, "--updates", 2, "--busy", 100)
+CHANCE = ("--near", 0, "--far", 0, "--jitter", 2)  # no edge is nearer than another one, so no tree is the best
+DARK = ("--dark", "--after", 0)  # they die in silence, and an update comes at once
+TREES = (
+    ("100, random edges", ()),
+    ("100, chords", ("--chords", "--seed", 2)),
+    ("500, random edges", LARGE),
+    ("500, chords", (*LARGE, "--chords")),
+    ("100, harder: distances are chance", (*CHANCE, "--busy", 200)),
+    ("100, harder: crash in silence", (*DARK, "--busy", 200)),
+    ("500, harder: distances are chance", (*LARGE, *CHANCE)),
+    ("500, harder: crash in silence", (*LARGE, *DARK)),
+)
+QUICK_TREES = (("20", ("--servers", 20, "--origins", 2, "--updates", 1, "--busy", 10)),)
+
+
+def trees(rig):
+    """Herds of 100 and 500 servers in the simulator, pruning against flooding: they follow from a seed, not from the machine."""
+    rows = []
+    for what, options in QUICK_TREES if rig.options.quick else TREES:
+        found = rig.simulated(*options)
+        if not found["equal"]:
+            raise Failure(f"{what}: the stores are not equal in the end")
+        rows += [Row(f"{what}: {ratio['text']}", ratio["value"], "", ratio["limit"]) for ratio in found["ratios"].values()]
+        rows += [Row(f"{what}: first update after the crash, {manner}", ms, "ms") for manner, ms in found["crash_ms"].items()]
+        rows += [Row(f"{what}: updates that were not everywhere in time, {manner}", count, "", 0)
+                 for manner, count in found["missed"].items()]
+    return Table("Large herds in the simulator, 20 % of the servers crash: pruning against flooding", rows)
+
+
 # Where the clock on the wall counts.
 LATENCY = {"visible", "overload"}
-SCENARIOS = {run.__name__: run for run in (baseline, peers, herd5, asyncio5, visible, two, growth, idle, overload, instructions, links)}
+SCENARIOS = {run.__name__: run for run in (baseline, peers, herd5, asyncio5, visible, two, growth, idle, overload, instructions, links,
+                                            trees)}
