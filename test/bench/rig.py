@@ -379,8 +379,31 @@ def rounds(count, runs):
     return {name: min(values) for name, values in seen.items()}
 
 
+def first_line(*command):
+    """Of what a program says; None where there is none."""
+    with contextlib.suppress(OSError):
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        if done.returncode == 0:
+            return done.stdout.partition("\n")[0]
+    return None
+
+
 def machine():
     model = next((line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), os.uname().machine)
     return {"model": model, "cpus": os.cpu_count(), "kernel": os.uname().release,
+            "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
             "load": round(os.getloadavg()[0], 1)}
+
+
+def program():
+    """What was measured: commit (None outside of git), whether files differ from it, compiler and kind of build."""
+    cache = {}
+    with contextlib.suppress(OSError):
+        for line in (BIN.parent / "CMakeCache.txt").read_text().splitlines():
+            name, _, value = line.partition("=")
+            cache[name.partition(":")[0]] = value
+    return {"commit": first_line("git", "rev-parse", "HEAD"),
+            "changed": bool(first_line("git", "status", "--porcelain", "--untracked-files=no")),
+            "compiler": first_line(cache.get("CMAKE_C_COMPILER", "cc"), "--version"),
+            "build": cache.get("CMAKE_BUILD_TYPE")}
