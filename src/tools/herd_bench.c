@@ -47,7 +47,7 @@ static const struct option_row {
     {"radius", 0, KIND_NUMBER, AT(radius_km), 0, 50, "KM", "of a WHATSAT, to the metre (10)"},
     {"count", 0, KIND_WHOLE, AT(count), 0, 20, "N", "of a WHATSAT (5)"},
     {"known", 0, KIND_FLAG, AT(known), 0, 0, NULL,
-     "the servers hold all ids already: WHATSAT may ask for any"},
+     "an earlier run has told the servers all ids: WHATSAT may ask for any"},
     {"server", 0, KIND_TEXT, AT(server), 0, 0, "NAME",
      "the name that must stand in AT lines (any, but one a connection)"},
     {"seed", 0, KIND_WHOLE, AT(seed), 0, 1e15, "N", "of the random ids (1)"},

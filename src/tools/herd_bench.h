@@ -13,7 +13,8 @@ enum {
     BENCH_PIPELINE_MAX = 4096,
     BENCH_REQUEST_MAX = 256, /* bytes of the longest request of any speech */
     BENCH_ECHO_MAX = 96,
-    BENCH_NAME_MAX = 64 /* bytes of a server's name */
+    BENCH_PLACES_MAX = 1 << 19, /* bytes of the longest JSON of a WHATSAT */
+    BENCH_NAME_MAX = 64         /* bytes of a server's name */
 };
 
 struct bench_target {
@@ -59,9 +60,10 @@ struct maker {
     uint64_t random;
     uint64_t made;                        /* requests so far */
     uint64_t made_for[BENCH_TARGETS_MAX]; /* of them, for each target */
-    int64_t last_ns;    /* the last time_sent: each is later than the one before */
-    int64_t *acked_ns;  /* per client, the newest time_sent that was answered; NULL: not kept */
-    bool must_be_fresh; /* a WHATSAT must show what acked_ns has: there is one server only */
+    int64_t last_ns; /* the last time_sent: each is later than the one before */
+    /* Per client, which belongs to one target, the newest time_sent that was answered: a WHATSAT
+     * must show it or a later one. NULL: nothing is asked. */
+    int64_t *acked_ns;
 };
 
 enum { SPEECH_MORE = 0, SPEECH_WRONG = -1 };
@@ -74,8 +76,8 @@ struct speech {
     size_t (*say)(struct maker *maker, struct request *request, char *out);
     /* Looks at the start of what came. The bytes of the answer; SPEECH_MORE when it is not whole;
      * SPEECH_WRONG when it is not the answer to `request`. */
-    long (*check)(const struct request *request, struct peer_name *name, const char *data,
-                  size_t len);
+    long (*check)(const struct maker *maker, const struct request *request, struct peer_name *name,
+                  const char *data, size_t len);
 };
 
 /* The speech of that name, or NULL. */
@@ -94,6 +96,7 @@ struct bench_result {
     int64_t server_cpu_ns, own_cpu_ns;
     uint64_t measured; /* answers in the measured part */
     uint64_t late;     /* open loop: requests that were due and had not been sent at the end */
+    uint64_t unsent;   /* of them, those not sent afterwards either: latency has their age */
     int64_t pid_cpu_ns[BENCH_PIDS_MAX];
     int64_t pid_rss_kib[BENCH_PIDS_MAX];
     struct histogram latency, question_latency;

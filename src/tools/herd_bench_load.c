@@ -6,7 +6,9 @@
  * Open loop (a rate): request i is due at start + i / rate, at connection i modulo their number.
  * One that cannot be sent then, because `pipeline` requests of its connection are not answered yet,
  * is sent later and its latency counts from when it was due: a stall of the server is charged to
- * all that came due in it. What is due and not sent is a number a connection, no queue.
+ * all that came due in it. What is due and not sent is a number a connection, no queue. At the end
+ * what came due is still sent and waited for, for as long as the silence that is allowed; what is
+ * not sent even then counts with the age that it has.
  *
  * A wrong answer, an end of a connection, or no answer in time ends the run.
  */
@@ -171,9 +173,10 @@ static size_t make_request(struct load *load, struct connection *connection, int
     return len;
 }
 
+/* Closed loop: until the end. Open loop: what came due until then, also afterwards. */
 static bool may_issue(const struct load *load)
 {
-    return !load->stopping && load->issued < load->limit;
+    return load->issued < load->limit && (!load->stopping || load->options->rate > 0);
 }
 
 /* When the n-th request of a connection is due. */
@@ -272,8 +275,8 @@ static void take_answers(struct load *load, struct connection *connection, size_
     const char *at = load->input, *end = at + len;
     long used = 1;
     while (at < end && connection->count > 0) {
-        used = load->speech->check(&connection->ring[connection->first], &connection->name, at,
-                                   (size_t)(end - at));
+        used = load->speech->check(&load->maker, &connection->ring[connection->first],
+                                   &connection->name, at, (size_t)(end - at));
         if (used <= 0)
             break;
         take_answer(load, connection, now_ns);
@@ -356,20 +359,44 @@ static void end_measuring(struct load *load, int64_t now_ns)
         result->server_cpu_ns += result->pid_cpu_ns[i];
         result->pid_rss_kib[i] = process_rss_kib(load->options->pids[i]);
     }
-    result->late = load->due > load->issued ? load->due - load->issued : 0;
+    if (load->options->rate > 0) {
+        take_due(load, now_ns < load->end_ns ? now_ns : load->end_ns);
+        load->limit = load->due;
+        result->late = load->due - load->issued;
+    }
+}
+
+/* Open loop: what came due and was not sent in all the time allowed has waited for so long at
+ * least. */
+static void give_up_unsent(struct load *load, int64_t now_ns)
+{
+    load->result->unsent = load->due - load->issued;
+    for (unsigned i = 0; i < load->connection_count; i++) {
+        struct connection *connection = &load->connections[i];
+        for (; connection->taken < connection->due; connection->taken++) {
+            int64_t due_ns = due_time(load, connection, connection->taken);
+            if (due_ns >= load->measure_ns)
+                histogram_add(&load->result->latency, now_ns - due_ns);
+        }
+    }
+    load->limit = load->issued;
 }
 
 static bool is_done(const struct load *load)
 {
-    return load->failed ||
-           (load->result->answered == load->issued && watch_missing(load->watch) == 0 &&
-            (load->stopping || !may_issue(load)));
+    return load->failed || (load->result->answered == load->issued &&
+                            watch_missing(load->watch) == 0 && !may_issue(load));
+}
+
+static int64_t allowed_silence_ns(const struct load *load)
+{
+    return (int64_t)(load->options->timeout_s * 1e9);
 }
 
 static void check_silence(struct load *load, int64_t now_ns)
 {
     bool waits = load->result->answered < load->issued || watch_missing(load->watch) > 0;
-    if (waits && now_ns - load->heard_ns > (int64_t)(load->options->timeout_s * 1e9)) {
+    if (waits && now_ns - load->heard_ns > allowed_silence_ns(load)) {
         fprintf(stderr,
                 "herd-bench: %llu requests without an answer for %g s, %llu not everywhere\n",
                 (unsigned long long)(load->issued - load->result->answered),
@@ -387,8 +414,10 @@ static void advance(struct load *load)
         begin_measuring(load, now_ns);
     if (!load->stopping && now_ns >= load->end_ns)
         end_measuring(load, now_ns);
-    if (load->options->rate > 0 && may_issue(load))
+    if (load->options->rate > 0 && !load->stopping && may_issue(load))
         take_due(load, now_ns);
+    if (load->stopping && may_issue(load) && now_ns - load->end_ns > allowed_silence_ns(load))
+        give_up_unsent(load, now_ns);
     check_silence(load, now_ns);
 }
 
@@ -490,9 +519,7 @@ int bench_load(const struct bench_options *options, struct bench_result *out)
                         .result = out,
                         .speech = speech_find(options->speech),
                         .alarm = {on_alarm}};
-    load.maker = (struct maker){.options = options,
-                                .random = (uint64_t)options->seed,
-                                .must_be_fresh = options->target_count == 1 && !options->known};
+    load.maker = (struct maker){.options = options, .random = (uint64_t)options->seed};
     load.limit = options->requests > 0 ? (uint64_t)options->requests : UINT64_MAX;
     int rc = open_load(&load);
     if (rc == HERD_ENOMEM)

@@ -59,7 +59,8 @@ static void print_json(const struct bench_options *options, const struct bench_r
 {
     double measured = (double)result->measured, elapsed_s = (double)result->elapsed_ns / 1e9;
     json_t *object = json_pack(
-        "{s:s, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:o, s:o, s:o, s:o, "
+        "{s:s, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:I, s:o, s:o, s:o, "
+        "s:o, "
         "s:o}",
         "speech", options->speech, "connections", options->connections, "pipeline",
         options->pipeline, "clients", options->clients, "rate", options->rate, "elapsed_s",
@@ -67,10 +68,10 @@ static void print_json(const struct bench_options *options, const struct bench_r
         (json_int_t)result->measured, "wrong", (json_int_t)result->wrong, "per_s",
         ratio(measured, elapsed_s), "server_cpu_us", ratio(us(result->server_cpu_ns), measured),
         "own_cpu_us", ratio(us(result->own_cpu_ns), measured), "late", (json_int_t)result->late,
-        "latency", latency_object(&result->latency), "question_latency",
-        latency_object(&result->question_latency), "watched", watched_array(options, result),
-        "everywhere", latency_object(&result->everywhere), "processes",
-        processes_array(options, result));
+        "unsent", (json_int_t)result->unsent, "latency", latency_object(&result->latency),
+        "question_latency", latency_object(&result->question_latency), "watched",
+        watched_array(options, result), "everywhere", latency_object(&result->everywhere),
+        "processes", processes_array(options, result));
     json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
     putchar('\n');
     json_decref(object);
@@ -95,7 +96,8 @@ static void print_table(const struct bench_options *options, const struct bench_
     printf("%-24s %llu in %.3f s: %.0f a second\n", "measured",
            (unsigned long long)result->measured, elapsed_s, ratio(measured, elapsed_s));
     if (options->rate > 0)
-        printf("%-24s %llu\n", "due, but not sent", (unsigned long long)result->late);
+        printf("%-24s %llu at the end, %llu never\n", "due, but not sent",
+               (unsigned long long)result->late, (unsigned long long)result->unsent);
     print_latency("latency", &result->latency);
     print_latency("latency of WHATSAT", &result->question_latency);
     for (unsigned i = 0; i < options->watch_count; i++) {

@@ -1,6 +1,8 @@
 /* What is said to a server and what must come back: of herd, and of what it is compared with. */
 #include <string.h>
 
+#include <jansson.h>
+
 #include "herd_bench.h"
 
 enum {
@@ -52,11 +54,12 @@ static char *put_client(const struct maker *maker, char *at, uint32_t client)
     return put_digits(put_text(at, maker->options->prefix), client, CLIENT_DIGITS);
 }
 
-/* Where a client is at its n-th request: near the place it lives at, and elsewhere each time. */
-static void locate(const struct maker *maker, uint32_t client, int32_t *lat, int32_t *lon)
+/* Where a client is at a moment, which no other request has: near the place it lives at. So an
+ * answer's location is known from its client and time. */
+static void locate(uint32_t client, uint64_t moment, int32_t *lat, int32_t *lon)
 {
     uint64_t home = mix(client);
-    uint64_t step = mix(maker->made);
+    uint64_t step = mix(moment);
     *lat = (int32_t)(home % 120000000) - 60000000 + (int32_t)(step % (2 * AREA_UDEG)) - AREA_UDEG;
     *lon = (int32_t)((home >> 32) % 340000000) - 170000000 +
            (int32_t)((step >> 32) % (2 * AREA_UDEG)) - AREA_UDEG;
@@ -74,10 +77,10 @@ static char *put_degrees(char *at, int32_t udeg, int width, bool plus)
     return put_digits(at, size % DECIMALS, 6);
 }
 
-static char *put_location(const struct maker *maker, char *at, uint32_t client)
+static char *put_location(char *at, uint32_t client, int64_t sent_ns)
 {
     int32_t lat, lon;
-    locate(maker, client, &lat, &lon);
+    locate(client, (uint64_t)sent_ns, &lat, &lon);
     return put_degrees(put_degrees(at, lat, 2, true), lon, 3, true);
 }
 
@@ -95,6 +98,14 @@ static int64_t next_time(struct maker *maker)
     return maker->last_ns;
 }
 
+/* `<client> <location> <time_sent>` */
+static char *put_record(const struct maker *maker, char *at, uint32_t client, int64_t sent_ns)
+{
+    at = put_text(put_client(maker, at, client), " ");
+    at = put_text(put_location(at, client, sent_ns), " ");
+    return put_time(at, sent_ns);
+}
+
 /* ---- herd: IAMAT and WHATSAT ---------------------------------------------------------------- */
 
 static char *put_radius(char *at, double radius_km)
@@ -109,7 +120,7 @@ static size_t say_whatsat(struct maker *maker, struct request *request, char *ou
     char *id = put_text(out, "WHATSAT ");
     char *at = put_client(maker, id, request->client);
     request->is_question = 1;
-    request->sent_ns = maker->must_be_fresh ? maker->acked_ns[request->client] : 0;
+    request->sent_ns = maker->acked_ns[request->client];
     request->echo_len = (uint8_t)(at - id);
     memcpy(request->echo, id, request->echo_len);
     *at++ = ' ';
@@ -133,13 +144,9 @@ static size_t say_herd(struct maker *maker, struct request *request, char *out)
     if (asks_now(maker, request->client))
         return say_whatsat(maker, request, out);
     char *echo = put_text(out, "IAMAT ");
-    char *at = put_client(maker, echo, request->client);
-    *at++ = ' ';
-    at = put_location(maker, at, request->client);
-    *at++ = ' ';
     request->is_question = 0;
     request->sent_ns = next_time(maker);
-    at = put_time(at, request->sent_ns);
+    char *at = put_record(maker, echo, request->client, request->sent_ns);
     request->echo_len = (uint8_t)(at - echo);
     memcpy(request->echo, echo, request->echo_len);
     *at++ = '\n';
@@ -189,29 +196,45 @@ static const char *check_at(struct peer_name *name, const char *line, const char
     return at != NULL ? check_diff(at, end) : NULL;
 }
 
-/* `<client> <location> <time_sent>`: of the client asked for, and not older than what this server
- * had confirmed before. */
-static bool check_record(const struct request *request, const char *at, const char *end)
+/* `<client> <location> <time_sent>` as it was sent: of the client asked for, not older than what
+ * this server had confirmed before, not newer than what was sent last (`known`: by whom else, until
+ * now), and with the place that the client was at then. */
+static bool check_record(const struct maker *maker, const struct request *request, const char *at,
+                         const char *end)
 {
-    int64_t sent_ns;
-    if (end - at <= request->echo_len || memcmp(at, request->echo, request->echo_len) != 0 ||
-        at[request->echo_len] != ' ')
+    char right[BENCH_ECHO_MAX];
+    int64_t sent_ns, newest_ns = maker->last_ns;
+    if (maker->options->known && bench_wall_ns() > newest_ns)
+        newest_ns = bench_wall_ns();
+    const char *space = memrchr(at, ' ', (size_t)(end - at));
+    if (space == NULL ||
+        herd_time_parse(herd_slice(space + 1, (size_t)(end - space - 1)), &sent_ns) != 0 ||
+        sent_ns < request->sent_ns || sent_ns < 0 || sent_ns > newest_ns)
         return false;
-    const char *location = at + request->echo_len + 1;
-    const char *space = memchr(location, ' ', (size_t)(end - location));
-    if (space == NULL || space == location || (*location != '+' && *location != '-'))
-        return false;
-    return herd_time_parse(herd_slice(space + 1, (size_t)(end - space - 1)), &sent_ns) == 0 &&
-           sent_ns >= request->sent_ns;
+    size_t len = (size_t)(put_record(maker, right, request->client, sent_ns) - right);
+    return (size_t)(end - at) == len && memcmp(at, right, len) == 0;
 }
 
-/* The AT line, one JSON object whose status is OK, a blank line. */
-static long check_places(const struct request *request, struct peer_name *name, const char *data,
-                         const char *lf, size_t len)
+/* One JSON object: a status that is no error, and an array of at most as many results as were
+ * asked for. */
+static bool check_json(const struct maker *maker, const char *text, size_t len)
 {
-    static const char ok[] = "\"status\": \"OK\"", none[] = "\"status\": \"ZERO_RESULTS\"";
+    json_t *object = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+    const json_t *results = json_object_get(object, "results");
+    const char *status = json_string_value(json_object_get(object, "status"));
+    bool right =
+        status != NULL && (strcmp(status, "OK") == 0 || strcmp(status, "ZERO_RESULTS") == 0) &&
+        json_is_array(results) && (double)json_array_size(results) <= maker->options->count;
+    json_decref(object);
+    return right;
+}
+
+/* The AT line, one JSON object, a blank line. */
+static long check_places(const struct maker *maker, const struct request *request,
+                         struct peer_name *name, const char *data, const char *lf, size_t len)
+{
     const char *at = check_at(name, data, lf);
-    if (at == NULL || !check_record(request, at, lf))
+    if (at == NULL || !check_record(maker, request, at, lf))
         return SPEECH_WRONG;
     const char *json = lf + 1;
     size_t left = len - (size_t)(json - data);
@@ -219,22 +242,18 @@ static long check_places(const struct request *request, struct peer_name *name, 
     if (left > 0 && json[0] != '{')
         return SPEECH_WRONG;
     if (end == NULL)
-        return SPEECH_MORE;
-    size_t json_len = (size_t)(end - json);
-    if (end[-1] != '}' || (memmem(json, json_len, ok, sizeof(ok) - 1) == NULL &&
-                           memmem(json, json_len, none, sizeof(none) - 1) == NULL))
-        return SPEECH_WRONG;
-    return end + 2 - data;
+        return left < BENCH_PLACES_MAX ? SPEECH_MORE : SPEECH_WRONG;
+    return check_json(maker, json, (size_t)(end - json)) ? end + 2 - data : SPEECH_WRONG;
 }
 
-static long check_herd(const struct request *request, struct peer_name *name, const char *data,
-                       size_t len)
+static long check_herd(const struct maker *maker, const struct request *request,
+                       struct peer_name *name, const char *data, size_t len)
 {
     const char *lf = memchr(data, '\n', len);
     if (lf == NULL)
         return len < 4096 ? SPEECH_MORE : SPEECH_WRONG;
     if (request->is_question)
-        return check_places(request, name, data, lf, len);
+        return check_places(maker, request, name, data, lf, len);
     const char *at = check_at(name, data, lf);
     if (at == NULL || lf - at != request->echo_len || memcmp(at, request->echo, request->echo_len))
         return SPEECH_WRONG;
@@ -256,7 +275,7 @@ static size_t say_redis(struct maker *maker, struct request *request, char *out)
 {
     char lat_text[16], lon_text[16], id[BENCH_ECHO_MAX];
     int32_t lat, lon;
-    locate(maker, request->client, &lat, &lon);
+    locate(request->client, maker->made, &lat, &lon);
     char *at = put_text(out, "*5\r\n$6\r\nGEOADD\r\n$4\r\nherd\r\n");
     at = put_bulk(at, lon_text, (size_t)(put_degrees(lon_text, lon, 3, false) - lon_text));
     at = put_bulk(at, lat_text, (size_t)(put_degrees(lat_text, lat, 2, false) - lat_text));
@@ -265,9 +284,10 @@ static size_t say_redis(struct maker *maker, struct request *request, char *out)
 }
 
 /* `:1` for a new member, `:0` for one that has moved. */
-static long check_redis(const struct request *request, struct peer_name *name, const char *data,
-                        size_t len)
+static long check_redis(const struct maker *maker, const struct request *request,
+                        struct peer_name *name, const char *data, size_t len)
 {
+    (void)maker;
     (void)request;
     (void)name;
     if (len < 4)
@@ -282,9 +302,9 @@ static long check_redis(const struct request *request, struct peer_name *name, c
 static size_t say_memcached(struct maker *maker, struct request *request, char *out)
 {
     char value[BENCH_ECHO_MAX];
-    char *end = put_location(maker, value, request->client);
-    *end++ = ' ';
-    end = put_time(end, next_time(maker));
+    int64_t sent_ns = next_time(maker);
+    char *end = put_text(put_location(value, request->client, sent_ns), " ");
+    end = put_time(end, sent_ns);
     size_t len = (size_t)(end - value);
     char *at = put_client(maker, put_text(out, "set "), request->client);
     at = put_digits(put_text(at, " 0 0 "), len, 2);
@@ -293,11 +313,12 @@ static size_t say_memcached(struct maker *maker, struct request *request, char *
     return (size_t)(put_text(at + len, "\r\n") - out);
 }
 
-static long check_memcached(const struct request *request, struct peer_name *name, const char *data,
-                            size_t len)
+static long check_memcached(const struct maker *maker, const struct request *request,
+                            struct peer_name *name, const char *data, size_t len)
 {
     static const char stored[] = "STORED\r\n";
     const size_t stored_len = sizeof(stored) - 1;
+    (void)maker;
     (void)request;
     (void)name;
     if (memcmp(data, stored, len < stored_len ? len : stored_len) != 0)

@@ -287,6 +287,14 @@ class Rig:
             raise Failure(f"the crowd {kind} did not come together")
         return crowd
 
+    def simulated(self, *options):
+        """What sim-trees has found; it ends with 1 when a ratio is above its aim, which is no failure here."""
+        done = subprocess.run([BIN / "sim-trees", "--json", *map(str, options)], capture_output=True, text=True)
+        try:
+            return json.loads(done.stdout)
+        except ValueError as error:
+            raise Failure(f"sim-trees ended with {done.returncode}: {(done.stdout + done.stderr).strip()}") from error
+
     def start_bench(self, servers, *options, pids=None, cpu=LOAD_CPU):
         """Starts herd-bench against servers; finish_bench() gives what it has shown."""
         command = [BIN / "herd-bench", "--json", "--cpu", str(cpu), *map(str, options)]
@@ -324,11 +332,14 @@ def ask(port, line):
 
 
 def finish_bench(child):
-    """The JSON of a run; a wrong answer is a failure of the scenario."""
+    """The JSON of a run; a wrong answer and what came due and was never sent are a failure of the scenario."""
     out, errors = child.communicate()
     if child.returncode != 0:
         raise Failure(f"herd-bench ended with {child.returncode}: {errors.strip()}")
-    return json.loads(out)
+    result = json.loads(out)
+    if result["unsent"] > 0:
+        raise Failure(f"{result['unsent']} requests came due and were never sent: the rate is more than is served")
+    return result
 
 
 def counted(folder):
@@ -368,8 +379,31 @@ def rounds(count, runs):
     return {name: min(values) for name, values in seen.items()}
 
 
+def first_line(*command):
+    """Of what a program says; None where there is none."""
+    with contextlib.suppress(OSError):
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        if done.returncode == 0:
+            return done.stdout.partition("\n")[0]
+    return None
+
+
 def machine():
     model = next((line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), os.uname().machine)
     return {"model": model, "cpus": os.cpu_count(), "kernel": os.uname().release,
+            "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
             "load": round(os.getloadavg()[0], 1)}
+
+
+def program():
+    """What was measured: commit (None outside of git), whether files differ from it, compiler and kind of build."""
+    cache = {}
+    with contextlib.suppress(OSError):
+        for line in (BIN.parent / "CMakeCache.txt").read_text().splitlines():
+            name, _, value = line.partition("=")
+            cache[name.partition(":")[0]] = value
+    return {"commit": first_line("git", "rev-parse", "HEAD"),
+            "changed": bool(first_line("git", "status", "--porcelain", "--untracked-files=no")),
+            "compiler": first_line(cache.get("CMAKE_C_COMPILER", "cc"), "--version"),
+            "build": cache.get("CMAKE_BUILD_TYPE")}

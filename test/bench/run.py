@@ -5,7 +5,7 @@ import contextlib
 import json
 import sys
 
-from rig import Failure, Rig, machine, urgent
+from rig import Failure, Rig, machine, program, urgent
 from scenarios import LATENCY, SCENARIOS
 
 
@@ -43,18 +43,20 @@ def main():
             first = urgent(name in LATENCY) if options.urgent else contextlib.nullcontext()
             with first, Rig(options) as rig:
                 table = SCENARIOS[name](rig)
-        except Failure as failure:
+        except (Failure, OSError) as failure:
             failed = True
+            found[name] = {"failed": str(failure)}
             print(f"scripts/bench: {name}: {failure}", file=sys.stderr)
             continue
         found[name] = {"title": table.title, "rows": [row._asdict() for row in table.rows]}
         if not options.json:
             show(name, table)
     if options.json:
-        json.dump({"machine": machine(), "scenarios": found}, sys.stdout, indent=2)
+        given = {name: getattr(options, name) for name in ("rounds", "seconds", "urgent", "quick")}
+        json.dump({"machine": machine(), "program": program(), "options": given, "scenarios": found}, sys.stdout, indent=2)
         print()
     else:
-        print("\n" + ", ".join(f"{key}: {value}" for key, value in machine().items()))
+        print("\n" + ", ".join(f"{key}: {value}" for key, value in (machine() | program() | {"rounds": options.rounds, "seconds": options.seconds}).items()))
     sys.exit(1 if failed else 0)
 
 

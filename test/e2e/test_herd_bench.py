@@ -133,6 +133,40 @@ def test_a_stall_is_charged_to_all_that_came_due_in_it():
     assert found["latency"]["mean_us"] >= STALL_S * 1e6 * 0.4 / 2 * 0.9
 
 
+def test_a_stall_at_the_end_is_charged_as_well():
+    """What came due and could not be sent in the run is sent afterwards; it has been late all the while."""
+    with bare_server() as (port, process):
+        child = start("--json", "-r", 1000, "-d", 1, "-c", 5, f"127.0.0.1:{port}")
+        wait_until(lambda: connected(process.pid) > 0, "herd-bench is connected")
+        process.send_signal(signal.SIGSTOP)
+        threading.Timer(2, process.send_signal, [signal.SIGCONT]).start()
+        out, errors = child.communicate(timeout=300)
+        assert child.returncode == 0, errors
+        found = json.loads(out)
+        # It stood still for all of the run and beyond.
+        assert found["answered"] == found["latency"]["count"] > 990
+        assert found["late"] > 500 and found["unsent"] == 0
+        assert found["latency"]["max_us"] >= STALL_S * 1e6
+        assert found["latency"]["p50_us"] >= STALL_S * 1e6
+
+
+def test_what_is_never_sent_counts_with_its_age():
+    """A server that answers, but far less than what comes due: its backlog is given up, and not forgotten."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        child = start("--json", "-r", 1000, "-d", 0.5, "-c", 1, "-t", 0.5, f"127.0.0.1:{listener.getsockname()[1]}")
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as lines, contextlib.suppress(OSError):
+            for line in lines:
+                connection.sendall(b"AT Fake +0.000000001 %s\n" % line[6:-1])
+                time.sleep(0.02)  # how slow it is
+        out, errors = child.communicate(timeout=300)
+        found = json.loads(out)
+        assert (child.returncode, found["wrong"], errors) == (0, 0, "")
+        assert found["unsent"] > 100
+        assert found["answered"] + found["unsent"] == found["latency"]["count"] > 495
+        assert found["latency"]["max_us"] >= 0.9e6
+
+
 def test_iamat_and_whatsat_of_a_herd_server(server):
     found, _ = bench("-q", 5000, "-d", 0, "-p", 16, "-n", 200, "--whatsat", 0.1, "--server", "Hill",
                      "--pid", server.process.pid, f"127.0.0.1:{server.port}")
@@ -158,6 +192,64 @@ def test_each_server_gets_clients_of_its_own(make_herd):
 
 def test_an_unknown_client_is_a_wrong_answer_where_all_are_known(server):
     _, errors = bench("-q", 10, "-d", 0, "--known", "--whatsat", 1, f"127.0.0.1:{server.port}", status=1)
+    assert "a wrong answer" in errors
+
+
+RESULTS = b'{\n   "html_attributions": [],\n   "results": [%s],\n   "status": "OK"\n}\n\n'
+# What is wrong in an answer to WHATSAT: its location, its time (None: the last one sent), and what stands behind the line.
+WRONG_PLACES = {
+    "nothing": (None, None, RESULTS % b"{}, {}, {}, {}, {}"),
+    "location": (b"+00.000000+000.000000", None, RESULTS % b""),
+    "time in the future": (None, b"9000000000.000000000", RESULTS % b""),
+    "time never sent": (None, b"%d.000000000", RESULTS % b""),
+    "older time": (None, b"1000000000.000000000", RESULTS % b""),
+    "no JSON": (None, None, b'{ this is not json "results": [] "status": "OK" }\n\n'),
+    "no results": (None, None, b'{\n   "status": "OK"\n}\n\n'),
+    "too many results": (None, None, RESULTS % b"{}, {}, {}, {}, {}, {}"),
+    "two objects": (None, None, (RESULTS % b"")[:-1] + RESULTS % b""),
+    "status": (None, None, (RESULTS % b"").replace(b"OK", b"UNKNOWN_ERROR")),
+    "two blank lines": (None, None, RESULTS % b"" + b"\n"),
+}
+
+
+def serve_wrong_places(listener, wrong):
+    """One connection: IAMAT are answered right; WHATSAT with what is `wrong`, `client`s being known by the last IAMAT."""
+    location, sent, places = WRONG_PLACES[wrong]
+    held = {}
+    connection, _ = listener.accept()
+    with connection, connection.makefile("rb") as lines, contextlib.suppress(OSError):
+        for line in lines:
+            verb, client, *rest = line.split()
+            if verb == b"IAMAT":
+                held[client] = rest
+                connection.sendall(b"AT Fake +0.000000001 %s %s\n" % (client, b" ".join(rest)))
+                continue
+            of = [location or held[client][0], sent or held[client][1]]
+            if wrong == "time never sent":  # a moment later than the last one, and in the past
+                of[1] = held[client][1][:-1] + b"%d" % ((int(held[client][1][-1:]) + 1) % 10)
+            connection.sendall(b"AT Fake +0.000000001 %s %s\n%s" % (client, b" ".join(of), places))
+
+
+@pytest.mark.parametrize("wrong", WRONG_PLACES)
+def test_what_is_wrong_with_places_is_found(wrong):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve_wrong_places, args=(listener, wrong))
+        server.start()
+        right = wrong == "nothing"
+        found, errors = bench("-c", 1, "-n", 50, "-q", 2000, "-d", 0, "--whatsat", 0.5, "--count", 5,
+                              f"127.0.0.1:{listener.getsockname()[1]}", status=0 if right else 1)
+        server.join()
+        assert found["wrong"] == (0 if right else 1)
+        assert errors == "" if right else "a wrong answer" in errors or "nothing was asked for" in errors
+
+
+def test_known_clients_are_where_another_run_has_left_them(server):
+    bench("-q", 300, "-d", 0, "-n", 300, "--sequential", f"127.0.0.1:{server.port}")
+    found, _ = bench("-q", 1000, "-d", 0, "-n", 300, "--known", "--whatsat", 1, f"127.0.0.1:{server.port}")
+    assert found["question_latency"]["count"] == 1000
+    with Client(server.port) as client:
+        client.ask(b"IAMAT bench-device00000000 +01.000000+001.000000 4000000000.000000000")
+    _, errors = bench("-q", 1, "-d", 0, "-n", 1, "--known", "--whatsat", 1, f"127.0.0.1:{server.port}", status=1)
     assert "a wrong answer" in errors
 
 

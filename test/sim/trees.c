@@ -40,7 +40,7 @@ struct setting {
     bool dark;
     double after_ms; /* from the crash to the first update */
     enum plant_kind plant;
-    bool expect;
+    bool expect, json;
 };
 
 enum verdict { MISSED_NOTHING, MISSED_OTHER, MISSED_CRASH };
@@ -295,38 +295,84 @@ static double mean(const struct tally *tally)
     return updates > 0 ? (double)tally->sum_ns / (double)updates : 0;
 }
 
-static bool report(const char *what, double value, double limit)
+/* What is compared, and the most that it may be. */
+enum { LATER_LINES, BUSY_LINES, LATER_TIME, CRASH_TIME, CRASH_LINES, RATIOS };
+
+static const struct {
+    const char *key, *text;
+    double limit;
+} ratios[RATIOS] = {
+    [LATER_LINES] = {"lines", "lines an update after the first, by V-1", 1.05},
+    [BUSY_LINES] = {"busy_lines", "the same, many at once", 1.05},
+    [LATER_TIME] = {"time", "time until it is everywhere, by flooding's", 1.05},
+    [CRASH_TIME] = {"crash_time", "the same, first update after the crash", 1.10},
+    [CRASH_LINES] = {"crash_lines", "lines of the first update after the crash, by flooding's",
+                     1.10},
+};
+
+static double ratio(double a, double b)
 {
-    bool good = value <= limit;
-    printf("  %-58s %6.3f (at most %.2f)%s\n", what, value, limit, good ? "" : "  MISSED");
-    return good;
+    return b > 0 ? a / b : 0;
+}
+
+static void compare(const struct setting *setting, const struct outcome *plain,
+                    const struct outcome *pruned, double out[RATIOS])
+{
+    double tree = (double)setting->servers - 1;
+    out[LATER_LINES] = ratio((double)pruned->later.lines, (double)pruned->later.updates * tree);
+    out[BUSY_LINES] = pruned->busy_lines / tree;
+    out[LATER_TIME] = ratio(mean(&pruned->later), mean(&plain->later));
+    out[CRASH_TIME] = ratio(mean(&pruned->crashed), mean(&plain->crashed));
+    out[CRASH_LINES] = ratio((double)pruned->crashed.lines, (double)plain->crashed.lines);
+}
+
+static uint64_t missed(const struct outcome *outcome)
+{
+    return outcome->first.missed + outcome->later.missed + outcome->crashed.missed;
+}
+
+static void print_text(const struct setting *setting, const struct outcome *plain,
+                       const struct outcome *pruned, const double values[RATIOS])
+{
+    printf("%u servers, %u edges; %u and %u after the crash\n", (unsigned)setting->servers,
+           (unsigned)plain->edges, (unsigned)plain->alive, (unsigned)plain->edges_alive);
+    print_outcome("flooding", plain);
+    print_outcome("pruning", pruned);
+    puts("pruning against flooding");
+    for (unsigned i = 0; i < RATIOS; i++)
+        printf("  %-58s %6.3f (at most %.2f)%s\n", ratios[i].text, values[i], ratios[i].limit,
+               values[i] <= ratios[i].limit ? "" : "  MISSED");
+    if (!plain->even || !pruned->even)
+        puts("  the stores are not equal in the end");
+}
+
+/* One object: what the herd was, each ratio with its limit, updates that were not everywhere. */
+static void print_json(const struct setting *setting, const struct outcome *plain,
+                       const struct outcome *pruned, const double values[RATIOS])
+{
+    printf("{\"servers\": %u, \"edges\": %u, \"alive\": %u, \"seed\": %" PRIu64 ", \"ratios\": {",
+           (unsigned)setting->servers, (unsigned)plain->edges, (unsigned)plain->alive,
+           setting->seed);
+    for (unsigned i = 0; i < RATIOS; i++)
+        printf("%s\"%s\": {\"value\": %.6f, \"limit\": %.2f, \"text\": \"%s\"}", i > 0 ? ", " : "",
+               ratios[i].key, values[i], ratios[i].limit, ratios[i].text);
+    printf("}, \"missed\": {\"flooding\": %" PRIu64 ", \"pruning\": %" PRIu64
+           "}, \"crash_ms\": {\"flooding\": %.3f, \"pruning\": %.3f}, \"equal\": %s}\n",
+           missed(plain), missed(pruned), mean(&plain->crashed) / 1e6, mean(&pruned->crashed) / 1e6,
+           plain->even && pruned->even ? "true" : "false");
 }
 
 /* The aims: 0 if all are reached, MISSED_CRASH if but the one of the time after the crash is not, else
  * MISSED_OTHER. */
-static enum verdict judge(const struct setting *setting, const struct outcome *plain,
-                          const struct outcome *pruned)
+static enum verdict judge(const struct outcome *plain, const struct outcome *pruned,
+                          const double values[RATIOS])
 {
-    double tree = (double)setting->servers - 1;
-    bool good = plain->even && pruned->even && plain->first.missed == 0 &&
-                plain->later.missed == 0 && pruned->first.missed == 0 &&
-                pruned->later.missed == 0 && plain->crashed.missed == 0 &&
-                pruned->crashed.missed == 0;
-    puts("pruning against flooding");
-    double lines = (double)pruned->later.lines / (double)pruned->later.updates;
-    good &= report("lines an update after the first, by V-1", lines / tree, 1.05);
-    good &= report("the same, many at once", pruned->busy_lines / tree, 1.05);
-    good &= report("time until it is everywhere, by flooding's",
-                   mean(&pruned->later) / mean(&plain->later), 1.05);
-    bool mended = report("the same, first update after the crash",
-                         mean(&pruned->crashed) / mean(&plain->crashed), 1.10);
-    good &= report("lines of the first update after the crash, by flooding's",
-                   (double)pruned->crashed.lines / (double)plain->crashed.lines, 1.10);
-    if (!plain->even || !pruned->even)
-        puts("  the stores are not equal in the end");
+    bool good = plain->even && pruned->even && missed(plain) == 0 && missed(pruned) == 0;
+    for (unsigned i = 0; i < RATIOS; i++)
+        good &= i == CRASH_TIME || values[i] <= ratios[i].limit;
     if (!good)
         return MISSED_OTHER;
-    return mended ? MISSED_NOTHING : MISSED_CRASH;
+    return values[CRASH_TIME] <= ratios[CRASH_TIME].limit ? MISSED_NOTHING : MISSED_CRASH;
 }
 
 static const char usage[] =
@@ -343,19 +389,29 @@ static const char usage[] =
     "  --crash PERCENT  of the servers (20)\n"
     "  --dark           they die in silence, and nobody is told\n"
     "  --after MS       from the crash to the next update (1000)\n"
+    "  --json           one object instead of text\n"
     "  --plant BUG      plants a bug\n"
     "  --expect         succeeds when the time after the crash is the one aim that is missed\n"
     "Exits 0 when all aims are reached.\n";
 
 static const struct option options[] = {
-    {"servers", required_argument, NULL, 's'}, {"chords", no_argument, NULL, 'c'},
-    {"seed", required_argument, NULL, 'r'},    {"origins", required_argument, NULL, 'o'},
-    {"updates", required_argument, NULL, 'u'}, {"busy", required_argument, NULL, 'b'},
-    {"near", required_argument, NULL, 'n'},    {"far", required_argument, NULL, 'f'},
-    {"jitter", required_argument, NULL, 'j'},  {"crash", required_argument, NULL, 'x'},
-    {"dark", no_argument, NULL, 'd'},          {"after", required_argument, NULL, 'a'},
-    {"expect", no_argument, NULL, 'e'},        {"plant", required_argument, NULL, 'p'},
-    {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+    {"servers", required_argument, NULL, 's'},
+    {"chords", no_argument, NULL, 'c'},
+    {"seed", required_argument, NULL, 'r'},
+    {"origins", required_argument, NULL, 'o'},
+    {"updates", required_argument, NULL, 'u'},
+    {"busy", required_argument, NULL, 'b'},
+    {"near", required_argument, NULL, 'n'},
+    {"far", required_argument, NULL, 'f'},
+    {"jitter", required_argument, NULL, 'j'},
+    {"crash", required_argument, NULL, 'x'},
+    {"dark", no_argument, NULL, 'd'},
+    {"after", required_argument, NULL, 'a'},
+    {"expect", no_argument, NULL, 'e'},
+    {"plant", required_argument, NULL, 'p'},
+    {"json", no_argument, NULL, 'J'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 static void fail_usage(void)
@@ -425,6 +481,8 @@ static void parse(struct setting *setting, int argc, char **argv)
             setting->dark = true;
         else if (id == 'e')
             setting->expect = true;
+        else if (id == 'J')
+            setting->json = true;
         else if (id == 'p' && (setting->plant = plant_of(optarg)) < PLANT_KINDS)
             continue;
         else
@@ -465,10 +523,9 @@ int main(int argc, char **argv)
 #endif
     run(&setting, false, &plain);
     run(&setting, true, &pruned);
-    printf("%u servers, %u edges; %u and %u after the crash\n", (unsigned)setting.servers,
-           (unsigned)plain.edges, (unsigned)plain.alive, (unsigned)plain.edges_alive);
-    print_outcome("flooding", &plain);
-    print_outcome("pruning", &pruned);
-    enum verdict verdict = judge(&setting, &plain, &pruned);
+    double values[RATIOS];
+    compare(&setting, &plain, &pruned, values);
+    (setting.json ? print_json : print_text)(&setting, &plain, &pruned, values);
+    enum verdict verdict = judge(&plain, &pruned, values);
     return verdict == (setting.expect ? MISSED_CRASH : MISSED_NOTHING) ? 0 : 1;
 }

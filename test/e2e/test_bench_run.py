@@ -1,0 +1,46 @@
+"""What runs the scenarios tells of them. No timing fails here."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+from herdlib import BIN
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def run(*options, programs=BIN, status=0):
+    done = subprocess.run(["/usr/bin/python3", "-B", ROOT / "test/bench/run.py", *options], capture_output=True, text=True,
+                          env={**os.environ, "HERD_BIN": str(programs)}, timeout=300)
+    assert done.returncode == status, (done.stdout, done.stderr)
+    return done.stdout
+
+
+def rows(scenario):
+    return {row["what"]: row for row in scenario["rows"]}
+
+
+def test_json_says_what_was_measured_and_how():
+    told = json.loads(run("--json", "--quick", "trees"))
+    assert told["options"] == {"rounds": 1, "seconds": 0.3, "urgent": False, "quick": True}
+    assert told["machine"]["memory_mib"] > 100 and told["machine"]["cpus"] > 0
+    assert told["program"].keys() == {"commit", "changed", "compiler", "build"}
+    assert told["program"]["compiler"]
+
+
+def test_large_herds_of_the_simulator_have_their_ratios():
+    found = rows(json.loads(run("--json", "--quick", "trees"))["scenarios"]["trees"])
+    lines = found["20: lines an update after the first, by V-1"]
+    assert 1 <= lines["value"] < 1.2 and lines["limit"] == 1.05
+    assert 0.9 < found["20: time until it is everywhere, by flooding's"]["value"] < 1.2
+    assert "20: time until it is everywhere, by flooding's" in run("--quick", "trees")
+
+
+def test_a_scenario_that_fails_is_told_with_its_reason(tmp_path):
+    program = tmp_path / "sim-trees"
+    program.write_text("#!/bin/sh\necho it broke\nexit 1\n")
+    program.chmod(0o755)
+    told = json.loads(run("--json", "--quick", "trees", "growth", programs=tmp_path, status=1))
+    assert told["scenarios"]["trees"] == {"failed": "sim-trees ended with 1: it broke"}
+    assert "herd-server" in told["scenarios"]["growth"]["failed"]
