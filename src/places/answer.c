@@ -26,7 +26,7 @@ struct places_answer {
     size_t *kept;   /* the total that it is counted in while there are any */
     enum places_status status;
     bool without_memory;
-    const char *shared; /* its error, of a constant; NULL: it is an object of its own */
+    const char *shared; /* its error or "", of a constant; NULL: it is an object of its own */
     struct places_failure failure;
     struct herd_buf error;        /* a JSON string, or empty */
     struct herd_buf attributions; /* the elements of html_attributions, as they are rendered */
@@ -67,7 +67,16 @@ static const struct places_answer errors[] = {
         SHARED(PLACES_OVER_QUERY_LIMIT, "too many answers wait for clients to read them"),
     [PLACES_ERROR_BEHIND] =
         SHARED(PLACES_OVER_QUERY_LIMIT, "too many answers wait for those to earlier questions"),
+    [PLACES_ERROR_OFF_EARTH] =
+        SHARED(PLACES_INVALID_REQUEST, "location or radius: value out of range"),
 };
+
+static const struct places_answer nothing_found = {.status = PLACES_ZERO_RESULTS,
+                                                   .shared = "",
+                                                   .failure.retry_after_ms = -1},
+                                  nothing_asked = {.status = PLACES_OK,
+                                                   .shared = "",
+                                                   .failure.retry_after_ms = -1};
 
 const char *places_status_name(enum places_status status)
 {
@@ -96,6 +105,12 @@ struct places_answer *places_answer_new(enum places_status status)
 struct places_answer *places_answer_error(enum places_error which)
 {
     return (struct places_answer *)(uintptr_t)&errors[which]; /* never written to */
+}
+
+struct places_answer *places_answer_none(bool is_found)
+{
+    const struct places_answer *answer = is_found ? &nothing_asked : &nothing_found;
+    return (struct places_answer *)(uintptr_t)answer; /* never written to */
 }
 
 struct places_answer *places_answer_ref(struct places_answer *answer)

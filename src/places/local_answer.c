@@ -75,12 +75,11 @@ static void credit_sources(struct composer *composer)
     }
 }
 
-static struct places_answer *failure(enum places_status status, const char *what,
-                                     const char *reason)
+static struct places_answer *failure(const char *reason)
 {
-    struct places_answer *answer = places_answer_new(status);
+    struct places_answer *answer = places_answer_new(PLACES_UNKNOWN_ERROR);
     char message[256];
-    snprintf(message, sizeof message, "%s: %s", what, reason);
+    snprintf(message, sizeof message, "the places file cannot be read: %s", reason);
     places_answer_set_error(answer, message);
     return answer;
 }
@@ -93,7 +92,7 @@ bool local_is_on_earth(const struct places_query *query)
 
 struct places_answer *local_answer_off_earth(void)
 {
-    return failure(PLACES_INVALID_REQUEST, "location or radius", herd_strerror(HERD_ERANGE));
+    return places_answer_error(PLACES_ERROR_OFF_EARTH);
 }
 
 struct places_answer *local_answer(struct local_db *db, const struct places_query *query)
@@ -110,7 +109,6 @@ struct places_answer *local_answer(struct local_db *db, const struct places_quer
     }
     places_answer_unref(composer.answer);
     if (rc == 0)
-        return places_answer_new(PLACES_ZERO_RESULTS);
-    return failure(PLACES_UNKNOWN_ERROR, "the places file cannot be read",
-                   rc == HERD_EIO ? local_db_reason(db) : herd_strerror(rc));
+        return places_answer_none(false);
+    return failure(rc == HERD_EIO ? local_db_reason(db) : herd_strerror(rc));
 }

@@ -334,7 +334,7 @@ struct places_answer *local_memory_answer(const struct local_memory *memory,
     size_t count = kd_nearest(memory->tree, centre, query->radius_m, positions);
     count = count_within(memory, query, positions, count);
     if (count == 0)
-        return places_answer_new(PLACES_ZERO_RESULTS);
+        return places_answer_none(false);
     struct places_answer *answer = places_answer_new(PLACES_OK);
     uint64_t contributed = 0; /* a bit a source */
     for (size_t i = 0; i < count; i++) {

@@ -58,9 +58,12 @@ enum places_error {
     PLACES_ERROR_STOP,             /* of the server */
     PLACES_ERROR_UNREAD,           /* the client does not read */
     PLACES_ERROR_BEHIND,           /* too much waits for the answers to earlier questions */
+    PLACES_ERROR_OFF_EARTH,        /* location or radius */
 };
 
 struct places_answer *places_answer_error(enum places_error which);
+/* No places, shared in the same way: OK where none were asked for (`is_found`), or ZERO_RESULTS. */
+struct places_answer *places_answer_none(bool is_found);
 
 /*
  * These fill in a new answer. 0, or HERD_ENOMEM: the answer is then UNKNOWN_ERROR "out of memory"

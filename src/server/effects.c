@@ -144,7 +144,7 @@ static void ask_places(struct server *server, const struct herd_effect *effect)
 /* Nobody can tell the answers to a question for no places apart, so it costs no call. */
 static void answer_none(struct herd_ask *ask)
 {
-    on_places(ask, places_answer_new(PLACES_OK));
+    on_places(ask, places_answer_none(true));
 }
 
 static const struct {

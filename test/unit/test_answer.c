@@ -394,6 +394,31 @@ static void test_what_is_kept_is_counted_once(void **state)
     places_answer_unref(answer);
 }
 
+/* Nor do answers without places take any, and they have no message. */
+static void test_no_places_take_no_memory(void **state)
+{
+    (void)state;
+    for (int is_found = 0; is_found < 2; is_found++) {
+        struct places_answer *answer = places_answer_none(is_found);
+        char expected[128];
+        snprintf(expected, sizeof expected,
+                 "{\n"
+                 "   \"html_attributions\": [],\n"
+                 "   \"results\": [],\n"
+                 "   \"status\": \"%s\"\n"
+                 "}\n\n",
+                 is_found ? "OK" : "ZERO_RESULTS");
+        assert_ptr_equal(places_answer_ref(answer), places_answer_none(is_found));
+        assert_int_equal(places_answer_bytes(answer), 0);
+        assert_int_equal(places_answer_count(answer), 0);
+        assert_int_equal(places_answer_failure(answer).retry_after_ms, -1);
+        assert_rendered(answer, 20, expected);
+        places_answer_unref(answer);
+    }
+    assert_int_equal(places_answer_status(places_answer_error(PLACES_ERROR_OFF_EARTH)),
+                     PLACES_INVALID_REQUEST);
+}
+
 /* However many of them are kept. */
 static void test_errors_take_nothing_that_is_counted(void **state)
 {
@@ -444,6 +469,7 @@ int main(void)
         cmocka_unit_test(test_appends_and_is_shared),
         cmocka_unit_test(test_what_is_kept_is_counted_once),
         cmocka_unit_test(test_errors_take_nothing_that_is_counted),
+        cmocka_unit_test(test_no_places_take_no_memory),
         cmocka_unit_test(test_status_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
