@@ -9,6 +9,7 @@
 
 #include <herd/err.h>
 
+#include "base/json_load.h"
 #include "base/output.h"
 #include "places/local.h"
 #include "places/local_build.h"
@@ -197,5 +198,6 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    json_load_watch();
     return output_end("herd-places", run(argc, argv));
 }
