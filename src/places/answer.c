@@ -199,7 +199,7 @@ static int lose_memory(struct places_answer *answer)
 struct indenter {
     struct herd_buf *out;
     size_t len_max;
-    bool without_memory;
+    bool is_too_long, without_memory;
 };
 
 /* jansson indents from the left margin; within an answer a result stands two levels deep. It
@@ -211,8 +211,10 @@ static int on_json(const char *text, size_t len, void *arg)
     while (rest.len > 0) {
         const char *newline = memchr(rest.data, '\n', rest.len);
         size_t before = newline != NULL ? (size_t)(newline - rest.data) : rest.len;
-        if (indenter->out->len + before > indenter->len_max)
+        if (indenter->out->len + before > indenter->len_max) {
+            indenter->is_too_long = true;
             return -1;
+        }
         int rc = herd_buf_append(indenter->out, rest.data, before);
         if (rc == 0 && newline != NULL)
             rc = herd_buf_append_text(indenter->out, element_indent);
@@ -227,13 +229,19 @@ static int on_json(const char *text, size_t len, void *arg)
 }
 
 /* Appends `value` with its lines after the first indented. 0, HERD_ENOMEM or HERD_EINVAL (also when
- * it has more than `max_bytes`). */
+ * it has more than `max_bytes`). jansson goes on where a name could not be said. */
 static int append_json(struct herd_buf *out, const json_t *value, size_t flags, size_t max_bytes)
 {
     struct indenter indenter = {.out = out, .len_max = out->len + max_bytes};
-    if (json_dump_callback(value, on_json, &indenter, flags) == 0)
-        return 0;
-    return indenter.without_memory ? HERD_ENOMEM : HERD_EINVAL;
+    int rc = json_dump_callback(value, on_json, &indenter, flags);
+    if (indenter.without_memory)
+        return HERD_ENOMEM;
+    if (indenter.is_too_long)
+        return HERD_EINVAL;
+    /* Nothing is wrong with a string that jansson has made: then it had no memory itself. */
+    if (rc < 0)
+        return json_is_string(value) ? HERD_ENOMEM : HERD_EINVAL;
+    return 0;
 }
 
 static json_t *string_of_ascii(const char *text)

@@ -6,6 +6,7 @@
 
 #include <herd/err.h>
 
+#include "base/json_load.h"
 #include "places/geometry.h"
 #include "places/osm.h"
 
@@ -161,10 +162,10 @@ int feature_make(struct feature_maker *maker, struct herd_slice text, struct loc
     struct geometry geometry;
     json_error_t error;
     json_decref(maker->root);
-    maker->root = json_loadb(text.data, text.len, 0, &error);
-    if (maker->root == NULL) {
+    int rc = json_load_bytes(text, 0, &maker->root, &error);
+    if (rc < 0) {
         *fault = FEATURE_NOT_JSON;
-        return json_error_code(&error) == json_error_out_of_memory ? HERD_ENOMEM : 0;
+        return rc == HERD_ENOMEM ? rc : 0;
     }
     *fault = find_fault(maker->root, &geometry);
     if (*fault != FEATURE_GOOD)

@@ -29,7 +29,9 @@ int ledger_open(struct uv_loop_s *loop, const char *folder, ledger_written_cb *w
 int ledger_write(struct ledger *ledger, const struct allowance_record *record);
 
 /* Writes `record` (NULL: nothing) as the last one, without `written`; then frees and calls
- * `closed`, inside this call only where no thread can be had. */
+ * `closed`, inside this call only where no thread can be had. Then it is not written: on the loop a
+ * disk that does not answer would hold up the stop, and what it leaves unwritten is only that calls
+ * which were reserved have not been made, so that the day has a block and a half less at most. */
 void ledger_close(struct ledger *ledger, const struct allowance_record *record,
                   void (*closed)(void *arg), void *arg);
 

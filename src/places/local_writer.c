@@ -347,14 +347,13 @@ static int rename_to_path(struct local_writer *writer)
     if (chmod(writer->temporary, FILE_MODE) < 0)
         return fail_errno(writer, writer->temporary);
     int rc = sync_path(writer, writer->temporary, O_RDONLY);
-    if (rc < 0)
-        return rc;
-    if (rename(writer->temporary, path) < 0)
-        return fail_errno(writer, path);
-    char *copy = strdup(path);
-    if (copy == NULL)
-        return HERD_ENOMEM;
-    rc = sync_path(writer, dirname(copy), O_RDONLY | O_DIRECTORY);
+    char *copy = rc == 0 ? strdup(path) : NULL; /* dirname writes into it */
+    if (rc == 0 && copy == NULL)
+        rc = HERD_ENOMEM;
+    if (rc == 0 && rename(writer->temporary, path) < 0)
+        rc = fail_errno(writer, path);
+    if (rc == 0)
+        rc = sync_path(writer, dirname(copy), O_RDONLY | O_DIRECTORY);
     free(copy);
     return rc;
 }

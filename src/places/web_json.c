@@ -1,5 +1,9 @@
 #include "places/web_json.h"
 
+#include <herd/err.h>
+
+#include "base/json_load.h"
+
 /* jansson's parser recurses up to 2,048 levels, and has no smaller limit for a call. Brackets that
  * do not match are left to it. */
 static bool is_too_deep(struct herd_slice body, int64_t depth_max)
@@ -27,11 +31,10 @@ json_t *web_json_read(struct herd_slice body, int64_t depth_max, const char **wh
         return NULL;
     }
     json_error_t error;
-    json_t *root =
-        json_loadb(body.len > 0 ? body.data : "", body.len, JSON_REJECT_DUPLICATES, &error);
-    if (root == NULL) {
-        *why = json_error_code(&error) == json_error_out_of_memory ? "out of memory"
-                                                                   : "the answer was not JSON";
+    json_t *root;
+    int rc = json_load_bytes(body, JSON_REJECT_DUPLICATES, &root, &error);
+    if (rc < 0) {
+        *why = rc == HERD_ENOMEM ? "out of memory" : "the answer was not JSON";
         return NULL;
     }
     if (json_is_object(root))

@@ -17,6 +17,7 @@
 #include <herd/err.h>
 #include <herd/posix_time.h>
 
+#include "base/json_load.h"
 #include "places/secret.h"
 #include "server/room.h"
 #include "server/thread_pool.h"
@@ -450,6 +451,7 @@ int server_run(struct config *take_config, const char *config_path, const char *
     assert(server.self != NULL);
     server.started_ns = (int64_t)uv_hrtime();
     raise_file_limit();
+    json_load_watch();
     forgo_cancellation();
     serve(&server, &error);
     if (server.abandoned)

@@ -213,10 +213,13 @@ static int run(const struct bench_options *options)
     if (options->crowd != NULL)
         return bench_crowd(options) < 0 ? EXIT_WRONG : 0;
     struct bench_result *result = calloc(1, sizeof(*result));
-    if (result == NULL)
+    if (result == NULL) {
+        fprintf(stderr, "herd-bench: %s\n", herd_strerror(HERD_ENOMEM));
         return EXIT_WRONG;
+    }
     int rc = bench_load(options, result);
-    bench_print(options, result);
+    if (bench_print(options, result) < 0)
+        rc = HERD_ENOMEM;
     free(result);
     return rc < 0 ? EXIT_WRONG : 0;
 }

@@ -7,7 +7,8 @@ add_executable(herd-bench
     herd_bench_print.c
     herd_bench_process.c
     herd_bench_speech.c
-    herd_bench_watch.c)
+    herd_bench_watch.c
+    json_print.c)
 target_compile_definitions(herd-bench PRIVATE HERD_VERSION="${PROJECT_VERSION}")
 target_link_libraries(herd-bench PRIVATE herd_base PkgConfig::JANSSON herd_flags)
 install(TARGETS herd-bench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

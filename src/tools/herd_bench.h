@@ -119,6 +119,7 @@ const char *bench_crowd_kind(unsigned i, const char **out_text);
  * HERD_EIO with a sentence on stderr. */
 int bench_connect(const struct bench_target *target);
 
-void bench_print(const struct bench_options *options, const struct bench_result *result);
+/* On stdout. 0, or HERD_ENOMEM with a sentence on stderr. */
+int bench_print(const struct bench_options *options, const struct bench_result *result);
 
 #endif

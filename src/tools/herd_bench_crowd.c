@@ -213,6 +213,8 @@ int bench_crowd(const struct bench_options *options)
         return HERD_EINVAL;
     }
     int rc = prepare(&crowd);
+    if (rc < 0)
+        fprintf(stderr, "herd-bench: %s\n", herd_strerror(rc));
     if (rc == 0 && kind->opens)
         rc = open_all(&crowd);
     else

@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "herd_bench.h"
+#include "json_print.h"
 
 static const struct {
     const char *name;
@@ -22,40 +23,53 @@ static double ratio(double a, double b)
     return b > 0 ? a / b : 0;
 }
 
+/* NULL where a part of it could not be put in. */
+static json_t *whole(json_t *take_value, int rc)
+{
+    if (rc == 0)
+        return take_value;
+    json_decref(take_value);
+    return NULL;
+}
+
 static json_t *latency_object(const struct histogram *histogram)
 {
     json_t *object = json_pack("{s:I, s:f, s:f}", "count", (json_int_t)histogram->count, "mean_us",
                                ratio(us(histogram->sum_ns), (double)histogram->count), "max_us",
                                us(histogram->max_ns));
+    int rc = 0;
     for (unsigned i = 0; i < QUANTILES; i++) {
         char name[16];
         snprintf(name, sizeof(name), "%s_us", quantiles[i].name);
-        json_object_set_new(object, name,
-                            json_real(us(histogram_quantile_ns(histogram, quantiles[i].share))));
+        rc |= json_object_set_new(
+            object, name, json_real(us(histogram_quantile_ns(histogram, quantiles[i].share))));
     }
-    return object;
+    return whole(object, rc);
 }
 
 static json_t *processes_array(const struct bench_options *options,
                                const struct bench_result *result)
 {
     json_t *array = json_array();
+    int rc = 0;
     for (unsigned i = 0; i < options->pid_count; i++)
-        json_array_append_new(array, json_pack("{s:i, s:f, s:I}", "pid", options->pids[i], "cpu_s",
-                                               (double)result->pid_cpu_ns[i] / 1e9, "rss_kib",
-                                               (json_int_t)result->pid_rss_kib[i]));
-    return array;
+        rc |=
+            json_array_append_new(array, json_pack("{s:i, s:f, s:I}", "pid", options->pids[i],
+                                                   "cpu_s", (double)result->pid_cpu_ns[i] / 1e9,
+                                                   "rss_kib", (json_int_t)result->pid_rss_kib[i]));
+    return whole(array, rc);
 }
 
 static json_t *watched_array(const struct bench_options *options, const struct bench_result *result)
 {
     json_t *array = json_array();
+    int rc = 0;
     for (unsigned i = 0; i < options->watch_count; i++)
-        json_array_append_new(array, latency_object(&result->watched[i]));
-    return array;
+        rc |= json_array_append_new(array, latency_object(&result->watched[i]));
+    return whole(array, rc);
 }
 
-static void print_json(const struct bench_options *options, const struct bench_result *result)
+static int print_json(const struct bench_options *options, const struct bench_result *result)
 {
     double measured = (double)result->measured, elapsed_s = (double)result->elapsed_ns / 1e9;
     json_t *object = json_pack(
@@ -72,9 +86,7 @@ static void print_json(const struct bench_options *options, const struct bench_r
         "question_latency", latency_object(&result->question_latency), "watched",
         watched_array(options, result), "everywhere", latency_object(&result->everywhere),
         "processes", processes_array(options, result));
-    json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    putchar('\n');
-    json_decref(object);
+    return json_print("herd-bench", object, JSON_COMPACT | JSON_REAL_PRECISION(9));
 }
 
 static void print_latency(const char *what, const struct histogram *histogram)
@@ -88,7 +100,7 @@ static void print_latency(const char *what, const struct histogram *histogram)
     printf(" max %.1f us\n", us(histogram->max_ns));
 }
 
-static void print_table(const struct bench_options *options, const struct bench_result *result)
+static int print_table(const struct bench_options *options, const struct bench_result *result)
 {
     double measured = (double)result->measured, elapsed_s = (double)result->elapsed_ns / 1e9;
     printf("%-24s %llu right, %llu wrong\n", "answers", (unsigned long long)result->answered,
@@ -113,9 +125,10 @@ static void print_table(const struct bench_options *options, const struct bench_
     for (unsigned i = 0; i < options->pid_count; i++)
         printf("process %-16d %.3f s CPU, %lld KiB resident\n", options->pids[i],
                (double)result->pid_cpu_ns[i] / 1e9, (long long)result->pid_rss_kib[i]);
+    return 0;
 }
 
-void bench_print(const struct bench_options *options, const struct bench_result *result)
+int bench_print(const struct bench_options *options, const struct bench_result *result)
 {
-    (options->json ? print_json : print_table)(options, result);
+    return (options->json ? print_json : print_table)(options, result);
 }

@@ -9,6 +9,7 @@
 
 #include <herd/err.h>
 
+#include "base/json_load.h"
 #include "base/output.h"
 #include "base/program.h"
 #include "places/local.h"
@@ -199,5 +200,6 @@ static int run(int argc, char **argv)
 int main(int argc, char **argv)
 {
     program_begin("herd-places");
+    json_load_watch();
     return output_end("herd-places", run(argc, argv));
 }

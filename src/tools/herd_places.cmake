@@ -3,7 +3,7 @@ add_executable(herd-places
     herd_places.c
     herd_places_import.c
     herd_places_near.c)
-target_link_libraries(herd-places PRIVATE herd_flags herd_places)
+target_link_libraries(herd-places PRIVATE herd_flags herd_places PkgConfig::JANSSON)
 target_compile_definitions(herd-places PRIVATE HERD_VERSION="${PROJECT_VERSION}")
 
 set(places_tables

@@ -151,6 +151,8 @@ static void on_answer(void *arg, struct places_answer *take_answer)
     asker->under_way--;
     asker->answer.len = 0;
     int rc = places_answer_render(take_answer, asker->question->count, &asker->answer);
+    if (rc == 0 && places_answer_status(take_answer) == PLACES_UNKNOWN_ERROR)
+        rc = HERD_EIO;
     places_answer_unref(take_answer);
     if (rc < 0)
         asker->rc = rc;
@@ -203,8 +205,10 @@ static int print_answer(const char *path, const struct question *question, int64
     if (rc == 0 && repeat > 0)
         printf("%" PRId64 " answers of %zu bytes in %.3f s: %.0f a second\n", times,
                asker.answer.len, took_s, (double)times / took_s);
-    else if (rc == 0)
+    else if (repeat == 0 && (rc == 0 || rc == HERD_EIO))
         fwrite(asker.answer.data, 1, asker.answer.len, stdout);
+    if (rc == HERD_EIO && error->len == 0)
+        herd_buf_printf(error, "%s cannot be read: the answer's error_message says why", path);
     herd_buf_free(&asker.answer);
     return rc;
 }

@@ -12,10 +12,12 @@
 #include <herd/posix_time.h>
 
 #include "base/config_mistakes.h"
+#include "base/json_load.h"
 #include "base/output.h"
 #include "base/program.h"
 #include "caller.h"
 #include "herdctl.h"
+#include "json_print.h"
 #include "json_text.h"
 
 static int ctl_iamat(const struct context *context, int argc, char **argv);
@@ -65,7 +67,9 @@ static int ask(const struct context *context, const char *name, struct herd_slic
         return EXIT_ANSWER;
     }
     int rc = call_tcp(&server->listen, line, end, CALL_TIMEOUT_MS, answer, &error);
-    if (rc < 0)
+    if (rc < 0 && error.len == 0)
+        fprintf(stderr, "herdctl: %s: %s\n", name, herd_strerror(rc));
+    else if (rc < 0)
         fprintf(stderr, "herdctl: %s: %.*s\n", name, (int)error.len, error.data);
     herd_buf_free(&error);
     if (rc == 0 && answer->data[0] == '?') {
@@ -76,7 +80,7 @@ static int ask(const struct context *context, const char *name, struct herd_slic
     return rc < 0 ? EXIT_ANSWER : 0;
 }
 
-/* `AT server diff client location sent` as an object. */
+/* `AT server diff client location sent` as an object. NULL: no memory. */
 static json_t *at_object(struct herd_slice line)
 {
     static const char *const keys[] = {"server", "time_diff", "client", "location", "time_sent"};
@@ -86,7 +90,10 @@ static json_t *at_object(struct herd_slice line)
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         const char *space = memchr(at, ' ', (size_t)(end - at));
         size_t len = (size_t)((space != NULL ? space : end) - at);
-        json_object_set_new(object, keys[i], json_text(herd_slice(at, len)));
+        if (json_object_set_new(object, keys[i], json_text(herd_slice(at, len))) < 0) {
+            json_decref(object);
+            return NULL;
+        }
         at += len + (space != NULL);
     }
     return object;
@@ -96,18 +103,14 @@ static int print_json(struct herd_slice at_line, struct herd_slice places_text)
 {
     json_t *places = NULL;
     json_error_t error;
-    if (places_text.len > 0) {
-        places = json_loadb(places_text.data, places_text.len, 0, &error);
-        if (places == NULL) {
-            fprintf(stderr, "herdctl: the places are no JSON: %s\n", error.text);
-            return EXIT_ANSWER;
-        }
+    int rc = places_text.len > 0 ? json_load_bytes(places_text, 0, &places, &error) : 0;
+    if (rc < 0) {
+        fprintf(stderr, "herdctl: the places are no JSON: %s\n",
+                rc == HERD_ENOMEM ? herd_strerror(rc) : error.text);
+        return EXIT_ANSWER;
     }
     json_t *object = json_pack("{s:o, s:o*}", "at", at_object(at_line), "places", places);
-    json_dumpf(object, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(object);
-    return 0;
+    return json_print("herdctl", object, JSON_INDENT(2)) < 0 ? EXIT_ANSWER : 0;
 }
 
 static int print(const struct context *context, const struct herd_buf *answer)
@@ -126,10 +129,10 @@ static int ask_and_print(const struct context *context, const char *server,
 {
     struct herd_buf answer = {0};
     int status = EXIT_ANSWER;
-    if (take_line->len > 0)
-        status = ask(context, server, herd_buf_slice(take_line), end, &answer);
+    if (take_line->len == 0)
+        fprintf(stderr, "herdctl: %s\n", herd_strerror(HERD_ENOMEM));
     else
-        fputs("herdctl: out of memory\n", stderr);
+        status = ask(context, server, herd_buf_slice(take_line), end, &answer);
     if (status == 0)
         status = print(context, &answer);
     herd_buf_free(&answer);
@@ -302,5 +305,6 @@ static int run(int argc, char **argv)
 int main(int argc, char **argv)
 {
     program_begin("herdctl");
+    json_load_watch();
     return output_end("herdctl", run(argc, argv));
 }

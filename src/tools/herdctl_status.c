@@ -15,8 +15,10 @@
 
 #include <herd/err.h>
 
+#include "base/json_load.h"
 #include "caller.h"
 #include "herdctl.h"
+#include "json_print.h"
 #include "json_text.h"
 
 enum { STATUS_TIMEOUT_MS = 2000, ASKERS_MAX = 64 };
@@ -35,6 +37,7 @@ struct row {
     enum state state;
     json_t *status;
     struct herd_buf error;
+    bool lacks_memory; /* here, to ask it */
 };
 
 static void ask_control(const struct config *config, struct row *row)
@@ -44,14 +47,18 @@ static void ask_control(const struct config *config, struct row *row)
         herd_buf_append_text(&row->error, "data_dir is empty, so there is no control socket");
         return;
     }
-    if (herd_buf_printf(&path, "%s/%s/control.sock", config->values.data_dir, row->name) < 0)
-        return;
-    if (call_unix(path.data, herd_slice_of("STATUS\n"), "\n", STATUS_TIMEOUT_MS, &answer,
-                  &row->error) == 0) {
-        row->status = json_loadb(answer.data, answer.len, 0, NULL);
-        if (row->status == NULL)
+    int rc = herd_buf_printf(&path, "%s/%s/control.sock", config->values.data_dir, row->name);
+    if (rc == 0)
+        rc = call_unix(path.data, herd_slice_of("STATUS\n"), "\n", STATUS_TIMEOUT_MS, &answer,
+                       &row->error);
+    row->lacks_memory = rc == HERD_ENOMEM;
+    if (rc == 0) {
+        json_error_t error;
+        rc = json_load_bytes(herd_buf_slice(&answer), 0, &row->status, &error);
+        row->lacks_memory = rc == HERD_ENOMEM;
+        if (rc == HERD_ESYNTAX)
             herd_buf_append_text(&row->error, "its answer is not JSON");
-    } else if (access(path.data, W_OK) != 0 && errno == EACCES) {
+    } else if (rc != HERD_ENOMEM && access(path.data, W_OK) != 0 && errno == EACCES) {
         herd_buf_append_text(&row->error, "; ask as the user that the server runs as");
     }
     herd_buf_free(&path);
@@ -65,6 +72,7 @@ static void ask_listener(const struct config_server *server, struct row *row)
     int rc = call_tcp(&server->listen, herd_slice_of("PING\n"), "\n", STATUS_TIMEOUT_MS, &answer,
                       &error);
     row->state = rc == 0 ? STATE_UP : rc == HERD_ETIMEDOUT ? STATE_SILENT : STATE_DOWN;
+    row->lacks_memory = rc == HERD_ENOMEM;
     if (rc < 0) {
         herd_buf_free(&row->error);
         row->error = error;
@@ -88,7 +96,7 @@ static void *ask_some(void *arg)
         struct row *row = &asking->rows[i];
         *row = (struct row){.name = server->name, .state = STATE_UP};
         ask_control(asking->config, row);
-        if (row->status == NULL)
+        if (row->status == NULL && !row->lacks_memory)
             ask_listener(server, row);
     }
     return NULL;
@@ -170,20 +178,27 @@ static void print_table(const struct row *rows, size_t count, const char *digest
         print_row(&rows[i], digest);
 }
 
-static void print_json(const struct row *rows, size_t count)
+/* NULL: no memory. */
+static json_t *row_object(const struct row *row)
+{
+    const char *state = state_names[row->state];
+    if (row->status != NULL)
+        return json_pack("{s:b, s:s, s:O}", "up", row->state == STATE_UP, "state", state, "status",
+                         row->status);
+    return json_pack("{s:b, s:s, s:o}", "up", row->state == STATE_UP, "state", state, "error",
+                     json_text(herd_buf_slice(&row->error)));
+}
+
+static int print_json(const struct row *rows, size_t count)
 {
     json_t *all = json_object();
     for (size_t i = 0; i < count; i++) {
-        const struct row *row = &rows[i];
-        json_t *error = row->status == NULL ? json_text(herd_buf_slice(&row->error)) : NULL;
-        json_object_set_new(all, row->name,
-                            json_pack("{s:b, s:s, s:O*, s:o*}", "up", row->state == STATE_UP,
-                                      "state", state_names[row->state], "status", row->status,
-                                      "error", error));
+        if (json_object_set_new(all, rows[i].name, row_object(&rows[i])) == 0)
+            continue;
+        json_decref(all);
+        all = NULL;
     }
-    json_dumpf(all, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(all);
+    return json_print("herdctl", all, JSON_INDENT(2));
 }
 
 /* Every server is up, and no two that told it have different records. What could not be asked
@@ -204,6 +219,29 @@ static int judge(const struct row *rows, size_t count, const char *digest)
     return well ? 0 : EXIT_ANSWER;
 }
 
+static bool lacks_memory(const struct row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].lacks_memory || (rows[i].status == NULL && rows[i].error.len == 0))
+            return true;
+    }
+    return false;
+}
+
+static int show(const struct context *context, const struct row *rows, size_t count)
+{
+    const char *digest = common_digest(rows, count);
+    if (lacks_memory(rows, count)) {
+        fprintf(stderr, "herdctl: %s\n", herd_strerror(HERD_ENOMEM));
+        return EXIT_ANSWER;
+    }
+    if (!context->json)
+        print_table(rows, count, digest);
+    else if (print_json(rows, count) < 0)
+        return EXIT_ANSWER;
+    return judge(rows, count, digest);
+}
+
 int ctl_status(const struct context *context, int argc, char **argv)
 {
     const struct config *config = context->config;
@@ -212,16 +250,11 @@ int ctl_status(const struct context *context, int argc, char **argv)
     (void)argv;
     struct row *rows = calloc(count, sizeof(*rows));
     if (rows == NULL) {
-        fputs("herdctl: out of memory\n", stderr);
+        fprintf(stderr, "herdctl: %s\n", herd_strerror(HERD_ENOMEM));
         return EXIT_ANSWER;
     }
     ask_all(config, rows);
-    const char *digest = common_digest(rows, count);
-    if (context->json)
-        print_json(rows, count);
-    else
-        print_table(rows, count, digest);
-    int status = judge(rows, count, digest);
+    int status = show(context, rows, count);
     for (size_t i = 0; i < count; i++) {
         json_decref(rows[i].status);
         herd_buf_free(&rows[i].error);
