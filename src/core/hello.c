@@ -38,20 +38,44 @@ static int refuse(struct herd_conn *conn, struct herd_slice server, const char *
     return herd_buf_printf(conn_output(conn), "%s %s\n", herd_verb_name(HERD_VERB_REFUSE), why);
 }
 
-/* Why a server cannot be a neighbour, or NULL. */
-static const char *find_mismatch(const struct herd_node *node, const struct herd_command *command)
+/* As in herd.conf: whole seconds, or, which only a stranger says, with what is behind them. */
+static const char *seconds(int64_t ns, char *out, size_t size)
 {
-    uint64_t ttl_s;
+    long long whole_s = (long long)(ns / HERD_NS_PER_S), rest_ns = (long long)(ns % HERD_NS_PER_S);
+    if (rest_ns == 0)
+        snprintf(out, size, "%lld", whole_s);
+    else
+        snprintf(out, size, "%lld.%09lld", whole_s, rest_ns);
+    return out;
+}
+
+enum { WHY_BYTES = 128, SECONDS_BYTES = 32 };
+
+/* Why a server cannot be a neighbour, in `why`; false: it can. Both ends tell it, so it is said who
+ * has which value. */
+static bool find_mismatch(const struct herd_node *node, const struct herd_command *command,
+                          char why[WHY_BYTES])
+{
+    const struct herd_node_options *mine = &node->options;
+    char my_skew[SECONDS_BYTES], your_skew[SECONDS_BYTES];
+    uint64_t my_ttl_s = (uint64_t)(mine->record_ttl_ns / HERD_NS_PER_S), ttl_s;
+    if (!link_word_number(command->rest, HERD_WORD_TTL, 10, &ttl_s))
+        ttl_s = my_ttl_s;
     if (herd_slice_equal(command->server, herd_slice_of(node->name)))
-        return "this is my own name";
-    if (command->max_skew_ns != node->options.max_skew_ns)
-        return "max_skew_s differs; it orders the records, so it must be the same in the whole "
-               "herd";
-    if (link_word_number(command->rest, HERD_WORD_TTL, 10, &ttl_s) &&
-        ttl_s != (uint64_t)(node->options.record_ttl_ns / HERD_NS_PER_S))
-        return "record_ttl_s differs; it ends the records, so it must be the same in the whole "
-               "herd";
-    return NULL;
+        snprintf(why, WHY_BYTES, "this is my own name");
+    else if (command->max_skew_ns != mine->max_skew_ns)
+        snprintf(why, WHY_BYTES,
+                 "max_skew_s differs (mine is %s, yours %s); it must be the same in the whole herd",
+                 seconds(mine->max_skew_ns, my_skew, sizeof(my_skew)),
+                 seconds(command->max_skew_ns, your_skew, sizeof(your_skew)));
+    else if (ttl_s != my_ttl_s)
+        snprintf(why, WHY_BYTES,
+                 "record_ttl_s differs (mine is %llu, yours %llu); it must be the same in the "
+                 "whole herd",
+                 (unsigned long long)my_ttl_s, (unsigned long long)ttl_s);
+    else
+        return false;
+    return true;
 }
 
 /* The neighbour counts anew (another epoch, or the same one from further back): nothing of what it
@@ -128,9 +152,9 @@ static void take_inbound(struct herd_conn *conn, struct neighbour *neighbour)
 int hello_take(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
 {
     struct herd_node *node = conn->node;
-    const char *mismatch = find_mismatch(node, command);
-    if (mismatch != NULL)
-        return refuse(conn, command->server, mismatch);
+    char why[WHY_BYTES];
+    if (find_mismatch(node, command, why))
+        return refuse(conn, command->server, why);
     struct herd_buf *out = conn_output(conn);
     struct neighbour *neighbour = node_neighbour(node, command->server);
     if (neighbour == NULL) {

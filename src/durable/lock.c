@@ -40,13 +40,26 @@ static bool is_unwritable(int system_error)
            system_error == EACCES;
 }
 
+const char lock_more_files[] =
+    "raise this process' limit of open files (LimitNOFILE in a unit, ulimit -n elsewhere)";
+
+/* At its limit of files it does not matter whose the folder is. */
+static void explain_open(const char *folder, const char *path, struct herd_buf *error)
+{
+    int reason = errno;
+    herd_buf_printf(error, "%s cannot be opened: %s: ", path, strerror(reason));
+    if (reason == EMFILE)
+        herd_buf_append_text(error, lock_more_files);
+    else
+        herd_buf_printf(error, "the server's user has to own %s", folder);
+}
+
 static int take(const char *folder, const char *path, int *out_fd, struct herd_buf *error)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
     if (fd < 0) {
         int rc = is_unwritable(errno) ? HERD_EFULL : HERD_EIO;
-        herd_buf_printf(error, "%s cannot be opened: %s: the server's user has to own %s", path,
-                        strerror(errno), folder);
+        explain_open(folder, path, error);
         return rc;
     }
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {

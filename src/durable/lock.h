@@ -14,4 +14,7 @@ int lock_take(const char *folder, int *out_fd, struct herd_buf *error);
 
 void lock_release(int fd);
 
+/* What to do where this process may open no more files. */
+extern const char lock_more_files[];
+
 #endif

@@ -81,10 +81,11 @@ static void explain(const struct records *records, int rc, struct herd_buf *erro
                         records->reason);
         return;
     case HERD_EIO:
-        herd_buf_printf(error,
-                        "%s cannot be read and written: %s: the server's user has to own %s "
-                        "and all that is in it",
-                        path, records->reason, folder);
+        herd_buf_printf(error, "%s cannot be read and written: %s: ", path, records->reason);
+        if (strstr(records->reason, strerror(EMFILE)) != NULL)
+            herd_buf_append_text(error, lock_more_files);
+        else
+            herd_buf_printf(error, "the server's user has to own %s and all that is in it", folder);
         return;
     case HERD_ECANCELED:
         herd_buf_printf(error, "%s was not read to its end: %s", path, herd_strerror(rc));

@@ -35,8 +35,8 @@ def test_check(make_herd, tmp_path, monkeypatch):
     """Of the server and of herdctl alike, which read the same file."""
     config = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]}).config_of("Hill")
     orders = Orders(tmp_path)
-    for command in [BIN / "herd-server", "--config", config, "--check"], [BIN / "herdctl", "--config", config, "status"]:
-        name, told, number = command[0].name, 0, 1
+    for name, word in ("herd-server", "--check"), ("herdctl", "status"):
+        command, told, number = [BIN / name, "--config", config, word], 0, 1
         with preloaded(monkeypatch, "libno_memory.so", NO_MEMORY_ORDER=orders.path):
             while True:
                 orders.give(number)

@@ -1,4 +1,4 @@
-"""Starts that the system does not give all that they need: a sentence and status 1, or a server that keeps what it promises."""
+"""Starts that do not get all that they need: a sentence and status 1, or a server that keeps what it promises."""
 
 import contextlib
 import os
@@ -51,7 +51,7 @@ def serves(process, port):
 
 
 @pytest.mark.skipif(os.getuid() != 0 or bool(WRAP) or SLOW > 1,
-                    reason="only root can become another user, whose threads are counted; and they have one of their own")
+                    reason="only root can become another user; and sanitizers have threads of their own")
 def test_without_threads_it_ends_with_a_sentence_or_keeps_what_it_acknowledged(somebodys_folder):
     """libuv makes its threads at their first use, and aborts where one is lacking: that was at the stop."""
     refused = served = 0
@@ -61,7 +61,8 @@ def test_without_threads_it_ends_with_a_sentence_or_keeps_what_it_acknowledged(s
         folder.mkdir()
         herd = Herd(folder, {"Hill": []}, extra=INTERVAL)
         shutil.chown(folder, SOMEBODY, SOMEBODY)
-        process = start_limited(program, herd, resource.RLIMIT_NPROC, number, user=SOMEBODY, group=SOMEBODY, extra_groups=[])
+        process = start_limited(program, herd, resource.RLIMIT_NPROC, number, user=SOMEBODY, group=SOMEBODY,
+                                extra_groups=[])
         lives = serves(process, herd.ports["Hill"])
         if lives:
             with Client(herd.ports["Hill"]) as client:
@@ -135,3 +136,15 @@ def test_a_file_named_as_the_control_socket_stays(make_herd):
     wait_until(lambda: "something that is no socket has this name; move it away" in server.log(), "it is told")
     server.stop()
     assert path.read_text() == "precious"
+
+
+@pytest.mark.parametrize("files", range(12, 17))
+@pytest.mark.skipif(bool(WRAP) or SLOW > 1, reason="valgrind and sanitizers open files of their own")
+def test_too_few_files_are_no_question_of_who_owns_them(make_herd, files):
+    herd = make_herd({"Hill": []})
+    process = start_limited(BIN / "herd-server", herd, resource.RLIMIT_NOFILE, files)
+    if serves(process, herd.ports["Hill"]):
+        process.terminate()
+    _, log = process.communicate(timeout=DEADLINE_S)
+    assert "oo many open files" in log
+    assert "has to own" not in log, log

@@ -82,8 +82,16 @@ static void on_hello(struct model *model, const struct herd_command *command)
         return;
     }
     if (command->max_skew_ns != 0) {
-        say(model, "REFUSE max_skew_s differs; it orders the records, so it must be the same in "
-                   "the whole herd\n");
+        char theirs[64];
+        int64_t rest_ns = command->max_skew_ns % HERD_NS_PER_S;
+        int len =
+            snprintf(theirs, sizeof(theirs), "%" PRId64, command->max_skew_ns / HERD_NS_PER_S);
+        if (rest_ns != 0)
+            snprintf(theirs + len, sizeof(theirs) - (size_t)len, ".%09" PRId64, rest_ns);
+        FUZZ_CHECK(herd_buf_printf(&model->expected,
+                                   "REFUSE max_skew_s differs (mine is 0, yours %s); it must be "
+                                   "the same in the whole herd\n",
+                                   theirs) == 0);
         model->closed = true;
         return;
     }

@@ -374,10 +374,16 @@ static void test_hello_that_is_refused(void **state)
         const char *line, *answer;
     } rows[] = {
         {0, "HELLO Hill 2 " EPOCH " 9 -\n", "REFUSE this is my own name\n"},
-        {0, "HELLO Jaquez 2 " EPOCH " 9 300\n", "REFUSE max_skew_s differs"},
+        {0, "HELLO Jaquez 2 " EPOCH " 9 300\n",
+         "REFUSE max_skew_s differs (mine is 0, yours 300); it must be the same in the whole "
+         "herd\n"},
         {300, "HELLO Jaquez 2 " EPOCH " 9 -\n", "REFUSE max_skew_s differs"},
         {300, "HELLO Jaquez 2 " EPOCH " 9 301\n", "REFUSE max_skew_s differs"},
-        {300, "HELLO Jaquez 2 " EPOCH " 9 300.5\n", "REFUSE max_skew_s differs"},
+        {300, "HELLO Jaquez 2 " EPOCH " 9 300.5\n",
+         "REFUSE max_skew_s differs (mine is 300, yours 300.500000000); it must"},
+        {0, "HELLO Jaquez 2 " EPOCH " 9 - ttl=20\n",
+         "REFUSE record_ttl_s differs (mine is 0, yours 20); it must be the same in the whole "
+         "herd\n"},
         {300, "HELLO Jaquez 2 " EPOCH " 9 300.0\n", "RESUME " EPOCH " 0\n"},
         {0, "HELLO Jaquez 2 " EPOCH " 9 0\n", "RESUME " EPOCH " 0\n"},
     };
