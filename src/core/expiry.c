@@ -100,7 +100,7 @@ void expiry_bring_forward(struct expiry *expiry, uint32_t index, int64_t end_ns)
     put(expiry, index, bucket);
 }
 
-uint32_t expiry_take(struct expiry *expiry, int64_t now_ns)
+uint32_t expiry_take(struct expiry *expiry, int64_t now_ns, size_t *buckets)
 {
     if (expiry->ttl_ns == 0)
         return 0;
@@ -113,11 +113,14 @@ uint32_t expiry_take(struct expiry *expiry, int64_t now_ns)
     if (now - expiry->second > (int64_t)expiry->bucket_count || now < expiry->second)
         expiry->second = now - (int64_t)expiry->bucket_count;
     for (; expiry->second <= now; expiry->second++) {
+        if (*buckets == 0)
+            return 0;
         uint32_t first = expiry->buckets[place_of(expiry, expiry->second)];
         if (first != 0) {
             take(expiry, first);
             return first;
         }
+        --*buckets;
     }
     expiry->second = now;
     return 0;

@@ -42,7 +42,9 @@ void expiry_add(struct expiry *expiry, uint32_t index, int64_t end_ns);
 /* It ends earlier than it was to (it is in some bucket). */
 void expiry_bring_forward(struct expiry *expiry, uint32_t index, int64_t end_ns);
 
-/* The next index to be looked at now, which then is in no bucket; or 0. */
-uint32_t expiry_take(struct expiry *expiry, int64_t now_ns);
+/* The next index to be looked at now, which then is in no bucket; or 0: there is none, or so many
+ * empty buckets were passed as it may, and it is to go on later. *buckets is how many it still may;
+ * where some are left, there is none. */
+uint32_t expiry_take(struct expiry *expiry, int64_t now_ns, size_t *buckets);
 
 #endif

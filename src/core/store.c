@@ -20,7 +20,10 @@
 #include "core/order.h"
 #include "core/store_room.h"
 
-enum { EXPIRE_STEPS_MAX = 10000 /* records looked at in one call */ };
+enum {
+    EXPIRE_STEPS_MAX = 2000,   /* records looked at in one call */
+    EXPIRE_BUCKETS_MAX = 65536 /* and seconds in which none ends */
+};
 
 static int add_slab(struct herd_store *store)
 {
@@ -477,11 +480,12 @@ void store_on_ended(struct herd_store *store,
 
 bool herd_store_expire(struct herd_store *store, int64_t now_ns)
 {
+    size_t buckets = EXPIRE_BUCKETS_MAX;
     for (int64_t steps = 0; steps < EXPIRE_STEPS_MAX; steps++) {
         struct herd_record record;
-        uint32_t index = expiry_take(&store->expiry, now_ns);
+        uint32_t index = expiry_take(&store->expiry, now_ns, &buckets);
         if (index == 0)
-            return true;
+            return buckets > 0;
         view(store, slot_at(store, index), &record);
         if (herd_store_is_expired(store, &record, now_ns)) {
             tell_ended(store, slot_at(store, index));

@@ -190,21 +190,35 @@ static int append_uri(struct herd_buf *out, const char *path)
     return rc < 0 ? rc : herd_buf_printf(out, "%s", "?immutable=1");
 }
 
-/* Without a file for the log's index, for which there may be no room. */
-static int open_alone(struct records *records)
+/* What is in the log stays there. */
+static int open_and_leave_log(struct records *records, int flags, const char *vfs)
 {
-    int rc = open_sqlite(records, records->path, SQLITE_OPEN_READWRITE, "unix-excl");
+    int rc = open_sqlite(records, records->path, flags, vfs);
     if (rc == 0)
         sqlite3_db_config(records->sqlite, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     return rc;
 }
 
-/* Without anything: a log can then only be read if its index is there. */
+/* Without a file for the log's index, for which there may be no room. */
+static int open_alone(struct records *records)
+{
+    return open_and_leave_log(records, SQLITE_OPEN_READWRITE, "unix-excl");
+}
+
+/* Its index is in memory where no other may read the file, and SQLite wants a lock for that which
+ * only a file that can be written can have: so there is none, but the folder's. */
+static int open_with_log(struct records *records)
+{
+    int rc = open_and_leave_log(records, SQLITE_OPEN_READONLY, "unix-none");
+    return rc == 0 ? records_execute(records, "PRAGMA locking_mode = EXCLUSIVE") : rc;
+}
+
+/* Without anything. */
 static int open_read_only(struct records *records)
 {
     struct herd_buf uri = {0};
     if (wal_bytes(records) > 0)
-        return open_sqlite(records, records->path, SQLITE_OPEN_READONLY, NULL);
+        return open_with_log(records);
     int rc = append_uri(&uri, records->path);
     if (rc == 0)
         rc = open_sqlite(records, uri.data, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);

@@ -268,17 +268,19 @@ def test_a_full_disk_that_stays_full_is_said_at_the_stop(make_herd):
         assert "the last records could not be written" in hill.log()
 
 
-@pytest.mark.parametrize("ended", ["stopped", "killed"])
+@pytest.mark.parametrize("ended", ["stopped", "killed", "restored"])
 def test_a_read_only_disk_is_read_and_served(make_herd, ended):
     herd = make_herd(ALONE)
     with small_disk(herd.folder / "data", "8m") as disk:
         hill = herd.start()["Hill"]
         told = tell(hill, ids_of(1000))
         wait_written(hill)
-        if ended == "killed":
-            hill.kill()
-        else:
+        if ended == "stopped":
             hill.stop()
+        else:
+            hill.kill()
+        if ended == "restored":
+            (herd.folder / "data" / "Hill" / "records.db-shm").unlink()
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
         hill.start()
         holds(hill, told)

@@ -14,7 +14,8 @@ enum { ECHO_EVERY = 5000, LEAK_EVERY = 1000 };
 /* The one place for it: the functions below have the signatures of those that they stand for. */
 static enum plant_kind planted;
 static unsigned ends_seen, bufs_seen;
-static uint64_t ended; /* hashes of records */
+static uint64_t ended;      /* hashes of records */
+static struct link *filled; /* the one whose output is made */
 
 void mutant_plant(enum plant_kind kind)
 {
@@ -57,6 +58,9 @@ int __real_prune_graft(struct neighbour *to, const struct origin_set *wanted);
 
 void __real_herd_node_persisted(struct herd_node *node, struct herd_now now, int status);
 bool __real_persist_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out);
+void __real_link_fill(struct link *link, struct herd_now now);
+int __real_herd_append_mark(struct herd_buf *out, enum herd_verb verb, uint64_t epoch,
+                            uint64_t sequence, uint64_t passed);
 
 void __wrap_herd_node_persisted(struct herd_node *node, struct herd_now now, int status)
 {
@@ -89,6 +93,23 @@ bool __wrap_persist_effect(struct herd_node *node, struct herd_now now, struct h
         !persist->batch_is_clean)
         add_marks(node);
     return wanted;
+}
+
+void __wrap_link_fill(struct link *link, struct herd_now now)
+{
+    filled = link;
+    __real_link_fill(link, now);
+    filled = NULL;
+}
+
+int __wrap_herd_append_mark(struct herd_buf *out, enum herd_verb verb, uint64_t epoch,
+                            uint64_t sequence, uint64_t passed)
+{
+    unsigned count = filled != NULL ? filled->clean_mark_count : 0;
+    bool is_clean = count > 0 && filled->clean_marks[count - 1].sequence == passed;
+    if (planted == PLANT_CLEAN_MARK && filled != NULL && verb == HERD_VERB_MARK && !is_clean)
+        link_note_clean_mark(filled);
+    return __real_herd_append_mark(out, verb, epoch, sequence, passed);
 }
 
 void __wrap_link_pass_over(struct link *link, uint64_t sequence)

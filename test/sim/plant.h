@@ -43,6 +43,7 @@ struct plug;
     X(PLANT_NO_WAIT, "mutant-no-wait", SIM_DURABLE, "AT does not wait for the disk, or others")    \
     X(PLANT_CUT_IS_SAFE, "mutant-cut-is-safe", SIM_DURABLE, "a batch that was cut short counts")   \
     X(PLANT_CUT_MARKS, "mutant-cut-marks", SIM_EQUAL, "it bears out marks of neighbours")          \
+    X(PLANT_CLEAN_MARK, "mutant-clean-mark", SIM_SPREAD, "a MARK is clean, whatever is behind")    \
     X(PLANT_LAST_WINS, "mutant-last-wins", SIM_ORDER, "the record that comes last is the newest")  \
     X(PLANT_NO_TIES, "mutant-no-ties", SIM_ORDER, "records of one time are not ordered")           \
     X(PLANT_NO_CATCH_UP, "mutant-no-catch-up", SIM_EQUAL, "who comes back gets only what is new")  \

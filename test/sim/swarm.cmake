@@ -60,6 +60,9 @@ set(cut_short --durability interval --lose-digests --plain 0 --batch 3 --faults 
 add_test(NAME sim.cut_short COMMAND sim-swarm --seeds 1..100 ${cut_short} --fired)
 set_tests_properties(sim.cut_short PROPERTIES LABELS sim TIMEOUT 600)
 herd_sim_plant(mutant-cut-marks ${cut_short})
+# So long lines that a window is full before all is said.
+herd_sim_plant(mutant-clean-mark --durability herd --plain 0 --ttl 0 --servers 2 --graph line --fat 100
+    --clients 1000 --updates 3000 --seconds 10 --faults cut,stall)
 
 # Read your writes, and records that end. A million reads: --seeds 1..210 --reads 1000000.
 add_test(NAME sim.reads COMMAND sim-swarm --seeds 1..28 --tidy --servers 5 --plain 0 --updates 100 --minutes 2
