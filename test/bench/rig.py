@@ -115,8 +115,9 @@ class Herd:
     """
 
     def __init__(self, folder, peers, watch_ports=None, cpus=(SERVER_CPU,), callgrind=None, durability="none",
-                 cpus_of=None):
+                 cpus_of=None, record_ttl_s=0):
         self.folder = folder
+        self.record_ttl_s = record_ttl_s
         self.durability = durability  # "none": as Redis and memcached are run
         self.peers = peers
         self.ports = dict(zip(peers, free_ports(len(peers))))
@@ -131,7 +132,8 @@ class Herd:
                        self.cpus_of.get(name, self.cpus))
 
     def text(self, watch_ports):
-        lines = ['security = "open"', f'data_dir = "{self.folder}/data"', 'log_level = "warning"', f'durability = "{self.durability}"']
+        lines = ['security = "open"', f'data_dir = "{self.folder}/data"', 'log_level = "warning"', f'durability = "{self.durability}"',
+                 f"record_ttl_s = {self.record_ttl_s}"]
         for name, neighbours in self.peers.items():
             watched = [f"Watch-{name}"] if name in watch_ports else []
             names = ", ".join(f'"{peer}"' for peer in [*neighbours, *watched])
