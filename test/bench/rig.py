@@ -199,9 +199,11 @@ def urgent(realtime):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     else:
         os.setpriority(os.PRIO_PROCESS, 0, URGENT_NICE)
-    yield
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-    os.setpriority(os.PRIO_PROCESS, 0, 0)
+    try:
+        yield
+    finally:  # also after a scenario that has failed
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
 
 
 @contextlib.contextmanager
