@@ -74,8 +74,7 @@ static int print_json(const struct bench_options *options, const struct bench_re
     double measured = (double)result->measured, elapsed_s = (double)result->elapsed_ns / 1e9;
     json_t *object = json_pack(
         "{s:s, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:I, s:o, s:o, s:o, "
-        "s:o, "
-        "s:o}",
+        "s:o, s:o}",
         "speech", options->speech, "connections", options->connections, "pipeline",
         options->pipeline, "clients", options->clients, "rate", options->rate, "elapsed_s",
         elapsed_s, "answered", (json_int_t)result->answered, "measured",

@@ -115,8 +115,9 @@ class Herd:
     """
 
     def __init__(self, folder, peers, watch_ports=None, cpus=(SERVER_CPU,), callgrind=None, durability="none",
-                 cpus_of=None):
+                 cpus_of=None, record_ttl_s=0):
         self.folder = folder
+        self.record_ttl_s = record_ttl_s
         self.durability = durability  # "none": as Redis and memcached are run
         self.peers = peers
         self.ports = dict(zip(peers, free_ports(len(peers))))
@@ -131,7 +132,8 @@ class Herd:
                        self.cpus_of.get(name, self.cpus))
 
     def text(self, watch_ports):
-        lines = ['security = "open"', f'data_dir = "{self.folder}/data"', 'log_level = "warning"', f'durability = "{self.durability}"']
+        lines = ['security = "open"', f'data_dir = "{self.folder}/data"', 'log_level = "warning"', f'durability = "{self.durability}"',
+                 f"record_ttl_s = {self.record_ttl_s}"]
         for name, neighbours in self.peers.items():
             watched = [f"Watch-{name}"] if name in watch_ports else []
             names = ", ".join(f'"{peer}"' for peer in [*neighbours, *watched])
@@ -197,9 +199,11 @@ def urgent(realtime):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     else:
         os.setpriority(os.PRIO_PROCESS, 0, URGENT_NICE)
-    yield
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-    os.setpriority(os.PRIO_PROCESS, 0, 0)
+    try:
+        yield
+    finally:  # also after a scenario that has failed
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
 
 
 @contextlib.contextmanager

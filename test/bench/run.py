@@ -51,12 +51,12 @@ def main():
         found[name] = {"title": table.title, "rows": [row._asdict() for row in table.rows]}
         if not options.json:
             show(name, table)
+    given = {name: getattr(options, name) for name in ("rounds", "seconds", "urgent", "quick")}
     if options.json:
-        given = {name: getattr(options, name) for name in ("rounds", "seconds", "urgent", "quick")}
         json.dump({"machine": machine(), "program": program(), "options": given, "scenarios": found}, sys.stdout, indent=2)
         print()
     else:
-        print("\n" + ", ".join(f"{key}: {value}" for key, value in (machine() | program() | {"rounds": options.rounds, "seconds": options.seconds}).items()))
+        print("\n" + ", ".join(f"{key}: {value}" for key, value in (machine() | program() | given).items()))
     sys.exit(1 if failed else 0)
 
 
