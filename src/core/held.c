@@ -132,7 +132,7 @@ void held_on_prune(struct link *link, struct herd_slice origins)
     if (link->state != LINK_UP || !node->options.prune)
         return;
     while (herd_next_word(&origins, &name)) {
-        uint32_t origin = prune_enter_origin(node, name);
+        uint32_t origin = prune_enter_word(node, name);
         if (origin == PRUNE_NOTHING)
             continue;
         held->pruned_count += origin_set_add(&held->pruned, origin);

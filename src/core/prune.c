@@ -48,33 +48,127 @@ static int make_room(struct prune *prune)
     return 0;
 }
 
+static uint32_t home_of(struct herd_slice name)
+{
+    return (uint32_t)XXH3_64bits(name.data, name.len) % INDEX_SLOTS;
+}
+
+static struct herd_slice name_of(const struct origin *origin)
+{
+    return herd_slice(origin->name, origin->len);
+}
+
+/* Where the name is in the index, or where it would be. */
+static uint32_t find_slot(const struct prune *prune, struct herd_slice name)
+{
+    uint32_t at = home_of(name);
+    while (prune->index[at] != 0 &&
+           !herd_slice_equal(name, name_of(&prune->origins[prune->index[at] - 1])))
+        at = (at + 1) % INDEX_SLOTS;
+    return at;
+}
+
+static void enter(struct prune *prune, struct herd_slice name, uint32_t origin)
+{
+    uint32_t at = find_slot(prune, name);
+    struct origin *entered = &prune->origins[origin];
+    *entered = (struct origin){.len = (uint8_t)name.len};
+    memcpy(entered->name, name.data, name.len);
+    prune->index[at] = (uint16_t)(origin + 1);
+}
+
 uint32_t prune_origin(struct prune *prune, struct herd_slice name, bool add)
 {
-    uint32_t at = (uint32_t)XXH3_64bits(name.data, name.len) % INDEX_SLOTS;
-    while (prune->index != NULL && prune->index[at] != 0) {
-        uint32_t origin = prune->index[at] - 1U;
-        const struct origin *known = &prune->origins[origin];
-        if (herd_slice_equal(name, herd_slice(known->name, known->len)))
-            return origin;
-        at = (at + 1) % INDEX_SLOTS;
-    }
+    uint32_t known = prune->index != NULL ? prune->index[find_slot(prune, name)] : 0;
+    if (known != 0)
+        return known - 1;
     if (!add || prune->count == PRUNE_ORIGINS_MAX || name.len > HERD_NAME_MAX ||
         make_room(prune) < 0)
         return PRUNE_NOTHING;
-    struct origin *origin = &prune->origins[prune->count];
-    *origin = (struct origin){.len = (uint8_t)name.len};
-    memcpy(origin->name, name.data, name.len);
-    prune->index[at] = (uint16_t)++prune->count;
-    return prune->count - 1;
+    enter(prune, name, prune->count);
+    return prune->count++;
+}
+
+/* Those behind it that would not be found any more move up. */
+static void leave_index(struct prune *prune, uint32_t origin)
+{
+    uint32_t hole = find_slot(prune, name_of(&prune->origins[origin]));
+    for (uint32_t at = (hole + 1) % INDEX_SLOTS; prune->index[at] != 0;
+         at = (at + 1) % INDEX_SLOTS) {
+        uint32_t home = home_of(name_of(&prune->origins[prune->index[at] - 1]));
+        if ((at - home) % INDEX_SLOTS < (at - hole) % INDEX_SLOTS)
+            continue;
+        prune->index[hole] = prune->index[at];
+        hole = at;
+    }
+    prune->index[hole] = 0;
+}
+
+/* Nothing of it may be held back, for then MARK and HAVE need its number. */
+static bool is_unused(const struct herd_node *node, uint32_t origin)
+{
+    for (size_t i = 0; i < node->neighbour_count; i++) {
+        const struct neighbour *neighbour = node->neighbours[i];
+        const struct held *held = &neighbour->link.held;
+        bool named =
+            origin_set_has(&held->pruned, origin) || origin_set_has(&held->grafted, origin);
+        if (origin_set_has(&neighbour->pruned, origin) || (named && held->from > 0))
+            return false;
+    }
+    return true;
+}
+
+static void forget(struct herd_node *node, uint32_t origin)
+{
+    for (size_t i = 0; i < node->neighbour_count; i++) {
+        struct held *held = &node->neighbours[i]->link.held;
+        held->pruned_count -= origin_set_remove(&held->pruned, origin);
+        origin_set_remove(&held->grafted, origin);
+    }
+    leave_index(&node->prune, origin);
+}
+
+static uint32_t take_over(struct herd_node *node, struct herd_slice name)
+{
+    struct prune *prune = &node->prune;
+    for (unsigned i = 0; i < PRUNE_LOOK_MAX; i++) {
+        uint32_t origin = prune->hand;
+        bool was_recent = prune->origins[origin].is_recent;
+        prune->hand = (origin + 1) % prune->count;
+        prune->origins[origin].is_recent = false;
+        if (was_recent || !is_unused(node, origin))
+            continue;
+        forget(node, origin);
+        enter(prune, name, origin);
+        return origin;
+    }
+    return PRUNE_NOTHING;
+}
+
+static void count_beyond(struct herd_node *node)
+{
+    node->stats.origins_beyond++;
+    node->stats.limits_reached++;
 }
 
 uint32_t prune_enter_origin(struct herd_node *node, struct herd_slice name)
 {
     uint32_t origin = prune_origin(&node->prune, name, true);
-    if (origin == PRUNE_NOTHING && node->prune.count == PRUNE_ORIGINS_MAX) {
-        node->stats.origins_beyond++;
-        node->stats.limits_reached++;
-    }
+    if (origin != PRUNE_NOTHING || node->prune.count < PRUNE_ORIGINS_MAX ||
+        name.len > HERD_NAME_MAX)
+        return origin;
+    origin = take_over(node, name);
+    if (origin == PRUNE_NOTHING)
+        count_beyond(node);
+    return origin;
+}
+
+uint32_t prune_enter_word(struct herd_node *node, struct herd_slice name)
+{
+    bool add = node->prune.count < PRUNE_UNHEARD_MAX;
+    uint32_t origin = prune_origin(&node->prune, name, add);
+    if (origin == PRUNE_NOTHING && !add)
+        count_beyond(node);
     return origin;
 }
 
@@ -185,6 +279,7 @@ int prune_on_flood(struct neighbour *from, struct herd_now now, const struct her
     uint32_t origin = prune_enter_origin(node, record->origin);
     if (origin == PRUNE_NOTHING)
         return 0;
+    node->prune.origins[origin].is_recent = true;
     if (news) {
         struct origin_set set = {{0}};
         node->prune.origins[origin].parent = from;

@@ -12,6 +12,8 @@ struct neighbour;
 
 enum {
     PRUNE_ORIGINS_MAX = 1024,  /* servers of a herd.conf; records of others go over all links */
+    PRUNE_UNHEARD_MAX = 512,   /* above so many, PRUNE enters none whose records never came */
+    PRUNE_LOOK_MAX = 64,       /* looked at for one that gives way, for each that is new */
     PRUNE_REFRESH_MS = 600000, /* a pruned link is tried again: another tree may be faster by now */
     HAVE_MS = 200,             /* from when a record is held back until HAVE names it */
     HAVE_AGAIN_MIN_MS = 1000,  /* HAVE that was not answered with HELD; doubling */
@@ -28,6 +30,7 @@ struct origin_set {
 struct origin {
     char name[HERD_NAME_MAX + 1];
     uint8_t len;
+    bool is_recent;           /* its records came since it was last looked at for giving way */
     struct neighbour *parent; /* who brought its last news here over a link that prunes, or NULL */
 };
 
@@ -35,6 +38,7 @@ struct origin {
 struct prune {
     struct origin *origins;
     uint32_t count, cap;
+    uint32_t hand;   /* the next that is looked at for giving way */
     uint16_t *index; /* hash of a name -> its number + 1; NULL while there is none */
 };
 
@@ -90,8 +94,12 @@ void prune_configure(struct herd_node *node, bool wanted);
 /* The number of an origin; one that is new gets the next one, if `add`. PRUNE_NOTHING when it is
  * unknown, when there are too many, or when memory is short. */
 uint32_t prune_origin(struct prune *prune, struct herd_slice name, bool add);
-/* The same, with `add`; where there are too many, that is counted. */
+/* The same, with `add`; where there are too many, one that nobody uses gives way: no link is pruned
+ * for it, or none that holds anything back. Where there is none, that is counted. */
 uint32_t prune_enter_origin(struct herd_node *node, struct herd_slice name);
+/* The same for a word of PRUNE, which may be made up: it takes no place of one whose records come.
+ */
+uint32_t prune_enter_word(struct herd_node *node, struct herd_slice name);
 
 /* Of a record's canonical text, as HAVE tells it. */
 uint32_t have_hash(struct herd_slice text);

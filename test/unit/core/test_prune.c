@@ -2,7 +2,7 @@
 #include <herd/proto.h>
 #include <herd/store.h>
 
-#include "core/prune.h"
+#include "core/node.h"
 #include "edge.h"
 
 enum { JAQUEZ, SMITH, CAMPBELL, NEAR };
@@ -383,6 +383,79 @@ static void origins_beyond_the_limit_are_flooded(void **state)
     driver_free(trio.driver);
 }
 
+/* As many as there are places for, and twice that. */
+enum { MADE_UP = 2 * PRUNE_ORIGINS_MAX };
+
+static void prune_made_up_origins(struct trio *trio)
+{
+    for (unsigned i = 0; i < MADE_UP; i++)
+        wire_sayf(trio->links[CAMPBELL], "PRUNE x%u\n", i);
+}
+
+static void flood_made_up_origins(struct trio *trio, const char *kind)
+{
+    for (unsigned i = 0; i < MADE_UP; i++) {
+        char origin[16];
+        snprintf(origin, sizeof(origin), "%s%u", kind, i);
+        flood(trio, CAMPBELL, origin, 1, origin);
+    }
+}
+
+/* Whether a real origin, new to this server, has a tree after that: its second copy is pruned, and
+ * its records are held back from who has pruned it. */
+static void expect_tree(struct trio *trio, const char *origin)
+{
+    for (int i = 0; i < NEAR; i++)
+        wire_take(trio->links[i]);
+    wire_take(trio->inbound[SMITH]);
+    flood(trio, JAQUEZ, origin, 1, origin);
+    flood(trio, SMITH, origin, 1, origin);
+    EDGE_EXPECT(trio->inbound[SMITH], "PRUNE %s\n", origin);
+    wire_sayf(trio->links[CAMPBELL], "PRUNE %s\n", origin);
+    wire_take(trio->links[CAMPBELL]);
+    flood(trio, JAQUEZ, origin, 2, origin);
+    EDGE_EXPECT(trio->links[CAMPBELL], "%s", "");
+}
+
+static void made_up_words_of_prune_take_no_places(void **state)
+{
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    prune_made_up_origins(&trio);
+    expect_tree(&trio, "Far");
+    prune_made_up_origins(&trio); /* while something is held back */
+    expect_tree(&trio, "Farther");
+    const struct herd_node_stats *stats = herd_node_stats(trio.driver->node);
+    CHECK_TRUE(("told of"), stats->origins_beyond > 0);
+    CHECK_TRUE(("%u", trio.driver->node->prune.count),
+               trio.driver->node->prune.count <= PRUNE_UNHEARD_MAX + 2);
+    driver_free(trio.driver);
+}
+
+/* None of them is pruned anywhere; and all are found again that are still known. */
+static void made_up_origins_give_way(void **state)
+{
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    grow_tree(&trio);
+    flood_made_up_origins(&trio, "x");
+    expect_tree(&trio, "New");
+    flood_made_up_origins(&trio, "y");
+    expect_tree(&trio, "Newer");
+    flood(&trio, SMITH, "b", 1, "Far"); /* it was pruned, and is not forgotten */
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "GRAFT Far\n");
+    const struct prune *prune = &trio.driver->node->prune;
+    CHECK_INT(("all"), prune->count, PRUNE_ORIGINS_MAX);
+    for (uint32_t i = 0; i < prune->count; i++) {
+        const struct origin *origin = &prune->origins[i];
+        struct herd_slice name = herd_slice(origin->name, origin->len);
+        CHECK_INT(("%s", origin->name), prune_origin(&trio.driver->node->prune, name, false), i);
+    }
+    driver_free(trio.driver);
+}
+
 static void neighbour_that_is_removed_is_no_parent(void **state)
 {
     (void)state;
@@ -416,6 +489,8 @@ int main(void)
         cmocka_unit_test(pruned_links_are_tried_again),
         cmocka_unit_test(switched_off_all_links_flood_again),
         cmocka_unit_test(origins_beyond_the_limit_are_flooded),
+        cmocka_unit_test(made_up_words_of_prune_take_no_places),
+        cmocka_unit_test(made_up_origins_give_way),
         cmocka_unit_test(neighbour_that_is_removed_is_no_parent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
