@@ -49,7 +49,7 @@ static const char *seconds(int64_t ns, char *out, size_t size)
     return out;
 }
 
-enum { WHY_BYTES = 128, SECONDS_BYTES = 32 };
+enum { WHY_BYTES = 160, SECONDS_BYTES = 32 };
 
 /* Why a server cannot be a neighbour, in `why`; false: it can. Both ends tell it, so it is said who
  * has which value. */
