@@ -20,7 +20,7 @@ COUNTED = 50000
 LINKS = (1, 2, 4)
 CROWD_RATE = 5000
 GATHER_S = 15
-LATE = "due and not sent when the run ended (sent late, and counted)"
+LATE = "due, and sent only after the end"
 AIM = {"redis": 0.35, "memcached": 0.75}
 
 
