@@ -402,45 +402,6 @@ static void test_another_program_writes_into_the_file(void **state)
     assert_found_in(fixture->folder, &fixture->world.disk);
 }
 
-/* Batches fail while a file of it is away, and are written once it is back. */
-static void check_file_taken_away(struct fixture *fixture, const char *name, const char *reason)
-{
-    make_file(fixture);
-    struct found found = {0};
-    struct records *records = found_opened(fixture->folder, false, &found);
-    assert_non_null(records);
-    found_free(&found);
-    world_restart(&fixture->world, &found);
-    write_batches(fixture, records, 1);
-    char *path = testing_path(fixture->folder, name);
-    char *away = testing_path(fixture->folder, "away");
-    assert_int_equal(rename(path, away), 0);
-    world_make_any(&fixture->world);
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(records_write(records, &fixture->world.batch), HERD_EIO);
-        assert_string_equal(records_reason(records), reason);
-    }
-    assert_int_equal(rename(away, path), 0);
-    assert_int_equal(records_write(records, &fixture->world.batch), 0);
-    records_close(records);
-    assert_found_in(fixture->folder, &fixture->world.disk);
-    free(path);
-    free(away);
-}
-
-static void test_a_file_removed_while_it_is_written(void **state)
-{
-    check_file_taken_away(*state, "records.db",
-                          "it was moved or removed: put it back, or start the server again");
-}
-
-static void test_a_log_removed_while_it_is_written(void **state)
-{
-    check_file_taken_away(*state, "records.db-wal",
-                          "its log, records.db-wal, was moved or removed: put it back, or start "
-                          "the server again");
-}
-
 /* The lock */
 
 static void test_one_process_at_a_time(void **state)
@@ -602,8 +563,6 @@ int main(void)
         TEST(test_folders_and_files_that_cannot_be_written),
         TEST(test_folders_and_files_that_cannot_be_read),
         TEST(test_another_program_writes_into_the_file),
-        TEST(test_a_file_removed_while_it_is_written),
-        TEST(test_a_log_removed_while_it_is_written),
         TEST(test_one_process_at_a_time),
         TEST(test_a_lock_whose_owner_is_not_known),
         TEST(test_bits_that_have_changed),

@@ -403,16 +403,62 @@ static void test_a_new_file_whose_log_is_lost(void **state)
     found_free(&found);
 }
 
+/* Batches fail while a file of it is away, and are written once it is back. */
+static void check_file_taken_away(struct fixture *fixture, const char *name, const char *reason)
+{
+    struct found found = {0};
+    struct records *records = found_opened(fixture->copy, false, &found);
+    assert_non_null(records);
+    world_restart(&fixture->world, &found);
+    found_free(&found);
+    world_make_any(&fixture->world);
+    assert_int_equal(records_write(records, &fixture->world.batch), 0);
+    char *path = testing_path(fixture->copy, name);
+    char *away = testing_path(fixture->copy, "away");
+    assert_int_equal(rename(path, away), 0);
+    world_make_any(&fixture->world);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(records_write(records, &fixture->world.batch), HERD_EIO);
+        assert_string_equal(records_reason(records), reason);
+    }
+    assert_int_equal(rename(away, path), 0);
+    assert_int_equal(records_write(records, &fixture->world.batch), 0);
+    records_close(records);
+    assert_found_in(fixture->copy, &fixture->world.disk);
+    free(path);
+    free(away);
+}
+
+static void test_a_file_removed_while_it_is_written(void **state)
+{
+    check_file_taken_away(*state, "records.db",
+                          "it was moved or removed: put it back, or start the server again");
+}
+
+static void test_a_log_removed_while_it_is_written(void **state)
+{
+    check_file_taken_away(*state, "records.db-wal",
+                          "its log, records.db-wal, was moved or removed: put it back, or start "
+                          "the server again");
+}
+
 int main(void)
 {
     disk_install(); /* which works, and does not wait for the real one */
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_each_harm_is_said),         TEST(test_a_bit_anywhere_in_the_log),
-        TEST(test_without_a_witness),         TEST(test_a_witness_that_says_nothing),
-        TEST(test_a_damaged_witness_is_said), TEST(test_damage_that_shows_in_the_log_is_no_doubt),
-        TEST(test_no_harm_nothing_said),      TEST(test_torn_ends_are_no_damage),
-        TEST(test_files_that_are_not_ours),   TEST(test_a_new_file_whose_log_is_lost),
+        TEST(test_a_file_removed_while_it_is_written),
+        TEST(test_a_log_removed_while_it_is_written),
+        TEST(test_each_harm_is_said),
+        TEST(test_a_bit_anywhere_in_the_log),
+        TEST(test_without_a_witness),
+        TEST(test_a_witness_that_says_nothing),
+        TEST(test_a_damaged_witness_is_said),
+        TEST(test_damage_that_shows_in_the_log_is_no_doubt),
+        TEST(test_no_harm_nothing_said),
+        TEST(test_torn_ends_are_no_damage),
+        TEST(test_files_that_are_not_ours),
+        TEST(test_a_new_file_whose_log_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
