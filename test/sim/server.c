@@ -129,6 +129,8 @@ static void see_line(struct server *server, struct plug *plug, enum herd_directi
     if (server->world->sim.trace != NULL)
         sim_trace(&server->world->sim, server->name, "->", name_of_peer(plug), "%.*s",
                   line.len > 0 ? (int)line.len : 15, line.len > 0 ? line.data : "(an empty line)");
+    if (server->world->closing)
+        return;
     uint32_t to = plug->end != NULL ? net_peer(plug->end)->host->index : SERVER_NOBODY;
     if (to >= server->world->graph.size)
         return;

@@ -127,6 +127,7 @@ void world_start(struct world *world)
 
 void world_close(struct world *world)
 {
+    world->closing = true;
     for (uint32_t i = 0; i < world->graph.size; i++) {
         server_free(world->servers[i]);
         plain_free(world->plains[i]);

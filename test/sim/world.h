@@ -86,6 +86,7 @@ struct world {
     struct plant plant;
     bool asked;        /* while it was quiet, a plain server was asked by HELLO */
     bool quiet;        /* no line but those that keep links may be said between servers */
+    bool closing;      /* servers are freed one by one: what one says last reaches nobody */
     bool count_floods; /* for each record */
     bool faulty;       /* faults are injected */
     bool busy;         /* phones speak */
