@@ -422,7 +422,7 @@ void herd_node_tick(struct herd_node *node, struct herd_now now)
     persist_tick(node, now);
     /* Those that use up their budget again come back behind the last one of this turn. */
     struct herd_conn **end = node->ready_end;
-    while (node->ready != NULL && !herd_node_is_crowded(node)) {
+    while (node->ready != NULL && node->dirty_count < HERD_TOUCHED_MAX) {
         bool last = end == &node->ready->next_ready;
         struct herd_conn *conn = take_ready(node);
         if (conn->gone)
