@@ -76,11 +76,13 @@ def test_without_threads_it_ends_with_a_sentence_or_keeps_what_it_acknowledged(s
             refused += 1
             continue
         served += 1
-        herd.start()
-        with herd["Hill"].client() as client:
-            for client_number in range(10):
-                assert client.whatsat(b"WHATSAT c%d 10 1" % client_number)[0].startswith(b"AT Hill ")
-        herd.stop()
+        try:
+            with herd.start()["Hill"].client() as client:
+                for client_number in range(10):
+                    assert client.whatsat(b"WHATSAT c%d 10 1" % client_number)[0].startswith(b"AT Hill ")
+            herd.stop()
+        finally:
+            herd.kill()
     assert refused > 3 and served > 3
 
 
