@@ -36,13 +36,15 @@ static int make_texts(struct composer *composer, const struct local_place *place
     if (rc == 0)
         rc = local_append_string(texts, place->vicinity);
     ends[3] = texts->len;
+    if (rc < 0)
+        return rc;
     *out = (struct local_texts){
         .name = herd_slice(texts->data, ends[0]),
         .place_id = herd_slice(texts->data + ends[0], ends[1] - ends[0]),
         .types = herd_slice(texts->data + ends[1], ends[2] - ends[1]),
         .vicinity = herd_slice(texts->data + ends[2], ends[3] - ends[2]),
     };
-    return rc;
+    return 0;
 }
 
 static int render(struct composer *composer, const struct local_place *place)
