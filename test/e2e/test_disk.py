@@ -399,8 +399,9 @@ def test_a_log_that_is_lost_with_its_witness_is_said(make_herd):
 
 def test_a_log_that_is_removed_promises_nothing_more(make_herd):
     """SQLite writes on into a file without a name; what it has is saved as soon as that is seen."""
-    hill = make_herd(ALONE, extra='durability = "commit"' + LIMITED).start()["Hill"]
+    hill = make_herd(ALONE, extra='durability = "commit"').start()["Hill"]
     told = tell(hill, ids_of(10))
+    limit(hill, TIMEOUT_MS)
     (hill.herd.folder / "data" / "Hill" / "records.db-wal").unlink()
     refused(hill, b"IAMAT late +1+1 5")
     assert "level=error" in logged(hill, "its log, records.db-wal, was moved or removed")[0]
