@@ -11,7 +11,7 @@
 
 #include "net/stream.h"
 
-enum { LINGER_STEP_MS = 250 };
+enum { LINGER_STEP_MS = 250, PIECES_AT_ONCE = 64 };
 
 /* Doubly linked, in a circle that begins with the one who owns it. */
 static void ring_init(struct stream_ring *ring)
@@ -46,20 +46,22 @@ struct piece {
 };
 
 /*
- * What a stream has only while its socket is full, or while it closes without haste.
+ * What a stream has only while there is more to write than its turn's one write has taken, or while
+ * it closes without haste.
  *
- * Full: what the socket did not take waits in pieces, small ones together, for a buffer of its own
- * for each line would take several times the line's bytes. A piece at a time goes to libuv, which
- * waits for the socket. libuv tries to write at once what it is given: it is not given anything in
- * a turn that has had a write of this stream, so that a full socket is not asked twice.
+ * What waits does so in pieces, small ones together, for a buffer of its own for each line would
+ * take several times the line's bytes. At the end of a turn that has had no write of this stream
+ * all pieces are written together. If that was too much for the socket, the first one goes to libuv
+ * in the next turn, which tries at once, and then waits for the socket.
  */
 struct stream_extra {
     struct stream *stream;
     struct stream_loop *shared;
     struct piece *first, **end; /* not sent */
     uv_write_t write;           /* of the first, if it `is_with_libuv` */
-    struct stream_ring resting; /* the first one is to be given to libuv at the end of a turn */
+    struct stream_ring resting; /* something is to be done at the end of a turn */
     bool is_with_libuv;
+    bool is_full;                 /* the socket, when it was last written to */
     bool shut;                    /* our half is closed, all was sent */
     uv_shutdown_t shutdown;       /* until on_shutdown, before the stream's last callback */
     struct stream_ring lingering; /* closes without haste, until the socket is closed */
@@ -358,7 +360,7 @@ static void on_write(uv_write_t *req, int status)
     struct stream *stream = extra->stream;
     size_t len = extra->first->buf.len;
     bool is_open = !uv_is_closing((uv_handle_t *)&stream->tcp);
-    extra->is_with_libuv = false;
+    extra->is_with_libuv = extra->is_full = false;
     recycle_first(extra);
     stream->write_turn = extra->shared->turn;
     if (status == 0) {
@@ -391,19 +393,68 @@ static void hand_over(struct stream_extra *extra)
         fail(stream, rc);
 }
 
+/* What was sent of the pieces goes. */
+static void drop_sent(struct stream_extra *extra, size_t sent)
+{
+    while (extra->first != NULL && sent >= extra->first->buf.len) {
+        sent -= extra->first->buf.len;
+        recycle_first(extra);
+    }
+    if (sent > 0)
+        tighten(&extra->first->buf, sent);
+}
+
+/* All pieces, or as many as go into one write; libuv has none of them. */
+static void write_pieces(struct stream_extra *extra)
+{
+    uv_buf_t bytes[PIECES_AT_ONCE];
+    unsigned count = 0;
+    size_t all = 0;
+    struct stream *stream = extra->stream;
+    for (struct piece *at = extra->first; at != NULL && count < PIECES_AT_ONCE; at = at->next) {
+        bytes[count++] = uv_buf_init(at->buf.data, (unsigned)at->buf.len);
+        all += at->buf.len;
+    }
+    stream->write_turn = extra->shared->turn;
+    int rc = uv_try_write((uv_stream_t *)&stream->tcp, bytes, count);
+    if (rc < 0 && rc != UV_EAGAIN) {
+        fail(stream, rc);
+        return;
+    }
+    size_t sent = rc > 0 ? (size_t)rc : 0;
+    extra->is_full = sent < all;
+    extra->shared->bytes_sent += sent;
+    drop_sent(extra, sent);
+    events_of(stream)->wrote(stream, sent);
+    if (extra->first != NULL)
+        return;
+    ring_leave(&extra->resting);
+    be_drained(extra);
+}
+
+static void end_turn(struct stream_extra *extra)
+{
+    if (extra->stream->write_turn == extra->shared->turn)
+        return;
+    if (extra->is_full)
+        hand_over(extra);
+    else
+        write_pieces(extra);
+}
+
 void stream_loop_next_turn(struct stream_loop *shared)
 {
     struct stream_ring *next;
+    bool rests = !ring_is_empty(&shared->resting);
     for (struct stream_ring *at = shared->resting.next; at != &shared->resting; at = next) {
-        struct stream_extra *extra = resting_of(at);
         next = at->next;
-        if (extra->stream->write_turn != shared->turn)
-            hand_over(extra);
+        end_turn(resting_of(at));
     }
-    if (ring_is_empty(&shared->resting))
-        uv_idle_stop(&shared->awake);
-    else
+    /* Not before those who heard of a write have had their turn. */
+    if (rests)
         uv_idle_start(&shared->awake, on_awake);
+    else
+        uv_idle_stop(&shared->awake);
     shared->turn++;
 }
 
@@ -449,7 +500,12 @@ static int write_now(struct stream *stream, struct herd_buf *take_buf, size_t *s
     *sent = rc > 0 ? (size_t)rc : 0;
     shared->bytes_sent += *sent;
     bool waits = rc == UV_EAGAIN || (rc >= 0 && *sent < take_buf->len);
-    return waits ? keep(stream, take_buf, *sent) : rc;
+    if (!waits)
+        return rc;
+    rc = keep(stream, take_buf, *sent);
+    if (rc == 0)
+        stream->of.extra->is_full = true;
+    return rc;
 }
 
 void stream_write(struct stream *stream, struct herd_buf *take_buf)

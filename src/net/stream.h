@@ -64,7 +64,7 @@ struct stream {
         struct stream_extra *extra; /* `has_extra`: what few have, and `shared` */
     } of;
     enum stream_kind kind : 8;
-    bool has_extra : 1; /* while the socket is full, or it closes without haste */
+    bool has_extra : 1; /* while something waits to be written, or it closes without haste */
     bool reading : 1;
     bool ended : 1;
     bool closing : 1;                    /* nothing more is written or told */
@@ -94,8 +94,8 @@ struct stream_loop *stream_loop_of(const struct stream *stream);
 void stream_read(struct stream *stream, bool on);
 
 /* Sends the bytes: at once as far as the socket takes them, if it is the turn's first write of the
- * stream. The rest waits in pieces of about STREAM_GATHER_BYTES, however few bytes come at a time;
- * one goes out in each turn that the socket takes it. Takes the buffer in every case. */
+ * stream. The rest waits for the next turns in pieces of about STREAM_GATHER_BYTES, however few
+ * bytes come at a time. Takes the buffer in every case. */
 void stream_write(struct stream *stream, struct herd_buf *take_buf);
 
 /*
