@@ -144,6 +144,23 @@ static int bind_text(struct local_writer *writer, enum statement which, int para
     return rc == SQLITE_OK ? 0 : fail(writer);
 }
 
+static int bind_number(struct local_writer *writer, enum statement which, int parameter,
+                       int64_t number)
+{
+    int rc = sqlite3_bind_int64(writer->statements[which], parameter, number);
+    return rc == SQLITE_OK ? 0 : fail(writer);
+}
+
+/* From parameter 1 on. */
+static int bind_numbers(struct local_writer *writer, enum statement which, const int64_t *numbers,
+                        int count)
+{
+    int rc = 0;
+    for (int i = 0; i < count && rc == 0; i++)
+        rc = bind_number(writer, which, 1 + i, numbers[i]);
+    return rc;
+}
+
 /* Whether `text` is the row before's; else it is from now on. 1, 0, or HERD_ENOMEM. */
 static int is_last(struct herd_buf *last, const char *text)
 {
@@ -156,7 +173,8 @@ static int is_last(struct herd_buf *last, const char *text)
 static int add_text(struct local_writer *writer, enum statement which, const char *text, int64_t id)
 {
     int rc = bind_text(writer, which, 1, text);
-    sqlite3_bind_int64(writer->statements[which], 2, id);
+    if (rc == 0)
+        rc = bind_number(writer, which, 2, id);
     return rc == 0 ? run(writer, which, NULL) : rc;
 }
 
@@ -243,31 +261,32 @@ int local_writer_add(struct local_writer *writer, const struct local_row *row)
     return 0;
 }
 
+/* Negative: it is not known. */
+static int bind_population(struct local_writer *writer, int64_t population)
+{
+    if (population >= 0)
+        return bind_number(writer, PLACE, 6, population);
+    return sqlite3_bind_null(writer->statements[PLACE], 6) == SQLITE_OK ? 0 : fail(writer);
+}
+
 /* Writes a place that has waited, as number `id`. */
 static int write_place(struct local_writer *writer, struct herd_slice record, int64_t id)
 {
     struct fixed fixed;
     memcpy(&fixed, record.data, sizeof fixed);
-    sqlite3_stmt *place = writer->statements[PLACE], *at = writer->statements[PLACE_AT];
     const int64_t numbers[] = {id, fixed.source, fixed.type_list, fixed.area, fixed.extent_m};
-    for (int i = 0; i < 5; i++)
-        sqlite3_bind_int64(place, 1 + i, numbers[i]);
-    if (fixed.population < 0)
-        sqlite3_bind_null(place, 6);
-    else
-        sqlite3_bind_int64(place, 6, fixed.population);
+    const int64_t box[] = {id, fixed.lat, fixed.lon};
     const char *text = record.data + sizeof fixed;
-    int rc = 0;
+    int rc = bind_numbers(writer, PLACE, numbers, 5);
+    if (rc == 0)
+        rc = bind_population(writer, fixed.population);
     for (int i = 0; i < TEXTS && rc == 0; i++, text += strlen(text) + 1)
         rc = bind_text(writer, PLACE, 7 + i, text);
     if (rc == 0)
         rc = run(writer, PLACE, NULL);
-    if (rc < 0)
-        return rc;
-    sqlite3_bind_int64(at, 1, id);
-    sqlite3_bind_int(at, 2, fixed.lat);
-    sqlite3_bind_int(at, 3, fixed.lon);
-    return run(writer, PLACE_AT, NULL);
+    if (rc == 0)
+        rc = bind_numbers(writer, PLACE_AT, box, 3);
+    return rc == 0 ? run(writer, PLACE_AT, NULL) : rc;
 }
 
 static int write_places(struct local_writer *writer, local_writer_progress_cb *on_progress,
@@ -401,18 +420,18 @@ int local_writer_begin_source(struct local_writer *writer)
         return HERD_ERANGE;
     }
     writer->places_before = writer->places;
-    sqlite3_bind_int64(writer->statements[SOURCE], 1, ++writer->source);
-    return run(writer, SOURCE, NULL);
+    int rc = bind_number(writer, SOURCE, 1, ++writer->source);
+    return rc == 0 ? run(writer, SOURCE, NULL) : rc;
 }
 
 int local_writer_end_source(struct local_writer *writer, const struct local_table_head *head)
 {
     const char *const texts[] = {head->name, head->attribution, head->licence, head->version};
-    int rc = 0;
-    sqlite3_bind_int64(writer->statements[SOURCE_SAID], 1, writer->source);
+    int rc = bind_number(writer, SOURCE_SAID, 1, writer->source);
     for (int i = 0; i < 4 && rc == 0; i++)
         rc = bind_text(writer, SOURCE_SAID, 2 + i, texts[i]);
-    sqlite3_bind_int64(writer->statements[SOURCE_SAID], 6, writer->places - writer->places_before);
+    if (rc == 0)
+        rc = bind_number(writer, SOURCE_SAID, 6, writer->places - writer->places_before);
     return rc == 0 ? run(writer, SOURCE_SAID, NULL) : rc;
 }
 

@@ -1,6 +1,7 @@
 /* A places file with too little memory and on a disk that fails: each allocation, SQLite's own too,
  * each call of SQLite, and each look at the file. What comes of it is the right answer, or an error
  * that says so; then the next question has the right answer. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -19,6 +20,7 @@
 #include "nth_sqlite.h"
 #include "places/local.h"
 #include "places/local_answer.h"
+#include "places/local_build.h"
 #include "places/local_file.h"
 #include "testing.h"
 
@@ -32,6 +34,7 @@ static const char *const fault_names[FAULT_COUNT] = {
     [NTH_SQLITE_BIND] = "sqlite3_bind",
     [NTH_SQLITE_STEP] = "sqlite3_step",
     [NTH_SQLITE_TEXT] = "sqlite3_column_text",
+    [NTH_SQLITE_EXEC] = "sqlite3_exec",
     [FAULT_OPEN] = "open",
     [FAULT_READ] = "pread",
     [FAULT_SIZE] = "fstat",
@@ -210,6 +213,56 @@ static void test_a_file(void **state)
     }
 }
 
+/* ---- The writer, over a file that is there -------------------------------------------------- */
+
+static unsigned count_files(const char *path)
+{
+    unsigned count = 0;
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        count += entry->d_name[0] != '.';
+    closedir(dir);
+    return count;
+}
+
+/* The file is there whole, and nothing is left beside it. */
+static bool write_anew(struct fixture *fixture)
+{
+    const char *table = fixture->folder->table;
+    struct herd_buf error = {0};
+    int64_t places = 0;
+    nth_arm(fixture->fault, fixture->nth);
+    int rc = local_build(fixture->folder->places, &table, 1, &places, &error);
+    bool has_failed = nth_has_failed();
+    nth_arm(0, 0);
+    if (rc < 0)
+        check_error(fixture, rc, &error);
+    else
+        assert_int_equal(places, 4);
+    herd_buf_free(&error);
+    assert_int_equal(sqlite3_memory_used(), 0);
+    assert_int_equal(count_files(fixture->folder->path), 2);
+    struct local_file *file = open_file(fixture, true);
+    ask_file(fixture, file, true);
+    local_file_free(file);
+    return has_failed;
+}
+
+static void test_the_writer(void **state)
+{
+    struct fixture *fixture = *state;
+    for (fixture->fault = 0; fixture->fault <= FAULT_OPEN; fixture->fault++) {
+        if (fixture->fault == NTH_SQLITE_TEXT)
+            continue; /* of those who read */
+        fixture->nth = 1;
+        while (write_anew(fixture))
+            fixture->nth++;
+        print_message("%s: %u failed\n", fault_names[fixture->fault], fixture->nth - 1);
+        assert_true(fixture->nth > 1);
+    }
+}
+
 /* ---- The provider: it opens in a thread, and is asked in threads, then in memory ------------ */
 
 struct life {
@@ -364,6 +417,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_writer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_provider, setup, teardown),
     };
     nth_sqlite_begin();
