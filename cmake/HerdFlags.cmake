@@ -38,7 +38,7 @@ if(CMAKE_BUILD_TYPE MATCHES "Rel")
     target_compile_definitions(herd_flags INTERFACE _FORTIFY_SOURCE=2)
 endif()
 
-# The server is optimised as a whole, across files: a tenth less time an IAMAT. Other programs take the ordinary half of
+# The server is optimised as a whole, across files: a tenth less time an IAMAT; so is the simulator. Other programs take the ordinary half of
 # the same objects, so that a hundred tests need not be optimised one by one.
 if(CMAKE_BUILD_TYPE MATCHES "Rel" AND CMAKE_C_COMPILER_ID STREQUAL "GNU" AND NOT HERD_SANITIZE)
     target_compile_options(herd_flags INTERFACE -flto=auto -ffat-lto-objects)
