@@ -144,6 +144,16 @@ static void check_answer(const struct fixture *fixture, size_t i, struct places_
     free(text);
 }
 
+/* The first of the fault's kind, the second, …: until a life has no more of them. */
+static void fail_each(struct fixture *fixture, bool (*live)(struct fixture *))
+{
+    fixture->nth = 1;
+    while (live(fixture))
+        fixture->nth++;
+    print_message("%s: %u failed\n", fault_names[fixture->fault], fixture->nth - 1);
+    assert_true(fixture->nth > 1);
+}
+
 /* ---- A file, without threads ---------------------------------------------------------------- */
 
 /* NULL: it could not be opened, and says why. */
@@ -205,11 +215,7 @@ static void test_a_file(void **state)
     for (fixture->fault = 0; fixture->fault < FAULT_COUNT; fixture->fault++) {
         if (fixture->fault == NTH_SQLITE_EXEC)
             continue; /* of those who write */
-        fixture->nth = 1;
-        while (live(fixture))
-            fixture->nth++;
-        print_message("%s: %u failed\n", fault_names[fixture->fault], fixture->nth - 1);
-        assert_true(fixture->nth > 1);
+        fail_each(fixture, live);
     }
 }
 
@@ -255,11 +261,7 @@ static void test_the_writer(void **state)
     for (fixture->fault = 0; fixture->fault <= FAULT_OPEN; fixture->fault++) {
         if (fixture->fault == NTH_SQLITE_TEXT)
             continue; /* of those who read */
-        fixture->nth = 1;
-        while (write_anew(fixture))
-            fixture->nth++;
-        print_message("%s: %u failed\n", fault_names[fixture->fault], fixture->nth - 1);
-        assert_true(fixture->nth > 1);
+        fail_each(fixture, write_anew);
     }
 }
 
@@ -374,11 +376,7 @@ static void test_the_provider(void **state)
 {
     struct fixture *fixture = *state;
     fixture->fault = NTH_ALLOCATION;
-    fixture->nth = 1;
-    while (serve(fixture))
-        fixture->nth++;
-    print_message("%s: %u failed\n", fault_names[fixture->fault], fixture->nth - 1);
-    assert_true(fixture->nth > 1);
+    fail_each(fixture, serve);
 }
 
 static int setup(void **state)
