@@ -1,5 +1,7 @@
 import contextlib
+import pathlib
 import resource
+import tempfile
 
 import pytest
 
@@ -11,6 +13,15 @@ def pytest_configure():
     """As many open files as the system allows: a test holds thousands of connections."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that everybody may enter; what belongs to pytest is its user's alone."""
+    with tempfile.TemporaryDirectory(prefix="herd-test-") as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 @contextlib.contextmanager

@@ -2,11 +2,9 @@
 
 import json
 import os
-import pathlib
 import re
 import shutil
 import signal
-import tempfile
 import time
 
 import pytest
@@ -120,15 +118,6 @@ def test_status_without_control_sockets_is_up_and_not_compared(make_herd):
     herd["Jaquez"].kill(signal.SIGKILL)
     done = herdctl(herd, "status")
     assert done.returncode == 1 and re.search(r"^Jaquez +down +\S+: Connection refused$", done.stdout, re.M)
-
-
-@pytest.fixture
-def open_folder():
-    """A folder that everybody may enter; what belongs to pytest is its user's alone."""
-    with tempfile.TemporaryDirectory(prefix="herd-test-") as name:
-        folder = pathlib.Path(name)
-        folder.chmod(0o755)
-        yield folder
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")

@@ -2,12 +2,10 @@
 
 import contextlib
 import os
-import pathlib
 import resource
 import shutil
 import socket
 import subprocess
-import tempfile
 
 import pytest
 
@@ -15,14 +13,6 @@ from herdlib import BIN, DEADLINE_S, SLOW, WRAP, Client, Herd, wait_until
 
 SOMEBODY = 64123  # a user without processes
 INTERVAL = 'durability = "interval"\n'
-
-
-@pytest.fixture
-def somebodys_folder():
-    with tempfile.TemporaryDirectory(prefix="herd-test-") as name:
-        folder = pathlib.Path(name)
-        folder.chmod(0o755)
-        yield folder
 
 
 def install(folder):
@@ -52,12 +42,12 @@ def serves(process, port):
 
 @pytest.mark.skipif(os.getuid() != 0 or bool(WRAP) or SLOW > 1,
                     reason="only root can become another user; and sanitizers have threads of their own")
-def test_without_threads_it_ends_with_a_sentence_or_keeps_what_it_acknowledged(somebodys_folder):
+def test_without_threads_it_ends_with_a_sentence_or_keeps_what_it_acknowledged(open_folder):
     """libuv makes its threads at their first use, and aborts where one is lacking: that was at the stop."""
     refused = served = 0
-    program = install(somebodys_folder)
+    program = install(open_folder)
     for number in range(1, 14):
-        folder = somebodys_folder / str(number)
+        folder = open_folder / str(number)
         folder.mkdir()
         herd = Herd(folder, {"Hill": []}, extra=INTERVAL)
         shutil.chown(folder, SOMEBODY, SOMEBODY)
