@@ -273,7 +273,6 @@ bool herd_node_effect(struct herd_node *node, struct herd_now now, struct herd_e
  * false; budgets of the turn go on counting.
  */
 enum { HERD_TOUCHED_MAX = 128, HERD_TOUCHED_BYTES = 1024 * 1024 };
-size_t herd_node_touched(const struct herd_node *node);
 bool herd_node_is_crowded(const struct herd_node *node);
 bool herd_node_early_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out);
 

@@ -497,11 +497,6 @@ static bool next_notice(struct herd_node *node, struct herd_effect *out)
     return true;
 }
 
-size_t herd_node_touched(const struct herd_node *node)
-{
-    return node->dirty_count;
-}
-
 bool herd_node_is_crowded(const struct herd_node *node)
 {
     return node->dirty_count >= HERD_TOUCHED_MAX || node->dirty_bytes >= HERD_TOUCHED_BYTES;

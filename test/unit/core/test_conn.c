@@ -500,7 +500,7 @@ static void test_early_effects(void **state)
         assert_int_equal(herd_node_accept(driver->node, NULL, &conns[i]), 0);
     for (int i = 0; i < 3; i++)
         herd_conn_receive(conns[i], driver->now, "x\n", 2);
-    assert_int_equal(herd_node_touched(driver->node), 3);
+    assert_int_equal(driver->node->dirty_count, 3);
     for (int i = 0; i < 3; i++) {
         assert_true(herd_node_early_effect(driver->node, driver->now, &effect));
         assert_int_equal(effect.kind, HERD_EFFECT_WRITE);
@@ -509,7 +509,7 @@ static void test_early_effects(void **state)
         herd_node_recycle(driver->node, &effect.output);
     }
     assert_false(herd_node_early_effect(driver->node, driver->now, &effect));
-    assert_int_equal(herd_node_touched(driver->node), 0);
+    assert_int_equal(driver->node->dirty_count, 0);
     assert_int_equal(driver->node->lines_left, TURN_LINES - 3);
     assert_false(herd_node_effect(driver->node, driver->now, &effect));
     assert_int_equal(driver->node->lines_left, TURN_LINES);
@@ -538,7 +538,7 @@ static void test_bytes_make_a_crowd(void **state)
         herd_conn_receive(conns[count], driver->now, lines, sizeof(lines));
     }
     assert_true(herd_node_is_crowded(driver->node));
-    assert_in_range(herd_node_touched(driver->node), CONNS / 4, CONNS);
+    assert_in_range(driver->node->dirty_count, CONNS / 4, CONNS);
     struct herd_effect effect;
     while (herd_node_early_effect(driver->node, driver->now, &effect)) {
         if (effect.kind == HERD_EFFECT_WRITE)
