@@ -165,37 +165,45 @@ def two(rig):
     edge = {"Hill": ["Jaquez"], "Jaquez": ["Hill"]}
     places = {"Hill": SERVER_CPU, "Jaquez": LOAD_CPU}
     one = rig.herd().wait_ready().servers["Hill"]
-    apart = rig.herd(edge, cpus_of={name: (cpu,) for name, cpu in places.items()}).wait_ready()
+    pair = rig.herd(edge, cpus_of={name: (cpu,) for name, cpu in places.items()}).wait_ready()
     close = rig.herd(edge).wait_ready()
     unlinked = rig.herd({name: [] for name in edge}).wait_ready()
 
     # With 50 each, a processor has what the one of `one` has; with 25 each, the pair has what `one` has.
-    def on_two(connections_each):
-        loads = [rig.start_timed([apart.servers[name]], *options, "--connections", connections_each, "--clients", 5000,
-                                 "--prefix", f"bench-{name:-<6}", cpu=cpu) for name, cpu in places.items()]
+    def on_two(connections_each, apart):
+        other = dict(zip(places.values(), reversed(places.values())))
+        loads = [rig.start_timed([pair.servers[name]], *options, "--connections", connections_each, "--clients", 5000,
+                                 "--prefix", f"bench-{name:-<6}", cpu=other[cpu] if apart else cpu)
+                 for name, cpu in places.items()]
         results = [finish_bench(load) for load in loads]
-        settled(apart)
+        settled(pair)
         return busier_us(results)
 
-    def on_one(pair, agree):
-        result = rig.timed(list(pair.servers.values()), *options, "--connections", 50, cpu=SERVER_CPU)
+    def on_one(servers, agree):
+        result = rig.timed(list(servers.servers.values()), *options, "--connections", 50, cpu=SERVER_CPU)
         if agree:
-            settled(pair)
+            settled(servers)
         return busier_us([result])
 
-    found = rounds(rig.options.rounds, {"one": cpu_us(rig, [one], *options, "--connections", 50),
-                                        "two of 50": lambda: on_two(50), "two of 25": lambda: on_two(25),
-                                        "close": lambda: on_one(close, True),
-                                        "unlinked": lambda: on_one(unlinked, False)})
-    rows = [Row("one, 50 connections: CPU time an IAMAT", found["one"], "us")]
-    for each, share in ((50, "as many at each"), (25, "as many in all")):
-        busier = found[f"two of {each}"]
-        rows += [Row(f"two, {each} connections each ({share}): CPU time of the busier", busier, "us"),
-                 Row(f"IAMAT/s of two with {each} each, times one's (aim: >= 1.6)", found["one"] / busier, "")]
-    return Table("Two servers against one, pipeline 1", rows + [
-        Row("both on one processor: CPU time of the busier", found["close"], "us"),
-        Row("both on one processor: times one's", found["one"] / found["close"], ""),
-        Row("both on one processor, not neighbours: times one's", found["one"] / found["unlinked"], "")])
+    loads_at = {"together": False, "apart": True}
+    figures = {"close": lambda: on_one(close, True), "unlinked": lambda: on_one(unlinked, False)}
+    for where, apart in loads_at.items():
+        figures["one", where] = cpu_us(rig, [one], *options, "--connections", 50, cpu=LOAD_CPU if apart else SERVER_CPU)
+        for each in (50, 25):
+            figures[each, where] = lambda each=each, apart=apart: on_two(each, apart)
+    found = rounds(rig.options.rounds, figures)
+    rows = []
+    for where in loads_at:
+        rows.append(Row(f"one, 50 connections, {where}: CPU time an IAMAT", found["one", where], "us"))
+        for each, share in ((50, "as many at each"), (25, "as many in all")):
+            busier = found[each, where]
+            rows += [Row(f"two, {each} connections each ({share}), {where}: CPU time of the busier", busier, "us"),
+                     Row(f"IAMAT/s of two with {each} each, {where}, times one's (aim: >= 1.6)",
+                         found["one", where] / busier, "")]
+    rows += [Row("both on one processor: CPU time of the busier", found["close"], "us"),
+             Row("both on one processor: times one's", found["one", "together"] / found["close"], ""),
+             Row("both on one processor, not neighbours: times one's", found["one", "together"] / found["unlinked"], "")]
+    return Table("Two servers against one, pipeline 1", rows)
 
 
 def watched_herd(rig, rate):
