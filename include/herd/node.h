@@ -300,6 +300,8 @@ struct herd_node_stats {
     uint64_t notices_lost;   /* the oldest of those that waited, for newer ones */
     uint64_t waits_open, answers_waiting; /* now: for a record; for the disk or a neighbour */
     uint64_t answer_lines_waiting;        /* now: IAMAT of these whose records may end meanwhile */
+    uint64_t
+        places_open; /* now: asks whose places have not come, of connections that are gone too */
     uint64_t floods_held_back, prunes_sent, grafts_sent, haves_missing;
 };
 

@@ -55,6 +55,7 @@ void node_queue_places(struct herd_ask *ask)
     ask->next_queued = NULL;
     *node->queue_end = ask;
     node->queue_end = &ask->next_queued;
+    node->stats.places_open++;
 }
 
 int node_ask_places(struct herd_ask *ask, const struct herd_record *record)
@@ -118,6 +119,7 @@ bool node_next_places(struct herd_node *node, struct herd_effect *out)
 {
     struct herd_ask *ask = take_queued(node);
     while (ask != NULL && ask->conn == NULL) {
+        node->stats.places_open--;
         node_free_ask(ask); /* nobody waits for it any more */
         ask = take_queued(node);
     }

@@ -476,6 +476,7 @@ void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_plac
     assert(!ask->done);
     ask->done = true;
     ask->places = take_places;
+    ask->node->stats.places_open -= ask->kind == ASK_PLACES;
     if (conn == NULL) {
         node_free_ask(ask);
         return;

@@ -41,6 +41,7 @@ void server_collect_metrics(struct server *server)
         {METRIC_clients_paused_pipeline_total, stats->clients_paused_pipeline},
         {METRIC_places_held_back_total, stats->places_held_back},
         {METRIC_places_again_total, stats->places_again},
+        {METRIC_places_questions_open, stats->places_open},
         {METRIC_places_unread_bytes, server->unread_bytes},
         {METRIC_turns_full_client_total, stats->turns_full_client},
         {METRIC_turns_full_clients_total, stats->turns_full_clients},

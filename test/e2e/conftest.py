@@ -7,6 +7,21 @@ import pytest
 
 import herdlib
 import placeslib
+import repeats
+
+
+def pytest_addoption(parser):
+    parser.addoption("--without-repeats", action="store_true", help="leave out what repeats.py names, as under valgrind")
+
+
+# Those that take longest: begun last they would be waited for by nobody but themselves.
+LONGEST = ("test_prune.py", "test_durable.py", "test_disk.py")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--without-repeats"):
+        repeats.leave_out(config, items)
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 def pytest_configure():

@@ -25,6 +25,8 @@ WRAP = shlex.split(os.environ.get("HERD_WRAP", ""))
 SLOW = float(os.environ.get("HERD_SLOW", "10" if WRAP else "1"))
 # What is waited for without end is a defect. Nothing is measured by this: where all is well nobody waits for so long.
 DEADLINE_S = max(60, 10 * SLOW)
+# To be asked costs a slow server its time, too.
+POLL_S = 0.002 * SLOW
 
 SEED = {
     "Hill": ["Jaquez", "Smith"],
@@ -70,7 +72,7 @@ def wait_until(condition, what, deadline_s=None):
             return value
         if time.monotonic() > end:
             raise AssertionError(f"waited in vain until {what}")
-        time.sleep(0.002)
+        time.sleep(POLL_S)
 
 
 class Client:

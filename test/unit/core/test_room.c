@@ -168,6 +168,32 @@ static void test_what_waits_for_the_first_is_not_rendered(void **state)
     driver_free(driver);
 }
 
+static uint64_t open_questions(const struct driver *driver)
+{
+    return herd_node_stats(driver->node)->places_open;
+}
+
+/* From the moment they are received, whether or not anybody still waits. */
+static void test_questions_are_open_until_the_places_come(void **state)
+{
+    static const char question[] = "WHATSAT a 1 1\n";
+    struct driver *driver = start();
+    struct wire *wire = ask(driver, 3), *hasty = driver_accept(driver);
+    (void)state;
+    assert_int_equal(open_questions(driver), 3);
+    driver_answer(driver, 2); /* it waits for those before it */
+    assert_int_equal(open_questions(driver), 2);
+    herd_conn_receive(hasty->conn, driver->now, question, sizeof(question) - 1);
+    assert_int_equal(open_questions(driver), 3);
+    wire_close(hasty, "gone before anybody was asked");
+    assert_int_equal(open_questions(driver), 2);
+    wire_close(wire, "gone before its places came");
+    assert_int_equal(open_questions(driver), 2);
+    answer_all(driver);
+    assert_int_equal(open_questions(driver), 0);
+    driver_free(driver);
+}
+
 /* What need not be kept is asked for again, a part at a time; so little is kept of it, too. */
 static void test_what_costs_nothing_is_asked_again(void **state)
 {
@@ -180,11 +206,13 @@ static void test_what_costs_nothing_is_asked_again(void **state)
     assert_int_equal(driver->places_held, 4);
     assert_int_equal(herd_node_stats(driver->node)->places_again, PIPELINE - 5);
     assert_int_equal(driver->ask_count, 0);
+    assert_int_equal(open_questions(driver), 0);
     check_answers(wire, 1, 1);
     for (unsigned i = 2; i <= PIPELINE; i++) {
         while (wire->got.len == wire->taken) {
             wire_wrote(wire, 7919);
             assert_in_range(driver->ask_count, 0, 4);
+            assert_int_equal(open_questions(driver), driver->ask_count);
             answer_all(driver);
         }
         assert_in_range(driver->places_held, 0, 4);
@@ -329,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_who_has_room),
         cmocka_unit_test(test_who_does_not_read),
         cmocka_unit_test(test_what_waits_for_the_first_is_not_rendered),
+        cmocka_unit_test(test_questions_are_open_until_the_places_come),
         cmocka_unit_test(test_what_costs_nothing_is_asked_again),
         cmocka_unit_test(test_an_end_before_it_is_asked_again),
         cmocka_unit_test(test_lines_between_places),
