@@ -26,9 +26,13 @@ static int move_bytes(struct herd_buf *to, struct herd_buf *from)
 /* Places are long: they go where there is room for them already, and their AT line with them. */
 static int append_places(struct herd_conn *conn, struct herd_ask *ask)
 {
-    struct herd_buf *out = conn_front(conn);
+    const struct herd_places *places = &ask->places;
+    size_t more = ask->answer.len;
+    if (places->type->length != NULL)
+        more += places->type->length(places->data, ask->count);
+    struct herd_buf *out = conn_places(conn, more);
     int rc = herd_buf_append_slice(out, herd_buf_slice(&ask->answer));
-    return rc < 0 ? rc : ask->places.type->render(ask->places.data, ask->count, out);
+    return rc < 0 ? rc : places->type->render(places->data, ask->count, out);
 }
 
 /* The first ask's answer can be sent, and what waited behind it. */

@@ -164,6 +164,14 @@ struct herd_buf *conn_front(struct herd_conn *conn)
     return buf;
 }
 
+struct herd_buf *conn_places(struct herd_conn *conn, size_t more)
+{
+    struct herd_buf *buf = conn_front(conn);
+    if (buf->len + more > SPARES_LARGE_BYTES && buf->len + more > buf->cap)
+        spares_lengthen(&conn->node->spares, buf);
+    return buf;
+}
+
 void conn_touch(struct herd_conn *conn)
 {
     if (conn->is_link)

@@ -407,7 +407,11 @@ static struct herd_slice end_of_list(struct herd_slice elements)
     return herd_slice_of(elements.len > 0 ? "\n   ]" : "]");
 }
 
-int places_answer_render(const struct places_answer *answer, size_t count, struct herd_buf *out)
+enum { PARTS = 11 };
+
+/* The answer's text in pieces; their length. */
+static size_t lay_out(const struct places_answer *answer, size_t count,
+                      struct herd_slice parts[PARTS])
 {
     size_t shown = places_answer_count(answer) < count ? places_answer_count(answer) : count;
     struct herd_slice attributions = herd_buf_slice(&answer->attributions);
@@ -418,7 +422,7 @@ int places_answer_render(const struct places_answer *answer, size_t count, struc
         error = herd_slice_of(answer->shared);
     else if (answer->without_memory)
         error = herd_slice_of(text_without_memory);
-    const struct herd_slice parts[] = {
+    const struct herd_slice all[PARTS] = {
         herd_slice_of("{\n   \"html_attributions\": ["),
         attributions,
         end_of_list(attributions),
@@ -431,11 +435,25 @@ int places_answer_render(const struct places_answer *answer, size_t count, struc
         error,
         herd_slice_of("\n}\n\n"),
     };
-    size_t count_of_parts = sizeof parts / sizeof parts[0], len = 0;
-    for (size_t i = 0; i < count_of_parts; i++)
-        len += parts[i].len;
-    int rc = herd_buf_reserve(out, len);
-    for (size_t i = 0; rc == 0 && i < count_of_parts; i++)
+    size_t len = 0;
+    for (size_t i = 0; i < PARTS; i++) {
+        parts[i] = all[i];
+        len += all[i].len;
+    }
+    return len;
+}
+
+size_t places_answer_length(const struct places_answer *answer, size_t count)
+{
+    struct herd_slice parts[PARTS];
+    return lay_out(answer, count, parts);
+}
+
+int places_answer_render(const struct places_answer *answer, size_t count, struct herd_buf *out)
+{
+    struct herd_slice parts[PARTS];
+    int rc = herd_buf_reserve(out, lay_out(answer, count, parts));
+    for (size_t i = 0; rc == 0 && i < PARTS; i++)
         rc = herd_buf_append_slice(out, parts[i]);
     return rc;
 }

@@ -143,6 +143,8 @@ struct places_failure places_answer_failure(const struct places_answer *answer);
  * LF LF. 0, or HERD_ENOMEM with `out` unchanged.
  */
 int places_answer_render(const struct places_answer *answer, size_t count, struct herd_buf *out);
+/* Bytes that it appends. */
+size_t places_answer_length(const struct places_answer *answer, size_t count);
 
 /* What all providers are opened with; strings are copied where they are kept. */
 struct places_options {

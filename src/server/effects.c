@@ -14,6 +14,11 @@ static int render(const void *data, unsigned count, struct herd_buf *out)
     return rc < 0 ? herd_buf_append_text(out, no_memory) : 0;
 }
 
+static size_t length(const void *data, unsigned count)
+{
+    return places_answer_length(data, count);
+}
+
 static void let_go(void *data)
 {
     places_answer_unref(data);
@@ -24,8 +29,10 @@ static void let_go_kept(void *data)
     places_answer_let_go(data);
 }
 
-static const struct herd_places_type places_type = {.render = render, .let_go = let_go};
-static const struct herd_places_type kept_type = {.render = render, .let_go = let_go_kept};
+static const struct herd_places_type places_type = {
+    .render = render, .let_go = let_go, .length = length};
+static const struct herd_places_type kept_type = {
+    .render = render, .let_go = let_go_kept, .length = length};
 
 static void on_places(void *arg, struct places_answer *take_answer)
 {

@@ -30,7 +30,9 @@ static size_t kept_bytes(const struct spares *spares)
         bytes += spares->small[i].cap;
     for (unsigned i = 0; i < spares->large_count; i++)
         bytes += spares->large[i].cap;
-    return bytes + spares->long_one.cap;
+    for (unsigned i = 0; i < spares->long_count; i++)
+        bytes += spares->longer[i].cap;
+    return bytes;
 }
 
 static void expect_cap(struct spares *spares, void (*take)(struct spares *, struct herd_buf *),
@@ -51,10 +53,12 @@ static void test_no_more_is_kept_than_the_bounds(void **state)
     spares_keep(&spares, &none);
     keep(&spares, SPARES_LARGE_BYTES + 1, 1);
     assert_int_equal(spares.small_count + spares.large_count, 0);
-    assert_int_equal(spares.long_one.cap, SPARES_LARGE_BYTES + 1);
+    assert_int_equal(spares.long_count, 1);
     keep(&spares, SPARES_LONG_BYTES + 1, 1);
-    keep(&spares, SPARES_LONG_BYTES, 1); /* one of them is enough */
     assert_int_equal(kept_bytes(&spares), SPARES_LARGE_BYTES + 1);
+    spares_free(&spares);
+    keep(&spares, SPARES_LONG_BYTES, 2 * SPARES_LONG_MAX);
+    assert_int_equal(kept_bytes(&spares), SPARES_LONG_MAX * SPARES_LONG_BYTES);
     spares_free(&spares);
     keep(&spares, SPARES_SMALL_BYTES, 2 * SPARES_SMALL_MAX);
     assert_int_equal(spares.small_count, SPARES_SMALL_MAX);
@@ -101,6 +105,43 @@ static void test_who_gets_which(void **state)
     spares_free(&spares);
 }
 
+static void lengthen(struct spares *spares, size_t cap, size_t left)
+{
+    struct herd_buf buf = buf_of(cap);
+    memset(buf.data, 'x', cap);
+    buf.len = cap;
+    spares_lengthen(spares, &buf);
+    assert_int_equal(buf.cap, SPARES_LONG_BYTES);
+    assert_int_equal(buf.len, cap);
+    for (size_t i = 0; i < cap; i++)
+        assert_int_equal(buf.data[i], 'x');
+    assert_int_equal(spares->long_count, left);
+    herd_buf_free(&buf);
+}
+
+/* What it had is there for others, and the last one for links; a short one becomes as long. */
+static void test_places_of_a_client_have_a_long_one(void **state)
+{
+    (void)state;
+    struct spares spares = {0};
+    keep(&spares, SPARES_LONG_BYTES, 1);
+    lengthen(&spares, 4096, 1);
+    assert_int_equal(spares.large_count, 1);
+    keep(&spares, SPARES_LONG_BYTES, 1);
+    lengthen(&spares, 4096, 1);
+    keep(&spares, 2 * SPARES_LARGE_BYTES, 1);
+    lengthen(&spares, 256, 1);
+    assert_int_equal(spares.large_count, 2);
+    assert_int_equal(spares.small_count, 1);
+    expect_cap(&spares, spares_take_long, SPARES_LONG_BYTES);
+    expect_cap(&spares, spares_take_long, 4096);
+    struct herd_buf longer = buf_of(2 * SPARES_LONG_BYTES);
+    spares_lengthen(&spares, &longer);
+    assert_int_equal(longer.cap, 2 * SPARES_LONG_BYTES); /* it was long enough */
+    herd_buf_free(&longer);
+    spares_free(&spares);
+}
+
 /* Each of a few of the crowd has said something by the end of this turn. */
 static void crowd_turn(struct driver *driver, struct wire **crowd, unsigned speakers,
                        unsigned second)
@@ -142,6 +183,7 @@ int main(void)
         cmocka_unit_test(test_no_more_is_kept_than_the_bounds),
         cmocka_unit_test(test_large_ones_come_and_go),
         cmocka_unit_test(test_who_gets_which),
+        cmocka_unit_test(test_places_of_a_client_have_a_long_one),
         cmocka_unit_test(test_turns_of_a_crowd_take_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
