@@ -17,9 +17,10 @@ void spares_keep(struct spares *spares, struct herd_buf *take_buf)
     } else if (cap > SPARES_SMALL_BYTES && keeps_large(spares, cap)) {
         spares->large[spares->large_count++] = *take_buf;
         spares->large_bytes += cap;
-    } else if (cap > SPARES_LARGE_BYTES && cap <= SPARES_LONG_BYTES &&
-               spares->long_count < SPARES_LONG_MAX) {
-        spares->longer[spares->long_count++] = *take_buf;
+    } else if (cap > SPARES_LARGE_BYTES && cap <= SPARES_LONG_BYTES && spares->long_one.cap == 0) {
+        spares->long_one = *take_buf;
+    } else if (cap == SPARES_PLACES_BYTES && spares->places_count < SPARES_PLACES_MAX) {
+        spares->places[spares->places_count++] = *take_buf;
     } else {
         herd_buf_free(take_buf);
     }
@@ -28,22 +29,19 @@ void spares_keep(struct spares *spares, struct herd_buf *take_buf)
 
 void spares_lengthen(struct spares *spares, struct herd_buf *buf)
 {
-    struct herd_buf out = {0};
-    if (spares->long_count > 1)
-        out = spares->longer[--spares->long_count];
-    if (out.cap < SPARES_LONG_BYTES) {
-        char *data = realloc(out.data, SPARES_LONG_BYTES);
-        if (data != NULL)
-            out = (struct herd_buf){.data = data, .cap = SPARES_LONG_BYTES};
-    }
-    if (out.cap > buf->cap) {
-        memcpy(out.data, buf->data, buf->len);
-        out.len = buf->len;
-        struct herd_buf former = *buf;
-        *buf = out;
-        out = former;
-    }
-    spares_keep(spares, &out);
+    struct herd_buf longer = {.cap = SPARES_PLACES_BYTES};
+    if (buf->cap >= SPARES_PLACES_BYTES)
+        return;
+    if (spares->places_count > 0)
+        longer = spares->places[--spares->places_count];
+    else
+        longer.data = malloc(longer.cap);
+    if (longer.data == NULL)
+        return;
+    memcpy(longer.data, buf->data, buf->len);
+    longer.len = buf->len;
+    spares_keep(spares, buf);
+    *buf = longer;
 }
 
 void spares_free(struct spares *spares)
@@ -53,6 +51,7 @@ void spares_free(struct spares *spares)
     while (spares->large_count > 0)
         herd_buf_free(&spares->large[--spares->large_count]);
     spares->large_bytes = 0;
-    while (spares->long_count > 0)
-        herd_buf_free(&spares->longer[--spares->long_count]);
+    while (spares->places_count > 0)
+        herd_buf_free(&spares->places[--spares->places_count]);
+    herd_buf_free(&spares->long_one);
 }
