@@ -167,7 +167,8 @@ struct herd_buf *conn_front(struct herd_conn *conn)
 struct herd_buf *conn_places(struct herd_conn *conn, size_t more)
 {
     struct herd_buf *buf = conn_front(conn);
-    if (buf->len + more > SPARES_LARGE_BYTES && buf->len + more > buf->cap)
+    size_t len = buf->len + more;
+    if (len > buf->cap && len > SPARES_LARGE_BYTES && len <= SPARES_PLACES_BYTES)
         spares_lengthen(&conn->node->spares, buf);
     return buf;
 }

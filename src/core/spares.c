@@ -38,8 +38,7 @@ void spares_lengthen(struct spares *spares, struct herd_buf *buf)
         longer.data = malloc(longer.cap);
     if (longer.data == NULL)
         return;
-    memcpy(longer.data, buf->data, buf->len);
-    longer.len = buf->len;
+    herd_buf_append_slice(&longer, herd_buf_slice(buf));
     spares_keep(spares, buf);
     *buf = longer;
 }

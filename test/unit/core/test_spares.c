@@ -128,6 +128,11 @@ static void test_places_of_a_client_go_into_a_long_one(void **state)
         first = buf.data;
         spares_keep(&spares, &buf);
     }
+    struct herd_buf none = {0};
+    spares_lengthen(&spares, &none);
+    assert_ptr_equal(none.data, first);
+    assert_int_equal(none.len, 0);
+    spares_keep(&spares, &none);
     expect_cap(&spares, spares_take_long, 4096); /* a link has none of these */
     struct herd_buf longer = buf_of(2 * SPARES_PLACES_BYTES);
     spares_lengthen(&spares, &longer);
