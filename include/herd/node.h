@@ -122,6 +122,8 @@ struct herd_places_type {
     int (*render)(const void *data, unsigned count, struct herd_buf *out);
     /* They are not needed any more by one who was given them; NULL: nothing to do. */
     void (*let_go)(void *data);
+    /* Bytes that `render` will append; NULL: whoever gave them does not know before. */
+    size_t (*length)(const void *data, unsigned count);
 };
 
 /* The same text for any ask; it outlives all. */

@@ -23,13 +23,25 @@ static int move_bytes(struct herd_buf *to, struct herd_buf *from)
     return rc;
 }
 
-/* The first ask's answer can be sent, and what waited behind it. */
-static int release_first(struct conn_work *work)
+/* Places are long: they go where there is room for them already, and their AT line with them. */
+static int append_places(struct herd_conn *conn, struct herd_ask *ask)
 {
+    const struct herd_places *places = &ask->places;
+    size_t more = ask->answer.len;
+    if (places->type->length != NULL)
+        more += places->type->length(places->data, ask->count);
+    struct herd_buf *out = conn_places(conn, more);
+    int rc = herd_buf_append_slice(out, herd_buf_slice(&ask->answer));
+    return rc < 0 ? rc : places->type->render(places->data, ask->count, out);
+}
+
+/* The first ask's answer can be sent, and what waited behind it. */
+static int release_first(struct herd_conn *conn)
+{
+    struct conn_work *work = conn->work;
     struct herd_ask *ask = work->asks;
-    int rc = move_bytes(&work->out, &ask->answer);
-    if (rc == 0 && ask->places.type != NULL)
-        rc = ask->places.type->render(ask->places.data, ask->count, &work->out);
+    int rc =
+        ask->places.type != NULL ? append_places(conn, ask) : move_bytes(&work->out, &ask->answer);
     work->held -= ask->held;
     work->kept -= ask->places.bytes;
     if (rc == 0 && ask->tail.len > 0)
@@ -110,7 +122,7 @@ void answers_release(struct herd_conn *conn)
     int rc = 0;
     while (rc == 0 && work->asks != NULL && work->asks->done &&
            (work->asks->places.type == NULL || has_room_for_places(conn)))
-        rc = release_first(work);
+        rc = release_first(conn);
     if (rc < 0) {
         conn_abort(conn);
         return;

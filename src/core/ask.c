@@ -7,15 +7,18 @@
 struct herd_ask *node_new_ask(struct herd_node *node, struct herd_conn *conn, enum ask_kind kind)
 {
     struct herd_ask *ask = node->free_asks;
+    struct herd_buf answer = {0};
     if (ask != NULL) {
         node->free_asks = ask->next;
         node->free_ask_count--;
+        answer = ask->answer;
     } else if ((ask = malloc(sizeof(*ask))) == NULL) {
         return NULL;
     }
     struct conn_work *work = conn->work;
-    *ask = (struct herd_ask){.node = node, .conn = conn, .kind = kind};
-    spares_take_small(&node->spares, &ask->answer);
+    if (answer.cap == 0)
+        spares_take_small(&node->spares, &answer);
+    *ask = (struct herd_ask){.node = node, .conn = conn, .kind = kind, .answer = answer};
     if (work->asks_tail != NULL)
         work->asks_tail->next = ask;
     else
@@ -91,11 +94,15 @@ void node_forget_places(struct herd_ask *ask)
 void node_free_ask(struct herd_ask *ask)
 {
     struct herd_node *node = ask->node;
+    bool is_kept = node->free_ask_count < NODE_ASKS_FREE_MAX;
     node_forget_places(ask);
-    herd_node_recycle(node, &ask->answer);
     herd_node_recycle(node, &ask->tail);
     herd_node_recycle(node, &ask->refusal);
-    if (node->free_ask_count == NODE_ASKS_FREE_MAX) {
+    if (is_kept && ask->answer.cap <= NODE_ASK_ANSWER_BYTES)
+        ask->answer.len = 0;
+    else
+        herd_node_recycle(node, &ask->answer);
+    if (!is_kept) {
         free(ask);
         return;
     }
@@ -139,6 +146,7 @@ void node_free_spare_asks(struct herd_node *node)
     while (node->free_asks != NULL) {
         struct herd_ask *ask = node->free_asks;
         node->free_asks = ask->next;
+        herd_buf_free(&ask->answer);
         free(ask);
     }
 }

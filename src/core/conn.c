@@ -164,6 +164,15 @@ struct herd_buf *conn_front(struct herd_conn *conn)
     return buf;
 }
 
+struct herd_buf *conn_places(struct herd_conn *conn, size_t more)
+{
+    struct herd_buf *buf = conn_front(conn);
+    size_t len = buf->len + more;
+    if (len > buf->cap && len > SPARES_LARGE_BYTES && len <= SPARES_PLACES_BYTES)
+        spares_lengthen(&conn->node->spares, buf);
+    return buf;
+}
+
 void conn_touch(struct herd_conn *conn)
 {
     if (conn->is_link)

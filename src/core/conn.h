@@ -119,6 +119,8 @@ size_t conn_unsent(const struct herd_conn *conn);
 struct herd_buf *conn_output(struct herd_conn *conn);
 /* Where a line goes that is no answer: before those that are still awaited. It has work. */
 struct herd_buf *conn_front(struct herd_conn *conn);
+/* The same for the first of those, and its places: `more` bytes in all. */
+struct herd_buf *conn_places(struct herd_conn *conn, size_t more);
 
 /* Whether a line may be added that the other side has not asked for, or asks for without reading
  * the answers. */

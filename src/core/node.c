@@ -511,8 +511,9 @@ bool herd_node_effect(struct herd_node *node, struct herd_now now, struct herd_e
 {
     if (node->stopping && !node->links_stopped && node->conns == NULL)
         stop_links(node, now);
-    if (herd_node_early_effect(node, now, out) || node_next_places(node, out) ||
-        persist_effect(node, now, out) || next_notice(node, out))
+    /* Questions before answers: some are answered at once, and go out with what is there already. */
+    if (next_link_effect(node, now, out) || node_next_places(node, out) ||
+        next_conn_effect(node, out) || persist_effect(node, now, out) || next_notice(node, out))
         return true;
     node->turn++;
     node->lines_left = node->options.turn_lines_clients;

@@ -16,12 +16,13 @@
 #include "core/wait.h"
 
 enum {
-    NODE_NOTICES_MAX = 64,      /* the oldest goes when one more comes */
-    NODE_SPARE_WORKS_MAX = 256, /* kept for the next connections that have something under way */
-    NODE_ASKS_FREE_MAX = 1024,
-    EXPIRE_MS = 1000,    /* between two looks for records that have ended */
-    HEARTBEAT_MS = 2000, /* of silence, then PING */
-    DEAD_MS = 4000,      /* after the PING */
+    NODE_NOTICES_MAX = 64,       /* the oldest goes when one more comes */
+    NODE_SPARE_WORKS_MAX = 256,  /* kept for the next connections that have something under way */
+    NODE_ASKS_FREE_MAX = 4096,   /* 64 lines of each of 64 clients */
+    NODE_ASK_ANSWER_BYTES = 256, /* of a free one; longer ones go to the spares */
+    EXPIRE_MS = 1000,            /* between two looks for records that have ended */
+    HEARTBEAT_MS = 2000,         /* of silence, then PING */
+    DEAD_MS = 4000,              /* after the PING */
     RECEIPT_MAX = 2 * HERD_TIME_TEXT_MAX + HERD_NAME_MAX + 2
 };
 

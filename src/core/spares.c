@@ -1,5 +1,7 @@
 #include "core/spares.h"
 
+#include <stdlib.h>
+
 static bool keeps_large(const struct spares *spares, size_t cap)
 {
     return cap <= SPARES_LARGE_BYTES && spares->large_count < SPARES_LARGE_MAX &&
@@ -17,10 +19,28 @@ void spares_keep(struct spares *spares, struct herd_buf *take_buf)
         spares->large_bytes += cap;
     } else if (cap > SPARES_LARGE_BYTES && cap <= SPARES_LONG_BYTES && spares->long_one.cap == 0) {
         spares->long_one = *take_buf;
+    } else if (cap == SPARES_PLACES_BYTES && spares->places_count < SPARES_PLACES_MAX) {
+        spares->places[spares->places_count++] = *take_buf;
     } else {
         herd_buf_free(take_buf);
     }
     *take_buf = (struct herd_buf){0};
+}
+
+void spares_lengthen(struct spares *spares, struct herd_buf *buf)
+{
+    struct herd_buf longer = {.cap = SPARES_PLACES_BYTES};
+    if (buf->cap >= SPARES_PLACES_BYTES)
+        return;
+    if (spares->places_count > 0)
+        longer = spares->places[--spares->places_count];
+    else
+        longer.data = malloc(longer.cap);
+    if (longer.data == NULL)
+        return;
+    herd_buf_append_slice(&longer, herd_buf_slice(buf));
+    spares_keep(spares, buf);
+    *buf = longer;
 }
 
 void spares_free(struct spares *spares)
@@ -30,5 +50,7 @@ void spares_free(struct spares *spares)
     while (spares->large_count > 0)
         herd_buf_free(&spares->large[--spares->large_count]);
     spares->large_bytes = 0;
+    while (spares->places_count > 0)
+        herd_buf_free(&spares->places[--spares->places_count]);
     herd_buf_free(&spares->long_one);
 }

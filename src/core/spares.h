@@ -3,7 +3,9 @@
  * and the large ones within a bound of bytes: a link's turn with much to say would otherwise make
  * one after the other large, until all are. A link has one of its own for that, as long as its
  * window: links are written one after the other. The large ones suffice for all that connections
- * may have at once before it goes out.
+ * may have at once before it goes out, but for places: a client that asks for many at once has one
+ * for them that is as long as output_max is by default, and an answer more. A turn of the loop has
+ * time for the places of a few clients.
  */
 #ifndef CORE_SPARES_H
 #define CORE_SPARES_H
@@ -18,14 +20,17 @@ enum {
     SPARES_LARGE_MAX = HERD_TOUCHED_MAX + 2 * SPARES_LEFT_TO_LINKS,
     SPARES_LARGE_BYTES = 32768, /* larger ones are not kept, but for the long one */
     SPARES_LARGE_ALL_BYTES = HERD_TOUCHED_BYTES + 2 * SPARES_LARGE_BYTES, /* of all together */
-    SPARES_LONG_BYTES = 256 * 1024 /* a link's window; a longer one is not kept */
+    SPARES_LONG_BYTES = 256 * 1024,   /* a link's window; a longer one is not kept, but */
+    SPARES_PLACES_BYTES = 288 * 1024, /* for places, just as long */
+    SPARES_PLACES_MAX = 8
 };
 
 /* All 0: none. */
 struct spares {
     struct herd_buf small[SPARES_SMALL_MAX], large[SPARES_LARGE_MAX];
     struct herd_buf long_one; /* longer than the large ones */
-    unsigned small_count, large_count;
+    struct herd_buf places[SPARES_PLACES_MAX];
+    unsigned small_count, large_count, places_count;
     size_t large_bytes;
 };
 
@@ -63,6 +68,10 @@ static inline void spares_take_long(struct spares *spares, struct herd_buf *out)
     *out = spares->long_one;
     spares->long_one = (struct herd_buf){0};
 }
+
+/* For places of a client: puts what it has already into one for them, and keeps what it had. It
+ * stays as it is if it is longer, or memory is short. */
+void spares_lengthen(struct spares *spares, struct herd_buf *buf);
 
 /* Keeps it if there is room, else frees it; it is {0} then. */
 void spares_keep(struct spares *spares, struct herd_buf *take_buf);

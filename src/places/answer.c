@@ -6,7 +6,8 @@
 
 #include <herd/err.h>
 
-#include "places/provider.h"
+#include "places/answer_room.h"
+#include "places/answer_spares.h"
 
 /* 15 digits give back every decimal that came in with at most 15: 34.06893, not 34.06893000…2. */
 enum { RESULT_FLAGS = JSON_INDENT(3) | JSON_REAL_PRECISION(15) };
@@ -19,21 +20,6 @@ enum { RESULT_MAX_BYTES = 64 << 10, TEXT_MAX_BYTES = 1 << 30 };
 
 /* Of all html_attributions together; Google's are a line each, for 20 places at most. */
 enum { ATTRIBUTIONS_MAX_BYTES = 64 << 10 };
-
-struct places_answer {
-    size_t references;
-    size_t keepers; /* of them */
-    size_t *kept;   /* the total that it is counted in while there are any */
-    enum places_status status;
-    bool without_memory;
-    const char *shared; /* its error or "", of a constant; NULL: it is an object of its own */
-    struct places_failure failure;
-    struct herd_buf error;        /* a JSON string, or empty */
-    struct herd_buf attributions; /* the elements of html_attributions, as they are rendered */
-    struct herd_buf results;      /* those of results */
-    size_t count;
-    size_t ends[PLACES_RESULTS_MAX]; /* where in results the first 1, 2, … of them end */
-};
 
 static const char text_without_memory[] = "\"out of memory\"";
 
@@ -91,14 +77,23 @@ const char *places_status_name(enum places_status status)
     return names[status];
 }
 
+void answer_begin(struct places_answer *answer, enum places_status status)
+{
+    *answer = (struct places_answer){
+        .references = 1,
+        .status = status,
+        .failure.retry_after_ms = -1,
+        .spares = answer->spares,
+        .attributions = {.data = answer->attributions.data, .cap = answer->attributions.cap},
+        .results = {.data = answer->results.data, .cap = answer->results.cap}};
+}
+
 struct places_answer *places_answer_new(enum places_status status)
 {
     struct places_answer *answer = calloc(1, sizeof *answer);
     if (answer == NULL)
         return (struct places_answer *)(uintptr_t)&answer_without_memory; /* never written to */
-    answer->references = 1;
-    answer->status = status;
-    answer->failure.retry_after_ms = -1;
+    answer_begin(answer, status);
     return answer;
 }
 
@@ -127,6 +122,14 @@ void places_answer_unref(struct places_answer *answer)
     assert(answer->references > 0);
     if (--answer->references > 0)
         return;
+    if (answer->spares != NULL)
+        answer_spares_keep(answer);
+    else
+        answer_free(answer);
+}
+
+void answer_free(struct places_answer *answer)
+{
     herd_buf_free(&answer->error);
     herd_buf_free(&answer->attributions);
     herd_buf_free(&answer->results);
@@ -173,6 +176,27 @@ size_t places_answer_bytes(const struct places_answer *answer)
     if (answer->shared != NULL)
         return 0;
     return sizeof *answer + answer->error.cap + answer->attributions.cap + answer->results.cap;
+}
+
+static void trim(struct herd_buf *buf)
+{
+    if (buf->len == 0) {
+        herd_buf_free(buf);
+        return;
+    }
+    char *data = buf->len < buf->cap ? realloc(buf->data, buf->len) : NULL;
+    if (data == NULL)
+        return;
+    buf->data = data;
+    buf->cap = buf->len;
+}
+
+void places_answer_trim(struct places_answer *answer)
+{
+    if (answer->shared != NULL || answer->references > 1 || answer->keepers > 0)
+        return;
+    trim(&answer->attributions);
+    trim(&answer->results);
 }
 
 void places_answer_set_failure(struct places_answer *answer, struct places_failure failure)
@@ -287,6 +311,16 @@ static int begin_element(struct herd_buf *list)
     return rc < 0 ? rc : herd_buf_append_text(list, element_indent);
 }
 
+/* The end of adding an attribution that begins at `before` and came out as `rc`. */
+static int end_attribution(struct places_answer *answer, size_t before, int rc)
+{
+    if (rc == HERD_ENOMEM)
+        return lose_memory(answer);
+    if (rc < 0)
+        answer->attributions.len = before;
+    return rc;
+}
+
 int places_answer_add_attribution(struct places_answer *answer, const char *html)
 {
     if (answer->without_memory)
@@ -298,11 +332,26 @@ int places_answer_add_attribution(struct places_answer *answer, const char *html
         rc = HERD_EINVAL;
     if (rc == 0)
         rc = append_text(all, html, ATTRIBUTIONS_MAX_BYTES - all->len);
-    if (rc == HERD_ENOMEM)
-        return lose_memory(answer);
-    if (rc < 0)
-        all->len = before;
-    return rc;
+    return end_attribution(answer, before, rc);
+}
+
+int places_answer_render_attribution(const char *html, struct herd_buf *out)
+{
+    return append_text(out, html, ATTRIBUTIONS_MAX_BYTES);
+}
+
+int places_answer_add_rendered_attribution(struct places_answer *answer, struct herd_slice html)
+{
+    if (answer->without_memory)
+        return HERD_ENOMEM;
+    struct herd_buf *all = &answer->attributions;
+    size_t before = all->len;
+    int rc = begin_element(all);
+    if (rc == 0 && all->len + html.len > ATTRIBUTIONS_MAX_BYTES)
+        rc = HERD_EINVAL;
+    if (rc == 0)
+        rc = herd_buf_append_slice(all, html);
+    return end_attribution(answer, before, rc);
 }
 
 /* The end of adding a result that begins at `before` in results and came out as `rc`. */
@@ -358,7 +407,11 @@ static struct herd_slice end_of_list(struct herd_slice elements)
     return herd_slice_of(elements.len > 0 ? "\n   ]" : "]");
 }
 
-int places_answer_render(const struct places_answer *answer, size_t count, struct herd_buf *out)
+enum { PARTS = 11 };
+
+/* The answer's text in pieces; their length. */
+static size_t lay_out(const struct places_answer *answer, size_t count,
+                      struct herd_slice parts[PARTS])
 {
     size_t shown = places_answer_count(answer) < count ? places_answer_count(answer) : count;
     struct herd_slice attributions = herd_buf_slice(&answer->attributions);
@@ -369,7 +422,7 @@ int places_answer_render(const struct places_answer *answer, size_t count, struc
         error = herd_slice_of(answer->shared);
     else if (answer->without_memory)
         error = herd_slice_of(text_without_memory);
-    const struct herd_slice parts[] = {
+    const struct herd_slice all[PARTS] = {
         herd_slice_of("{\n   \"html_attributions\": ["),
         attributions,
         end_of_list(attributions),
@@ -382,11 +435,25 @@ int places_answer_render(const struct places_answer *answer, size_t count, struc
         error,
         herd_slice_of("\n}\n\n"),
     };
-    size_t count_of_parts = sizeof parts / sizeof parts[0], len = 0;
-    for (size_t i = 0; i < count_of_parts; i++)
-        len += parts[i].len;
-    int rc = herd_buf_reserve(out, len);
-    for (size_t i = 0; rc == 0 && i < count_of_parts; i++)
+    size_t len = 0;
+    for (size_t i = 0; i < PARTS; i++) {
+        parts[i] = all[i];
+        len += all[i].len;
+    }
+    return len;
+}
+
+size_t places_answer_length(const struct places_answer *answer, size_t count)
+{
+    struct herd_slice parts[PARTS];
+    return lay_out(answer, count, parts);
+}
+
+int places_answer_render(const struct places_answer *answer, size_t count, struct herd_buf *out)
+{
+    struct herd_slice parts[PARTS];
+    int rc = herd_buf_reserve(out, lay_out(answer, count, parts));
+    for (size_t i = 0; rc == 0 && i < PARTS; i++)
         rc = herd_buf_append_slice(out, parts[i]);
     return rc;
 }

@@ -28,6 +28,7 @@
 
 #include <herd/err.h>
 
+#include "base/blocks.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "core/timers.h"
@@ -70,9 +71,11 @@ struct local {
     struct call_list waiting, running; /* in the order they were asked */
     bool is_turning;                   /* within on_turn: nothing is closed there */
     int64_t calls, calls_max;
-    int64_t timeout_ms;         /* 0: none */
-    int64_t until_ms;           /* no deadline is later */
-    provider_opened_cb *opened; /* not NULL: the first file is still to come */
+    struct blocks spare_calls;
+    struct answer_spares *spare_answers; /* of those that memory gives */
+    int64_t timeout_ms;                  /* 0: none */
+    int64_t until_ms;                    /* no deadline is later */
+    provider_opened_cb *opened;          /* not NULL: the first file is still to come */
     void *opened_arg;
     void (*closed)(void *arg); /* not NULL: no more calls */
     void *closed_arg;
@@ -88,6 +91,8 @@ static void free_local(struct local *local)
     local_loader_free(local->loader);
     local_file_free(local->file);
     timers_close(&local->deadlines);
+    blocks_free(&local->spare_calls);
+    answer_spares_close(local->spare_answers);
     free(local);
 }
 
@@ -151,7 +156,7 @@ static void end(struct local *local, struct local_call *call, struct places_answ
     places_done_cb *done = call->done;
     void *arg = call->arg;
     timers_clear(&local->deadlines, &call->deadline);
-    free(call);
+    blocks_keep(&local->spare_calls, call);
     if (--local->calls == 0)
         uv_timer_stop(&local->timer); /* it would keep a loop running that has nothing to do */
     if (done != NULL)
@@ -279,7 +284,7 @@ static void take_turn(struct local *local)
         if (is_over(local, call))
             continue;
         if (file->memory != NULL)
-            end(local, call, local_memory_answer(file->memory, &call->query));
+            end(local, call, local_memory_answer(file->memory, &call->query, local->spare_answers));
         else
             run(local, call);
         if (uv_hrtime() >= end_ns)
@@ -383,19 +388,19 @@ static int ask(struct provider *provider, const struct places_query *query, plac
     assert(local->closed == NULL);
     if (local->calls >= local->calls_max)
         return HERD_EBUSY;
-    struct local_call *call = calloc(1, sizeof *call);
+    struct local_call *call = blocks_take(&local->spare_calls);
     if (call == NULL)
         return HERD_ENOMEM;
-    call->base.provider = provider;
-    call->query = *query;
-    call->done = done;
-    call->arg = arg;
-    call->deadline_ms = INT64_MAX;
+    *call = (struct local_call){.base.provider = provider,
+                                .query = *query,
+                                .done = done,
+                                .arg = arg,
+                                .deadline_ms = INT64_MAX};
     int64_t until_ms = local->until_ms;
     if (local->timeout_ms > 0 && until_ms > (int64_t)uv_now(local->loop) + local->timeout_ms)
         until_ms = (int64_t)uv_now(local->loop) + local->timeout_ms;
     if (shorten(local, call, until_ms) < 0) {
-        free(call);
+        blocks_keep(&local->spare_calls, call);
         return HERD_ENOMEM;
     }
     TAILQ_INSERT_TAIL(&local->waiting, call, link);
@@ -529,7 +534,10 @@ static int open_crew(struct local *local, struct herd_buf *error)
 static int open_parts(struct local *local, const struct places_options *options,
                       struct herd_buf *error)
 {
-    int rc = local->opened == NULL ? open_file(local, options, error) : 0;
+    local->spare_answers = answer_spares_new();
+    int rc = HERD_ENOMEM;
+    if (local->spare_answers != NULL)
+        rc = local->opened == NULL ? open_file(local, options, error) : 0;
     if (rc == 0)
         rc = local_loader_new(options->data_file, options->memory_max_bytes, local->file, on_loaded,
                               local, &local->loader);
@@ -540,17 +548,18 @@ static int open_parts(struct local *local, const struct places_options *options,
 static int open_later(const struct places_options *options, provider_opened_cb *opened, void *arg,
                       struct provider **out, struct herd_buf *error)
 {
-    struct local *local = calloc(1, sizeof *local);
+    struct local *local = malloc(sizeof *local);
     if (local == NULL)
         return HERD_ENOMEM;
-    local->base.type = &provider_local;
-    local->loop = options->loop;
-    local->log = options->log;
-    local->metrics = options->metrics;
-    local->calls_max = options->calls_max;
-    local->until_ms = INT64_MAX;
-    local->opened = opened;
-    local->opened_arg = arg;
+    *local = (struct local){.base.type = &provider_local,
+                            .loop = options->loop,
+                            .log = options->log,
+                            .metrics = options->metrics,
+                            .calls_max = options->calls_max,
+                            .spare_calls = {sizeof(struct local_call), .max = PLACES_SPARES_MAX},
+                            .until_ms = INT64_MAX,
+                            .opened = opened,
+                            .opened_arg = arg};
     take_timeout(local, options);
     TAILQ_INIT(&local->waiting);
     TAILQ_INIT(&local->running);

@@ -40,7 +40,7 @@ struct local_memory {
     size_t count, cap;
     struct herd_buf texts; /* each a length of four bytes and the bytes */
     struct table types, areas;
-    char *attributions[LOCAL_SOURCES_MAX]; /* NULL behind the last */
+    struct herd_buf attributions[LOCAL_SOURCES_MAX]; /* rendered */
     int64_t max_bytes;
     const atomic_bool *is_over; /* while it is read */
 };
@@ -55,7 +55,7 @@ void local_memory_free(struct local_memory *memory)
     if (memory == NULL)
         return;
     for (size_t i = 0; i < LOCAL_SOURCES_MAX; i++)
-        free(memory->attributions[i]);
+        herd_buf_free(&memory->attributions[i]);
     free_table(&memory->types);
     free_table(&memory->areas);
     herd_buf_free(&memory->texts);
@@ -207,9 +207,12 @@ static int copy_sources(struct local_memory *memory, const struct local_db *db)
 {
     const struct local_source *source;
     for (size_t i = 0; (source = local_db_source(db, i)) != NULL; i++) {
-        memory->attributions[i] = strdup(source->attribution);
-        if (memory->attributions[i] == NULL)
-            return HERD_ENOMEM;
+        struct herd_buf *html = &memory->attributions[i];
+        int rc = places_answer_render_attribution(source->attribution, html);
+        if (rc == HERD_ENOMEM)
+            return rc;
+        if (rc < 0)
+            herd_buf_free(html); /* no answer has room for it */
     }
     return 0;
 }
@@ -325,7 +328,8 @@ static size_t count_within(const struct local_memory *memory, const struct place
 }
 
 struct places_answer *local_memory_answer(const struct local_memory *memory,
-                                          const struct places_query *query)
+                                          const struct places_query *query,
+                                          struct answer_spares *spares)
 {
     if (!local_is_on_earth(query))
         return local_answer_off_earth();
@@ -335,7 +339,7 @@ struct places_answer *local_memory_answer(const struct local_memory *memory,
     count = count_within(memory, query, positions, count);
     if (count == 0)
         return places_answer_none(false);
-    struct places_answer *answer = places_answer_new(PLACES_OK);
+    struct places_answer *answer = answer_spares_take(spares, PLACES_OK);
     uint64_t contributed = 0; /* a bit a source */
     for (size_t i = 0; i < count; i++) {
         struct shown shown = {memory, &memory->rows[positions[i]]};
@@ -343,8 +347,9 @@ struct places_answer *local_memory_answer(const struct local_memory *memory,
         contributed |= UINT64_C(1) << shown.row->source;
     }
     for (size_t i = 0; i < LOCAL_SOURCES_MAX; i++) {
-        if (contributed >> i & 1)
-            places_answer_add_attribution(answer, memory->attributions[i]);
+        const struct herd_buf *html = &memory->attributions[i];
+        if ((contributed >> i & 1) && html->len > 0)
+            places_answer_add_rendered_attribution(answer, herd_buf_slice(html));
     }
     return answer;
 }

@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "places/answer_spares.h"
 #include "places/local_db.h"
 #include "places/provider.h"
 
@@ -22,8 +23,10 @@ void local_memory_free(struct local_memory *memory); /* NULL is allowed */
 int64_t local_memory_bytes(const struct local_memory *memory);
 int64_t local_memory_places(const struct local_memory *memory);
 
-/* The same answer as local_answer gives. Never NULL, the caller's. */
+/* The same answer as local_answer gives, of those that `spares` has (NULL: none). Never NULL, the
+ * caller's. */
 struct places_answer *local_memory_answer(const struct local_memory *memory,
-                                          const struct places_query *query);
+                                          const struct places_query *query,
+                                          struct answer_spares *spares);
 
 #endif

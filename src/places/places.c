@@ -19,6 +19,7 @@
 
 #include <herd/err.h>
 
+#include "base/blocks.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "places/broker_limits.h"
@@ -49,7 +50,8 @@ struct places {
     struct desk_owner owner;
     int desks; /* that are not closed, retired ones too */
     int64_t price_per_thousand;
-    bool is_down, is_unwritten; /* as the log has it */
+    struct blocks errands, askers; /* spare ones */
+    bool is_down, is_unwritten;    /* as the log has it */
     uv_idle_t pump;
     uv_timer_t timer; /* the broker's next tick */
     int handles;      /* still open */
@@ -115,8 +117,9 @@ static void on_direct(void *arg, struct places_answer *take_answer)
     struct errand errand = *(struct errand *)arg;
     enum places_status status = places_answer_status(take_answer);
     bool has_failed = status != PLACES_OK && status != PLACES_ZERO_RESULTS;
-    free(arg);
-    metrics_add(errand.desk->places->metrics, METRIC_places_local_total, 1);
+    struct places *places = errand.desk->places;
+    blocks_keep(&places->errands, arg);
+    metrics_add(places->metrics, METRIC_places_local_total, 1);
     if (errand.instead != NULL && has_failed) {
         places_answer_unref(take_answer);
         take_answer = errand.instead;
@@ -131,7 +134,7 @@ static void on_direct(void *arg, struct places_answer *take_answer)
 static int ask_directly(struct desk *desk, const struct places_query *query, places_done_cb *done,
                         void *arg, struct places_answer *instead, int64_t within_ms)
 {
-    struct errand *errand = malloc(sizeof *errand);
+    struct errand *errand = blocks_take(&desk->places->errands);
     if (errand == NULL)
         return HERD_ENOMEM;
     *errand = (struct errand){.desk = desk, .done = done, .arg = arg, .instead = instead};
@@ -142,7 +145,7 @@ static int ask_directly(struct desk *desk, const struct places_query *query, pla
         tell_limit(desk->places, PLACES_LIMIT_LOCAL);
     }
     if (rc < 0) {
-        free(errand);
+        blocks_keep(&desk->places->errands, errand);
         return rc;
     }
     desk->calls++;
@@ -159,7 +162,7 @@ static void on_called(void *arg, struct places_answer *take_answer)
     struct desk *desk = errand->desk;
     struct places *places = desk->places;
     broker_called(places->broker, now_of(places), errand->call, take_answer);
-    free(errand);
+    blocks_keep(&places->errands, errand);
     desk_leave(desk);
     pump_soon(places);
 }
@@ -167,7 +170,7 @@ static void on_called(void *arg, struct places_answer *take_answer)
 static void call(struct places *places, const struct broker_effect *effect)
 {
     struct desk *desk = places->desk;
-    struct errand *errand = malloc(sizeof *errand);
+    struct errand *errand = blocks_take(&places->errands);
     int rc = HERD_ENOMEM;
     if (errand != NULL) {
         *errand = (struct errand){.desk = desk, .call = effect->call};
@@ -179,7 +182,7 @@ static void call(struct places *places, const struct broker_effect *effect)
         desk->calls++;
         return;
     }
-    free(errand);
+    blocks_keep(&places->errands, errand);
     struct places_answer *answer =
         places_answer_new(rc == HERD_EINVAL ? PLACES_INVALID_REQUEST : PLACES_UNKNOWN_ERROR);
     places_answer_set_error(answer, herd_strerror(rc));
@@ -197,7 +200,7 @@ static void answer(struct places *places, const struct broker_effect *effect)
 {
     struct asker asker = *(struct asker *)effect->asker;
     tell_limit(places, effect->limit);
-    free(effect->asker);
+    blocks_keep(&places->askers, effect->asker);
     asker.done(asker.arg, effect->answer);
 }
 
@@ -206,7 +209,7 @@ static void fall_back(struct places *places, const struct broker_effect *effect)
     struct asker asker = *(struct asker *)effect->asker;
     int64_t left_ms = effect->until_ms - (int64_t)uv_now(places->loop);
     tell_limit(places, effect->limit);
-    free(effect->asker);
+    blocks_keep(&places->askers, effect->asker);
     if (places->fallback == NULL || places->is_closing ||
         ask_directly(places->fallback, &effect->query, asker.done, asker.arg, effect->answer,
                      left_ms > 0 ? left_ms : 0) < 0)
@@ -316,13 +319,13 @@ int places_ask(struct places *places, const struct places_query *query, uint64_t
     assert(!places->is_closing);
     if (!places_is_paid(places))
         return ask_directly(places->desk, query, done, arg, NULL, INT64_MAX);
-    struct asker *asker = malloc(sizeof *asker);
+    struct asker *asker = blocks_take(&places->askers);
     if (asker == NULL)
         return HERD_ENOMEM;
     *asker = (struct asker){done, arg};
     int rc = broker_ask(places->broker, now_of(places), query, client, asker);
     if (rc < 0)
-        free(asker);
+        blocks_keep(&places->askers, asker);
     else
         pump_soon(places);
     return rc;
@@ -494,6 +497,8 @@ int places_open(const struct places_setup *setup, struct places **out, struct he
     places->metrics = setup->metrics;
     places->limited = setup->limited;
     places->limited_arg = setup->arg;
+    places->errands = (struct blocks){.size = sizeof(struct errand), .max = PLACES_SPARES_MAX};
+    places->askers = (struct blocks){.size = sizeof(struct asker), .max = PLACES_SPARES_MAX};
     places->owner = (struct desk_owner){.places = places,
                                         .loop = setup->loop,
                                         .log = setup->log,
@@ -531,6 +536,8 @@ static void on_handle_closed(uv_handle_t *handle)
     void (*closed)(void *arg) = places->closed;
     void *arg = places->closed_arg;
     broker_free(places->broker);
+    blocks_free(&places->errands);
+    blocks_free(&places->askers);
     free(places);
     if (closed != NULL)
         closed(arg);

@@ -13,7 +13,12 @@ struct uv_loop_s;
 struct log;
 struct metrics;
 
-enum { PLACES_RESULTS_MAX = 20 };
+enum {
+    PLACES_RESULTS_MAX = 20,
+    /* Questions that are over are kept for the next ones, so many of each kind: those that 64
+     * connections may ask in a turn of the loop. */
+    PLACES_SPARES_MAX = 4096
+};
 
 /* Google's words for how a call ended (docs/protocol.md). */
 enum places_status {
@@ -74,6 +79,13 @@ int places_answer_set_error(struct places_answer *answer, const char *message);
 /* Besides, HERD_EINVAL when all attributions come to more than 64 KiB: nothing is added. */
 int places_answer_add_attribution(struct places_answer *answer, const char *html);
 
+/* The same for one that is rendered already. */
+int places_answer_add_rendered_attribution(struct places_answer *answer, struct herd_slice html);
+
+/* Appends `html` as it is to stand in an answer. 0, HERD_ENOMEM, or HERD_EINVAL when it is longer
+ * than all attributions of an answer may be; then a part of it is there. */
+int places_answer_render_attribution(const char *html, struct herd_buf *out);
+
 /* `object` is one result as jansson holds it (struct json_t, borrowed). Besides, HERD_EFULL at
  * PLACES_RESULTS_MAX results and HERD_EINVAL when it is not an object, or one that is longer than
  * any place's when it is rendered: nothing is added. */
@@ -98,6 +110,10 @@ bool places_answer_is_long(const struct places_answer *answer);
 /* What it takes in memory, roughly. Results have 64 KiB each at most, all attributions as much. */
 enum { PLACES_ANSWER_MAX_BYTES = (PLACES_RESULTS_MAX + 1) * (64 << 10) };
 size_t places_answer_bytes(const struct places_answer *answer);
+
+/* For an answer that is to wait: gives back what its texts do not need. One that others have a
+ * reference to, or that is kept, stays as it is. */
+void places_answer_trim(struct places_answer *answer);
 
 /*
  * One reference is kept for a client: what the answer takes, if it is long, is added to *total while
@@ -127,6 +143,8 @@ struct places_failure places_answer_failure(const struct places_answer *answer);
  * LF LF. 0, or HERD_ENOMEM with `out` unchanged.
  */
 int places_answer_render(const struct places_answer *answer, size_t count, struct herd_buf *out);
+/* Bytes that it appends. */
+size_t places_answer_length(const struct places_answer *answer, size_t count);
 
 /* What all providers are opened with; strings are copied where they are kept. */
 struct places_options {

@@ -1,6 +1,4 @@
 /* The node's effects that are not bytes: questions for places, and notices for the log. */
-#include <stdlib.h>
-
 #include <herd/err.h>
 
 #include "server/room.h"
@@ -16,6 +14,11 @@ static int render(const void *data, unsigned count, struct herd_buf *out)
     return rc < 0 ? herd_buf_append_text(out, no_memory) : 0;
 }
 
+static size_t length(const void *data, unsigned count)
+{
+    return places_answer_length(data, count);
+}
+
 static void let_go(void *data)
 {
     places_answer_unref(data);
@@ -26,20 +29,16 @@ static void let_go_kept(void *data)
     places_answer_let_go(data);
 }
 
-static const struct herd_places_type places_type = {.render = render, .let_go = let_go};
-static const struct herd_places_type kept_type = {.render = render, .let_go = let_go_kept};
+static const struct herd_places_type places_type = {
+    .render = render, .let_go = let_go, .length = length};
+static const struct herd_places_type kept_type = {
+    .render = render, .let_go = let_go_kept, .length = length};
 
 static void on_places(void *arg, struct places_answer *take_answer)
 {
     struct herd_places places = {.type = &places_type, .data = take_answer};
     herd_ask_answer(arg, net_now(), places);
 }
-
-/* A question to a provider that costs something. */
-struct question {
-    struct server *server;
-    struct herd_ask *ask;
-};
 
 /*
  * What waits for all clients together is bounded: as configured for who does not read, and twice as
@@ -78,11 +77,19 @@ static struct places_answer *refuse(struct server *server, const struct herd_ask
     return places_answer_error(is_unread ? PLACES_ERROR_UNREAD : PLACES_ERROR_BEHIND);
 }
 
+/* What waits takes, and counts as, what its texts need. */
+static void trim_unless_sent(const struct herd_ask *ask, struct places_answer *answer)
+{
+    if (!herd_ask_has_room(ask))
+        places_answer_trim(answer);
+}
+
 static void on_paid_places(void *arg, struct places_answer *take_answer)
 {
     struct question question = *(struct question *)arg;
     struct server *server = question.server;
-    free(arg);
+    blocks_keep(&server->questions, arg);
+    trim_unless_sent(question.ask, take_answer);
     if (!may_keep(server, question.ask, take_answer)) {
         places_answer_unref(take_answer);
         take_answer = refuse(server, question.ask);
@@ -99,20 +106,21 @@ static int ask_paid(struct server *server, const struct places_query *query,
         on_places(effect->ask, refuse(server, effect->ask));
         return 0;
     }
-    struct question *question = malloc(sizeof *question);
+    struct question *question = blocks_take(&server->questions);
     if (question == NULL)
         return HERD_ENOMEM;
     *question = (struct question){server, effect->ask};
     int rc = places_ask(server->places, query, (uint64_t)(uintptr_t)effect->conn, on_paid_places,
                         question);
     if (rc < 0)
-        free(question);
+        blocks_keep(&server->questions, question);
     return rc;
 }
 
 /* Of a question that costs nothing. */
 static void on_free_places(void *arg, struct places_answer *take_answer)
 {
+    trim_unless_sent(arg, take_answer);
     struct herd_places places = {
         .type = &places_type, .data = take_answer, .bytes = places_answer_bytes(take_answer)};
     herd_ask_answer(arg, net_now(), places);

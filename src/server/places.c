@@ -44,6 +44,7 @@ int server_open_places(struct server *server, struct herd_buf *error)
         .limited = on_limited,
         .arg = server,
     };
+    server->questions = (struct blocks){.size = sizeof(struct question), .max = PLACES_SPARES_MAX};
     int rc = find_folder(server, &folder, error);
     if (rc == 0 && getrandom(&setup.seed, sizeof setup.seed, 0) != sizeof setup.seed) {
         herd_buf_printf(error, "no random numbers: %s", strerror(errno));

@@ -4,6 +4,7 @@
 
 #include <uv.h>
 
+#include "base/blocks.h"
 #include "base/metrics.h"
 #include "durable/durable.h"
 #include "net/net.h"
@@ -25,6 +26,7 @@ struct server {
     struct herd_node *node;
     struct net *net;
     struct places *places;
+    struct blocks questions; /* spare ones: struct question */
     size_t unread_bytes;     /* of answers that were paid for and wait for their clients */
     struct durable *durable; /* NULL: nothing on disk */
     uint64_t sequence_free;  /* while it is read, as the next two */
@@ -47,6 +49,12 @@ struct server {
     bool unwritten;      /* the last records could not be written before the stop */
     uv_timer_t deadline; /* of what closes behind the last connection */
     bool abandoned;      /* a thread hangs, in a disk or a name: the process ends without it */
+};
+
+/* A question to a provider that costs something. */
+struct question {
+    struct server *server;
+    struct herd_ask *ask;
 };
 
 /* A node's limits from the configuration. */

@@ -457,6 +457,7 @@ int server_run(struct config *take_config, const char *config_path, const char *
     if (server.abandoned)
         end_without_threads(&server);
     herd_node_free(server.node);
+    blocks_free(&server.questions);
     storage_release(&server);
     log_end(&server);
     log_close(server.log);

@@ -222,7 +222,7 @@ static void let_places_go(void *data)
 
 static struct herd_places places_of(const struct server_ask *ask)
 {
-    static const struct herd_places_type type = {render_places, let_places_go};
+    static const struct herd_places_type type = {.render = render_places, .let_go = let_places_go};
     struct herd_buf *json = sim_alloc(1, sizeof(*json));
     words_places(json, ask->where, ask->radius_m,
                  plant_places_count(&ask->server->world->plant, ask->count));

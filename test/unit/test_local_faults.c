@@ -187,7 +187,7 @@ static void ask_memory(const struct fixture *fixture, struct local_file *file, b
                     (rc == HERD_EIO && local_db_reason(file->idle[0])[0] != '\0'));
     }
     for (size_t i = 0; i < QUERIES && file->memory != NULL; i++)
-        check_answer(fixture, i, local_memory_answer(file->memory, &queries[i]), must);
+        check_answer(fixture, i, local_memory_answer(file->memory, &queries[i], NULL), must);
 }
 
 static bool live(struct fixture *fixture)

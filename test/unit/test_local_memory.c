@@ -156,7 +156,7 @@ static char *rendered(struct places_answer *take_answer)
 static void assert_same_answer(const struct both *both, struct places_query query)
 {
     char *on_disk = rendered(local_answer(both->db, &query));
-    char *in_memory = rendered(local_memory_answer(both->memory, &query));
+    char *in_memory = rendered(local_memory_answer(both->memory, &query, NULL));
     if (strcmp(on_disk, in_memory) != 0)
         fail_msg("%.9f,%.9f %.3f m:\non disk %s\nin memory %s", query.latitude, query.longitude,
                  query.radius_m, on_disk, in_memory);

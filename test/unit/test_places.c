@@ -1,7 +1,10 @@
-/* Places as the server drives them: what a turn of the loop does of them. */
+/* Places as the server drives them: what a turn of the loop does of them, and what memory it takes.
+ * malloc, calloc and realloc are wrapped. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
 #include <uv.h>
 
 #include <herd/err.h>
@@ -12,6 +15,8 @@
 #include "testing.h"
 
 enum { QUESTIONS = 1000, ANSWER_NS = 100000, TURN_MAX_ANSWERS = 6, LOCAL_MAX = 100000 };
+
+enum { WARM_UPS = 3, ROUNDS = 5, CROWD = 50 * 64 };
 
 /* Nobody listens at that port, and one call may be under way: the other questions are refused. */
 static const char remote[] = "    provider = \"overpass\"\n"
@@ -28,6 +33,7 @@ struct fixture {
     struct places *places;
     int answers, refused, this_turn, most_in_a_turn, closed;
     int limited[PLACES_LIMIT_COUNT];
+    bool was_on_disk; /* some question */
 };
 
 static void on_limited(void *arg, enum places_limit limit)
@@ -53,6 +59,7 @@ static void on_prepare(uv_prepare_t *prepare)
     if (fixture->this_turn > fixture->most_in_a_turn)
         fixture->most_in_a_turn = fixture->this_turn;
     fixture->this_turn = 0;
+    fixture->was_on_disk |= fixture->metrics.value[METRIC_places_local_on_disk] > 0;
 }
 
 static void on_closed(void *arg)
@@ -156,11 +163,180 @@ static void test_local_refuses_what_is_too_much(void **state)
     assert_int_equal(fixture.metrics.value[METRIC_places_local_total], LOCAL_MAX + 1);
 }
 
+/* ---- Memory --------------------------------------------------------------------------------- */
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+static atomic_size_t allocations; /* malloc has no place to hand state through */
+
+void *__wrap_malloc(size_t size)
+{
+    allocations++;
+    return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    allocations++;
+    return __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    allocations++;
+    return __real_realloc(old, size);
+}
+
+/* jansson's are counted too: it is a library of its own. */
+static void *allocate_for_json(size_t size)
+{
+    return malloc(size);
+}
+
+/* Sends answers at once: renders them, cut, into a buffer that grows no more. */
+struct reader {
+    struct herd_buf out;
+    size_t count; /* of places that are wanted */
+    size_t answers, places, bytes;
+};
+
+static void on_read(void *arg, struct places_answer *take_answer)
+{
+    struct reader *reader = arg;
+    size_t count = places_answer_count(take_answer);
+    reader->out.len = 0;
+    assert_int_equal(places_answer_render(take_answer, reader->count, &reader->out), 0);
+    reader->answers++;
+    reader->places += count < reader->count ? count : reader->count;
+    reader->bytes += reader->out.len;
+    places_answer_unref(take_answer);
+}
+
+static void ask_all(struct fixture *fixture, struct reader *reader,
+                    const struct places_query *query, size_t at_once)
+{
+    size_t all = reader->answers + at_once;
+    for (size_t i = 0; i < at_once; i++)
+        assert_int_equal(places_ask(fixture->places, query, 0, on_read, reader), 0);
+    while (reader->answers < all)
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+}
+
+/* Until an answer comes that no thread had to look for. */
+static void wait_for_memory(struct fixture *fixture)
+{
+    const struct places_query anywhere = {0, -30, 1000};
+    struct reader reader = {0};
+    do {
+        fixture->was_on_disk = false;
+        ask_all(fixture, &reader, &anywhere, 1);
+    } while (fixture->was_on_disk);
+    herd_buf_free(&reader.out);
+}
+
+static const struct places_query ucla = {34.06893, -118.445127, 10000};
+
+static const struct {
+    const char *name;
+    struct places_query query;
+    size_t count, found; /* places that are wanted, and that come */
+} questions[] = {
+    {"20 places", {34.06893, -118.445127, 10000}, 20, 20},
+    {"5 of 20", {34.06893, -118.445127, 10000}, 5, 5},
+    {"1 of 20", {34.06893, -118.445127, 10000}, 1, 1},
+    {"0 of 20", {34.06893, -118.445127, 10000}, 0, 0},
+    {"none", {0, -30, 1000}, 20, 0},
+    {"off the earth", {91, 0, 1000}, 20, 0},
+};
+
+static void test_nothing_is_allocated_for_a_question_to_memory(void **state)
+{
+    static const size_t crowds[] = {1, 16, 64, CROWD};
+    (void)state;
+    struct fixture fixture = {0};
+    struct reader reader = {0};
+    json_set_alloc_funcs(allocate_for_json, free);
+    begin(&fixture, local);
+    wait_for_memory(&fixture);
+    for (size_t q = 0; q < sizeof questions / sizeof questions[0]; q++) {
+        for (size_t c = 0; c < sizeof crowds / sizeof crowds[0]; c++) {
+            size_t before = 0, places = 0;
+            reader.count = questions[q].count;
+            for (int i = 0; i < WARM_UPS + ROUNDS; i++) {
+                if (i == WARM_UPS) {
+                    before = allocations;
+                    places = reader.places;
+                }
+                ask_all(&fixture, &reader, &questions[q].query, crowds[c]);
+            }
+            size_t more = allocations - before;
+            assert_int_equal(reader.places - places, ROUNDS * crowds[c] * questions[q].found);
+            if (more > 0)
+                fail_msg("%s, %zu at once: %zu allocations in %d rounds", questions[q].name,
+                         crowds[c], more, ROUNDS);
+        }
+    }
+    close_places(&fixture);
+    herd_buf_free(&reader.out);
+}
+
+struct collector {
+    struct places_answer *answers[QUESTIONS];
+    size_t count;
+};
+
+static void on_collected(void *arg, struct places_answer *take_answer)
+{
+    struct collector *collector = arg;
+    collector->answers[collector->count++] = take_answer;
+}
+
+static char *rendered(const struct places_answer *answer)
+{
+    struct herd_buf out = {0};
+    assert_int_equal(places_answer_render(answer, PLACES_RESULTS_MAX, &out), 0);
+    return testing_take_text(&out);
+}
+
+/* A client that does not read has its answers longer than the server has its places. */
+static void test_answers_outlive_who_made_them(void **state)
+{
+    (void)state;
+    struct fixture fixture = {0};
+    struct collector *collector = calloc(1, sizeof *collector);
+    assert_non_null(collector);
+    begin(&fixture, local);
+    wait_for_memory(&fixture);
+    for (int i = 0; i < QUESTIONS; i++)
+        assert_int_equal(places_ask(fixture.places, &ucla, 0, on_collected, collector), 0);
+    while (collector->count < QUESTIONS)
+        uv_run(&fixture.loop, UV_RUN_ONCE);
+    char *first = rendered(collector->answers[0]);
+    for (size_t i = 0; i < QUESTIONS / 2; i++)
+        places_answer_unref(collector->answers[i]);
+    close_places(&fixture);
+    for (size_t i = QUESTIONS / 2; i < QUESTIONS; i++) {
+        char *text = rendered(collector->answers[i]);
+        assert_string_equal(text, first);
+        places_answer_unref(collector->answers[i]);
+        free(text);
+    }
+    free(first);
+    free(collector);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_turn_gives_a_part_of_the_answers),
         cmocka_unit_test(test_local_refuses_what_is_too_much),
+        cmocka_unit_test(test_nothing_is_allocated_for_a_question_to_memory),
+        cmocka_unit_test(test_answers_outlive_who_made_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

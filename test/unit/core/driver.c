@@ -24,8 +24,8 @@ void DRIVER_FREE(void *memory);
 /* What a question was answered with. */
 struct places_found {
     struct driver *driver;
-    struct herd_location where;
-    double radius_m;
+    char json[256];
+    size_t len;
 };
 
 _Noreturn void driver_fail(const char *what)
@@ -103,16 +103,21 @@ size_t driver_places(struct herd_location where, double radius_m, unsigned count
     return (size_t)len;
 }
 
+static size_t places_length(const void *data, unsigned count)
+{
+    const struct places_found *found = data;
+    (void)count; /* it was known */
+    return found->driver->places_padding + found->len;
+}
+
 static int render_places(const void *data, unsigned count, struct herd_buf *out)
 {
     const struct places_found *found = data;
-    char json[256];
-    size_t len = driver_places(found->where, found->radius_m, count, json, sizeof(json));
-    int rc = herd_buf_reserve(out, found->driver->places_padding + len);
+    int rc = herd_buf_reserve(out, places_length(data, count));
     for (size_t i = 0; rc == 0 && i < found->driver->places_padding; i++)
         out->data[out->len++] = ' ';
     if (rc == 0)
-        rc = herd_buf_append(out, json, len);
+        rc = herd_buf_append(out, found->json, found->len);
     if (rc == 0)
         found->driver->renders++;
     return rc;
@@ -127,9 +132,11 @@ static void let_places_go(void *data)
 
 static void answer(struct driver *driver, const struct question *question)
 {
-    static const struct herd_places_type type = {render_places, let_places_go};
+    static const struct herd_places_type type = {render_places, let_places_go, places_length};
     struct places_found *found = zeroed(sizeof(*found));
-    *found = (struct places_found){driver, question->where, question->radius_m};
+    found->driver = driver;
+    found->len = driver_places(question->where, question->radius_m, question->count, found->json,
+                               sizeof(found->json));
     driver->places_held++;
     herd_ask_answer(question->ask, driver->now,
                     (struct herd_places){&type, found, driver->places_bytes});

@@ -224,11 +224,36 @@ static void test_many_connections(void **state)
     driver_free(driver);
 }
 
+static void on_write_count(void *arg, struct wire *wire, struct herd_slice bytes)
+{
+    unsigned *writes = arg;
+    (void)wire;
+    (void)bytes;
+    (*writes)++;
+}
+
+/* Questions that are answered at once are answered before anything is written. */
+static void test_answers_of_a_turn_are_one_write(void **state)
+{
+    (void)state;
+    struct driver *driver = driver_new("Hill", 0);
+    struct wire *wire = driver_accept(driver);
+    unsigned writes = 0;
+    driver->on_write = on_write_count;
+    driver->on_write_arg = &writes;
+    wire_say(wire, "IAMAT p +1+1 1\nWHATSAT p 10 0\nWHATSAT p 10 0\nIAMAT p +1+1 2\n"
+                   "WHATSAT p 10 5\n");
+    assert_int_equal(driver->renders, 3);
+    assert_int_equal(writes, 1);
+    driver_free(driver);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers_do_not_depend_on_how_bytes_arrive),
         cmocka_unit_test(test_many_connections),
+        cmocka_unit_test(test_answers_of_a_turn_are_one_write),
     };
     return cmocka_run_group_tests_name("pipeline", tests, NULL, NULL);
 }

@@ -30,6 +30,8 @@ static size_t kept_bytes(const struct spares *spares)
         bytes += spares->small[i].cap;
     for (unsigned i = 0; i < spares->large_count; i++)
         bytes += spares->large[i].cap;
+    for (unsigned i = 0; i < spares->places_count; i++)
+        bytes += spares->places[i].cap;
     return bytes + spares->long_one.cap;
 }
 
@@ -54,7 +56,11 @@ static void test_no_more_is_kept_than_the_bounds(void **state)
     assert_int_equal(spares.long_one.cap, SPARES_LARGE_BYTES + 1);
     keep(&spares, SPARES_LONG_BYTES + 1, 1);
     keep(&spares, SPARES_LONG_BYTES, 1); /* one of them is enough */
+    keep(&spares, SPARES_PLACES_BYTES + 1, 1);
     assert_int_equal(kept_bytes(&spares), SPARES_LARGE_BYTES + 1);
+    keep(&spares, SPARES_PLACES_BYTES, 2 * SPARES_PLACES_MAX);
+    assert_int_equal(kept_bytes(&spares),
+                     SPARES_LARGE_BYTES + 1 + SPARES_PLACES_MAX * SPARES_PLACES_BYTES);
     spares_free(&spares);
     keep(&spares, SPARES_SMALL_BYTES, 2 * SPARES_SMALL_MAX);
     assert_int_equal(spares.small_count, SPARES_SMALL_MAX);
@@ -101,6 +107,40 @@ static void test_who_gets_which(void **state)
     spares_free(&spares);
 }
 
+/* What it had is there for others. */
+static void test_places_of_a_client_go_into_a_long_one(void **state)
+{
+    (void)state;
+    struct spares spares = {0};
+    char *first = NULL;
+    for (unsigned i = 0; i < 2; i++) {
+        struct herd_buf buf = buf_of(4096);
+        memset(buf.data, 'x', buf.cap);
+        buf.len = buf.cap;
+        spares_lengthen(&spares, &buf);
+        assert_int_equal(spares.large_count, i + 1);
+        assert_int_equal(spares.places_count, 0);
+        assert_int_equal(buf.cap, SPARES_PLACES_BYTES);
+        assert_int_equal(buf.len, 4096);
+        for (size_t at = 0; at < buf.len; at++)
+            assert_int_equal(buf.data[at], 'x');
+        assert_true(first == NULL || buf.data == first);
+        first = buf.data;
+        spares_keep(&spares, &buf);
+    }
+    struct herd_buf none = {0};
+    spares_lengthen(&spares, &none);
+    assert_ptr_equal(none.data, first);
+    assert_int_equal(none.len, 0);
+    spares_keep(&spares, &none);
+    expect_cap(&spares, spares_take_long, 4096); /* a link has none of these */
+    struct herd_buf longer = buf_of(2 * SPARES_PLACES_BYTES);
+    spares_lengthen(&spares, &longer);
+    assert_int_equal(longer.cap, 2 * SPARES_PLACES_BYTES);
+    herd_buf_free(&longer);
+    spares_free(&spares);
+}
+
 /* Each of a few of the crowd has said something by the end of this turn. */
 static void crowd_turn(struct driver *driver, struct wire **crowd, unsigned speakers,
                        unsigned second)
@@ -142,6 +182,7 @@ int main(void)
         cmocka_unit_test(test_no_more_is_kept_than_the_bounds),
         cmocka_unit_test(test_large_ones_come_and_go),
         cmocka_unit_test(test_who_gets_which),
+        cmocka_unit_test(test_places_of_a_client_go_into_a_long_one),
         cmocka_unit_test(test_turns_of_a_crowd_take_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,6 +65,16 @@ static void update_and_ask(struct herd_buf *out, unsigned i)
     herd_buf_printf(out, "WHATSAT client-%03u 10 5\n", i % CLIENTS);
 }
 
+static void ask(struct herd_buf *out, unsigned i)
+{
+    herd_buf_printf(out, "WHATSAT client-%03u 10 5\n", i % CLIENTS);
+}
+
+static void ask_for_none(struct herd_buf *out, unsigned i)
+{
+    herd_buf_printf(out, "WHATSAT client-%03u 10 0\n", i % CLIENTS);
+}
+
 static void wait_for_what_it_says(struct herd_buf *out, unsigned i)
 {
     herd_buf_printf(out, "WHATSAT client-%03u 10 5 AFTER %u\n", i % CLIENTS, 1000000 + i);
@@ -261,13 +271,14 @@ static void nothing_is_allocated_or_formatted_for_a_request(void **state)
 }
 
 /* Each says so much in one turn, and hears the answers; a crowd's go out early. */
-static void crowd_turn(struct driver *driver, struct wire **crowd, unsigned speakers, unsigned turn)
+static void crowd_turn(struct driver *driver, struct wire **crowd, unsigned speakers, unsigned turn,
+                       request_type *append)
 {
     static char room[LINES_BYTES_MAX];
     for (unsigned i = 0; i < speakers; i++) {
         struct herd_buf lines = {.data = room, .cap = sizeof(room)};
         for (unsigned k = 0; k < CROWD_LINES; k++)
-            update(&lines, turn * CROWD_LINES + k);
+            append(&lines, turn * CROWD_LINES + k);
         herd_conn_receive(crowd[i]->conn, driver->now, lines.data, lines.len);
         if (herd_node_is_crowded(driver->node))
             driver_run(driver);
@@ -296,7 +307,7 @@ static void nothing_is_allocated_for_a_crowd(void **state)
                 shortage_begin(SIZE_MAX, false);
                 before = shortage_left();
             }
-            crowd_turn(scene.driver, crowd, sizes[s], i);
+            crowd_turn(scene.driver, crowd, sizes[s], i, update);
             driver_advance_ms(scene.driver, TURN_MS);
             answer(&scene, scene.jaquez);
             answer(&scene, scene.smith);
@@ -310,11 +321,49 @@ static void nothing_is_allocated_for_a_crowd(void **state)
     }
 }
 
+/* Places go out in long buffers, and as many questions wait as there are lines in a turn. */
+static void nothing_is_allocated_for_a_crowd_that_asks(void **state)
+{
+    static const struct {
+        unsigned size;
+        request_type *ask;
+        size_t padding; /* of each answer: 64 have more than a large buffer, less than output_max */
+    } crowds[] = {{1, ask, 0},  {1, ask, 700},        {6, ask, 700},
+                  {50, ask, 0}, {1, ask_for_none, 0}, {50, ask_for_none, 0}};
+    (void)state;
+    for (size_t c = 0; c < COUNT_OF(crowds); c++) {
+        const struct load load = {.links = LINKS};
+        struct wire *crowd[CROWD_MAX];
+        struct scene scene;
+        open_scene(&scene, &load);
+        for (unsigned i = 0; i < crowds[c].size; i++)
+            crowd[i] = driver_accept(scene.driver);
+        for (unsigned i = 0; i * CROWD_LINES < CLIENTS; i++)
+            crowd_turn(scene.driver, crowd, 1, i, update);
+        scene.driver->places_padding = crowds[c].padding;
+        size_t before = 0;
+        for (unsigned i = 0; i < 2 * CROWD_TURNS; i++) {
+            if (i == CROWD_TURNS) {
+                shortage_begin(SIZE_MAX, false);
+                before = shortage_left();
+            }
+            crowd_turn(scene.driver, crowd, crowds[c].size, i, crowds[c].ask);
+        }
+        size_t allocations = before - shortage_left();
+        shortage_end();
+        CHECK_INT(("%zu", c), scene.driver->renders,
+                  crowds[c].size * CROWD_LINES * 2 * CROWD_TURNS);
+        CHECK_INT(("%zu: in %d turns", c, CROWD_TURNS), allocations, 0);
+        driver_free(scene.driver);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_allocated_or_formatted_for_a_request),
         cmocka_unit_test(nothing_is_allocated_for_a_crowd),
+        cmocka_unit_test(nothing_is_allocated_for_a_crowd_that_asks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
