@@ -502,6 +502,11 @@ bool herd_node_is_crowded(const struct herd_node *node)
     return node->dirty_count >= HERD_TOUCHED_MAX || node->dirty_bytes >= HERD_TOUCHED_BYTES;
 }
 
+bool herd_node_hears_clients(const struct herd_node *node)
+{
+    return node->lines_left > 0;
+}
+
 bool herd_node_early_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out)
 {
     return next_link_effect(node, now, out) || next_conn_effect(node, out);
