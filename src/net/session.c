@@ -34,24 +34,24 @@ static void on_data(struct stream *session, const char *data, size_t len)
  * each, do not wait for all of it: so many reads of clients, and none when their lines have used up
  * the turn. What a client says meanwhile waits in the kernel.
  */
-static bool may_read(struct stream *session)
+static size_t read_max(struct stream *session)
 {
     struct net *net = net_of(session);
     if (session->is_neighbour)
-        return true;
-    bool is_over = net->reads_left == 0;
-    if (!is_over && herd_node_hears_clients(net->options.node)) {
+        return STREAM_INPUT_BYTES;
+    size_t most = net->reads_left > 0 ? herd_node_read_max(net->options.node) : 0;
+    if (most > 0) {
         net->reads_left--;
-        return true;
+        return most;
     }
     metrics_add(net->options.metrics, METRIC_turns_full_reads_total, 1);
-    limits_count(&net->limits, is_over ? LIMIT_TURN_READS : LIMIT_TURN_CLIENTS, 1);
-    return false;
+    limits_count(&net->limits, net->reads_left == 0 ? LIMIT_TURN_READS : LIMIT_TURN_CLIENTS, 1);
+    return 0;
 }
 
 const struct stream_events session_events = {
     .data = on_data,
-    .may_read = may_read,
+    .read_max = read_max,
     .end = net_on_end,
     .wrote = net_on_wrote,
     .recycle = net_on_recycle,

@@ -262,11 +262,16 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     struct stream_loop *shared = stream_loop_of(stream);
     (void)suggested;
     const struct stream_events *events = events_of(stream);
+    size_t most = STREAM_INPUT_BYTES;
     *buf = uv_buf_init(NULL, 0);
-    if (stream->read_turn == shared->turn ||
-        (events->may_read != NULL && !events->may_read(stream)))
+    if (stream->read_turn == shared->turn)
         return;
-    *buf = uv_buf_init(shared->input, STREAM_INPUT_BYTES);
+    if (events->read_max != NULL)
+        most = events->read_max(stream);
+    if (most == 0)
+        return;
+    most = most < STREAM_INPUT_BYTES ? most : STREAM_INPUT_BYTES;
+    *buf = uv_buf_init(shared->input, (unsigned)most);
     stream->read_turn = shared->turn;
 }
 

@@ -16,8 +16,9 @@ struct stream;
  * and `failed`. */
 struct stream_events {
     void (*data)(struct stream *stream, const char *data, size_t len);
-    /* Whether it may be read from in this turn; else it is in one of the next. NULL: always. */
-    bool (*may_read)(struct stream *stream);
+    /* How many bytes may be read of it in this turn; 0: it is read from in one of the next. NULL:
+     * STREAM_INPUT_BYTES. */
+    size_t (*read_max)(struct stream *stream);
     void (*end)(struct stream *stream); /* the other side closed its half */
     /* Bytes of a write went out; runs inside stream_write too, and tells there that none did. The
      * buffer of that write is given back when all have. */
