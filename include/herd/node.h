@@ -278,6 +278,14 @@ enum { HERD_TOUCHED_MAX = 128, HERD_TOUCHED_BYTES = 1024 * 1024 };
 bool herd_node_is_crowded(const struct herd_node *node);
 bool herd_node_early_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out);
 
+/*
+ * How many bytes to receive of one more client in this turn, at most; 0: none, turn_lines_clients are
+ * used up, half of them where lines of earlier turns wait. Those of many clients do: then no more
+ * than a client may have handled in a turn. What is received all the same is kept until there is a
+ * turn for it.
+ */
+size_t herd_node_read_max(const struct herd_node *node);
+
 /* Gives a WRITE's buffer back for the next one. */
 void herd_node_recycle(struct herd_node *node, struct herd_buf *take_buf);
 

@@ -204,6 +204,7 @@ void conn_make_ready(struct herd_conn *conn)
     if (conn->ready)
         return;
     conn->ready = true;
+    conn->node->ready_count++;
     conn->next_ready = NULL;
     *conn->node->ready_end = conn;
     conn->node->ready_end = &conn->next_ready;

@@ -85,6 +85,7 @@ static struct herd_conn *take_dirty(struct herd_node *node)
 static struct herd_conn *take_ready(struct herd_node *node)
 {
     struct herd_conn *conn = node->ready;
+    node->ready_count--;
     node->ready = conn->next_ready;
     if (node->ready == NULL)
         node->ready_end = &node->ready;
@@ -101,6 +102,7 @@ static void remove_ready(struct herd_node *node, struct herd_conn *conn)
     if (*at == NULL)
         return;
     *at = conn->next_ready;
+    node->ready_count--;
     if (*at == NULL)
         node->ready_end = at;
     conn->ready = false;
@@ -500,6 +502,14 @@ static bool next_notice(struct herd_node *node, struct herd_effect *out)
 bool herd_node_is_crowded(const struct herd_node *node)
 {
     return node->dirty_count >= HERD_TOUCHED_MAX || node->dirty_bytes >= HERD_TOUCHED_BYTES;
+}
+
+size_t herd_node_read_max(const struct herd_node *node)
+{
+    unsigned to_others = node->ready != NULL ? node->options.turn_lines_clients / 2 : 0;
+    if (node->lines_left <= to_others)
+        return 0;
+    return node->ready_count < HERD_TOUCHED_MAX ? SIZE_MAX : NODE_CROWD_READ_BYTES;
 }
 
 bool herd_node_early_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out)

@@ -16,13 +16,14 @@
 #include "core/wait.h"
 
 enum {
-    NODE_NOTICES_MAX = 64,       /* the oldest goes when one more comes */
-    NODE_SPARE_WORKS_MAX = 256,  /* kept for the next connections that have something under way */
-    NODE_ASKS_FREE_MAX = 4096,   /* 64 lines of each of 64 clients */
-    NODE_ASK_ANSWER_BYTES = 256, /* of a free one; longer ones go to the spares */
-    EXPIRE_MS = 1000,            /* between two looks for records that have ended */
-    HEARTBEAT_MS = 2000,         /* of silence, then PING */
-    DEAD_MS = 4000,              /* after the PING */
+    NODE_NOTICES_MAX = 64,        /* the oldest goes when one more comes */
+    NODE_SPARE_WORKS_MAX = 256,   /* kept for the next connections that have something under way */
+    NODE_CROWD_READ_BYTES = 4096, /* some 64 lines */
+    NODE_ASKS_FREE_MAX = 4096,    /* 64 lines of each of 64 clients */
+    NODE_ASK_ANSWER_BYTES = 256,  /* of a free one; longer ones go to the spares */
+    EXPIRE_MS = 1000,             /* between two looks for records that have ended */
+    HEARTBEAT_MS = 2000,          /* of silence, then PING */
+    DEAD_MS = 4000,               /* after the PING */
     RECEIPT_MAX = 2 * HERD_TIME_TEXT_MAX + HERD_NAME_MAX + 2
 };
 
@@ -50,6 +51,7 @@ struct herd_node {
     size_t dirty_count;
     size_t dirty_bytes; /* of buffers with their answers */
     struct herd_conn *ready, **ready_end;
+    size_t ready_count;
     struct herd_ask *queue, **queue_end; /* asks not yet handed out */
     struct herd_ask *free_asks;
     unsigned free_ask_count;

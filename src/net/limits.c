@@ -37,6 +37,8 @@ static const struct {
                        "none was taken for # s after they had ended", STREAM_STALLED_MS / 1000},
     [LIMIT_TURN_ACCEPTS] = {LOG_INFO, "connections wait for the next turn",
                             "# were accepted in one turn", NET_ACCEPTS_PER_TURN},
+    [LIMIT_TURN_READS] = {LOG_INFO, "clients wait for the next turn",
+                          "# were read from in one turn", NET_READS_PER_TURN},
     [LIMIT_OUTPUT] = {LOG_INFO, "clients not read from", "output_max_kib was reached", 0},
     [LIMIT_HELD_BACK] = {LOG_INFO, "places wait for clients to read", "output_max_kib was reached",
                          0},

@@ -235,6 +235,7 @@ static void on_prepare(uv_prepare_t *prepare)
     if (net->stalled_told != net->streams.stalled)
         count_stalled(net);
     set_wakeup(net);
+    net->reads_left = NET_READS_PER_TURN;
     stream_loop_next_turn(&net->streams);
     measure_turn(net);
 }
@@ -246,6 +247,7 @@ int net_new(const struct net_options *options, struct net **out)
         return HERD_ENOMEM;
     net->options = *options;
     net->stats = herd_node_stats(options->node);
+    net->reads_left = NET_READS_PER_TURN;
     int rc = stream_loop_init(&net->streams, options->loop);
     if (rc < 0) {
         free(net);

@@ -8,7 +8,8 @@
 enum {
     NET_LISTENERS_MAX = 16,
     LISTEN_BACKLOG = 1024,
-    NET_ACCEPTS_PER_TURN = 64 /* of all listeners; who is left waits for the next turn */
+    NET_ACCEPTS_PER_TURN = 64, /* of all listeners; who is left waits for the next turn */
+    NET_READS_PER_TURN = 1024  /* of clients */
 };
 
 struct listener {
@@ -40,6 +41,7 @@ struct net {
     size_t listener_count;
     size_t connections; /* sessions, of which are: */
     size_t neighbours, on_trial;
+    unsigned reads_left;                 /* of clients, in this turn */
     struct trial trials[NET_TRIALS_MAX]; /* that may still pass, the oldest first */
     size_t trial_count;
     uv_timer_t trial_timer;

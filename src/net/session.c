@@ -29,8 +29,29 @@ static void on_data(struct stream *session, const char *data, size_t len)
         trial_heard(net, session);
 }
 
+/*
+ * A crowd that speaks all at once is heard in several turns, so that neighbours, who are heard in
+ * each, do not wait for all of it: so many reads of clients, and none when their lines have used up
+ * the turn. What a client says meanwhile waits in the kernel.
+ */
+static size_t read_max(struct stream *session)
+{
+    struct net *net = net_of(session);
+    if (session->is_neighbour)
+        return STREAM_INPUT_BYTES;
+    size_t most = net->reads_left > 0 ? herd_node_read_max(net->options.node) : 0;
+    if (most > 0) {
+        net->reads_left--;
+        return most;
+    }
+    metrics_add(net->options.metrics, METRIC_turns_full_reads_total, 1);
+    limits_count(&net->limits, net->reads_left == 0 ? LIMIT_TURN_READS : LIMIT_TURN_CLIENTS, 1);
+    return 0;
+}
+
 const struct stream_events session_events = {
     .data = on_data,
+    .read_max = read_max,
     .end = net_on_end,
     .wrote = net_on_wrote,
     .recycle = net_on_recycle,

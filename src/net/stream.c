@@ -13,33 +13,6 @@
 
 enum { LINGER_STEP_MS = 250, PIECES_AT_ONCE = 64 };
 
-/* Doubly linked, in a circle that begins with the one who owns it. */
-static void ring_init(struct stream_ring *ring)
-{
-    ring->next = ring->prev = ring;
-}
-
-static bool ring_is_empty(const struct stream_ring *ring)
-{
-    return ring->next == ring;
-}
-
-static void ring_join(struct stream_ring *ring, struct stream_ring *at_end)
-{
-    at_end->prev = ring->prev;
-    at_end->next = ring;
-    ring->prev->next = at_end;
-    ring->prev = at_end;
-}
-
-/* Whoever is in none leaves none. */
-static void ring_leave(struct stream_ring *member)
-{
-    member->prev->next = member->next;
-    member->next->prev = member->prev;
-    ring_init(member);
-}
-
 struct piece {
     struct piece *next;
     struct herd_buf buf;
@@ -135,6 +108,8 @@ static void drop_extra(struct stream *stream)
 static void on_closed(uv_handle_t *handle)
 {
     struct stream *stream = stream_of(handle);
+    if (stream->is_unread)
+        read_queue_leave(&stream_loop_of(stream)->unread, stream);
     if (stream->has_extra)
         drop_extra(stream);
     events_of(stream)->closed(stream);
@@ -253,6 +228,7 @@ void stream_loop_close(struct stream_loop *shared, void (*closed)(void *arg), vo
     shared->closed = closed;
     shared->closed_arg = arg;
     uv_close((uv_handle_t *)&shared->awake, on_loop_closed);
+    read_queue_free(&shared->unread);
     free(shared->input);
     shared->input = NULL;
 }
@@ -285,9 +261,28 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     struct stream *stream = stream_of(handle);
     struct stream_loop *shared = stream_loop_of(stream);
     (void)suggested;
-    bool again = stream->read_turn == shared->turn;
-    *buf = again ? uv_buf_init(NULL, 0) : uv_buf_init(shared->input, STREAM_INPUT_BYTES);
+    const struct stream_events *events = events_of(stream);
+    size_t most = STREAM_INPUT_BYTES;
+    *buf = uv_buf_init(NULL, 0);
+    if (stream->read_turn == shared->turn)
+        return;
+    if (events->read_max != NULL)
+        most = events->read_max(stream);
+    if (most == 0)
+        return;
+    most = most < STREAM_INPUT_BYTES ? most : STREAM_INPUT_BYTES;
+    *buf = uv_buf_init(shared->input, (unsigned)most);
     stream->read_turn = shared->turn;
+}
+
+/* Not in this turn: the kernel keeps its bytes meanwhile, and the poll does not tell of them again.
+ * Without memory for that it does, until there is a turn for them. */
+static void wait_for_turn(struct stream *stream)
+{
+    if (!read_queue_join(&stream_loop_of(stream)->unread, stream))
+        return;
+    stream->is_unread = true;
+    uv_read_stop((uv_stream_t *)&stream->tcp);
 }
 
 static void on_read(uv_stream_t *tcp, ssize_t len, const uv_buf_t *buf)
@@ -301,7 +296,12 @@ static void on_read(uv_stream_t *tcp, ssize_t len, const uv_buf_t *buf)
             finish(stream);
         return;
     }
-    if (len == 0 || (len == UV_ENOBUFS && buf->base == NULL)) /* as on_alloc wanted it */
+    if (len == UV_ENOBUFS && buf->base == NULL) { /* as on_alloc wanted it */
+        if (stream->read_turn != stream_loop_of(stream)->turn)
+            wait_for_turn(stream);
+        return;
+    }
+    if (len == 0)
         return;
     uv_read_stop(tcp);
     stream->ended = true;
@@ -313,18 +313,31 @@ static void on_read(uv_stream_t *tcp, ssize_t len, const uv_buf_t *buf)
         finish(stream);
 }
 
+static void start_reading(struct stream *stream)
+{
+    int rc = uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
+    if (rc < 0)
+        fail(stream, rc);
+}
+
 void stream_read(struct stream *stream, bool on)
 {
     if (stream->closing || stream->ended || on == stream->reading)
         return;
     stream->reading = on;
-    if (!on) {
+    if (!on)
         uv_read_stop((uv_stream_t *)&stream->tcp);
-        return;
-    }
-    int rc = uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
-    if (rc < 0)
-        fail(stream, rc);
+    else if (!stream->is_unread)
+        start_reading(stream);
+}
+
+/* Its turn to be read from has come. */
+static void resume(struct stream *stream)
+{
+    stream->is_unread = false;
+    if ((stream->reading || stream->closing) && !stream->ended &&
+        !uv_is_closing((uv_handle_t *)&stream->tcp))
+        start_reading(stream);
 }
 
 /* What may wait for long, with hundreds like it, must not hold what has been sent of it already
@@ -450,8 +463,9 @@ void stream_loop_next_turn(struct stream_loop *shared)
         next = at->next;
         end_turn(resting_of(at));
     }
-    /* Not before those who heard of a write have had their turn. */
-    if (rests)
+    read_queue_resume(&shared->unread, STREAM_READS_PER_TURN, resume);
+    /* Not before those who heard of a write, or have yet to be read from, have had their turn. */
+    if (rests || shared->unread.count > 0)
         uv_idle_start(&shared->awake, on_awake);
     else
         uv_idle_stop(&shared->awake);
@@ -555,7 +569,7 @@ static int begin_linger(struct stream *stream)
         uv_timer_start(&shared->linger, on_linger, LINGER_STEP_MS, LINGER_STEP_MS);
     if (extra->first == NULL)
         send_fin(extra);
-    if (stream->ended || stream->reading)
+    if (stream->ended || stream->reading || stream->is_unread)
         return 0;
     return uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
 }

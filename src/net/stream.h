@@ -7,12 +7,18 @@
 
 #include <herd/buf.h>
 
+#include "net/read_queue.h"
+#include "net/stream_ring.h"
+
 struct stream;
 
 /* What its owner is told. Callbacks never run inside the call that asked for them, but for `wrote`
  * and `failed`. */
 struct stream_events {
     void (*data)(struct stream *stream, const char *data, size_t len);
+    /* How many bytes may be read of it in this turn; 0: it is read from in one of the next. NULL:
+     * STREAM_INPUT_BYTES. */
+    size_t (*read_max)(struct stream *stream);
     void (*end)(struct stream *stream); /* the other side closed its half */
     /* Bytes of a write went out; runs inside stream_write too, and tells there that none did. The
      * buffer of that write is given back when all have. */
@@ -27,17 +33,13 @@ struct stream_events {
 /* Who owns a stream. */
 enum stream_kind { STREAM_SESSION, STREAM_PEER, STREAM_KINDS };
 
-/* A list of streams, or a place in one. */
-struct stream_ring {
-    struct stream_ring *next, *prev;
-};
-
 /* What streams of a loop share. */
 struct stream_loop {
     const struct stream_events *events[STREAM_KINDS];
     uv_timer_t linger; /* gives up on those that close too slowly */
     struct stream_ring lingering;
     struct stream_ring resting; /* have more to write, in the next turn: */
+    struct read_queue unread;   /* are to be read from, in one of the next turns */
     uv_idle_t awake;            /* the loop does not sleep before that */
     char *input;   /* STREAM_INPUT_BYTES; each read's bytes, for the time of the call */
     uint16_t turn; /* of the loop; a stream has one read and one write in each */
@@ -51,6 +53,7 @@ struct stream_loop {
 enum {
     STREAM_INPUT_BYTES = 64 * 1024, /* of one read: the most that comes in of a stream in a turn */
     STREAM_GATHER_BYTES = 16384,    /* of small writes that wait for the socket as one */
+    STREAM_READS_PER_TURN = 1024,   /* of streams that have had to wait for it, at most */
     STREAM_LINGER_BYTES = 1 << 20,  /* dropped at most while it closes */
     STREAM_STALLED_MS = 30000,      /* closing, and the other side has taken nothing for so long */
     STREAM_LINGER_MS = 2000         /* all is sent: for the other side to close */
@@ -67,6 +70,7 @@ struct stream {
     bool has_extra : 1; /* while something waits to be written, or it closes without haste */
     bool reading : 1;
     bool ended : 1;
+    bool is_unread : 1;                  /* in the loop's queue */
     bool closing : 1;                    /* nothing more is written or told */
     bool on_trial : 1, is_neighbour : 1; /* a session's: see trial.c */
     uint16_t read_turn, write_turn;      /* of its last read and write */
@@ -80,8 +84,8 @@ void stream_loop_close(struct stream_loop *shared, void (*closed)(void *arg), vo
 /* What the owners of a kind are told; before the first stream of it. */
 void stream_loop_on(struct stream_loop *shared, enum stream_kind kind,
                     const struct stream_events *events);
-/* Before each poll, behind all writes: whoever has bytes may be read from again; what did not go
- * out in this turn does in the next. */
+/* Before each poll, behind all writes: whoever has bytes may be read from again, the first ones of
+ * those that could not be before; what did not go out in this turn does in the next. */
 void stream_loop_next_turn(struct stream_loop *shared);
 /* Ends at once what closes without haste. */
 void stream_loop_hasten(struct stream_loop *shared);

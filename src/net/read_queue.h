@@ -1,0 +1,26 @@
+/* read_queue.h: streams whose bytes wait in the kernel, because in a turn of the loop so many were
+ * read from that others would have to wait for too long. Who came first is read from first. */
+#ifndef NET_READ_QUEUE_H
+#define NET_READ_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct stream;
+
+/* All 0: nobody waits. A place for each that ever waited at once, until read_queue_free. */
+struct read_queue {
+    struct stream **streams;
+    size_t count, cap;
+};
+
+/* False: no memory. */
+bool read_queue_join(struct read_queue *queue, struct stream *stream);
+/* It is in it. */
+void read_queue_leave(struct read_queue *queue, const struct stream *stream);
+/* Hands the first ones, `max` at most, to `resume`, which may close them; they are out of it then. */
+void read_queue_resume(struct read_queue *queue, size_t max, void (*resume)(struct stream *stream));
+/* Nobody waits. */
+void read_queue_free(struct read_queue *queue);
+
+#endif

@@ -1,0 +1,281 @@
+/* A crowd is read from in several turns of the loop, its neighbours in each; what it says meanwhile
+ * waits in the kernel. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/node.h"
+#include "net/room.h"
+#include "rig.h"
+
+enum {
+    CROWD = 40,
+    LINES = 64,        /* of a client in a turn */
+    TURN = 10 * LINES, /* of all */
+    BULK = 3 * LINES,
+    FEW = 4,
+    QUEUE_BYTES = 64 * sizeof(void *) /* when somebody is in it for the first time */
+};
+
+struct crowd {
+    struct rig rig;
+    uv_prepare_t hook; /* behind that of A's net, which begins a turn */
+    bool has_few;      /* reads in each turn: */
+    unsigned few;
+    struct rig_server *a;
+    int fds[CROWD], count;
+    unsigned answers, wanted;
+};
+
+static bool is_without_memory;
+
+void *__real_realloc(void *old, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    return is_without_memory && size == QUEUE_BYTES ? NULL : __real_realloc(old, size);
+}
+
+static bool are_accepted(void *arg)
+{
+    const struct crowd *crowd = arg;
+    return crowd->a->net->connections == (size_t)crowd->count;
+}
+
+static void on_turn(uv_prepare_t *hook)
+{
+    struct crowd *crowd = hook->data;
+    if (crowd->has_few)
+        crowd->a->net->reads_left = crowd->few;
+}
+
+static struct crowd *crowd_new(void)
+{
+    struct crowd *crowd = calloc(1, sizeof(*crowd));
+    rig_init(&crowd->rig);
+    uv_prepare_init(&crowd->rig.loop, &crowd->hook);
+    crowd->hook.data = crowd;
+    uv_prepare_start(&crowd->hook, on_turn); /* hooks that begin later run before it */
+    uv_unref((uv_handle_t *)&crowd->hook);
+    crowd->a = rig_add(&crowd->rig, "A");
+    while (crowd->count < CROWD)
+        crowd->fds[crowd->count++] = rig_connect(crowd->a->port);
+    rig_run_until(&crowd->rig, are_accepted, crowd);
+    return crowd;
+}
+
+static void crowd_free(struct crowd *crowd)
+{
+    for (int i = 0; i < crowd->count; i++)
+        close(crowd->fds[i]);
+    uv_close((uv_handle_t *)&crowd->hook, NULL);
+    rig_close(&crowd->rig);
+    free(crowd);
+}
+
+static void say(const struct crowd *crowd, unsigned lines)
+{
+    char text[BULK * 32];
+    for (int client = 0; client < crowd->count; client++) {
+        size_t len = 0;
+        for (unsigned i = 0; i < lines; i++)
+            len += (size_t)snprintf(text + len, sizeof(text) - len, "IAMAT c%d +1+1 %u\n", client,
+                                    i + 1);
+        assert_int_equal(send(crowd->fds[client], text, len, 0), (ssize_t)len);
+    }
+}
+
+static void hear(struct crowd *crowd)
+{
+    char bytes[65536];
+    ssize_t len;
+    for (int client = 0; client < crowd->count; client++) {
+        while ((len = recv(crowd->fds[client], bytes, sizeof(bytes), MSG_DONTWAIT)) > 0) {
+            for (ssize_t i = 0; i < len; i++)
+                crowd->answers += bytes[i] == '\n';
+        }
+        assert_true(len < 0 && errno == EAGAIN);
+    }
+}
+
+static bool is_answered(void *arg)
+{
+    struct crowd *crowd = arg;
+    hear(crowd);
+    return crowd->answers == crowd->wanted;
+}
+
+static size_t unread(const struct crowd *crowd)
+{
+    return crowd->a->net->streams.unread.count;
+}
+
+static uint64_t lines_received(const struct crowd *crowd)
+{
+    return herd_node_stats(crowd->a->node)->lines_received;
+}
+
+static void lines_of_a_crowd_take_several_turns(void **state)
+{
+    (void)state;
+    struct crowd *crowd = crowd_new();
+    size_t unread_most = 0;
+    crowd->a->node->options.turn_lines_clients = TURN;
+    crowd->wanted = CROWD * BULK;
+    say(crowd, BULK);
+    while (!is_answered(crowd)) {
+        uint64_t before = lines_received(crowd);
+        uv_run(&crowd->rig.loop, UV_RUN_NOWAIT);
+        assert_in_range(lines_received(crowd) - before, 0, TURN);
+        unread_most = unread(crowd) > unread_most ? unread(crowd) : unread_most;
+    }
+    /* Half of a turn is for those who have been read from already. */
+    assert_int_equal(unread_most, CROWD - TURN / LINES / 2);
+    assert_int_equal(unread(crowd), 0);
+    assert_true(crowd->a->metrics.value[METRIC_turns_full_reads_total] >= (int64_t)unread_most);
+    assert_true(crowd->a->net->limits.of[LIMIT_TURN_CLIENTS].told);
+    crowd_free(crowd);
+}
+
+/* One turn, in which few are read from. */
+static void take_turn(struct crowd *crowd, unsigned reads)
+{
+    crowd->has_few = true;
+    crowd->few = reads;
+    uv_run(&crowd->rig.loop, UV_RUN_NOWAIT);
+    crowd->has_few = false;
+}
+
+static void a_turn_has_so_many_reads(void **state)
+{
+    (void)state;
+    struct crowd *crowd = crowd_new();
+    crowd->wanted = CROWD;
+    say(crowd, 1);
+    take_turn(crowd, FEW);
+    assert_int_equal(lines_received(crowd), FEW);
+    assert_int_equal(unread(crowd), CROWD - FEW);
+    assert_int_equal(crowd->a->metrics.value[METRIC_turns_full_reads_total], CROWD - FEW);
+    assert_true(crowd->a->net->limits.of[LIMIT_TURN_READS].told);
+    rig_run_until(&crowd->rig, is_answered, crowd);
+    assert_int_equal(unread(crowd), 0);
+    crowd_free(crowd);
+}
+
+static void what_a_neighbour_says_is_read_all_the_same(void **state)
+{
+    (void)state;
+    struct crowd *crowd = crowd_new();
+    struct rig_server *b = rig_add(&crowd->rig, "B");
+    rig_join(crowd->a, b);
+    crowd->wanted = CROWD;
+    for (bool is_up = false; !is_up;) {
+        uv_run(&crowd->rig.loop, UV_RUN_NOWAIT);
+        is_up = crowd->a->net->neighbours == 1 && b->net->neighbours == 1;
+    }
+    int other = rig_connect(b->port);
+    static const char line[] = "IAMAT other +1+1 1\n";
+    assert_int_equal(send(other, line, sizeof(line) - 1, 0), sizeof(line) - 1);
+    say(crowd, 1);
+    while (herd_store_count(crowd->a->node->store) == 0)
+        take_turn(crowd, 0);
+    assert_int_equal(herd_store_count(crowd->a->node->store), 1); /* the neighbour's */
+    rig_run_until(&crowd->rig, is_answered, crowd);
+    close(other);
+    crowd_free(crowd);
+}
+
+/* Where lines of many wait already, little more is taken of each. */
+static void how_much_is_read_follows_what_waits(void **state)
+{
+    (void)state;
+    struct crowd *crowd = crowd_new();
+    struct herd_node *node = crowd->a->node;
+    unsigned all = node->options.turn_lines_clients;
+    crowd->wanted = CROWD * BULK;
+    say(crowd, BULK);
+    uv_run(&crowd->rig.loop, UV_RUN_NOWAIT);
+    assert_int_equal(node->ready_count, CROWD); /* each has more lines than a turn takes */
+    node->lines_left = all / 2 + 1;
+    assert_true(herd_node_read_max(node) == SIZE_MAX);
+    node->lines_left = all / 2;
+    assert_int_equal(herd_node_read_max(node), 0);
+    node->lines_left = all;
+    node->ready_count += HERD_TOUCHED_MAX;
+    assert_int_equal(herd_node_read_max(node), NODE_CROWD_READ_BYTES);
+    node->ready_count -= HERD_TOUCHED_MAX;
+    rig_run_until(&crowd->rig, is_answered, crowd);
+    assert_int_equal(node->ready_count, 0);
+    node->lines_left = 1;
+    assert_true(herd_node_read_max(node) == SIZE_MAX);
+    crowd_free(crowd);
+}
+
+static bool are_gone(void *arg)
+{
+    const struct crowd *crowd = arg;
+    return crowd->a->net->connections == 0;
+}
+
+static void who_leaves_is_seen_in_several_turns(void **state)
+{
+    (void)state;
+    struct crowd *crowd = crowd_new();
+    for (int i = 0; i < CROWD; i++)
+        shutdown(crowd->fds[i], SHUT_RDWR);
+    take_turn(crowd, FEW);
+    assert_int_equal(unread(crowd), CROWD - FEW);
+    rig_run_until(&crowd->rig, are_gone, crowd);
+    crowd_free(crowd);
+}
+
+/* Those who wait are cut off where they are. */
+static void a_stop_does_not_wait_for_turns(void **state)
+{
+    (void)state;
+    struct crowd *crowd = crowd_new();
+    say(crowd, 1);
+    take_turn(crowd, FEW);
+    assert_int_equal(unread(crowd), CROWD - FEW);
+    herd_node_abort(crowd->a->node);
+    rig_run_until(&crowd->rig, are_gone, crowd);
+    assert_int_equal(unread(crowd), 0);
+    crowd_free(crowd);
+}
+
+static void without_memory_for_a_queue_the_poll_tells_again(void **state)
+{
+    (void)state;
+    struct crowd *crowd = crowd_new();
+    crowd->wanted = CROWD;
+    say(crowd, 1);
+    is_without_memory = true;
+    take_turn(crowd, FEW);
+    is_without_memory = false;
+    assert_int_equal(unread(crowd), 0);
+    rig_run_until(&crowd->rig, is_answered, crowd);
+    crowd_free(crowd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_of_a_crowd_take_several_turns),
+        cmocka_unit_test(a_turn_has_so_many_reads),
+        cmocka_unit_test(what_a_neighbour_says_is_read_all_the_same),
+        cmocka_unit_test(how_much_is_read_follows_what_waits),
+        cmocka_unit_test(who_leaves_is_seen_in_several_turns),
+        cmocka_unit_test(a_stop_does_not_wait_for_turns),
+        cmocka_unit_test(without_memory_for_a_queue_the_poll_tells_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
