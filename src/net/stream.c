@@ -266,8 +266,10 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     *buf = uv_buf_init(NULL, 0);
     if (stream->read_turn == shared->turn)
         return;
-    if (events->read_max != NULL)
+    if (events->read_max != NULL) {
         most = events->read_max(stream);
+        shared->limited_reads += most > 0;
+    }
     if (most == 0)
         return;
     most = most < STREAM_INPUT_BYTES ? most : STREAM_INPUT_BYTES;
@@ -455,6 +457,17 @@ static void end_turn(struct stream_extra *extra)
         write_pieces(extra);
 }
 
+/* One for each that was read from, for polls may have told only of those that have been stopped
+ * since: who has been resumed must not compete with ever more. */
+static void resume_some(struct stream_loop *shared)
+{
+    size_t count = shared->limited_reads;
+    if (count < STREAM_RESUMED_LEAST)
+        count = STREAM_RESUMED_LEAST;
+    read_queue_resume(&shared->unread, count, resume);
+    shared->limited_reads = 0;
+}
+
 void stream_loop_next_turn(struct stream_loop *shared)
 {
     struct stream_ring *next;
@@ -463,7 +476,7 @@ void stream_loop_next_turn(struct stream_loop *shared)
         next = at->next;
         end_turn(resting_of(at));
     }
-    read_queue_resume(&shared->unread, STREAM_READS_PER_TURN, resume);
+    resume_some(shared);
     /* Not before those who heard of a write, or have yet to be read from, have had their turn. */
     if (rests || shared->unread.count > 0)
         uv_idle_start(&shared->awake, on_awake);

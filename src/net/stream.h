@@ -41,8 +41,9 @@ struct stream_loop {
     struct stream_ring resting; /* have more to write, in the next turn: */
     struct read_queue unread;   /* are to be read from, in one of the next turns */
     uv_idle_t awake;            /* the loop does not sleep before that */
-    char *input;   /* STREAM_INPUT_BYTES; each read's bytes, for the time of the call */
-    uint16_t turn; /* of the loop; a stream has one read and one write in each */
+    char *input;            /* STREAM_INPUT_BYTES; each read's bytes, for the time of the call */
+    unsigned limited_reads; /* in this turn, of streams with a read_max */
+    uint16_t turn;          /* of the loop; a stream has one read and one write in each */
     uint64_t bytes_received, bytes_sent;
     uint32_t stalled_ms; /* STREAM_STALLED_MS, but in tests */
     uint64_t stalled;    /* streams that were given up after that */
@@ -53,7 +54,7 @@ struct stream_loop {
 enum {
     STREAM_INPUT_BYTES = 64 * 1024, /* of one read: the most that comes in of a stream in a turn */
     STREAM_GATHER_BYTES = 16384,    /* of small writes that wait for the socket as one */
-    STREAM_READS_PER_TURN = 1024,   /* of streams that have had to wait for it, at most */
+    STREAM_RESUMED_LEAST = 64,      /* in a turn, of those that had to wait to be read from */
     STREAM_LINGER_BYTES = 1 << 20,  /* dropped at most while it closes */
     STREAM_STALLED_MS = 30000,      /* closing, and the other side has taken nothing for so long */
     STREAM_LINGER_MS = 2000         /* all is sent: for the other side to close */
