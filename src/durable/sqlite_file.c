@@ -28,7 +28,7 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [SET_SEGMENT] = "REPLACE INTO segment (id, generation, is_snapshot, rows, bytes, last, sum)"
                     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     [REMOVE_SEGMENT] = "DELETE FROM segment WHERE id = ?1",
-    [ADD_MARK] = "INSERT INTO neighbour (name, epoch, sequence, life, life_from)"
+    [PUT_MARK] = "REPLACE INTO neighbour (name, epoch, sequence, life, life_from)"
                  " VALUES (?1, ?2, ?3, ?4, ?5)",
     [REMOVE_MARKS] = "DELETE FROM neighbour",
     [ADD_LIFE] = "INSERT INTO life (number, life, life_from) VALUES (?1, ?2, ?3)",

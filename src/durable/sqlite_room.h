@@ -66,7 +66,7 @@ enum statement {
     SET_STATE,
     SET_SEGMENT,
     REMOVE_SEGMENT,
-    ADD_MARK,
+    PUT_MARK,
     REMOVE_MARKS,
     ADD_LIFE,
     REMOVE_LIVES,

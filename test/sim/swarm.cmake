@@ -64,6 +64,10 @@ herd_sim_plant(mutant-cut-marks ${cut_short})
 herd_sim_plant(mutant-clean-mark --durability herd --plain 0 --ttl 0 --servers 2 --graph line --fat 100
     --clients 1000 --updates 3000 --seconds 10 --faults cut,stall)
 
+# A neighbour that is removed and comes back while its old link hangs.
+add_test(NAME sim.edges COMMAND sim-swarm --seeds 1..150 --durability interval --plain 0 --faults edge,dark,half-break --fired)
+set_tests_properties(sim.edges PROPERTIES LABELS sim TIMEOUT 600)
+
 # Read your writes, and records that end. A million reads: --seeds 1..210 --reads 1000000.
 add_test(NAME sim.reads COMMAND sim-swarm --seeds 1..28 --tidy --servers 5 --plain 0 --updates 100 --minutes 2
     --roam 100 --faults cut,cut-one-way,island,stall,break --reads 100000)
