@@ -23,6 +23,7 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
+    [GET_SUM] = "SELECT sum FROM state",
     [SET_STATE] = "REPLACE INTO state (id, epoch, sequence_free, complete, current, sum)"
                   " VALUES (1, ?1, ?2, ?3, ?4, ?5)",
     [SET_SEGMENT] = "REPLACE INTO segment (id, generation, is_snapshot, rows, bytes, last, sum)"
@@ -289,6 +290,7 @@ int file_create(struct records *records)
         rc = state_write(records);
     if (rc == 0)
         rc = records_run(records, COMMIT);
+    records->committed_sum = records->state.sum;
     return rc == 0 ? file_use_log(records) : rc;
 }
 
