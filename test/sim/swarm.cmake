@@ -60,6 +60,12 @@ set(cut_short --durability interval --lose-digests --plain 0 --batch 3 --faults 
 add_test(NAME sim.cut_short COMMAND sim-swarm --seeds 1..100 ${cut_short} --fired)
 set_tests_properties(sim.cut_short PROPERTIES LABELS sim TIMEOUT 600)
 herd_sim_plant(mutant-cut-marks ${cut_short})
+# And so many updates that the journal is worth a snapshot, which takes many of them; not more than such batches can write
+# in time, also where a neighbour has all to send.
+set(snapshots --durability commit --plain 0 --batch 6 --clients 1000 --updates 50 --faults crash,torn)
+add_test(NAME sim.snapshots COMMAND sim-swarm --seeds 1..100 ${snapshots} --fired)
+set_tests_properties(sim.snapshots PROPERTIES LABELS sim TIMEOUT 600)
+herd_sim_plant(mutant-short-snapshot ${snapshots})
 # So long lines that a window is full before all is said.
 herd_sim_plant(mutant-clean-mark --durability herd --plain 0 --ttl 0 --servers 2 --graph line --fat 100
     --clients 1000 --updates 3000 --seconds 10 --faults cut,stall)
