@@ -160,7 +160,8 @@ enum { HERD_LIVES_MAX = 256 };
 struct herd_batch {
     struct herd_buf records;    /* `<sequence> <canonical text>` LF each, by ascending sequence */
     struct herd_buf neighbours; /* JOURNAL: `<name> <epoch, 16 hex> <sequence> <life, 16 hex>
-                                   <life_from>` LF each: their marks, which these records bear out */
+                                   <life_from>` LF each: their marks, which these records bear out,
+                                   one of a name; all that there are, or none: then those stay */
     uint64_t epoch;
     struct herd_life life; /* JOURNAL: that writes this. The disk keeps the last HERD_LIVES_MAX of
                               the epoch, in their order */
@@ -171,7 +172,8 @@ struct herd_batch {
     bool ends;   /* SNAPSHOT: this was the last part; older generations may go */
 };
 
-/* The effect PERSIST's batch has been written, or not: then it comes again after a while. */
+/* The effect PERSIST's batch has been written, or not: then it comes again after a while, without
+ * marks. */
 void herd_node_persisted(struct herd_node *node, struct herd_now now, int status);
 
 /* Begins a new generation of the journal, if none is under way: the next batches are a JOURNAL that

@@ -318,13 +318,16 @@ static int fill_records(struct herd_node *node, herd_cursor cursor, bool *out_en
     return 0;
 }
 
-/* Older marks than there are do no harm: more is sent again. So no record is held back for them. */
+/* Older marks than there are do no harm: more is sent again. So no record is held back for them.
+ * One that is removed stays until its link is closed, and another may have its name by then. */
 static void append_marks(struct herd_node *node)
 {
     struct herd_buf *out = &node->persist.batch.neighbours;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < node->neighbour_count; i++) {
         const struct neighbour *neighbour = node->neighbours[i];
+        if (neighbour->link.removed)
+            continue;
         uint64_t marked = neighbour->mark.sequence;
         if (marked > neighbour->sound)
             marked = neighbour->sound; /* this server's next life will not know */
@@ -416,18 +419,28 @@ bool persist_effect(struct herd_node *node, struct herd_now now, struct herd_eff
     return true;
 }
 
+/* Its records come again as they are; its marks are made anew, in a later batch: records do not fail
+ * with them for ever. */
+static void on_failed(struct herd_node *node, struct herd_now now, int status)
+{
+    struct persist *persist = &node->persist;
+    if (!persist->failing)
+        node_notice(node, HERD_NOTICE_DISK_FAILED, "", 0, 0, "%s", herd_strerror(status));
+    persist->failing = true;
+    persist->again_ns = now.mono_ns + PERSIST_AGAIN_MS * HERD_NS_PER_MS;
+    persist->marks_changed |= persist->batch.neighbours.len > 0;
+    persist->batch.neighbours.len = 0;
+    if (node->stopping && node->options.durability == HERD_DURABILITY_COMMIT)
+        refuse_all(node, now);
+}
+
 void herd_node_persisted(struct herd_node *node, struct herd_now now, int status)
 {
     struct persist *persist = &node->persist;
     assert(persist->in_flight);
     persist->in_flight = false;
     if (status < 0) {
-        if (!persist->failing)
-            node_notice(node, HERD_NOTICE_DISK_FAILED, "", 0, 0, "%s", herd_strerror(status));
-        persist->failing = true;
-        persist->again_ns = now.mono_ns + PERSIST_AGAIN_MS * HERD_NS_PER_MS;
-        if (node->stopping && node->options.durability == HERD_DURABILITY_COMMIT)
-            refuse_all(node, now);
+        on_failed(node, now, status);
         return;
     }
     if (persist->failing)

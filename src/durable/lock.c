@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <herd/err.h>
@@ -93,4 +94,11 @@ void lock_release(int fd)
      * nobody else finds. */
     (void)!ftruncate(fd, 0);
     close(fd);
+}
+
+bool lock_has_name(int fd, const char *path)
+{
+    struct stat own, named;
+    return fstat(fd, &own) == 0 && lstat(path, &named) == 0 && own.st_ino == named.st_ino &&
+           own.st_dev == named.st_dev;
 }

@@ -2,6 +2,8 @@
 #ifndef DURABLE_LOCK_H
 #define DURABLE_LOCK_H
 
+#include <stdbool.h>
+
 #include <herd/buf.h>
 
 /*
@@ -13,6 +15,10 @@
 int lock_take(const char *folder, int *out_fd, struct herd_buf *error);
 
 void lock_release(int fd);
+
+/* Whether `path` still names the file of the descriptor: under another one, another process may have
+ * the folder as well. */
+bool lock_has_name(int fd, const char *path);
 
 /* What to do where this process may open no more files. */
 extern const char lock_more_files[];

@@ -23,12 +23,13 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
+    [GET_SUM] = "SELECT sum FROM state",
     [SET_STATE] = "REPLACE INTO state (id, epoch, sequence_free, complete, current, sum)"
                   " VALUES (1, ?1, ?2, ?3, ?4, ?5)",
     [SET_SEGMENT] = "REPLACE INTO segment (id, generation, is_snapshot, rows, bytes, last, sum)"
                     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     [REMOVE_SEGMENT] = "DELETE FROM segment WHERE id = ?1",
-    [ADD_MARK] = "INSERT INTO neighbour (name, epoch, sequence, life, life_from)"
+    [PUT_MARK] = "REPLACE INTO neighbour (name, epoch, sequence, life, life_from)"
                  " VALUES (?1, ?2, ?3, ?4, ?5)",
     [REMOVE_MARKS] = "DELETE FROM neighbour",
     [ADD_LIFE] = "INSERT INTO life (number, life, life_from) VALUES (?1, ?2, ?3)",
@@ -289,6 +290,7 @@ int file_create(struct records *records)
         rc = state_write(records);
     if (rc == 0)
         rc = records_run(records, COMMIT);
+    records->committed_sum = records->state.sum;
     return rc == 0 ? file_use_log(records) : rc;
 }
 

@@ -170,7 +170,7 @@ static int read_all(struct records *records, const struct durable_found *found)
         rc = state_read(records);
     if (rc < 0)
         return rc;
-    records->read_sum = records->state.sum;
+    records->read_sum = records->committed_sum = records->state.sum;
     ask_witness(records);
     records->given = GIVEN_IN_PART;
     rc = give_state(records, found);
@@ -383,8 +383,10 @@ int records_open(const char *folder, bool sync, const struct durable_found *foun
     records->folder = join(folder, "");
     records->path = join(folder, "/records.db");
     records->log = join(folder, "/records.db-wal");
+    records->lock = join(folder, "/lock");
     int rc = HERD_ENOMEM;
-    if (records->folder != NULL && records->path != NULL && records->log != NULL)
+    if (records->folder != NULL && records->path != NULL && records->log != NULL &&
+        records->lock != NULL)
         rc = fill(records, found, error);
     else
         herd_buf_append_text(error, herd_strerror(rc));
@@ -423,6 +425,7 @@ static int open_again(struct records *records, struct herd_buf *error)
     if (rc == 0 && !is_known(records))
         return records_damaged(records, "it is not the one that was there at the start: put that "
                                         "back, or start the server again");
+    records->committed_sum = records->state.sum;
     if (rc == 0)
         rc = state_upgrade(records);
     return rc == 0 ? file_prepare(records) : rc;
@@ -461,5 +464,6 @@ void records_close(struct records *records)
     free(records->folder);
     free(records->path);
     free(records->log);
+    free(records->lock);
     free(records);
 }

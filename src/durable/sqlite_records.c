@@ -128,6 +128,23 @@ static void roll_back(struct records *records)
     sqlite3_reset(records->statements[ROLLBACK]);
 }
 
+/* Who removes the lock lets another process in; what that has written, this one does not know. Within
+ * a transaction, so that it does not do so just after. */
+static int check_sum(struct records *records)
+{
+    sqlite3_stmt *get = records->statements[GET_SUM];
+    int step = sqlite3_step(get);
+    uint64_t sum = step == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(get, 0) : 0;
+    int rc = step == SQLITE_ROW || step == SQLITE_DONE ? 0 : records_fail(records);
+    sqlite3_reset(get);
+    if (rc == 0 && sum != records->committed_sum) {
+        records_damaged(records, "another process has written to it: end that one, and start this "
+                                 "server again");
+        rc = HERD_EBUSY;
+    }
+    return rc;
+}
+
 int records_begin(struct records *records)
 {
     roll_back(records);
@@ -136,7 +153,14 @@ int records_begin(struct records *records)
     if (rc < 0)
         return rc;
     records->is_stale = false;
-    return records_run(records, BEGIN);
+    rc = records_run(records, BEGIN);
+    if (rc < 0)
+        return rc;
+    rc = check_sum(records);
+    records->is_stale = rc < 0;
+    if (rc < 0)
+        roll_back(records);
+    return rc;
 }
 
 void records_bear_witness(const struct records *records)
@@ -150,6 +174,7 @@ int records_end(struct records *records, int rc)
     if (rc == 0)
         rc = records_run(records, COMMIT);
     if (rc == 0) {
+        records->committed_sum = records->state.sum;
         records_bear_witness(records);
         return 0;
     }

@@ -63,10 +63,11 @@ enum statement {
     BEGIN,
     COMMIT,
     ROLLBACK,
+    GET_SUM,
     SET_STATE,
     SET_SEGMENT,
     REMOVE_SEGMENT,
-    ADD_MARK,
+    PUT_MARK,
     REMOVE_MARKS,
     ADD_LIFE,
     REMOVE_LIVES,
@@ -74,8 +75,8 @@ enum statement {
 };
 
 struct records {
-    char *folder, *path, *log; /* log: records.db-wal */
-    int lock_fd;               /* -1: none */
+    char *folder, *path, *log, *lock; /* log: records.db-wal */
+    int lock_fd;                      /* -1: none */
     sqlite3 *sqlite;
     sqlite3_stmt *statements[STATEMENT_COUNT];
     struct insert {
@@ -90,6 +91,7 @@ struct records {
     enum given { GIVEN_NOTHING, GIVEN_IN_PART, GIVEN } given; /* of what is in it, to the caller */
     uint64_t read_sum;           /* of the state that was given; 0: the file was empty */
     uint64_t reserved_sum;       /* of the one that was to be written then */
+    uint64_t committed_sum;      /* of the one that is in the file, unless another process wrote */
     int witness_fd;              /* -1: none */
     int64_t witnessed;           /* what the witness said at the start, as witness_open gives it */
     char lost[REASON_MAX_BYTES]; /* what of it, in words; empty: nothing */
@@ -119,7 +121,8 @@ int records_each(struct records *records, const char *sql,
 int records_run(struct records *records, enum statement which);
 /* Prepares a statement about a segment's table; `format` has one %lld, its id. */
 int records_prepare(struct records *records, const char *format, int64_t id, sqlite3_stmt **out);
-/* Begins a transaction, after having read the state again if the last one failed. */
+/* Begins a transaction, after having read the state again if the last one failed. HERD_EBUSY where
+ * another process has written to the file. */
 int records_begin(struct records *records);
 /* Ends it: commits if `rc` is 0, else rolls back. Gives `rc`, or the commit's result. */
 int records_end(struct records *records, int rc);

@@ -324,6 +324,18 @@ bool state_needs(const struct records *records, const struct segment *segment)
            (records->is_snapshotting && segment->generation == state->current);
 }
 
+/* The last one of a name counts, as in the table. */
+static int put_mark(struct state *state, struct herd_slice name, const struct herd_mark *mark)
+{
+    for (size_t i = 0; i < state->mark_count; i++) {
+        if (herd_slice_equal(name, herd_slice_of(state->marks[i].name))) {
+            state->marks[i].mark = *mark;
+            return 0;
+        }
+    }
+    return append_mark(state, name, mark);
+}
+
 /* Cuts the first word off a line. */
 static struct herd_slice take_word(struct herd_slice *line)
 {
@@ -345,14 +357,14 @@ static int write_mark(struct records *records, struct herd_slice line)
     mark.life = strtoull(take_word(&line).data, NULL, 16);
     mark.life_from = strtoull(take_word(&line).data, NULL, 10);
     assert(name.len > 0 && name.len <= HERD_NAME_MAX);
-    sqlite3_stmt *add = records->statements[ADD_MARK];
-    sqlite3_bind_text(add, 1, name.data, (int)name.len, SQLITE_STATIC);
-    sqlite3_bind_int64(add, 2, (int64_t)mark.epoch);
-    sqlite3_bind_int64(add, 3, (int64_t)mark.sequence);
-    sqlite3_bind_int64(add, 4, (int64_t)mark.life);
-    sqlite3_bind_int64(add, 5, (int64_t)mark.life_from);
-    int rc = records_run(records, ADD_MARK);
-    return rc == 0 ? append_mark(&records->state, name, &mark) : rc;
+    sqlite3_stmt *put = records->statements[PUT_MARK];
+    sqlite3_bind_text(put, 1, name.data, (int)name.len, SQLITE_STATIC);
+    sqlite3_bind_int64(put, 2, (int64_t)mark.epoch);
+    sqlite3_bind_int64(put, 3, (int64_t)mark.sequence);
+    sqlite3_bind_int64(put, 4, (int64_t)mark.life);
+    sqlite3_bind_int64(put, 5, (int64_t)mark.life_from);
+    int rc = records_run(records, PUT_MARK);
+    return rc == 0 ? put_mark(&records->state, name, &mark) : rc;
 }
 
 int state_write_marks(struct records *records, struct herd_slice lines)

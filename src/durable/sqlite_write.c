@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "durable/lock.h"
 #include "durable/sqlite_room.h"
 
 static int prepare_insert(struct records *records, const struct segment *segment,
@@ -137,6 +138,25 @@ static int check_place(struct records *records)
     return HERD_EIO;
 }
 
+/* Who removes the lock lets another process in. It is taken anew, unless one has come. */
+static int check_lock(struct records *records)
+{
+    struct herd_buf error = {0};
+    int fd;
+    if (lock_has_name(records->lock_fd, records->lock))
+        return 0;
+    int rc = lock_take(records->folder, &fd, &error);
+    if (rc == 0) {
+        lock_release(records->lock_fd);
+        records->lock_fd = fd;
+    } else {
+        records_damaged(records, "the file lock was moved or removed: %.*s", (int)error.len,
+                        error.data != NULL ? error.data : "");
+    }
+    herd_buf_free(&error);
+    return rc;
+}
+
 /* A file that is removed while it is written to shows as one that cannot be found, in its log. */
 static int failed(struct records *records, int rc)
 {
@@ -154,6 +174,8 @@ int records_write(struct records *records, const struct herd_batch *batch)
     int rc = records_get_ready(records);
     if (rc == 0)
         rc = check_place(records);
+    if (rc == 0)
+        rc = check_lock(records);
     if (rc < 0)
         return failed(records, rc);
     rc = records_begin(records);

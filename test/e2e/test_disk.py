@@ -408,6 +408,30 @@ def test_a_log_that_is_removed_promises_nothing_more(make_herd):
     holds(hill.start(), told)
 
 
+def test_a_lock_that_is_removed_lets_one_process_write(make_herd):
+    """The other one promises nothing more; what either has promised is found at the next start."""
+    herd, other = (make_herd(ALONE, extra='durability = "commit"') for _ in range(2))
+    folder = herd.folder / "data" / "Hill"
+    hill = herd.start()["Hill"]
+    told = tell(hill, ids_of(10))
+    limit(hill, TIMEOUT_MS)
+    (folder / "lock").unlink()
+    told |= tell(hill, ids_of(10, b"alone"))  # nobody has come, so it is taken anew
+    assert (folder / "lock").read_text() == f"{hill.process.pid}\n"
+    (folder / "lock").unlink()
+    (other.folder / "data").symlink_to(herd.folder / "data")
+    second = other.start()["Hill"]
+    told |= tell(second, ids_of(10, b"second"))
+    refused(hill, b"IAMAT late +1+1 5")
+    assert "level=error" in logged(hill, f"is in use by process {second.process.pid}")[0]
+    told |= tell(second, ids_of(10, b"third"))
+    second.kill()
+    refused(hill, b"IAMAT later +1+1 5")
+    hill.kill()
+    holds(hill.start(), told)
+    assert hill.status()["metrics"]["disk_damaged"] == 0
+
+
 def test_a_disk_that_fails_is_said_once(make_herd):
     """One line when it begins, by who knows the most of it, and one when it is over."""
     herd = make_herd(ALONE)

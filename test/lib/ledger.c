@@ -63,15 +63,15 @@ static const char *write_mark(struct ledger *ledger, struct herd_slice line)
                &life_from) != 5)
         return "no mark of a batch";
     mark.mark = (struct herd_mark){epoch, sequence, life, life_from};
-    size_t i = 0;
-    while (i < ledger->mark_count && strcmp(ledger->marks[i].name, mark.name) != 0)
-        i++;
-    if (i == ledger->mark_cap) {
+    for (size_t i = 0; i < ledger->mark_count; i++) {
+        if (strcmp(ledger->marks[i].name, mark.name) == 0)
+            return "two marks of one name in a batch";
+    }
+    if (ledger->mark_count == ledger->mark_cap) {
         ledger->mark_cap = ledger->mark_cap > 0 ? ledger->mark_cap * 2 : 8;
         ledger->marks = grown(ledger->marks, ledger->mark_cap * sizeof(*ledger->marks));
     }
-    ledger->marks[i] = mark;
-    ledger->mark_count += i == ledger->mark_count;
+    ledger->marks[ledger->mark_count++] = mark;
     return NULL;
 }
 
@@ -108,6 +108,8 @@ const char *ledger_write(struct ledger *ledger, const struct herd_batch *batch)
     while (wrong == NULL && ledger_next_line(&text, &line))
         wrong = write_row(ledger, line, batch->is_snapshot);
     text = herd_buf_slice(&batch->neighbours);
+    if (text.len > 0)
+        ledger->mark_count = 0; /* all of them at once, or none */
     while (wrong == NULL && ledger_next_line(&text, &line))
         wrong = write_mark(ledger, line);
     if (batch->ends) {

@@ -26,7 +26,7 @@ struct ledger_mark {
 struct ledger {
     struct ledger_row *rows;
     size_t row_count, row_cap;
-    struct ledger_mark *marks; /* one a neighbour, however many there are */
+    struct ledger_mark *marks; /* of the last batch that had any, one a name */
     size_t mark_count, mark_cap;
     struct herd_life lives[LEDGER_LIVES_MAX]; /* of the epoch, the oldest first */
     size_t life_count;

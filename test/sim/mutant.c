@@ -84,14 +84,23 @@ static void add_marks(struct herd_node *node)
     }
 }
 
+/* Older generations go before the whole of the new one is there. */
+static void end_snapshot(struct persist *persist)
+{
+    persist->batch.ends = true;
+    persist->snapshotting = false;
+}
+
 bool __wrap_persist_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out)
 {
-    const struct persist *persist = &node->persist;
+    struct persist *persist = &node->persist;
     bool is_new = !persist->has_batch;
     bool wanted = __real_persist_effect(node, now, out);
     if (planted == PLANT_CUT_MARKS && wanted && is_new && !persist->batch.is_snapshot &&
         !persist->batch_is_clean)
         add_marks(node);
+    if (planted == PLANT_SHORT_SNAPSHOT && wanted && is_new && persist->batch.is_snapshot)
+        end_snapshot(persist);
     return wanted;
 }
 

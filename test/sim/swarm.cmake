@@ -60,9 +60,19 @@ set(cut_short --durability interval --lose-digests --plain 0 --batch 3 --faults 
 add_test(NAME sim.cut_short COMMAND sim-swarm --seeds 1..100 ${cut_short} --fired)
 set_tests_properties(sim.cut_short PROPERTIES LABELS sim TIMEOUT 600)
 herd_sim_plant(mutant-cut-marks ${cut_short})
+# And so many updates that the journal is worth a snapshot, which takes many of them; not more than such batches can write
+# in time, also where a neighbour has all to send.
+set(snapshots --durability commit --plain 0 --batch 6 --clients 1000 --updates 50 --faults crash,torn)
+add_test(NAME sim.snapshots COMMAND sim-swarm --seeds 1..100 ${snapshots} --fired)
+set_tests_properties(sim.snapshots PROPERTIES LABELS sim TIMEOUT 600)
+herd_sim_plant(mutant-short-snapshot ${snapshots})
 # So long lines that a window is full before all is said.
 herd_sim_plant(mutant-clean-mark --durability herd --plain 0 --ttl 0 --servers 2 --graph line --fat 100
     --clients 1000 --updates 3000 --seconds 10 --faults cut,stall)
+
+# A neighbour that is removed and comes back while its old link hangs.
+add_test(NAME sim.edges COMMAND sim-swarm --seeds 1..150 --durability interval --plain 0 --faults edge,dark,half-break --fired)
+set_tests_properties(sim.edges PROPERTIES LABELS sim TIMEOUT 600)
 
 # Read your writes, and records that end. A million reads: --seeds 1..210 --reads 1000000.
 add_test(NAME sim.reads COMMAND sim-swarm --seeds 1..28 --tidy --servers 5 --plain 0 --updates 100 --minutes 2

@@ -167,6 +167,28 @@ static void test_marks_stay_until_new_ones_come(void **state)
     assert_found_in(fixture->folder, &fixture->world.disk);
 }
 
+/* The node makes no such batch, but if one came, it would never be written, nor what follows. */
+static void test_last_mark_of_a_name_counts(void **state)
+{
+    struct fixture *fixture = *state;
+    struct herd_buf *marks = &fixture->world.batch.neighbours, once = {0};
+    begin_life(fixture, false);
+    for (int batches = 0; batches < 2; batches++) {
+        world_change(&fixture->world, 100);
+        world_make_journal(&fixture->world, SIZE_MAX, false);
+        assert_int_equal(herd_buf_append_slice(&once, herd_buf_slice(marks)), 0);
+        marks->len = 0;
+        assert_int_equal(herd_buf_append_text(marks, "Smith 0000000000000001 2 3 4\n"), 0);
+        assert_int_equal(herd_buf_append_slice(marks, herd_buf_slice(&once)), 0);
+        once.len = 0;
+        write_batch(fixture);
+    }
+    herd_buf_free(&once);
+    end_life(fixture);
+    assert_int_equal(number_in(fixture, "SELECT count(*) FROM neighbour"), 2);
+    assert_found_in(fixture->folder, &fixture->world.disk);
+}
+
 static void test_long_texts(void **state)
 {
     struct fixture *fixture = *state;
@@ -531,6 +553,7 @@ int main(void)
         TEST(test_files_are_the_owners_alone),
         TEST(test_a_batch_comes_back),
         TEST(test_marks_stay_until_new_ones_come),
+        TEST(test_last_mark_of_a_name_counts),
         TEST(test_long_texts),
         TEST(test_no_sequence_is_used_twice),
         TEST(test_many_lives),
