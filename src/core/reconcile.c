@@ -11,7 +11,9 @@
  *
  * Where L has learnt something since that DIGEST, or told D, it is older than D's store as well. So a
  * walk begins with a DIGEST that has just come, or that nothing has happened since; or that is so old
- * that D would have told another one.
+ * that D would have told another one. What L has told D shortly before may cross that DIGEST: the first
+ * one that differs while D has not acknowledged all counts as older, too. Only the first: in a herd where
+ * updates never rest there is always something on its way.
  *
  * Ids can be chosen so that thousands share a leaf. So a leaf is gathered once for all lines about it,
  * what is gathered in a turn and said in one answer is bounded, and a walk goes on where the last one
@@ -46,18 +48,25 @@ static bool is_equal(const struct reconcile *reconcile, const struct herd_store 
            reconcile->clients == herd_store_count(store);
 }
 
-static void become_different(struct reconcile *reconcile, struct herd_now now)
+/* True: until now they did not. */
+static bool become_different(struct reconcile *reconcile, struct herd_now now)
 {
     if (reconcile->differs_since_ns != NEVER)
-        return;
+        return false;
     reconcile->differs_since_ns = now.mono_ns;
     reconcile->walk_at_ns = now.mono_ns + 2 * FLOOD_HORIZON_MS * HERD_NS_PER_MS;
+    return true;
 }
 
 static void become_equal(struct reconcile *reconcile)
 {
     reconcile->differs_since_ns = NEVER;
     reconcile->walked = false;
+}
+
+static bool awaits_ack(const struct link *link)
+{
+    return link->state == LINK_UP && (link->unmarked > 0 || link->acked < link->marked);
 }
 
 int reconcile_on_digest(struct neighbour *neighbour, struct herd_now now,
@@ -70,20 +79,21 @@ int reconcile_on_digest(struct neighbour *neighbour, struct herd_now now,
     reconcile->told_ns = now.mono_ns;
     reconcile->own_digest = herd_store_digest(store);
     reconcile->sent = neighbour->link.sent;
+    reconcile->crossed = false;
     if (is_equal(reconcile, store)) {
         become_equal(reconcile);
         reconcile->interval_ms = WALK_MIN_MS;
-    } else {
-        become_different(reconcile, now);
+    } else if (become_different(reconcile, now)) {
+        reconcile->crossed = awaits_ack(&neighbour->link);
     }
     return reconcile_tick(neighbour, now);
 }
 
-/* Either store has changed since that DIGEST. */
+/* Either store has changed since that DIGEST, or may have. */
 static bool is_outdated(const struct neighbour *neighbour)
 {
     const struct reconcile *reconcile = &neighbour->reconcile;
-    return reconcile->sent != neighbour->link.sent ||
+    return reconcile->crossed || reconcile->sent != neighbour->link.sent ||
            reconcile->own_digest != herd_store_digest(neighbour->link.conn.node->store);
 }
 

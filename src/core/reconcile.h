@@ -26,6 +26,7 @@ struct reconcile {
     int64_t told_ns;          /* when that came */
     uint64_t own_digest;      /* of this server's store, then */
     uint64_t sent;            /* records that the neighbour had been sent, then */
+    bool crossed;             /* some of these were on their way to it, then */
     bool walked;              /* since the digests differ */
     int64_t differs_since_ns; /* INT64_MAX: equal, or nothing known */
     int64_t walk_at_ns;       /* not before */

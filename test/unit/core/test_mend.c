@@ -119,6 +119,29 @@ static void check_catch_up(struct mesh *mesh, unsigned records, unsigned changed
     CHECK_INT(("no more were sent"), mesh->traffic[HERD_VERB_FLOOD].lines, changed);
 }
 
+/* Both dial at once, so that the first DIGEST of the one that lacks something, of its old store, is on
+ * its way while that comes. */
+static void catch_up_that_crosses_a_digest(void **state)
+{
+    static const unsigned changes[] = {1, 50, 1000, 5000};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(changes); i++) {
+        struct mesh *mesh = mesh_new_row(2, 1000);
+        for (unsigned n = 0; n < changes[i]; n++)
+            say(mesh, 0, "IAMAT new-%08u +1+1 1\n", n);
+        assert_true(mesh_run_to_equal(mesh, 1000) >= 0);
+        int64_t began_ns = mesh->traffic[HERD_VERB_FLOOD].first_ns;
+        CHECK_TRUE(("the DIGEST did not wait for it"),
+                   mesh->traffic[HERD_VERB_DIGEST].first_ns <= began_ns);
+        mesh_run_ms(mesh, 60000);
+        print_traffic(mesh, "crossed", 1000);
+        CHECK_INT(("%u: no walk was needed", changes[i]), mesh->traffic[HERD_VERB_TREE].lines, 0);
+        CHECK_INT(("%u: each was sent once", changes[i]), mesh->traffic[HERD_VERB_FLOOD].lines,
+                  changes[i]);
+        mesh_free(mesh);
+    }
+}
+
 static void check_size(unsigned records)
 {
     struct mesh *mesh = mesh_new_row(2, records);
@@ -259,6 +282,7 @@ static void busy_herd_is_mended(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(catch_up_that_crosses_a_digest),
         cmocka_unit_test(a_thousand_records),
         cmocka_unit_test(ten_thousand_records),
         cmocka_unit_test(a_hundred_thousand_records),
