@@ -109,7 +109,7 @@ static int on_flood(struct herd_conn *conn, struct herd_now now, struct herd_com
     int rc = node_apply(node, now, &command->record, neighbour != NULL ? neighbour->source : 0);
     if (conn->neighbour != NULL) {
         acks_on_flood(conn->neighbour);
-        ended_on_flood(conn->neighbour, now, &command->record);
+        ended_on_flood(conn->neighbour, now, &command->record, rc > 0);
     }
     if (rc > 0 && neighbour != NULL && is_late(&command->record, now)) {
         neighbour->reconcile.mended++;

@@ -12,6 +12,9 @@
  *   (2 s, then 4, 8, 16, 32 s)
  *                    D: dials anew, and sends all again that is not acknowledged, x among it
  *   MARK             L: ACK without an ENDED, once x has ended at D or L's clock is right
+ *   FLOOD y          y is older than what L holds, which had ended when y was received. If it has all
+ *                       but ended here, y takes its place. Else y is not kept, and L says ENDED <y>:
+ *                       its clock is behind, or the other one ahead
  *   D crashes, HELLO of its next life
  *                    L: RESUME from before x, for that life knows nothing of the ENDED (`sound`)
  */
@@ -30,6 +33,21 @@ enum {
     ANEW_MIN_MS = 2000,
     ANEW_MAX_MS = 32000
 };
+
+static int64_t early_ns(const struct herd_node *node)
+{
+    int64_t part_ns = node->options.record_ttl_ns / ENDED_EARLY_PARTS;
+    int64_t most_ns = ENDED_EARLY_MS * HERD_NS_PER_MS;
+    return part_ns < most_ns ? part_ns : most_ns;
+}
+
+int64_t ended_by(const struct herd_node *node, struct herd_now now,
+                 const struct herd_record *record)
+{
+    int64_t latest_ns = now.wall_ns + early_ns(node);
+    int64_t by_ns = record->received_ns < latest_ns ? record->received_ns : latest_ns;
+    return by_ns > now.wall_ns ? by_ns : now.wall_ns;
+}
 
 /* The neighbour holds all up to a sequence. Only a mark with nothing left behind it says so of
  * every record. */
@@ -116,13 +134,6 @@ static void refuse_acks(struct link *link, struct herd_now now)
     link->anew_at_ns = now.mono_ns + link->anew_ms * HERD_NS_PER_MS;
 }
 
-static int64_t early_ns(const struct herd_node *node)
-{
-    int64_t part_ns = node->options.record_ttl_ns / ENDED_EARLY_PARTS;
-    int64_t most_ns = ENDED_EARLY_MS * HERD_NS_PER_MS;
-    return part_ns < most_ns ? part_ns : most_ns;
-}
-
 void link_on_ended(struct link *link, struct herd_now now, const struct herd_command *command)
 {
     struct herd_node *node = link->conn.node;
@@ -161,10 +172,22 @@ void ended_tick(struct link *link, struct herd_now now)
                   "is sent again");
 }
 
-void ended_on_flood(struct neighbour *from, struct herd_now now, const struct herd_record *record)
+/* Its sender had let go what is held here, and is newer: it may be the only one that holds this. */
+static bool was_let_go_there(const struct herd_store *store, const struct herd_record *record)
 {
-    if (record->received_ns > from->refused_ns &&
-        herd_store_is_expired(from->inbound->node->store, record, now.wall_ns))
+    struct herd_record held;
+    return herd_store_find(store, record->client, &held) &&
+           herd_store_is_expired(store, &held, record->received_ns);
+}
+
+void ended_on_flood(struct neighbour *from, struct herd_now now, const struct herd_record *record,
+                    bool is_news)
+{
+    const struct herd_node *node = from->inbound->node;
+    if (node->options.record_ttl_ns == 0 || is_news || record->received_ns <= from->refused_ns)
+        return;
+    if (herd_store_is_expired(node->store, record, now.wall_ns) ||
+        was_let_go_there(node->store, record))
         from->refused_ns = record->received_ns;
 }
 

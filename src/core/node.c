@@ -307,7 +307,7 @@ int node_apply(struct herd_node *node, struct herd_now now, const struct herd_re
 {
     int rc = 0;
     if (!herd_store_is_expired(node->store, record, now.wall_ns))
-        rc = herd_store_apply(node->store, record, source, now.wall_ns);
+        rc = herd_store_apply(node->store, record, source, ended_by(node, now, record));
     if (rc > 0) {
         node->stats.records_applied++;
         node_touch_links(node);

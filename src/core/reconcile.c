@@ -11,7 +11,9 @@
  *
  * Where L has learnt something since that DIGEST, or told D, it is older than D's store as well. So a
  * walk begins with a DIGEST that has just come, or that nothing has happened since; or that is so old
- * that D would have told another one.
+ * that D would have told another one. What L has told D shortly before may cross that DIGEST: the first
+ * one that differs while D has not acknowledged all counts as older, too. Only the first: in a herd where
+ * updates never rest there is always something on its way.
  *
  * Ids can be chosen so that thousands share a leaf. So a leaf is gathered once for all lines about it,
  * what is gathered in a turn and said in one answer is bounded, and a walk goes on where the last one
@@ -46,18 +48,25 @@ static bool is_equal(const struct reconcile *reconcile, const struct herd_store 
            reconcile->clients == herd_store_count(store);
 }
 
-static void become_different(struct reconcile *reconcile, struct herd_now now)
+/* True: until now they did not. */
+static bool become_different(struct reconcile *reconcile, struct herd_now now)
 {
     if (reconcile->differs_since_ns != NEVER)
-        return;
+        return false;
     reconcile->differs_since_ns = now.mono_ns;
     reconcile->walk_at_ns = now.mono_ns + 2 * FLOOD_HORIZON_MS * HERD_NS_PER_MS;
+    return true;
 }
 
 static void become_equal(struct reconcile *reconcile)
 {
     reconcile->differs_since_ns = NEVER;
     reconcile->walked = false;
+}
+
+static bool awaits_ack(const struct link *link)
+{
+    return link->state == LINK_UP && (link->unmarked > 0 || link->acked < link->marked);
 }
 
 int reconcile_on_digest(struct neighbour *neighbour, struct herd_now now,
@@ -70,20 +79,21 @@ int reconcile_on_digest(struct neighbour *neighbour, struct herd_now now,
     reconcile->told_ns = now.mono_ns;
     reconcile->own_digest = herd_store_digest(store);
     reconcile->sent = neighbour->link.sent;
+    reconcile->crossed = false;
     if (is_equal(reconcile, store)) {
         become_equal(reconcile);
         reconcile->interval_ms = WALK_MIN_MS;
-    } else {
-        become_different(reconcile, now);
+    } else if (become_different(reconcile, now)) {
+        reconcile->crossed = awaits_ack(&neighbour->link);
     }
     return reconcile_tick(neighbour, now);
 }
 
-/* Either store has changed since that DIGEST. */
+/* Either store has changed since that DIGEST, or may have. */
 static bool is_outdated(const struct neighbour *neighbour)
 {
     const struct reconcile *reconcile = &neighbour->reconcile;
-    return reconcile->sent != neighbour->link.sent ||
+    return reconcile->crossed || reconcile->sent != neighbour->link.sent ||
            reconcile->own_digest != herd_store_digest(neighbour->link.conn.node->store);
 }
 
@@ -129,10 +139,17 @@ int reconcile_tick(struct neighbour *neighbour, struct herd_now now)
     return append_tree(neighbour->inbound, (struct digest_prefix){0, 0});
 }
 
-static int by_hash(const void *a, const void *b)
+static int compare_key(const struct walk_key *key, uint64_t hash, struct herd_slice client)
 {
-    const struct walk_key *left = a, *right = b;
-    return left->hash < right->hash ? -1 : left->hash > right->hash;
+    if (key->hash != hash)
+        return key->hash < hash ? -1 : 1;
+    return herd_slice_compare(key->client, client);
+}
+
+static int by_hash_and_client(const void *a, const void *b)
+{
+    const struct walk_key *right = b;
+    return compare_key(a, right->hash, right->client);
 }
 
 static int add_key(struct walk_leaf *leaf, const struct herd_record *record)
@@ -189,7 +206,7 @@ static int gather(struct herd_node *node, struct digest_prefix prefix)
             return HERD_ENOMEM;
     }
     if (leaf->count > 1)
-        qsort(leaf->keys, leaf->count, sizeof(*leaf->keys), by_hash);
+        qsort(leaf->keys, leaf->count, sizeof(*leaf->keys), by_hash_and_client);
     leaf->digits = digits;
     leaf->sequence = herd_store_sequence(store);
     leaf->clients = herd_store_count(store);
@@ -220,13 +237,13 @@ static struct keys all_keys(const struct walk_leaf *leaf)
     return (struct keys){leaf->keys, leaf->keys != NULL ? leaf->keys + leaf->count : NULL};
 }
 
-/* Where the first key with at least this hash stands, or would. */
-static struct walk_key *lower_bound(struct keys keys, uint64_t hash)
+/* Where this client stands, or would. */
+static struct walk_key *place_of(struct keys keys, uint64_t hash, struct herd_slice client)
 {
     size_t count = (size_t)(keys.end - keys.first);
     while (count > 0) {
         size_t half = count / 2;
-        if (keys.first[half].hash < hash) {
+        if (compare_key(&keys.first[half], hash, client) < 0) {
             keys.first += half + 1;
             count -= half + 1;
         } else {
@@ -234,6 +251,12 @@ static struct walk_key *lower_bound(struct keys keys, uint64_t hash)
         }
     }
     return keys.first;
+}
+
+/* Where the first key with at least this hash stands, or would. */
+static struct walk_key *lower_bound(struct keys keys, uint64_t hash)
+{
+    return place_of(keys, hash, herd_slice("", 0));
 }
 
 /* Those of a prefix, of some that may hold others. */
@@ -249,20 +272,37 @@ static struct keys keys_of(struct keys keys, struct digest_prefix prefix)
 struct keys_writer {
     struct herd_conn *conn;
     struct herd_buf *out;
-    size_t limit;  /* of out->len */
-    uint64_t from; /* the hash to begin with */
-    bool wraps;    /* now those before it */
-    bool stopped;  /* no more fits */
+    size_t limit;   /* of out->len */
+    uint64_t from;  /* the hash to begin with */
+    size_t from_at; /* the first of its clients to begin with, where they take several lines */
+    bool wraps;     /* now those before it */
+    bool stopped;   /* no more fits */
 };
 
-static int append_key(struct herd_buf *out, const struct walk_key *key)
+static int append_key(struct herd_buf *out, struct herd_slice client, struct herd_slice sent)
 {
     int rc = herd_buf_append(out, " ", 1);
     if (rc == 0)
-        rc = herd_buf_append_slice(out, key->client);
+        rc = herd_buf_append_slice(out, client);
     if (rc == 0)
         rc = herd_buf_append(out, ":", 1);
-    return rc == 0 ? herd_buf_append_slice(out, key->sent) : rc;
+    return rc == 0 ? herd_buf_append_slice(out, sent) : rc;
+}
+
+/* With a time of few bytes, also where thousands of digits were sent: three have room in a line. */
+static int append_short_key(struct herd_buf *out, const struct walk_key *key)
+{
+    char text[HERD_TIME_TEXT_MAX];
+    struct herd_slice sent = key->sent;
+    if (sent.len > sizeof(text))
+        sent = herd_slice(text, herd_time_format(key->sent_ns, text));
+    return append_key(out, key->client, sent);
+}
+
+static size_t short_key_len_max(const struct walk_key *key)
+{
+    size_t sent_len = key->sent.len < HERD_TIME_TEXT_MAX ? key->sent.len : HERD_TIME_TEXT_MAX;
+    return key->client.len + sent_len + 2;
 }
 
 static bool fit_into_line(struct keys keys, struct digest_prefix prefix)
@@ -273,20 +313,65 @@ static bool fit_into_line(struct keys keys, struct digest_prefix prefix)
     return len <= HERD_LINE_MAX;
 }
 
+/* True: no more fits, and the next walk begins here. */
+static bool stops_at(struct keys_writer *writer, uint64_t hash, size_t at)
+{
+    struct reconcile *reconcile = &writer->conn->neighbour->reconcile;
+    if (writer->out->len < writer->limit && conn_has_room(writer->conn))
+        return false;
+    writer->stopped = true;
+    reconcile->keys_from = hash;
+    reconcile->keys_at = at;
+    return true;
+}
+
 static int append_line(struct keys_writer *writer, struct keys keys, struct digest_prefix prefix)
 {
     struct herd_buf *out = writer->out;
-    if ((first_hash(prefix) < writer->from) != writer->wraps)
+    if ((first_hash(prefix) < writer->from) != writer->wraps ||
+        stops_at(writer, first_hash(prefix), 0))
         return 0;
-    if (out->len >= writer->limit || !conn_has_room(writer->conn)) {
-        writer->stopped = true;
-        writer->conn->neighbour->reconcile.keys_from = first_hash(prefix);
-        return 0;
-    }
     int rc = herd_append_keys(out, prefix.digits, prefix.len);
     for (const struct walk_key *key = keys.first; rc == 0 && key < keys.end; key++)
-        rc = append_key(out, key);
+        rc = append_key(out, key->client, key->sent);
     return rc == 0 ? herd_buf_append(out, "\n", 1) : rc;
+}
+
+/* A line of clients of one hash, from `at` on, as many as it holds: that is where the next one
+ * begins. */
+static int append_part(struct herd_buf *out, struct keys keys, uint64_t hash, size_t *at,
+                       size_t end)
+{
+    const struct walk_key *before = *at > 0 ? &keys.first[*at - 1] : keys.end - 1;
+    size_t begin = out->len;
+    int rc = herd_append_keys(out, hash, HERD_PREFIX_MAX);
+    for (int twice = 0; rc == 0 && twice < 2; twice++)
+        rc = append_short_key(out, before);
+    while (rc == 0 && *at < end &&
+           out->len - begin + short_key_len_max(&keys.first[*at]) <= HERD_LINE_MAX)
+        rc = append_short_key(out, &keys.first[(*at)++]);
+    return rc == 0 ? herd_buf_append(out, "\n", 1) : rc;
+}
+
+/* Ids can be chosen so that any number has the same hash. Where they are too many for a line, each
+ * line is all that this store has between two of them in the order of their bytes, as if that were a
+ * circle. It begins with the last one of the line before, which is said twice: that tells it from
+ * one that is all of its prefix. */
+static int append_parts(struct keys_writer *writer, struct keys keys, uint64_t hash)
+{
+    size_t at = 0, end = (size_t)(keys.end - keys.first);
+    int rc = 0;
+    if (hash != writer->from) {
+        if ((hash < writer->from) != writer->wraps)
+            return 0;
+    } else if (writer->wraps) {
+        end = writer->from_at < end ? writer->from_at : end;
+    } else {
+        at = writer->from_at;
+    }
+    while (rc == 0 && at < end && !stops_at(writer, hash, at))
+        rc = append_part(writer->out, keys, hash, &at, end);
+    return rc;
 }
 
 /* A KEYS line is all that this store has of its prefix: where that is too much for a line, its
@@ -297,7 +382,7 @@ static int append_lines(struct keys_writer *writer, struct keys keys, struct dig
         return append_line(writer, keys, prefix);
     int rc = 0;
     if (prefix.len == HERD_PREFIX_MAX)
-        return rc;
+        return append_parts(writer, keys, prefix.digits);
     for (unsigned digit = 0; rc == 0 && !writer->stopped && digit < DIGEST_FANOUT; digit++) {
         struct digest_prefix child = digest_child(prefix, digit);
         rc = append_lines(writer, keys_of(keys, child), child);
@@ -305,24 +390,34 @@ static int append_lines(struct keys_writer *writer, struct keys keys, struct dig
     return rc;
 }
 
+/* Where the last walk has stopped, or anywhere. */
+static void choose_begin(struct keys_writer *writer, struct keys keys, struct digest_prefix prefix)
+{
+    const struct reconcile *reconcile = &writer->conn->neighbour->reconcile;
+    writer->from = reconcile->keys_from;
+    writer->from_at = reconcile->keys_at;
+    if (digest_matches(writer->from, prefix))
+        return;
+    uint64_t count = (uint64_t)(keys.end - keys.first);
+    const struct walk_key *key = &keys.first[rng_below(&writer->conn->node->rng, count)];
+    writer->from = key->hash;
+    writer->from_at = (size_t)(key - lower_bound(keys, key->hash));
+}
+
 /* A leaf's KEYS lines up to a limit of the output; the next walk begins with what was left out. */
 static int append_keys(struct herd_conn *conn, struct digest_prefix prefix, size_t limit)
 {
     struct herd_node *node = conn->node;
-    struct reconcile *reconcile = &conn->neighbour->reconcile;
     int rc = gather(node, prefix);
     if (rc <= 0)
         return rc;
     struct keys keys = all_keys(&node->leaf);
     struct keys_writer writer = {.conn = conn, .out = conn_front(conn), .limit = limit};
-    if (!fit_into_line(keys, prefix)) {
-        writer.from = reconcile->keys_from;
-        if (!digest_matches(writer.from, prefix)) /* where is not known: anywhere */
-            writer.from = first_hash(prefix) | rng_next(&node->rng) >> (4 * prefix.len);
-    }
+    if (!fit_into_line(keys, prefix))
+        choose_begin(&writer, keys, prefix);
     rc = append_lines(&writer, keys, prefix);
     writer.wraps = true;
-    if (rc == 0 && !writer.stopped && writer.from != 0)
+    if (rc == 0 && !writer.stopped && (writer.from != 0 || writer.from_at > 0))
         rc = append_lines(&writer, keys, prefix);
     return rc;
 }
@@ -351,6 +446,32 @@ int reconcile_on_tree(struct herd_conn *conn, const struct herd_command *command
     return rc;
 }
 
+/* In a circle: behind the last comes the first. */
+static bool is_between(struct herd_slice client, struct herd_slice first, struct herd_slice last)
+{
+    bool behind = herd_slice_compare(client, first) >= 0;
+    bool before = herd_slice_compare(client, last) <= 0;
+    return herd_slice_compare(first, last) < 0 ? behind && before : behind || before;
+}
+
+/* What a line is about is missing on the other side until it says otherwise: all of a prefix, or of
+ * some of one hash (append_parts). */
+static void begin_comparison(struct keys keys, struct digest_prefix prefix,
+                             struct herd_slice others)
+{
+    struct herd_slice client, first = {0}, last = {0};
+    int64_t sent_ns;
+    bool is_part = false;
+    for (size_t i = 0; herd_next_key(&others, &client, &sent_ns) > 0; i++) {
+        first = i == 0 ? client : first;
+        is_part |= i == 1 && prefix.len == HERD_PREFIX_MAX && herd_slice_equal(client, first);
+        last = client;
+    }
+    for (struct walk_key *key = keys.first; key < keys.end; key++)
+        key->difference =
+            is_part && !is_between(key->client, first, last) ? WALK_UNTOLD : WALK_MISSING;
+}
+
 /* Notes for each of the keys how the other side's compare; true if that has something that is
  * missing here, or older: it comes over its own link. */
 static bool compare(struct keys keys, struct herd_slice others)
@@ -358,14 +479,10 @@ static bool compare(struct keys keys, struct herd_slice others)
     struct herd_slice client;
     int64_t sent_ns;
     bool has_more = false;
-    for (struct walk_key *key = keys.first; key < keys.end; key++)
-        key->difference = WALK_MISSING;
     while (herd_next_key(&others, &client, &sent_ns) > 0) {
         uint64_t hash = digest_client_hash(client);
-        struct walk_key *key = lower_bound(keys, hash);
-        while (key < keys.end && key->hash == hash && !herd_slice_equal(key->client, client))
-            key++;
-        bool is_held = key < keys.end && key->hash == hash;
+        struct walk_key *key = place_of(keys, hash, client);
+        bool is_held = key < keys.end && compare_key(key, hash, client) == 0;
         has_more |= !is_held || key->sent_ns < sent_ns;
         if (is_held && key->sent_ns <= sent_ns)
             key->difference = key->sent_ns == sent_ns ? WALK_SAME_TIME : WALK_OTHER_NEWER;
@@ -418,6 +535,7 @@ int reconcile_on_keys(struct link *link, struct herd_now now, const struct herd_
     struct keys keys = keys_of(all_keys(&node->leaf), prefix);
     /* The prefix differs, but no time in it does: then some record has another origin or place at
      * the same time. */
+    begin_comparison(keys, prefix, command->rest);
     bool has_more = compare(keys, command->rest);
     if (has_more)
         become_different(&link->conn.neighbour->reconcile, now);

@@ -26,6 +26,7 @@ struct reconcile {
     int64_t told_ns;          /* when that came */
     uint64_t own_digest;      /* of this server's store, then */
     uint64_t sent;            /* records that the neighbour had been sent, then */
+    bool crossed;             /* some of these were on their way to it, then */
     bool walked;              /* since the digests differ */
     int64_t differs_since_ns; /* INT64_MAX: equal, or nothing known */
     int64_t walk_at_ns;       /* not before */
@@ -33,9 +34,15 @@ struct reconcile {
     uint64_t mended;          /* records that it brought and that should long have been here */
     uint64_t mended_before;   /* at the last walk */
     uint64_t keys_from;       /* the hash that the next KEYS of its leaf begin with */
+    size_t keys_at;           /* and how many clients of that hash were told already */
 };
 
-enum walk_difference { WALK_MISSING, WALK_SAME_TIME, WALK_OTHER_NEWER };
+enum walk_difference {
+    WALK_MISSING,
+    WALK_SAME_TIME,
+    WALK_OTHER_NEWER,
+    WALK_UNTOLD /* the line is about others */
+};
 
 struct walk_key {
     uint64_t hash;
@@ -46,7 +53,7 @@ struct walk_key {
 
 /* What a store has of one leaf, for the lines about it. */
 struct walk_leaf {
-    struct walk_key *keys; /* by hash */
+    struct walk_key *keys; /* by hash, then by client */
     size_t count, cap;
     bool valid; /* while the store is at this sequence and count: */
     uint64_t digits, sequence;

@@ -13,7 +13,9 @@
 enum {
     WAIT_DEFAULT_MS = 2000,
     ENDED_EARLY_MS = 4000, /* before its end by its server's clock, a record may go */
-    TOLD_MS = 1000         /* after it was told that it has ended */
+    CLOCKS_MS = 3000,      /* what clocks may differ by, but for this part of the time to live: */
+    CLOCKS_PARTS = 4,
+    TOLD_MS = 1000 /* after it was told that it has ended */
 };
 
 bool server_holds(const struct server *server, const struct model_record *record)
@@ -52,13 +54,27 @@ static void let_go(struct server *server, const struct model_record *record)
     model_drop(&server->world->model, server->index, record->client);
 }
 
+/* It has all but ended here, and had ended where the other one was received: clocks differ. */
+static bool gives_way(const struct server *server, const struct model_record *held,
+                      const struct model_record *record)
+{
+    int64_t ttl_ns = server->world->options.record_ttl_ns, most_ns = CLOCKS_MS * SIM_MS;
+    int64_t end_ns = held->fields.received_ns + ttl_ns;
+    int64_t left_ns = end_ns - server_now(server).wall_ns;
+    return ttl_ns > 0 && end_ns <= record->fields.received_ns && left_ns <= most_ns &&
+           left_ns <= ttl_ns / CLOCKS_PARTS &&
+           !model_is_news(&server->world->model, server->index, record);
+}
+
 /* What has ended, and has not been removed yet, stands in the way of nothing. */
 static const struct model_record *ended_before(const struct server *server,
                                                const struct model_record *record)
 {
     const struct model_record *held =
         model_held(&server->world->model, server->index, record->client);
-    return held != NULL && held != record && server_has_ended(server, held) ? held : NULL;
+    bool ended = held != NULL && held != record &&
+                 (server_has_ended(server, held) || gives_way(server, held, record));
+    return ended ? held : NULL;
 }
 
 static void keep(struct server *server, struct model_record *record, uint64_t sequence)

@@ -135,9 +135,20 @@ static enum herd_verb verb_of(struct herd_slice line)
     return HERD_VERB_NONE; /* `? …` */
 }
 
-static void count_line(struct mesh *mesh, enum herd_verb verb, size_t len)
+static size_t dialler_of(const struct mesh_end *end)
 {
+    const struct herd_node *node = end->peer != NULL ? end->node : end->other->node;
+    size_t i = 0;
+    while (end->mesh->nodes[i] != node)
+        i++;
+    return i;
+}
+
+static void count_line(struct mesh_end *end, enum herd_verb verb, size_t len)
+{
+    struct mesh *mesh = end->mesh;
     struct mesh_traffic *traffic = &mesh->traffic[verb];
+    mesh->link_bytes[dialler_of(end)][verb] += len + 1;
     traffic->lines++;
     traffic->bytes += len + 1;
     traffic->last_ns = mesh->now.mono_ns;
@@ -147,8 +158,9 @@ static void count_line(struct mesh *mesh, enum herd_verb verb, size_t len)
 }
 
 /* Counts the lines, and leaves out those that are lost. */
-static void pass_lines(struct mesh *mesh, struct herd_buf *bytes)
+static void pass_lines(struct mesh_end *end_of_link, struct herd_buf *bytes)
 {
+    const struct mesh *mesh = end_of_link->mesh;
     size_t kept = 0;
     for (char *at = bytes->data, *end = at + bytes->len, *lf; at < end; at = lf + 1) {
         lf = memchr(at, '\n', (size_t)(end - at));
@@ -158,7 +170,7 @@ static void pass_lines(struct mesh *mesh, struct herd_buf *bytes)
         size_t len = (size_t)(lf - at) + 1;
         if (verb == HERD_VERB_FLOOD && mesh->loses_floods)
             continue;
-        count_line(mesh, verb, len - 1);
+        count_line(end_of_link, verb, len - 1);
         memmove(bytes->data + kept, at, len);
         kept += len;
     }
@@ -174,7 +186,7 @@ static void on_write(struct mesh_end *end, struct herd_effect *effect)
         herd_node_recycle(end->node, &effect->output);
         return;
     }
-    pass_lines(mesh, &effect->output);
+    pass_lines(end, &effect->output);
     post(mesh, PACKET_DATA, end->other, 1, &effect->output);
 }
 
@@ -354,6 +366,7 @@ void mesh_heal(struct mesh *mesh)
 void mesh_forget_traffic(struct mesh *mesh)
 {
     memset(mesh->traffic, 0, sizeof(mesh->traffic));
+    memset(mesh->link_bytes, 0, sizeof(mesh->link_bytes));
     mesh->longest = 0;
 }
 
@@ -362,6 +375,14 @@ uint64_t mesh_bytes(const struct mesh *mesh, const enum herd_verb *verbs)
     uint64_t bytes = 0;
     for (; *verbs != HERD_VERB_NONE; verbs++)
         bytes += mesh->traffic[*verbs].bytes;
+    return bytes;
+}
+
+uint64_t mesh_link_bytes(const struct mesh *mesh, size_t dialler, const enum herd_verb *verbs)
+{
+    uint64_t bytes = 0;
+    for (; *verbs != HERD_VERB_NONE; verbs++)
+        bytes += mesh->link_bytes[dialler][*verbs];
     return bytes;
 }
 

@@ -25,7 +25,10 @@ struct mesh {
     bool loses_floods; /* every FLOOD is lost on its way, and nobody is told */
     size_t longest;    /* line, without its LF */
     struct mesh_traffic traffic[HERD_VERB_COUNT];
-    struct mesh_end *ends; /* all there ever were */
+    uint64_t link_bytes[MESH_NODES_MAX]
+                       [HERD_VERB_COUNT]; /* on the links that a node has dialled, both
+                                                             ways */
+    struct mesh_end *ends;                /* all there ever were */
     struct mesh_packet *packets;
     struct herd_buf answers; /* to mesh_say */
 };
@@ -50,8 +53,9 @@ void mesh_heal(struct mesh *mesh);
 
 bool mesh_is_equal(const struct mesh *mesh);
 void mesh_forget_traffic(struct mesh *mesh);
-/* Of several verbs, up to HERD_VERB_NONE. */
+/* Of several verbs, up to HERD_VERB_NONE; of all links, or of those that a node has dialled. */
 uint64_t mesh_bytes(const struct mesh *mesh, const enum herd_verb *verbs);
+uint64_t mesh_link_bytes(const struct mesh *mesh, size_t dialler, const enum herd_verb *verbs);
 /* `DIGEST 3/120 TREE …`: lines/bytes of each verb there was. */
 void mesh_describe(const struct mesh *mesh, char *out, size_t size);
 

@@ -419,6 +419,41 @@ static void what_is_about_to_end_mends_nothing(void **state)
     driver_free(herd.driver);
 }
 
+/* Jaquez has let x go and taken an older one in its place, for that one's clock; here x has some
+ * seconds left. What comes of it, and what is said before the ACK. */
+static void let_go_there(int left_s, int received_s, const char *where, const char *said)
+{
+    struct herd_node_options options = options_of(HERD_DURABILITY_HERD);
+    struct driver *driver = driver_new_with(&options);
+    struct herd_record held;
+    driver->keeps_upkeep = true;
+    driver_add_neighbour(driver, "Jaquez");
+    struct wire *inbound = edge_hello(driver, 7, 0);
+    wire_sayf(inbound, "FLOOD Jaquez x +1+1 1700000010 %d.000000000 Jaquez -10.0\n", DRIVER_WALL_S);
+    driver->now.wall_ns += (TTL_S - left_s) * HERD_NS_PER_S;
+    wire_sayf(inbound, "MARK 0000000000000007 1\n");
+    wire_take(inbound);
+    wire_sayf(inbound, "FLOOD Jaquez x +2+2 1700000001 %d.000000000 Jaquez +9.0\n",
+              DRIVER_WALL_S + received_s);
+    wire_sayf(inbound, "MARK 0000000000000007 2\n");
+    assert_true(herd_store_find(herd_node_store(driver->node), herd_slice_of("x"), &held));
+    CHECK_SLICE(("%d s left, received after %d s", left_s, received_s), held.location,
+                herd_slice_of(where));
+    EDGE_EXPECT(inbound, "%sACK 0000000000000007 2\n", said);
+    driver_free(driver);
+}
+
+static void clock_behind_claims_nothing_of_what_it_lacks(void **state)
+{
+    char ended[64];
+    (void)state;
+    snprintf(ended, sizeof(ended), "ENDED %d.000000000\n", DRIVER_WALL_S + TTL_S);
+    let_go_there(3, TTL_S, "+2+2", "");     /* it is kept: x ends here soon, too */
+    let_go_there(3, TTL_S - 1, "+1+1", ""); /* x had not ended there: it is newer */
+    let_go_there(4, TTL_S, "+1+1", ended);  /* it is not held, and the other side is told */
+    let_go_there(4, TTL_S - 1, "+1+1", "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -439,6 +474,7 @@ int main(void)
         cmocka_unit_test(doubt_is_on_the_listeners_disk),
         cmocka_unit_test(restarted_dialler_does_not_claim_what_was_refused),
         cmocka_unit_test(what_is_about_to_end_mends_nothing),
+        cmocka_unit_test(clock_behind_claims_nothing_of_what_it_lacks),
     };
     return cmocka_run_group_tests_name("ended", tests, NULL, NULL);
 }

@@ -161,6 +161,49 @@ static void outdated_digest_is_no_reason_to_walk(void **state)
     driver_free(pair.driver);
 }
 
+/* What is on its way to the neighbour may not be in its DIGEST: it crosses it. */
+static void what_crosses_a_digest_is_no_reason_to_walk(void **state)
+{
+    enum { UNMARKED, MARKED, ACKED, WAYS };
+    static const int64_t walks_after_ms[WAYS] = {6000, 6000, 2000};
+    (void)state;
+    for (unsigned way = 0; way < WAYS; way++) {
+        struct pair pair;
+        pair_open(&pair, 3);
+        wire_say(driver_accept(pair.driver), "IAMAT new +1+1 1\n");
+        if (way >= MARKED)
+            driver_advance_ms(pair.driver, 100);
+        struct herd_slice got = wire_take(pair.link);
+        CHECK_INT(("%u", way), memmem(got.data, got.len, "MARK", 4) != NULL, way >= MARKED);
+        if (way == ACKED)
+            wire_sayf(pair.link, "ACK %016" PRIx64 " 4\n", herd_node_epoch(pair.driver->node));
+        wire_say(pair.inbound, "DIGEST 3 0123456789abcdef\n");
+        for (int64_t ms = 0; ms < walks_after_ms[way]; ms += 500) {
+            CHECK_INT(("%u: not yet, after %lld ms", way, (long long)ms), walks(&pair), 0);
+            advance_alive(&pair, 500);
+        }
+        CHECK_INT(("%u: it has told no other one", way), walks(&pair), 1);
+        driver_free(pair.driver);
+    }
+}
+
+/* There is always something on its way. */
+static void second_digest_that_differs_is_a_reason_to_walk(void **state)
+{
+    (void)state;
+    struct pair pair;
+    pair_open(&pair, 3);
+    struct wire *client = driver_accept(pair.driver);
+    wire_say(client, "IAMAT new +1+1 1\n");
+    wire_say(pair.inbound, "DIGEST 3 0123456789abcdef\n");
+    advance_alive(&pair, 5000);
+    CHECK_INT(("not yet"), walks(&pair), 0);
+    wire_say(client, "IAMAT new +1+1 2\n");
+    wire_say(pair.inbound, "DIGEST 4 1123456789abcdef\n");
+    CHECK_INT(("it differs still"), walks(&pair), 1);
+    driver_free(pair.driver);
+}
+
 static void neighbour_that_tells_no_other_digest_has_the_old_one(void **state)
 {
     (void)state;
@@ -555,6 +598,8 @@ int main(void)
         cmocka_unit_test(listener_walks_after_two_horizons),
         cmocka_unit_test(keys_of_more_are_a_reason_to_walk),
         cmocka_unit_test(outdated_digest_is_no_reason_to_walk),
+        cmocka_unit_test(what_crosses_a_digest_is_no_reason_to_walk),
+        cmocka_unit_test(second_digest_that_differs_is_a_reason_to_walk),
         cmocka_unit_test(neighbour_that_tells_no_other_digest_has_the_old_one),
         cmocka_unit_test(listener_walks_no_more_once_it_is_equal),
         cmocka_unit_test(walks_that_mend_nothing_get_rarer),
