@@ -330,6 +330,7 @@ struct herd_link_status {
     bool inbound;      /* the neighbour's link to this server stands */
     uint64_t sequence; /* sent up to this one of ours */
     uint64_t acked;    /* held there up to this one */
+    size_t in_flight;  /* bytes that it has not read; a plain one: that have not left this server */
 };
 
 /* The i-th neighbour's link; false behind the last. */

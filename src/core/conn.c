@@ -227,7 +227,7 @@ static unsigned waiting_asks(const struct herd_conn *conn)
 
 bool conn_has_room(const struct herd_conn *conn)
 {
-    return conn->is_link ? link_has_room(conn_link(conn))
+    return conn->is_link ? conn_unsent(conn) < LINK_WINDOW_BYTES
                          : conn_waiting_bytes(conn) < conn->node->options.output_max;
 }
 

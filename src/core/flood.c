@@ -10,11 +10,6 @@
 
 enum { MARK_MS = 100 };
 
-bool link_has_room(const struct link *link)
-{
-    return conn_unsent(&link->conn) < LINK_WINDOW_BYTES;
-}
-
 /* Whether nothing is left behind a MARK of now, so that its ACK answers those who wait. */
 static bool is_all_said(const struct link *link)
 {
@@ -116,10 +111,13 @@ static struct run_limits run_limits(const struct link *link)
 {
     struct run_limits limits = {
         .lines = LINK_STEPS_PER_TURN - link->steps,
-        .bytes = LINK_WINDOW_BYTES - conn_unsent(&link->conn),
+        .bytes = link_room(link),
     };
     if (link->state != LINK_UP)
         return limits;
+    size_t to_ping = window_to_ping(link);
+    if (to_ping > 0 && to_ping < limits.bytes)
+        limits.bytes = to_ping;
     if (link->catches_up) {
         size_t to_mark =
             link->unmarked_bytes < LINK_WINDOW_BYTES ? LINK_WINDOW_BYTES - link->unmarked_bytes : 1;
@@ -138,7 +136,7 @@ static int append_part(struct link *link, const struct run_part *part)
 {
     struct herd_buf *out = conn_output(&link->conn);
     size_t more = part->text.len + part->to_come;
-    size_t room = LINK_WINDOW_BYTES - conn_unsent(&link->conn);
+    size_t room = link_room(link);
     if (more > room)
         more = room > part->text.len ? room : part->text.len;
     return herd_buf_reserve(out, more) < 0 && herd_buf_reserve(out, part->text.len) < 0
@@ -172,13 +170,20 @@ static int send_run(struct link *link)
     return 1;
 }
 
+/* What is said behind a line, or some. */
+static int end_line(struct link *link)
+{
+    int rc = ends_batch(link) ? mark(link) : 0;
+    return rc == 0 ? window_fill(link) : rc;
+}
+
 /* The records behind the cursor, but for those that came from there or are held back. */
 static int fill_records(struct link *link)
 {
     const struct herd_node *node = link->conn.node;
     struct herd_entry entry;
     unsigned alone = 0; /* lines to come without a look for a run */
-    int rc = 0;
+    int rc = link->state == LINK_UP ? window_fill(link) : 0;
     held_follow(link);
     while (rc == 0 && window_is_open(link)) {
         if (link->steps < LINK_STEPS_PER_TURN)
@@ -199,8 +204,8 @@ static int fill_records(struct link *link)
             rc = link_send_entry(link, &entry);
         }
         rc = rc < 0 ? rc : 0;
-        if (rc == 0 && link->state == LINK_UP && ends_batch(link))
-            rc = mark(link);
+        if (rc == 0 && link->state == LINK_UP)
+            rc = end_line(link);
     }
     link->catches_up &= !herd_cursor_at_end(node->store, link->cursor);
     return rc;

@@ -98,6 +98,7 @@ static void dial(struct link *link, struct herd_now now)
     link->deadline_ns = now.mono_ns + DIAL_MS * HERD_NS_PER_MS;
     link->heard_ns = now.mono_ns;
     link->pinged_ns = NEVER;
+    window_begin(link);
     link->up_ns = NEVER;
     link->unmarked = link->unmarked_bytes = 0;
     link->lines = 0;
@@ -170,7 +171,7 @@ void link_neighbour_greeted(struct link *link, struct herd_now now)
      * silence. */
     if (link->state == LINK_UP && link->pinged_ns == NEVER) {
         link->pinged_ns = now.mono_ns;
-        if (herd_buf_append_text(conn_output(&link->conn), "PING\n") < 0)
+        if (window_ask(link) < 0)
             conn_abort(&link->conn);
         conn_touch(&link->conn);
     }
@@ -356,6 +357,7 @@ int link_line(struct link *link, struct herd_now now, struct herd_slice line)
         return herd_buf_append_text(conn_output(&link->conn), "PONG\n");
     case HERD_VERB_PONG:
         link->pinged_ns = NEVER;
+        window_on_pong(link);
         return 0;
     case HERD_VERB_REFUSE:
         on_refuse(link, &command);
@@ -434,7 +436,7 @@ static void heartbeat(struct link *link, struct herd_now now)
     if (now.mono_ns - link->heard_ns < HEARTBEAT_MS * HERD_NS_PER_MS)
         return;
     link->pinged_ns = now.mono_ns;
-    if (herd_buf_append_text(conn_output(&link->conn), "PING\n") < 0)
+    if (window_ask(link) < 0)
         conn_abort(&link->conn);
     conn_touch(&link->conn);
 }
@@ -543,9 +545,11 @@ bool link_effect(struct link *link, struct herd_now now, struct herd_effect *out
     if (link->state == LINK_WAITING)
         return false;
     link_fill(link, now);
-    if (conn_effect(&link->conn, out))
-        return true;
-    return false;
+    if (!conn_effect(&link->conn, out))
+        return false;
+    if (out->kind == HERD_EFFECT_WRITE)
+        link->written += out->output.len;
+    return true;
 }
 
 bool link_stop(struct link *link, struct herd_now now)
@@ -558,6 +562,7 @@ bool link_stop(struct link *link, struct herd_now now)
     if (link->state == LINK_CLOSING)
         return true;
     link->digest_at_ns = NEVER;
+    window_forget(link);
     link_fill(link,
               now); /* what clients were told goes out first, and so does what is on its way */
     bool connected = link->state != LINK_DIALLING;

@@ -19,7 +19,9 @@ enum link_state {
 };
 
 enum {
-    LINK_WINDOW_BYTES = 256 * 1024, /* in flight to one neighbour */
+    LINK_WINDOW_BYTES = 256 * 1024, /* that one neighbour has not read yet */
+    LINK_PLAIN_BYTES = 64 * 1024,   /* that wait here for a plain one */
+    LINK_PINGS_MAX = 6,
     LINK_LINES_PER_MARK = 64,
     LINK_TRIAL_LINES = 64, /* records for one that is slow, or plain since it was last met */
     LINK_CLEAN_MARKS_MAX = 16,
@@ -42,9 +44,14 @@ struct link {
     int64_t mark_at_ns; /* INT64_MAX: nothing to mark */
     int64_t heard_ns;   /* last bytes from the neighbour */
     int64_t up_ns;      /* when RESUME came on this connection; INT64_MAX: it has not */
-    int64_t pinged_ns;  /* PING not yet answered, INT64_MAX: none */
-    uint64_t resume;    /* SEEKING: where to */
-    uint64_t skipped;   /* first record passed over as theirs since all were sent; 0: none */
+    int64_t pinged_ns;  /* a sign of life is awaited since then, INT64_MAX: none */
+    uint64_t written;   /* bytes on this connection (window.c), of which the neighbour */
+    uint64_t read;      /* has read these, as far as is known */
+    uint64_t pinged;    /* up to the last PING */
+    uint64_t pings[LINK_PINGS_MAX]; /* the same for each that is not answered, the oldest first */
+    unsigned ping_count;
+    uint64_t resume;  /* SEEKING: where to */
+    uint64_t skipped; /* first record passed over as theirs since all were sent; 0: none */
     uint64_t owed_from, owed_to; /* a RESUME in here may claim what a former life held; 0: none */
     uint64_t late;    /* the first record that came since from a life before that; 0: none */
     bool counts_late; /* the neighbour has said RESUME in a new life, but not yet HELLO */
@@ -204,8 +211,20 @@ void link_drop(struct link *link, enum herd_notice_kind kind, const char *reason
 void link_fill(struct link *link, struct herd_now now);
 /* Sends a few records without an answer to HELLO. */
 void link_begin_trial(struct link *link);
-/* Whether less is on its way than LINK_WINDOW_BYTES. */
+/* window.c: bytes on their way, and how many more records may put out. */
+size_t link_in_flight(const struct link *link);
+size_t link_room(const struct link *link);
 bool link_has_room(const struct link *link);
+/* A new connection. */
+void window_begin(struct link *link);
+/* Nothing will go out after this: it matters no more what has been read. */
+void window_forget(struct link *link);
+/* PING, unless one is on its way. 0 or HERD_ENOMEM. */
+int window_ask(struct link *link);
+/* Bytes until the next PING; and says it, once that is due. 0 or HERD_ENOMEM. */
+size_t window_to_ping(const struct link *link);
+int window_fill(struct link *link);
+void window_on_pong(struct link *link);
 /* Whether there is something to tell that the last DIGEST did not. */
 bool link_digest_changed(const struct link *link);
 /* How the next connection begins, from how this one ended; true: dial it at once (manner.c). */

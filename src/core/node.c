@@ -566,6 +566,7 @@ bool herd_node_link(const struct herd_node *node, size_t i, struct herd_link_sta
         .inbound = neighbour->inbound != NULL,
         .sequence = herd_cursor_sequence(node->store, link->cursor),
         .acked = link->acked,
+        .in_flight = link_in_flight(link),
     };
     return true;
 }

@@ -493,7 +493,7 @@ static bool compare(struct keys keys, struct herd_slice others)
 /* A part of a leaf may be equal, so what is the same may not take the room of what is missing. */
 static bool has_room_for(const struct link *link, enum walk_difference which)
 {
-    return conn_has_room(&link->conn) &&
+    return link_has_room(link) &&
            (which == WALK_MISSING || conn_unsent(&link->conn) < WALK_SAME_BYTES);
 }
 

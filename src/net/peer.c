@@ -10,7 +10,10 @@
 
 #include "net/room.h"
 
-enum { KEEPALIVE_S = 10 };
+enum {
+    KEEPALIVE_S = 10,
+    SEND_BUFFER_BYTES = 128 * 1024 /* as the kernel takes it: it doubles that, and counts its own */
+};
 
 /*
  * A name that is looked up, in a thread that cannot be stopped, of which there are few for all
@@ -150,6 +153,14 @@ const struct stream_events peer_events = {
     .closed = on_closed,
 };
 
+/* A socket that grows would take megabytes for a neighbour that does not read. One of ours is not
+ * sent as much; a plain one says nothing of what it has read. Where the system refuses, it grows. */
+static void bound_send_buffer(struct stream *stream)
+{
+    int bytes = SEND_BUFFER_BYTES;
+    uv_send_buffer_size((uv_handle_t *)&stream->tcp, &bytes);
+}
+
 /* There is no connection to be had at this address. */
 static void give_up(struct attempt *attempt, int rc)
 {
@@ -171,6 +182,7 @@ static void on_connected(uv_connect_t *req, int status)
     attempt->up = true;
     uv_tcp_nodelay(&stream->tcp, 1);
     uv_tcp_keepalive(&stream->tcp, 1, KEEPALIVE_S);
+    bound_send_buffer(stream);
     stream_read(stream, true);
     herd_link_dialled(attempt->peer->conn, net_now(), NULL);
 }

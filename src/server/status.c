@@ -77,9 +77,10 @@ static json_t *links(const struct server *server)
     json_t *array = json_array();
     struct herd_link_status link;
     for (size_t i = 0; herd_node_link(server->node, i, &link); i++) {
-        json_t *object = json_pack("{s:s, s:s, s:b, s:b, s:I, s:I}", "peer", link.peer, "state",
-                                   link.state, "up", link.up, "inbound", link.inbound, "sequence",
-                                   (json_int_t)link.sequence, "acked", (json_int_t)link.acked);
+        json_t *object =
+            json_pack("{s:s, s:s, s:b, s:b, s:I, s:I, s:I}", "peer", link.peer, "state", link.state,
+                      "up", link.up, "inbound", link.inbound, "sequence", (json_int_t)link.sequence,
+                      "acked", (json_int_t)link.acked, "in_flight", (json_int_t)link.in_flight);
         if (json_array_append_new(array, object) < 0) {
             json_decref(array);
             return NULL;

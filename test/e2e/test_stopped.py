@@ -10,13 +10,20 @@ import socket
 import threading
 import time
 
-from herdlib import SLOW, wait_until
+import pytest
+
+from herdlib import SLOW, Client, wait_until
 
 SECONDS = float(os.environ.get("HERD_STOPPED_S", "8" if SLOW == 1 else "4"))
 CLIENTS = 1000
 UPDATES_PER_S = 10_000 / SLOW
 TICK_S = 0.01
 GROWTH_MAX_KIB = 2048
+
+# Of a neighbour of ours: the 256 KiB that may be on their way; of a plain one: what waits for its socket, that socket's buffer, and its
+# own. Behind that the newest record of each client.
+UNREAD_MAX_KIB = {"herd": 256, "plain": 64 + 256 + 128}
+ROUNDS = 40
 
 
 class Crowd(threading.Thread):
@@ -89,3 +96,76 @@ def test_a_neighbour_stopped_under_load_costs_no_memory_and_catches_up(make_herd
     assert herd["Smith"].status()["clients"] == CLIENTS
     if SLOW == 1:  # a sanitizer keeps what was freed
         assert max(growth.values()) <= GROWTH_MAX_KIB
+
+
+class Unread:
+    """A neighbour that is greeted, then reads nothing until it is told to."""
+
+    def __init__(self, kind, port):
+        self.kind = kind
+        self.listening = socket.socket()
+        self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if kind == "plain":
+            self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)  # the kernel doubles it
+        self.listening.bind(("127.0.0.1", port))
+        self.listening.listen()
+        self.listening.settimeout(60 * SLOW)
+        self.newest, self.flood_bytes, self.socket = {}, 0, None
+
+    def greet(self):
+        self.socket, _ = self.listening.accept()
+        self.socket.settimeout(60 * SLOW)
+        self.file = self.socket.makefile("rb")
+        hello = self.file.readline()
+        assert hello.startswith(b"HELLO Hill "), hello
+        self.say(b"RESUME %s 0\n" % hello.split()[3] if self.kind == "herd" else b"? HELLO Hill\n")
+
+    def say(self, line):
+        self.socket.sendall(line)
+
+    def read_until(self, clients, newest):
+        """All that comes, until each client's newest record has."""
+        missing = clients
+        while missing > 0:
+            line = self.file.readline()
+            words = line.split()
+            if words[0] == b"PING":
+                self.say(b"PONG\n")
+            if words[0] == b"FLOOD":
+                self.flood_bytes += len(line)
+                missing -= float(words[4]) == newest
+                assert self.newest.get(words[2], 0) < float(words[4]), line
+                self.newest[words[2]] = float(words[4])
+
+    def close(self):
+        self.listening.close()
+        if self.socket is not None:
+            self.file.close()
+            self.socket.close()
+
+
+@pytest.mark.parametrize("kind", ["herd", "plain"])
+def test_a_neighbour_that_reads_nothing_is_sent_no_more_than_a_window(make_herd, kind):
+    """The kernel's buffers at both ends hold megabytes: what is in them is as old as what would wait in the server."""
+    herd = make_herd({"Hill": ["Smith"], "Smith": ["Hill"]})
+    smith = Unread(kind, herd.ports["Smith"])
+    try:
+        hill = herd.start(["Hill"], links=False)["Hill"]
+        smith.greet()
+        state = "up" if kind == "herd" else "plain"
+        wait_until(lambda: hill.status()["links"][0]["state"] == state, f"the link is {state}", 60 * SLOW)
+        with Client(hill.port) as client:
+            for number in range(1, ROUNDS + 1):
+                client.send(b"".join(b"IAMAT still%d +34.068930-118.445127 %d\n" % (i, 1_700_000_000 + number) for i in range(CLIENTS)))
+                for _ in range(CLIENTS):
+                    assert client.line().startswith(b"AT Hill ")
+                if kind == "herd":
+                    smith.say(b"PING\n")  # it lives
+        smith.read_until(CLIENTS, 1_700_000_000 + ROUNDS)
+        said = smith.flood_bytes
+        newest_bytes = CLIENTS * 140
+        print(f"{kind}: {said / 1024:.0f} KiB of FLOOD for {ROUNDS * CLIENTS} updates of {CLIENTS} clients")
+        assert len(smith.newest) == CLIENTS
+        assert said <= UNREAD_MAX_KIB[kind] * 1024 + newest_bytes
+    finally:
+        smith.close()

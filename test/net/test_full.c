@@ -198,7 +198,7 @@ static void test_a_neighbour_that_does_not_read_costs_its_bytes(void **state)
     while (link_has_room(conn_link(link)))
         update(world);
     unsigned count = world->updates;
-    assert_int_equal(link->in_flight / 1024, LINK_WINDOW_BYTES / 1024);
+    assert_int_equal(link->in_flight / 1024, LINK_PLAIN_BYTES / 1024);
     for (int i = 0; i < CLIENTS; i++)
         update(world);             /* these keep their places in the list */
     assert_int_equal(requests, 1); /* a full socket is not asked again and again */
@@ -207,7 +207,7 @@ static void test_a_neighbour_that_does_not_read_costs_its_bytes(void **state)
     rig_run_until(&world->rig, has_read, &world->neighbour);
     expect_floods(&world->neighbour, count + CLIENTS);
     assert_int_equal(link->in_flight, 0);
-    assert_in_range(pieces_most, 2, LINK_WINDOW_BYTES / STREAM_GATHER_BYTES + 2);
+    assert_in_range(pieces_most, 2, LINK_PLAIN_BYTES / STREAM_GATHER_BYTES + 2);
     update(world);
     world->neighbour.until++;
     rig_run_until(&world->rig, has_read, &world->neighbour);

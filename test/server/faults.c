@@ -172,6 +172,8 @@ int __real_uv_tcp_nodelay(uv_tcp_t *tcp, int on);
 int __wrap_uv_tcp_nodelay(uv_tcp_t *tcp, int on);
 int __real_uv_tcp_keepalive(uv_tcp_t *tcp, int on, unsigned seconds);
 int __wrap_uv_tcp_keepalive(uv_tcp_t *tcp, int on, unsigned seconds);
+int __real_uv_send_buffer_size(uv_handle_t *handle, int *bytes);
+int __wrap_uv_send_buffer_size(uv_handle_t *handle, int *bytes);
 int __real_uv_pipe_init(uv_loop_t *loop, uv_pipe_t *pipe, int ipc);
 int __wrap_uv_pipe_init(uv_loop_t *loop, uv_pipe_t *pipe, int ipc);
 int __real_uv_pipe_bind(uv_pipe_t *pipe, const char *path);
@@ -231,6 +233,11 @@ int __wrap_uv_tcp_nodelay(uv_tcp_t *tcp, int on)
 int __wrap_uv_tcp_keepalive(uv_tcp_t *tcp, int on, unsigned seconds)
 {
     return fails(FAULT_KEEPALIVE) ? UV_EINVAL : __real_uv_tcp_keepalive(tcp, on, seconds);
+}
+
+int __wrap_uv_send_buffer_size(uv_handle_t *handle, int *bytes)
+{
+    return fails(FAULT_SEND_BUFFER) ? UV_ENOBUFS : __real_uv_send_buffer_size(handle, bytes);
 }
 
 int __wrap_uv_pipe_init(uv_loop_t *loop, uv_pipe_t *pipe, int ipc)

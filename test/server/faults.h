@@ -28,6 +28,7 @@
     X(CONNECT, "uv_tcp_connect")                                                                   \
     X(NODELAY, "uv_tcp_nodelay")                                                                   \
     X(KEEPALIVE, "uv_tcp_keepalive")                                                               \
+    X(SEND_BUFFER, "uv_send_buffer_size")                                                          \
     X(READ, "uv_read_start")                                                                       \
     X(TRY_WRITE, "uv_try_write")                                                                   \
     X(WRITE, "uv_write")                                                                           \

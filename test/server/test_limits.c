@@ -95,7 +95,7 @@ static bool is_metric(const char *word)
         if (strcmp(word, metrics_name(i)) == 0)
             return true;
     }
-    return strcmp(word, "acked") == 0; /* of the status */
+    return strcmp(word, "in_flight") == 0; /* of the status */
 }
 
 /* Also what the system and systemd call theirs, and a line's first word. */

@@ -174,7 +174,7 @@ static void on_dial(struct wire *wire)
     wire->dialling = true;
     wire->reading = true;
     wire->closing = wire->aborted = false;
-    wire->got.len = wire->taken = 0;
+    wire->got.len = wire->taken = wire->answered = 0;
     wire->dials++;
 }
 
@@ -197,6 +197,20 @@ static void receive(struct wire *wire, struct herd_slice bytes)
     tape_append(&wire->got, bytes);
 }
 
+void wire_answer_pings(struct wire *wire)
+{
+    static const char ping[] = "\nPING\n";
+    const char *end = wire->got.data + wire->got.len - wire->unwritten;
+    const char *at = wire->got.data + wire->answered;
+    if (!wire->driver->answers_pings || wire->peer[0] == '\0')
+        return;
+    while ((at = memmem(at, (size_t)(end - at), ping, sizeof(ping) - 1)) != NULL) {
+        at += sizeof(ping) - 2; /* the LF may begin the next */
+        wire->answered = (size_t)(at - wire->got.data);
+        herd_conn_receive(wire->conn, wire->driver->now, "PONG\n", sizeof("PONG\n") - 1);
+    }
+}
+
 static void on_write(struct driver *driver, struct wire *wire, struct herd_effect *effect)
 {
     size_t len = effect->output.len;
@@ -215,6 +229,7 @@ static void on_write(struct driver *driver, struct wire *wire, struct herd_effec
     if (driver->reports_writes) {
         wire->unwritten = 0;
         herd_conn_wrote(wire->conn, driver->now, len);
+        wire_answer_pings(wire);
     }
 }
 
@@ -434,6 +449,7 @@ void wire_wrote(struct wire *wire, size_t len)
     len = len < wire->unwritten ? len : wire->unwritten;
     wire->unwritten -= len;
     herd_conn_wrote(wire->conn, wire->driver->now, len);
+    wire_answer_pings(wire);
     driver_run(wire->driver);
 }
 

@@ -25,6 +25,7 @@ struct wire {
     char peer[HERD_NAME_MAX + 1]; /* of a link, else empty */
     struct tape got;              /* all bytes since it was accepted or dialled */
     size_t taken;                 /* of them, by wire_take */
+    size_t answered;              /* of them: each PING so far */
     size_t unwritten;             /* bytes the node has not been told are written */
     unsigned dials, writes, resumes;
     bool dialling; /* the node waits for wire_dialled */
@@ -57,6 +58,7 @@ struct driver {
     size_t notice_count;
     /* What the driver does by itself; all true at first. */
     bool answers_places; /* at once */
+    bool answers_pings;  /* of links, as they are reported written; false at first */
     bool reports_writes; /* at once, as wholly written */
     bool closes;         /* when the node asks to */
     bool ticks;          /* a turn of the loop goes on until the node has no more to do */
@@ -104,6 +106,8 @@ void wire_end(struct wire *wire);
 void wire_close(struct wire *wire, const char *reason);
 /* Reports up to `len` bytes as written. */
 void wire_wrote(struct wire *wire, size_t len);
+/* Answers each PING that has been reported written, if `answers_pings`. */
+void wire_answer_pings(struct wire *wire);
 
 /* What has come since the last wire_take. */
 struct herd_slice wire_take(struct wire *wire);

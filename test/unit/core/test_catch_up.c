@@ -103,6 +103,7 @@ static struct driver *herd_of_two(struct listener *listener)
         wire_sayf(client, "IAMAT c%u +1+1 %u\n", i, i);
     wire_end(client);
     driver->reports_writes = false;
+    driver->answers_pings = true;
     *listener = (struct listener){.link = driver_add_neighbour(driver, "Jaquez")};
     return driver;
 }

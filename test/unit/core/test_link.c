@@ -250,21 +250,25 @@ static void test_a_slow_neighbour_gets_the_newest_only(void **state)
     (void)state;
     driver->reports_writes = false;
     unsigned i = 0;
-    for (; link->unwritten < LINK_WINDOW_BYTES; i++) {
+    for (; link_has_room(conn_link(link->conn)); i++) {
         char name[16];
         snprintf(name, sizeof(name), "x%u", i);
         edge_update(driver, name, 1);
         assert_true(i < 10000);
     }
     wire_take(link);
-    assert_true(link->unwritten < LINK_WINDOW_BYTES + HERD_LINE_MAX);
+    assert_in_range(link->unwritten, LINK_WINDOW_BYTES - 200, LINK_WINDOW_BYTES + 200);
     edge_update(driver, "a", 1);
     edge_update(driver, "b", 1);
     edge_update(driver, "a", 2);
     edge_update(driver, "a", 3);
     EDGE_EXPECT(link, "%s", "");
     driver_advance_ms(driver, 1);
-    wire_wrote(link, LINK_WINDOW_BYTES / 2);
+    wire_wrote(link, SIZE_MAX); /* the kernel has it: that is nothing that it has read */
+    EDGE_EXPECT(link, "%s", "");
+    driver->answers_pings = true;
+    wire_answer_pings(link);
+    driver_run(driver);
     struct herd_buf text = {0};
     edge_flood(&text, "b", 1);
     edge_flood(&text, "a", 3);
@@ -285,6 +289,7 @@ static void test_long_catch_up(void **state)
     for (unsigned i = 0; i < CLIENTS; i++)
         wire_sayf(wire, "IAMAT c%u +1+1 %u\n", i, i);
     struct wire *link = driver_add_neighbour(driver, "Jaquez");
+    driver->answers_pings = true;
     edge_greet(link);
     edge_resume(link, 0);
     driver_advance_ms(driver, 100);
@@ -300,6 +305,8 @@ static void test_long_catch_up(void **state)
             marked = command.sequence;
             continue;
         }
+        if (command.verb == HERD_VERB_PING)
+            continue;
         assert_int_equal(command.verb, HERD_VERB_FLOOD);
         assert_int_equal(command.record.sent_ns, next++ * HERD_NS_PER_S);
     }
@@ -391,7 +398,7 @@ static void test_pings_are_bounded(void **state)
     assert_true(link->unwritten <= 2 * LINK_WINDOW_BYTES);
     assert_true(link->open);
     /* It goes on once the neighbour reads. */
-    driver->reports_writes = true;
+    driver->reports_writes = driver->answers_pings = true;
     wire_wrote(link, link->unwritten);
     wire_take(link);
     wire_say(link, "PING\n");

@@ -348,8 +348,8 @@ static void test_window(void **state)
         wire_sayf(wire, "IAMAT c%u +1+1 %u\n", i, i);
         wire_wrote(wire, wire->unwritten);
     }
-    assert_true(link->unwritten >= LINK_WINDOW_BYTES);
-    assert_true(link->unwritten < LINK_WINDOW_BYTES + HERD_LINE_MAX);
+    assert_true(link->unwritten >= LINK_PLAIN_BYTES);
+    assert_true(link->unwritten < LINK_PLAIN_BYTES + HERD_LINE_MAX);
     driver_free(driver);
 }
 
