@@ -48,6 +48,7 @@ struct herd_conn {
     bool ready : 1;      /* in the node's list of those with lines left from the last turn */
     bool reading : 1;    /* as the driver was told */
     bool full : 1;       /* too many answers wait; no more lines are taken */
+    bool behind : 1;     /* `full` because of the disk (pace.c) */
     bool ended : 1;      /* the other side closed its half */
     bool cut : 1;        /* ended by this server's stop: half a line at the end is none */
     bool closing : 1;    /* close when all answers are out; no more lines are taken */
@@ -133,6 +134,8 @@ void conn_abort(struct herd_conn *conn);
 
 /* What else waits because of them, too. */
 size_t conn_waiting_bytes(const struct herd_conn *conn);
+/* The disk is not behind any more. */
+void conn_disk_follows(struct herd_conn *conn);
 /* The next tick goes on with it. */
 void conn_make_ready(struct herd_conn *conn);
 
