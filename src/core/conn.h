@@ -87,7 +87,8 @@ struct herd_ask {
     int64_t received_ns;            /* SAFETY: the record's that has to be safe */
     struct timer timer;             /* RECORD */
     uint64_t sequence, turn;        /* SAFETY */
-    struct waiting_line *lines;     /* SAFETY, where records end */
+    uint64_t follows;           /* SAFETY: the newest of what is held for it, when last looked */
+    struct waiting_line *lines; /* SAFETY, where records end */
     enum ask_kind kind;
     bool done;
     bool in_vain;   /* SAFETY: to be refused, in the list of those */

@@ -2,7 +2,8 @@
  * Batches follow one another: all that changed since the last one, each client once. What a clean
  * batch (one that reached the end of the list) has brought to disk is there up to its sequence: a
  * record that was replaced meanwhile was replaced by one within the batch. A batch that was cut
- * short proves nothing, because the newer record may still be outside.
+ * short does not prove that of all, because a newer record may still be outside: it does for each
+ * client whose record is not.
  *
  *   journal:   changes … PERSIST … persisted -> answers that waited for the disk
  *   snapshot:  herd_node_snapshot -> a journal batch that begins a generation -> snapshot and
@@ -185,6 +186,45 @@ static void release(struct herd_node *node, struct herd_now now)
             refuse(persist->first, now);
         else
             finish(persist->first, now);
+    }
+}
+
+/* `AT <server> <diff> <client> …` LF each: the last of what is held of these clients. One that has
+ * ended keeps its answer waiting until that is refused. */
+static uint64_t newest_held(const struct herd_ask *ask)
+{
+    enum { WORDS = 4 };
+    const struct herd_store *store = ask->node->store;
+    struct herd_slice rest = herd_buf_slice(&ask->answer), word = {0};
+    uint64_t newest = 0;
+    const char *end;
+    while ((end = memchr(rest.data, '\n', rest.len)) != NULL) {
+        struct herd_slice line = herd_slice(rest.data, (size_t)(end - rest.data));
+        for (int i = 0; i < WORDS; i++)
+            herd_next_word(&line, &word);
+        uint64_t sequence = store_sequence_of(store, word);
+        if (sequence == 0)
+            return UINT64_MAX;
+        if (sequence > newest)
+            newest = sequence;
+        rest = herd_slice(end + 1, rest.len - (size_t)(end + 1 - rest.data));
+    }
+    return newest;
+}
+
+/* All that the cursor has passed is on disk, and what it has passed is not that which was replaced
+ * since. The answer for such a one waits for the newer one; it is looked up no more before that is
+ * passed. */
+static void release_passed(struct herd_node *node, struct herd_now now, uint64_t upto)
+{
+    struct herd_ask *ask = node->persist.first, *next;
+    for (; ask != NULL && ask->sequence <= upto; ask = next) {
+        next = ask->next_queued;
+        if (ask->follows > upto)
+            continue;
+        ask->follows = newest_held(ask);
+        if (ask->follows <= upto)
+            finish(ask, now);
     }
 }
 
@@ -454,8 +494,13 @@ void herd_node_persisted(struct herd_node *node, struct herd_now now, int status
         node_notice(node, HERD_NOTICE_DISK_WORKS, "", 0, 0, "%s", "");
     persist->failing = persist->has_batch = false;
     pace_on_written(node, now, status);
-    if (persist->batch.is_snapshot || !persist->batch_is_clean)
+    if (persist->batch.is_snapshot)
         return;
+    if (!persist->batch_is_clean) {
+        if (node->options.durability == HERD_DURABILITY_COMMIT)
+            release_passed(node, now, persist->batch.upto);
+        return;
+    }
     persist->on_disk = persist->batch.upto;
     release(node, now);
     for (size_t i = 0; i < node->neighbour_count; i++)
