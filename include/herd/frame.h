@@ -27,6 +27,11 @@ int herd_frame_next(struct herd_frame *frame, struct herd_slice *input, struct h
  * `*input`: never 0 or HERD_ENOMEM. */
 int herd_frame_take(struct herd_slice *input, size_t len, struct herd_slice *line);
 
+/* Gives back the line that the last call gave, which is not used yet: the next one gives it again.
+ * `before` is what `*input` was before that call. */
+void herd_frame_put_back(struct herd_frame *frame, struct herd_slice before, struct herd_slice line,
+                         struct herd_slice *input);
+
 /* Keeps all of `input` for later calls (who stops in the middle of it). 0, or HERD_ENOMEM. */
 int herd_frame_keep(struct herd_frame *frame, struct herd_slice input);
 

@@ -183,6 +183,10 @@ void herd_node_snapshot(struct herd_node *node);
 /* Whether all that was applied has been written. */
 bool herd_node_is_persisted(const struct herd_node *node);
 
+/* How long ago the oldest IAMAT was answered (INTERVAL; HERD: received) that may not be on disk; 0:
+ * there is none, or another durability. */
+int64_t herd_node_unwritten_ns(const struct herd_node *node, struct herd_now now);
+
 /* What a neighbour has marked: all that it had applied up to `sequence`, in its `epoch`, is held
  * here. */
 struct herd_mark {
@@ -298,11 +302,12 @@ struct herd_node_stats {
     uint64_t link_failures;
     uint64_t clients_paused;          /* times a client was not read from: output_max, … */
     uint64_t clients_paused_pipeline; /* … those of them that pipeline_max caused */
+    uint64_t clients_paused_disk;     /* IAMAT that had to wait because the disk was behind */
     uint64_t places_held_back; /* answers that waited because the client did not read others */
     uint64_t places_again;     /* of these, that were not kept and asked for again */
     /* Times that lines had to wait for the next turn: by which of the limits. */
     uint64_t turns_full_client, turns_full_clients, turns_full_link;
-    /* Any of clients_paused, places_held_back, turns_full_…, waits_refused, answers_late,
+    /* Any of clients_paused, clients_paused_disk, places_held_back, turns_full_…, waits_refused, answers_late,
      * origins_beyond, notices_lost. */
     uint64_t limits_reached;
     uint64_t walks, records_mended, waits, waits_expired, waits_refused, records_expired;

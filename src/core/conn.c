@@ -6,6 +6,7 @@
  *
  *   the budget of a turn is used up           the rest is kept, reading stops, the next tick goes on
  *   too many answers wait (full)              the same, until half of them are gone
+ *   the disk is behind, IAMAT (full, behind)  the same, until it is not (pace.c)
  *   line too long, three of another protocol  closing
  *   memory is short                           abort
  */
@@ -269,7 +270,9 @@ static void count_pause(const struct herd_conn *conn)
     struct herd_node *node = conn->node;
     struct herd_node_stats *stats = &node->stats;
     stats->limits_reached++;
-    if (conn->full) {
+    if (conn->behind) {
+        stats->clients_paused_disk++;
+    } else if (conn->full) {
         stats->clients_paused++;
         stats->clients_paused_pipeline += conn_waiting_bytes(conn) < node->options.output_max;
     } else if (conn->neighbour != NULL) {
@@ -284,7 +287,7 @@ static void count_pause(const struct herd_conn *conn)
 /* The rest of the lines waits: for the answers to go out, or for the next turn. */
 static int pause_lines(struct herd_conn *conn, struct herd_slice input)
 {
-    conn->full = is_full(conn);
+    conn->full = conn->behind || is_full(conn);
     if (!conn->full)
         conn_make_ready(conn);
     count_pause(conn);
@@ -350,16 +353,21 @@ static int next_line(struct herd_conn *conn, struct ahead *ahead, struct herd_sl
     return rc;
 }
 
-/* One step: 1 for a line that was handled, 0 when there is nothing more to do, negative to abort.
- */
+/* One step: 1 for a line that was handled, 0 when there is nothing more to do, or not now (behind);
+ * negative to abort. */
 static int step(struct herd_conn *conn, struct herd_now now, struct ahead *ahead,
                 struct herd_slice *input)
 {
     struct conn_work *work = conn->work;
-    struct herd_slice line;
+    struct herd_slice line, whole = *input;
     int rc = next_line(conn, ahead, input, &line);
     if (rc == 0 || rc == HERD_ENOMEM)
         return rc;
+    if (rc > 0 && conn->node->pace.is_on && pace_holds(conn, now, line)) {
+        conn->behind = true;
+        herd_frame_put_back(&work->frame, whole, line, input);
+        return 0;
+    }
     struct herd_ask *last = work->asks_tail;
     size_t before = last != NULL ? last->tail.len : 0;
     rc = rc == HERD_ETOOLONG ? reject_long_line(conn, line) : handle_line(conn, now, line);
@@ -410,6 +418,8 @@ void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice
         rc = step(conn, now, &ahead, &input);
         lines += rc > 0;
     }
+    if (conn->behind)
+        rc = pause_lines(conn, input);
     if (conn->neighbour == NULL)
         conn->node->lines_left -= lines < conn->node->lines_left ? lines : conn->node->lines_left;
     else if (!conn->is_link && acks_are_due(conn->neighbour))
@@ -452,11 +462,19 @@ void herd_conn_end(struct herd_conn *conn, struct herd_now now)
 
 static void go_on_if_half_empty(struct herd_conn *conn)
 {
-    if (!conn->full || !is_half_empty(conn))
+    if (!conn->full || conn->behind || !is_half_empty(conn))
         return;
     conn->full = false;
     conn_make_ready(conn);
     conn_touch(conn);
+}
+
+void conn_disk_follows(struct herd_conn *conn)
+{
+    if (!conn->behind)
+        return;
+    conn->behind = false;
+    go_on_if_half_empty(conn);
 }
 
 void herd_conn_wrote(struct herd_conn *conn, struct herd_now now, size_t len)

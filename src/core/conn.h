@@ -48,6 +48,7 @@ struct herd_conn {
     bool ready : 1;      /* in the node's list of those with lines left from the last turn */
     bool reading : 1;    /* as the driver was told */
     bool full : 1;       /* too many answers wait; no more lines are taken */
+    bool behind : 1;     /* `full` because of the disk (pace.c) */
     bool ended : 1;      /* the other side closed its half */
     bool cut : 1;        /* ended by this server's stop: half a line at the end is none */
     bool closing : 1;    /* close when all answers are out; no more lines are taken */
@@ -86,7 +87,8 @@ struct herd_ask {
     int64_t received_ns;            /* SAFETY: the record's that has to be safe */
     struct timer timer;             /* RECORD */
     uint64_t sequence, turn;        /* SAFETY */
-    struct waiting_line *lines;     /* SAFETY, where records end */
+    uint64_t follows;           /* SAFETY: the newest of what is held for it, when last looked */
+    struct waiting_line *lines; /* SAFETY, where records end */
     enum ask_kind kind;
     bool done;
     bool in_vain;   /* SAFETY: to be refused, in the list of those */
@@ -135,6 +137,8 @@ void conn_abort(struct herd_conn *conn);
 
 /* What else waits because of them, too. */
 size_t conn_waiting_bytes(const struct herd_conn *conn);
+/* The disk is not behind any more. */
+void conn_disk_follows(struct herd_conn *conn);
 /* The next tick goes on with it. */
 void conn_make_ready(struct herd_conn *conn);
 

@@ -121,6 +121,15 @@ int herd_frame_last(struct herd_frame *frame, struct herd_slice *line)
     return check(begin, len, line);
 }
 
+void herd_frame_put_back(struct herd_frame *frame, struct herd_slice before, struct herd_slice line,
+                         struct herd_slice *input)
+{
+    if (before.len > 0 && line.data == before.data)
+        *input = before;
+    else
+        frame->from = (uint32_t)(line.data - frame->carry);
+}
+
 void herd_frame_free(struct herd_frame *frame)
 {
     free(frame->carry);

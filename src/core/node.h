@@ -7,6 +7,7 @@
 #include <herd/posix_time.h>
 
 #include "core/link.h"
+#include "core/pace.h"
 #include "core/persist.h"
 #include "core/prune.h"
 #include "core/reconcile.h"
@@ -57,6 +58,7 @@ struct herd_node {
     unsigned free_ask_count;
     struct waits waits;
     struct persist persist;
+    struct pace pace;
     struct walk_leaf leaf;
     struct prune prune;
     int64_t expire_at_ns;

@@ -2,7 +2,8 @@
  * Batches follow one another: all that changed since the last one, each client once. What a clean
  * batch (one that reached the end of the list) has brought to disk is there up to its sequence: a
  * record that was replaced meanwhile was replaced by one within the batch. A batch that was cut
- * short proves nothing, because the newer record may still be outside.
+ * short does not prove that of all, because a newer record may still be outside: it does for each
+ * client whose record is not.
  *
  *   journal:   changes … PERSIST … persisted -> answers that waited for the disk
  *   snapshot:  herd_node_snapshot -> a journal batch that begins a generation -> snapshot and
@@ -28,6 +29,7 @@ int persist_init(struct herd_node *node)
     persist->end = &persist->first;
     if (node->options.batch_records_max == 0)
         node->options.batch_records_max = PERSIST_RECORDS_MAX;
+    pace_init(node);
     persist->next_ns = persist->again_ns = INT64_MIN;
     persist->refuse_by_ns = INT64_MAX;
     int rc = herd_cursor_new(node->store, &persist->journal);
@@ -106,6 +108,7 @@ static int64_t received_ns_of(const struct herd_node *node, const struct herd_re
 int persist_answer(struct herd_conn *conn, struct herd_now now, const struct herd_record *record,
                    struct herd_slice line, bool kept)
 {
+    pace_on_answer(conn, now);
     /* Also for one that was not newer: what it repeats may not be safe yet. */
     uint64_t sequence = herd_store_sequence(conn->node->store);
     if (!has_to_wait(conn->node, sequence))
@@ -186,6 +189,45 @@ static void release(struct herd_node *node, struct herd_now now)
     }
 }
 
+/* `AT <server> <diff> <client> …` LF each: the last of what is held of these clients. One that has
+ * ended keeps its answer waiting until that is refused. */
+static uint64_t newest_held(const struct herd_ask *ask)
+{
+    enum { WORDS = 4 };
+    const struct herd_store *store = ask->node->store;
+    struct herd_slice rest = herd_buf_slice(&ask->answer), word = {0};
+    uint64_t newest = 0;
+    const char *end;
+    while ((end = memchr(rest.data, '\n', rest.len)) != NULL) {
+        struct herd_slice line = herd_slice(rest.data, (size_t)(end - rest.data));
+        for (int i = 0; i < WORDS; i++)
+            herd_next_word(&line, &word);
+        uint64_t sequence = store_sequence_of(store, word);
+        if (sequence == 0)
+            return UINT64_MAX;
+        if (sequence > newest)
+            newest = sequence;
+        rest = herd_slice(end + 1, rest.len - (size_t)(end + 1 - rest.data));
+    }
+    return newest;
+}
+
+/* All that the cursor has passed is on disk, and what it has passed is not that which was replaced
+ * since. The answer for such a one waits for the newer one; it is looked up no more before that is
+ * passed. */
+static void release_passed(struct herd_node *node, struct herd_now now, uint64_t upto)
+{
+    struct herd_ask *ask = node->persist.first, *next;
+    for (; ask != NULL && ask->sequence <= upto; ask = next) {
+        next = ask->next_queued;
+        if (ask->follows > upto)
+            continue;
+        ask->follows = newest_held(ask);
+        if (ask->follows <= upto)
+            finish(ask, now);
+    }
+}
+
 static void refuse_all(struct herd_node *node, struct herd_now now)
 {
     while (node->persist.first != NULL)
@@ -233,6 +275,7 @@ void persist_tick(struct herd_node *node, struct herd_now now)
     }
     if (waits_in_vain(node))
         refuse_all(node, now);
+    pace_let_go(node, now);
 }
 
 void persist_stop(struct herd_node *node, struct herd_now now)
@@ -304,13 +347,14 @@ static int fill_records(struct herd_node *node, herd_cursor cursor, bool *out_en
     struct herd_buf *records = &node->persist.batch.records;
     struct herd_entry entry;
     unsigned records_max = node->options.batch_records_max;
+    unsigned *count = &node->persist.batch_records;
     *out_end = false;
-    for (unsigned i = 0; i < records_max && records->len < PERSIST_BYTES_MAX; i++) {
+    for (*count = 0; *count < records_max && records->len < PERSIST_BYTES_MAX; ++*count) {
         if (herd_cursor_at_end(node->store, cursor))
             break;
         /* Before it is read, because it cannot be given back. What did fit goes out. */
         if (herd_buf_reserve(records, ENTRY_BYTES_MAX) < 0)
-            return i > 0 ? 0 : HERD_ENOMEM;
+            return *count > 0 ? 0 : HERD_ENOMEM;
         herd_cursor_next(node->store, cursor, &entry);
         append_entry(records, &entry);
     }
@@ -375,6 +419,15 @@ static int make_snapshot_batch(struct herd_node *node)
     return rc;
 }
 
+/* There is a batch's worth, as far as one can tell: those of a small store may be the same ones, and
+ * fit into one batch in any case. */
+static bool is_full_batch(const struct herd_node *node)
+{
+    unsigned records_max = node->options.batch_records_max;
+    return herd_store_count(node->store) > records_max &&
+           herd_store_sequence(node->store) - node->pace.read >= records_max;
+}
+
 static bool is_due(const struct herd_node *node, struct herd_now now)
 {
     const struct persist *persist = &node->persist;
@@ -383,7 +436,8 @@ static bool is_due(const struct herd_node *node, struct herd_now now)
     if (persist->has_batch)
         return true;
     bool work = !herd_cursor_at_end(node->store, persist->journal) || persist->snapshot_wanted;
-    bool hurry = work && node->options.durability == HERD_DURABILITY_COMMIT;
+    bool hurry =
+        work && (node->options.durability == HERD_DURABILITY_COMMIT || is_full_batch(node));
     bool time = node->stopping || now.mono_ns >= persist->next_ns;
     return persist->snapshotting || hurry || (time && (work || persist->marks_changed));
 }
@@ -407,11 +461,16 @@ bool persist_effect(struct herd_node *node, struct herd_now now, struct herd_eff
     struct persist *persist = &node->persist;
     if (!is_due(node, now))
         return false;
-    if (!persist->has_batch && make_batch(node) < 0) {
-        persist->again_ns = now.mono_ns + PERSIST_AGAIN_MS * HERD_NS_PER_MS;
-        return false;
+    if (!persist->has_batch) {
+        if (make_batch(node) < 0) {
+            persist->again_ns = now.mono_ns + PERSIST_AGAIN_MS * HERD_NS_PER_MS;
+            return false;
+        }
+        if (!persist->batch.is_snapshot)
+            pace_on_batch(node, now, persist->batch_records);
     }
     persist->has_batch = persist->in_flight = true;
+    pace_on_handed(node, now);
     persist->next_ns = now.mono_ns;
     if (persist->batch.is_snapshot || persist->batch_is_clean)
         persist->next_ns += PERSIST_MS * HERD_NS_PER_MS;
@@ -441,13 +500,20 @@ void herd_node_persisted(struct herd_node *node, struct herd_now now, int status
     persist->in_flight = false;
     if (status < 0) {
         on_failed(node, now, status);
+        pace_on_written(node, now, status);
         return;
     }
     if (persist->failing)
         node_notice(node, HERD_NOTICE_DISK_WORKS, "", 0, 0, "%s", "");
     persist->failing = persist->has_batch = false;
-    if (persist->batch.is_snapshot || !persist->batch_is_clean)
+    pace_on_written(node, now, status);
+    if (persist->batch.is_snapshot)
         return;
+    if (!persist->batch_is_clean) {
+        if (node->options.durability == HERD_DURABILITY_COMMIT)
+            release_passed(node, now, persist->batch.upto);
+        return;
+    }
     persist->on_disk = persist->batch.upto;
     release(node, now);
     for (size_t i = 0; i < node->neighbour_count; i++)
@@ -466,14 +532,16 @@ static int64_t batch_wakeup(const struct herd_node *node)
     if (persist->has_batch || persist->snapshotting)
         at = INT64_MIN;
     else if (work)
-        at = persist->next_ns;
+        at = is_full_batch(node) ? INT64_MIN : persist->next_ns;
     return at > persist->again_ns ? at : persist->again_ns;
 }
 
 int64_t persist_wakeup(const struct herd_node *node)
 {
     const struct herd_ask *first = node->persist.first;
-    int64_t at = batch_wakeup(node);
+    int64_t at = batch_wakeup(node), let_go = pace_wakeup(node);
+    if (let_go < at)
+        at = let_go;
     if (node->persist.in_vain != NULL || (first != NULL && waits_in_vain(node)))
         return INT64_MIN;
     if (first == NULL)

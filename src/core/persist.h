@@ -25,6 +25,7 @@ struct persist {
     bool has_batch; /* on its way, or to be written again */
     bool in_flight;
     bool batch_is_clean; /* it reaches to the end of the list */
+    unsigned batch_records;
     bool failing;
     bool marks_changed; /* since they were last put into a batch */
     bool snapshot_wanted, snapshotting;

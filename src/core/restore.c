@@ -44,7 +44,7 @@ void herd_node_restore_end(struct herd_node *node, uint64_t sequence_free)
 {
     herd_store_skip_sequences(node->store, sequence_free);
     herd_cursor_to_end(node->store, node->persist.journal);
-    node->persist.on_disk = sequence_free;
+    node->persist.on_disk = node->pace.read = sequence_free;
     node->life.from = sequence_free + 1;
     for (size_t i = 0; i < node->neighbour_count; i++)
         node->neighbours[i]->link.acked = sequence_free; /* as far as its first RESUME says so */

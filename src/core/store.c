@@ -440,6 +440,12 @@ bool store_find_source(const struct herd_store *store, struct herd_slice client,
     return true;
 }
 
+uint64_t store_sequence_of(const struct herd_store *store, struct herd_slice client)
+{
+    uint32_t index = find(store, client, tag_of(store, client));
+    return index != TABLE_NONE ? slot_at(store, index)->sequence : 0;
+}
+
 bool herd_store_find(const struct herd_store *store, struct herd_slice client,
                      struct herd_record *out)
 {

@@ -35,6 +35,9 @@ bool store_next_in_prefix(const struct herd_store *store, struct digest_prefix p
 bool store_find_source(const struct herd_store *store, struct herd_slice client,
                        struct herd_record *out, uint32_t *source);
 
+/* The sequence of the record of a client; 0: there is none. */
+uint64_t store_sequence_of(const struct herd_store *store, struct herd_slice client);
+
 /* Another number whenever a record has been kept or taken out: while it stays, records keep their
  * names, texts and places. */
 uint64_t store_changes(const struct herd_store *store);

@@ -16,6 +16,7 @@ void server_collect_metrics(struct server *server)
     int64_t up = 0;
     for (size_t i = 0; herd_node_link(server->node, i, &link); i++)
         up += link.up;
+    int64_t unwritten_ns = herd_node_unwritten_ns(server->node, net_now());
     int64_t batch_ns = server->writing ? (int64_t)uv_hrtime() - server->writing_since_ns : 0;
     const struct {
         enum metric metric;
@@ -39,6 +40,7 @@ void server_collect_metrics(struct server *server)
         {METRIC_records_expired_total, stats->records_expired},
         {METRIC_clients_paused_total, stats->clients_paused},
         {METRIC_clients_paused_pipeline_total, stats->clients_paused_pipeline},
+        {METRIC_clients_paused_disk_total, stats->clients_paused_disk},
         {METRIC_places_held_back_total, stats->places_held_back},
         {METRIC_places_again_total, stats->places_again},
         {METRIC_places_questions_open, stats->places_open},
@@ -57,6 +59,7 @@ void server_collect_metrics(struct server *server)
         {METRIC_clients, herd_store_count(herd_node_store(server->node))},
         {METRIC_links_up, (uint64_t)up},
         {METRIC_disk_batch_ms, (uint64_t)(batch_ns / HERD_NS_PER_MS)},
+        {METRIC_disk_age_ms, (uint64_t)(unwritten_ns / HERD_NS_PER_MS)},
         {METRIC_log_lines_lost_total, log_lost(server->log)},
     };
     for (size_t i = 0; i < sizeof(counted) / sizeof(counted[0]); i++)

@@ -10,7 +10,10 @@ of it, perhaps with another harm around that, and started again; once all five h
 for every id of the trial. `herd` has one server killed at a time, the others any number at once. Exit status 1, and what is
 missing, when an acknowledged update is.
 
-The last line counts: trials; updates acknowledged; `gone`, those that no server holds in the end; `lost`, the ones among them
+With `interval`, each update is judged by itself: what a server acknowledged more than a second before it was killed may not be
+gone, whatever else went on.
+
+The last line counts: trials; updates acknowledged; `old`, those acknowledged by a server more than a second before it was killed; `gone`, those that no server holds in the end; `lost`, the ones among them
 against the promise of the durability; trials in which a killed server had acknowledged something within 10 ms before it died.
 """
 
@@ -36,6 +39,7 @@ PATIENCE_S = 1.0  # of a client with a server that does not answer
 DEADLINE_S = 120 * SLOW
 SHOWN_MAX = 5
 JUST_NOW_S = 0.01
+SECOND_S = 1.0 * SLOW  # on disk after that, with interval
 REST_S = 0.01  # of a client between two writes, where all that passes through proxies is ours to carry, or load lasts long
 NEEDED = ["unshare", "ip", "iptables"]  # for packets that vanish
 # iptables says no without a rule; lo is down in a new namespace.
@@ -53,6 +57,7 @@ class Acknowledged(NamedTuple):
 class Kill(NamedTuple):
     names: list
     safe_s: float  # what was acknowledged until then no kill may lose, whatever the durability
+    second_s: float  # with interval: a second before, or as much before as it could run for a second
     at_s: float
     dead_s: float  # all of them
 
@@ -190,24 +195,23 @@ def wait_with_neighbours(herd, names):
                    f"what {name} had is at its neighbours", DEADLINE_S)
 
 
-def wait_on_disk(herd):
-    """All that the servers hold now is on their disks, while there is load. The second batch from here on was begun after that;
-    where it is one of a snapshot, the third is not."""
-    for _ in range(3):
-        batches = {name: server.status()["metrics"]["disk_batches_total"] for name, server in herd.servers.items()}
-        for name, server in herd.servers.items():
-            wait_until(lambda: server.status()["metrics"]["disk_batches_total"] > batches[name],
-                       f"a batch of {name} is on disk", DEADLINE_S)
+def a_second_before(at_s, stops):
+    """The time before which all had a second to be written until `at_s`, where servers stood still during these (began, ended)."""
+    second_s = at_s - SECOND_S
+    for began_s, ended_s in sorted(stops, reverse=True):
+        if ended_s > second_s:
+            second_s = min(second_s, began_s - SECOND_S)
+    return second_s
 
 
-def kill(herd, names, safe_s):
+def kill(herd, names, safe_s, stops=()):
     """All at once."""
     at_s = time.monotonic()
     for name in names:
         herd[name].process.send_signal(signal.SIGKILL)
     for name in names:
         herd[name].process.wait()
-    return Kill(list(names), safe_s, at_s, time.monotonic())
+    return Kill(list(names), safe_s, a_second_before(at_s, stops), at_s, time.monotonic())
 
 
 def start(herd, names):
@@ -225,6 +229,7 @@ class Kills:
     def __init__(self, herd, rng, victims, safe_s=0.0):
         self.herd, self.rng, self.victims, self.safe_s = herd, rng, victims, safe_s
         self.done = []
+        self.stops = []  # (began, ended) of what stood still
         self.without_disk = []
 
     def names(self):
@@ -232,18 +237,21 @@ class Kills:
         return self.rng.sample(list(self.herd.graph), self.rng.choice([1, 2]))
 
     def strike(self, victims):
-        self.done.append(kill(self.herd, victims, self.safe_s))
+        self.done.append(kill(self.herd, victims, self.safe_s, self.stops))
 
 
 @contextlib.contextmanager
 def stopped(kills):
     """One or two servers stand still."""
     names = kills.names()
+    began_s = time.monotonic()
+    kills.stops.append((began_s, float("inf")))
     for name in names:
         kills.herd[name].process.send_signal(signal.SIGSTOP)
     yield
     for name in names:
         kills.herd[name].process.send_signal(signal.SIGCONT)
+    kills.stops[-1] = (began_s, time.monotonic())
 
 
 def edges_of(herd, names):
@@ -349,8 +357,13 @@ def may_be_lost(durability, update, kills, without_disk=()):
     if durability != "interval" and not (durability == "commit" and update.server in without_disk):
         return False
     # By one that was killed, before it was; its answer may have been read later.
-    return any(update.server in kill.names and update.since_s <= kill.dead_s and kill.safe_s < update.at_s
-               for kill in kills)
+    return any(update.server in kill.names and update.since_s <= kill.dead_s
+               and (kill.safe_s if update.server in without_disk else kill.second_s) < update.at_s for kill in kills)
+
+
+def is_old(update, kills):
+    """Whether a server that was killed had had it for more than a second, and no kill before may have lost it."""
+    return any(update.server in kill.names and update.at_s <= kill.second_s for kill in kills)
 
 
 def judge(herd, durability, acknowledged, kills, out=print, without_disk=()):
@@ -380,6 +393,7 @@ class Result(NamedTuple):
     victims: list
     killed: int  # servers
     acknowledged: int
+    old: int  # of them
     gone: int
     broken: int  # gone against the promise
     just_now: bool  # one of the killed had acknowledged something just before
@@ -393,15 +407,15 @@ def was_just_now(acknowledged, kill):
 def trial(herd, load, durability, promise, harms, rng):
     load.go()
     duration_s = rng.uniform(0.02, 0.07)  # the load's, or what there is of it after the time until which all is safe
+    if promise == "interval":
+        duration_s += SECOND_S * rng.uniform(1, 1.5)
     victims = victims_of(rng, promise, list(herd.graph))
     harm = rng.choice(harms)
     time.sleep(duration_s)
     safe_s = time.monotonic()
-    if durability == "interval":
-        wait_on_disk(herd)
     if harm == "disk":
         wait_with_neighbours(herd, victims)
-    if promise == "interval" or harm == "disk":
+    if harm == "disk":
         time.sleep(duration_s)
     kills = Kills(herd, rng, victims, safe_s)
     with HARMS[harm](kills) if harm != "none" else contextlib.nullcontext():
@@ -417,7 +431,8 @@ def trial(herd, load, durability, promise, harms, rng):
     acknowledged = load.take()
     just_now = was_just_now(acknowledged, kills.done[0])
     found = judge(herd, promise, acknowledged, kills.done, without_disk=kills.without_disk)
-    return Result(harm, victims, len(victims), len(acknowledged), *found, just_now, whole_s)
+    old = sum(is_old(update, kills.done) for update in acknowledged.values())
+    return Result(harm, victims, len(victims), len(acknowledged), old, *found, just_now, whole_s)
 
 
 def run_trials(herd, options):
@@ -435,10 +450,10 @@ def run_trials(herd, options):
         if result.broken > 0 and not options.keep_going:
             break
     load.end()
-    totals = {name: sum(getattr(result, name) for result in results) for name in ("killed", "acknowledged", "gone", "broken", "just_now")}
+    totals = {name: sum(getattr(result, name) for result in results) for name in ("killed", "acknowledged", "old", "gone", "broken", "just_now")}
     counts = " ".join(f"{harm}={sum(result.harm == harm for result in results)}" for harm in options.harms)
     print(f"durability={options.durability} seed={options.seed} trials={len(results)} {counts} kills={totals['killed']} "
-          f"acknowledged={totals['acknowledged']} gone={totals['gone']} lost={totals['broken']} just_before_the_kill={totals['just_now']} "
+          f"acknowledged={totals['acknowledged']} old={totals['old']} gone={totals['gone']} lost={totals['broken']} just_before_the_kill={totals['just_now']} "
           f"slowest_whole_s={max(result.whole_s for result in results):.3f} took_s={time.monotonic() - began_s:.0f}")
     return totals["broken"]
 

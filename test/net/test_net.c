@@ -339,11 +339,12 @@ static void test_what_a_limit_has_stopped_is_told_now_and_then(void **state)
     limits.again_ms = 50;
     struct herd_node_stats stats = {.clients_paused = 5,
                                     .clients_paused_pipeline = 2,
+                                    .clients_paused_disk = 6,
                                     .places_held_back = 7,
                                     .answers_late = 3,
                                     .origins_beyond = 8,
                                     .notices_lost = 4};
-    stats.limits_reached = 27;
+    stats.limits_reached = 33;
     limits_look_at(&limits, &stats);
     stats.clients_paused = 6;
     limits_look_at(&limits, &stats);
@@ -364,6 +365,7 @@ static void test_what_a_limit_has_stopped_is_told_now_and_then(void **state)
         "group=limit msg=\"clients not read from\" reason=\"output_max_kib was reached\" count=3\n",
         "msg=\"places wait for clients to read\" reason=\"output_max_kib was reached\" count=7\n",
         "reason=\"pipeline_max was reached\" count=2\n",
+        "msg=\"IAMAT wait\" reason=\"the disk is behind\" count=6\n",
         "reason=\"safety_timeout_ms was reached\" count=3\n",
         "reason=\"those of 1,024 servers go over trees\" count=8\n",
         "msg=\"lines about links lost\" reason=\"64 came in one turn\" count=4\n",

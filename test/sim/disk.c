@@ -77,6 +77,18 @@ bool disk_is_sound(const struct disk *disk)
     return sim_of(disk)->now_ns - disk->trouble_ns >= TROUBLE_OVER_MS * SIM_MS;
 }
 
+/* A thousand records in batches of a few are a catch-up that takes longer than that to write, and
+ * then it is only what was answered that has to be there: with commit, see disk_on_answered. */
+static bool is_promised(const struct disk *disk, const struct model_record *record)
+{
+    const struct world_options *options = &disk->server->world->options;
+    bool few =
+        options->batch_records_max > 0 && options->batch_records_max <= WORLD_FEW_RECORDS_MAX;
+    if (!few || options->clients <= WORLD_FEW_CLIENTS_MAX)
+        return true;
+    return options->durability != HERD_DURABILITY_COMMIT && record->taker == disk->server->index;
+}
+
 /* What has been held for so long has to be on the disk, if nothing was in the way. */
 static void grow_old(struct disk *disk)
 {
@@ -87,7 +99,7 @@ static void grow_old(struct disk *disk)
         const struct disk_young *first = young_at(disk, 0);
         if (now_ns - first->at_ns < YOUNG_MS * SIM_MS)
             break;
-        if (first->record != NULL)
+        if (first->record != NULL && is_promised(disk, first->record))
             demand(disk, first->record);
         disk->young_first = (disk->young_first + 1) & (disk->young_cap - 1);
         disk->young_count--;

@@ -59,6 +59,8 @@ int __real_prune_graft(struct neighbour *to, const struct origin_set *wanted);
 void __real_herd_node_persisted(struct herd_node *node, struct herd_now now, int status);
 bool __real_persist_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out);
 void __real_link_fill(struct link *link, struct herd_now now);
+uint64_t __real_store_sequence_of(const struct herd_store *store, struct herd_slice client);
+bool __real_pace_holds(const struct herd_conn *conn, struct herd_now now, struct herd_slice line);
 int __real_herd_append_mark(struct herd_buf *out, enum herd_verb verb, uint64_t epoch,
                             uint64_t sequence, uint64_t passed);
 
@@ -102,6 +104,17 @@ bool __wrap_persist_effect(struct herd_node *node, struct herd_now now, struct h
     if (planted == PLANT_SHORT_SNAPSHOT && wanted && is_new && persist->batch.is_snapshot)
         end_snapshot(persist);
     return wanted;
+}
+
+uint64_t __wrap_store_sequence_of(const struct herd_store *store, struct herd_slice client)
+{
+    uint64_t sequence = __real_store_sequence_of(store, client);
+    return planted == PLANT_NO_FOLLOW && sequence > 0 ? 1 : sequence;
+}
+
+bool __wrap_pace_holds(const struct herd_conn *conn, struct herd_now now, struct herd_slice line)
+{
+    return planted != PLANT_NO_PACE && __real_pace_holds(conn, now, line);
 }
 
 void __wrap_link_fill(struct link *link, struct herd_now now)

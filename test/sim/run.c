@@ -23,9 +23,7 @@ enum {
     SKEW_S = 5,
     LATE_MAX_MS = 1000,
     SAFETY_TIMEOUT_S = 2,
-    FEW_CLIENTS_MAX = 100,
     FEW_RECORDS_MIN = 4,
-    FEW_RECORDS_MAX = 16,
     TTL_MIN_S = 20, /* as long as a probe takes */
     TTL_MAX_S = 30,
     DOUBT_MAX_S = 40, /* from the end of all records until each connection counts again */
@@ -123,8 +121,8 @@ static void choose_ttl(const struct run_options *options, struct world_options *
 /* A thousand records in batches of a few take longer than a disk has in which to be up to date. */
 static unsigned few_records(struct rng *rng, const struct world_options *world)
 {
-    bool few = world->clients <= FEW_CLIENTS_MAX && rng_percent(rng, 50);
-    return few ? (unsigned)rng_between(rng, FEW_RECORDS_MIN, FEW_RECORDS_MAX) : 0;
+    bool few = world->clients <= WORLD_FEW_CLIENTS_MAX && rng_percent(rng, 50);
+    return few ? (unsigned)rng_between(rng, FEW_RECORDS_MIN, WORLD_FEW_RECORDS_MAX) : 0;
 }
 
 /* With durability herd, somebody has to be there who can say that he holds it. */

@@ -56,6 +56,13 @@ herd_sim_plant(early-ack)
 
 # Batches that are cut short, as those of 16,384 records are in a large herd.
 herd_sim_plant(mutant-cut-is-safe --durability commit --batch 3)
+herd_sim_plant(mutant-no-follow --durability commit --batch 3)
+add_test(NAME sim.cut_short_answers COMMAND sim-swarm --seeds 1..100 --durability commit --batch 3)
+# More said than the disks take.
+set(behind --durability interval --plain 0 --batch 3 --updates 1000 --faults crash,torn)
+add_test(NAME sim.behind COMMAND sim-swarm --seeds 1..100 ${behind} --fired)
+set_tests_properties(sim.cut_short_answers sim.behind PROPERTIES LABELS sim TIMEOUT 600)
+herd_sim_plant(mutant-no-pace ${behind})
 set(cut_short --durability interval --lose-digests --plain 0 --batch 3 --faults crash,torn)
 add_test(NAME sim.cut_short COMMAND sim-swarm --seeds 1..100 ${cut_short} --fired)
 set_tests_properties(sim.cut_short PROPERTIES LABELS sim TIMEOUT 600)

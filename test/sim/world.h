@@ -17,6 +17,9 @@ struct server;
 struct plain;
 struct phone;
 
+/* Batches of so few records, with more clients than that, take longer than a second for all. */
+enum { WORLD_FEW_RECORDS_MAX = 16, WORLD_FEW_CLIENTS_MAX = 100 };
+
 struct world_options {
     uint64_t seed;
     enum graph_kind graph;

@@ -195,6 +195,70 @@ static void cut_batch_proves_nothing(void **state)
     disk_free(&disk);
 }
 
+static struct driver *open_small_batches(struct disk *disk)
+{
+    struct herd_node_options options = driver_options("Hill");
+    options.durability = HERD_DURABILITY_COMMIT;
+    options.batch_records_max = 2;
+    *disk = (struct disk){.is_slow = true};
+    return disk_driver(disk, &options, NULL, NULL);
+}
+
+static void cut_batch_answers_for_what_it_has(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_small_batches(&disk);
+    struct wire *a = driver_accept(driver), *b = driver_accept(driver);
+    struct wire *both = driver_accept(driver), *newer = driver_accept(driver);
+    wire_say(a, "IAMAT z +1+1 100\n"); /* a first batch is under way */
+    wire_say(a, "IAMAT a +1+1 100\n");
+    wire_say(b, "IAMAT b +1+1 100\n");
+    wire_say(
+        both,
+        "IAMAT c +1+1 100\nIAMAT a +1+1 50\n"); /* older: for a, the other one has to be there */
+    wire_say(newer, "IAMAT a +1+1 200\n");
+    disk_done(&disk, 0);
+    EDGE_EXPECT(a, AT("z", 100, 1699999900));
+    CHECK_INT(("b and c"), disk.last_records, 2);
+    disk_done(&disk, 0);
+    EDGE_EXPECT(b, AT_B);
+    EDGE_EXPECT(a, "%s", "");
+    EDGE_EXPECT(both, "%s", "");
+    EDGE_EXPECT(newer, "%s", "");
+    CHECK_INT(("three of four"), answers_waiting(driver), 3);
+    disk_done(&disk, 0);
+    EDGE_EXPECT(a, AT_A);
+    EDGE_EXPECT(both, AT_C AT("a", 50, 1699999950));
+    EDGE_EXPECT(newer, AT("a", 200, 1699999800));
+    disk_free(&disk);
+}
+
+/* A neighbour brings as much as is written, so that no batch reaches the end. */
+static void catch_up_does_not_keep_answers_waiting(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_small_batches(&disk);
+    struct wire *client = driver_accept(driver), *flood = driver_accept(driver);
+    unsigned flooded = 0, batches = 0;
+    for (; flooded < 20; flooded++)
+        wire_sayf(flood, "FLOOD Jaquez c%u +1+1 1 2.0 Jaquez +0.0\n", flooded);
+    wire_say(client, "IAMAT a +1+1 100\n");
+    struct herd_slice answer = {0};
+    for (; answer.len == 0 && batches < 100; batches++) {
+        for (int i = 0; i < 2; i++, flooded++)
+            wire_sayf(flood, "FLOOD Jaquez c%u +1+1 1 2.0 Jaquez +0.0\n", flooded);
+        disk_done(&disk, 0);
+        assert_false(herd_node_is_persisted(driver->node));
+        answer = wire_take(client);
+    }
+    CHECK_SLICE(("after %u batches", batches), answer, herd_slice_of(AT_A));
+    CHECK_INT(("one record, then two each"), batches, 11);
+    assert_non_null(disk_newest(&disk, "a"));
+    disk_free(&disk);
+}
+
 /* A record that was replaced by one which the batch has no room for is on no disk, and neither is
  * what a neighbour had marked when it told that one. */
 static void cut_batch_bears_out_nothing(void **state)
@@ -550,6 +614,8 @@ int main(void)
         cmocka_unit_test(commit_of_what_is_not_newer_waits_for_the_newer),
         cmocka_unit_test(failed_batch_is_written_again),
         cmocka_unit_test(cut_batch_proves_nothing),
+        cmocka_unit_test(cut_batch_answers_for_what_it_has),
+        cmocka_unit_test(catch_up_does_not_keep_answers_waiting),
         cmocka_unit_test(cut_batch_bears_out_nothing),
         cmocka_unit_test(mark_of_a_removed_neighbour_is_not_written),
         cmocka_unit_test(failed_batch_is_written_again_without_marks),
