@@ -135,7 +135,13 @@ int herd_next_key(struct herd_slice *rest, struct herd_slice *client, int64_t *s
 int herd_next_have(struct herd_slice *rest, uint32_t *hash, struct herd_slice *client,
                    int64_t *order_ns);
 
-/* Appends `? ` + line + LF. */
+/* Bytes of `? ` + line + LF. */
+static inline size_t herd_invalid_len(struct herd_slice line)
+{
+    return line.len + sizeof("? \n") - 1;
+}
+
+/* Appends `? ` + line + LF. 0 or HERD_ENOMEM. */
 int herd_append_invalid(struct herd_buf *out, struct herd_slice line);
 
 #endif

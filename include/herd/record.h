@@ -54,6 +54,9 @@ int64_t herd_record_order_ns(const struct herd_record *record, int64_t max_skew_
 int herd_record_compare(const struct herd_record *a, const struct herd_record *b,
                         int64_t max_skew_ns);
 
+/* Bytes of the AT line. */
+size_t herd_record_at_len(const struct herd_record *record);
+
 /* Appends `AT <origin> <diff> <client> <location> <sent>` LF. 0 or HERD_ENOMEM. */
 int herd_record_append_at(const struct herd_record *record, struct herd_buf *out);
 

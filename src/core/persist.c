@@ -105,6 +105,19 @@ static int64_t received_ns_of(const struct herd_node *node, const struct herd_re
     return other ? held.received_ns : record->received_ns;
 }
 
+/* The answer, and what is said if it is refused. */
+static int append_both(struct herd_ask *ask, const struct herd_record *record,
+                       struct herd_slice line)
+{
+    struct spares *spares = &ask->node->spares;
+    spares_make_room(spares, &ask->answer, herd_record_at_len(record));
+    int rc = herd_record_append_at(record, &ask->answer);
+    if (rc < 0)
+        return rc;
+    spares_make_room(spares, &ask->refusal, herd_invalid_len(line));
+    return herd_append_invalid(&ask->refusal, line);
+}
+
 int persist_answer(struct herd_conn *conn, struct herd_now now, const struct herd_record *record,
                    struct herd_slice line, bool kept)
 {
@@ -118,9 +131,7 @@ int persist_answer(struct herd_conn *conn, struct herd_now now, const struct her
         return HERD_ENOMEM;
     int rc = waiting_enter(ask, record->client);
     if (rc == 0)
-        rc = herd_record_append_at(record, &ask->answer);
-    if (rc == 0)
-        rc = herd_append_invalid(&ask->refusal, line);
+        rc = append_both(ask, record, line);
     node_count_held(ask);
     ask->sequence = sequence;
     ask->count++;

@@ -77,12 +77,13 @@ int herd_append_want(struct herd_buf *out, struct herd_slice client)
 
 int herd_append_invalid(struct herd_buf *out, struct herd_slice line)
 {
-    if (herd_buf_reserve(out, line.len + 3) < 0)
+    size_t len = herd_invalid_len(line);
+    if (herd_buf_reserve(out, len) < 0)
         return HERD_ENOMEM;
     memcpy(out->data + out->len, "? ", 2);
     if (line.len > 0)
         memcpy(out->data + out->len + 2, line.data, line.len);
     out->data[out->len + 2 + line.len] = '\n';
-    out->len += line.len + 3;
+    out->len += len;
     return 0;
 }

@@ -105,10 +105,15 @@ void herd_record_write_text(const struct herd_record *record, char *out)
     copy_bytes(out, record->diff.data, record->diff.len);
 }
 
+size_t herd_record_at_len(const struct herd_record *record)
+{
+    return record->client.len + record->location.len + record->sent.len + record->origin.len +
+           record->diff.len + sizeof("AT     \n") - 1;
+}
+
 int herd_record_append_at(const struct herd_record *record, struct herd_buf *out)
 {
-    size_t len = record->client.len + record->location.len + record->sent.len + record->origin.len +
-                 record->diff.len + sizeof("AT     \n") - 1;
+    size_t len = herd_record_at_len(record);
     if (herd_buf_reserve(out, len) < 0)
         return HERD_ENOMEM;
     char *at = put(out->data + out->len, herd_slice("AT", 2), ' ');

@@ -27,6 +27,24 @@ void spares_keep(struct spares *spares, struct herd_buf *take_buf)
     *take_buf = (struct herd_buf){0};
 }
 
+/* Puts what is in one into a longer one that has no bytes yet, and keeps the first. */
+static void move_into(struct spares *spares, struct herd_buf longer, struct herd_buf *buf)
+{
+    herd_buf_append_slice(&longer, herd_buf_slice(buf));
+    spares_keep(spares, buf);
+    *buf = longer;
+}
+
+void spares_make_room(struct spares *spares, struct herd_buf *buf, size_t more)
+{
+    struct herd_buf large = {0};
+    if (more <= buf->cap - buf->len || buf->len + more <= SPARES_SMALL_BYTES ||
+        buf->cap > SPARES_SMALL_BYTES || spares->large_count <= SPARES_LEFT_TO_LINKS)
+        return;
+    spares_take(spares, &large);
+    move_into(spares, large, buf);
+}
+
 void spares_lengthen(struct spares *spares, struct herd_buf *buf)
 {
     struct herd_buf longer = {.cap = SPARES_PLACES_BYTES};
@@ -38,9 +56,7 @@ void spares_lengthen(struct spares *spares, struct herd_buf *buf)
         longer.data = malloc(longer.cap);
     if (longer.data == NULL)
         return;
-    herd_buf_append_slice(&longer, herd_buf_slice(buf));
-    spares_keep(spares, buf);
-    *buf = longer;
+    move_into(spares, longer, buf);
 }
 
 void spares_free(struct spares *spares)

@@ -5,7 +5,8 @@
  * window: links are written one after the other. The large ones suffice for all that connections
  * may have at once before it goes out, but for places: a client that asks for many at once has one
  * for them that is as long as output_max is by default, and an answer more. A turn of the loop has
- * time for the places of a few clients.
+ * time for the places of a few clients. What waits begins in small ones, and takes a large one once
+ * it has more: lines of one read, whose answers and refusals wait for the disk or a neighbour.
  */
 #ifndef CORE_SPARES_H
 #define CORE_SPARES_H
@@ -17,7 +18,7 @@ enum {
     SPARES_SMALL_MAX = 2 * HERD_TOUCHED_MAX, /* of all connections in a turn, and of what waits */
     SPARES_SMALL_BYTES = 1024,               /* larger ones are large */
     SPARES_LEFT_TO_LINKS = 4,                /* large ones */
-    SPARES_LARGE_MAX = HERD_TOUCHED_MAX + 2 * SPARES_LEFT_TO_LINKS,
+    SPARES_LARGE_MAX = 2 * (HERD_TOUCHED_MAX + SPARES_LEFT_TO_LINKS), /* waiting: two each */
     SPARES_LARGE_BYTES = 32768, /* larger ones are not kept, but for the long one */
     SPARES_LARGE_ALL_BYTES = HERD_TOUCHED_BYTES + 2 * SPARES_LARGE_BYTES, /* of all together */
     SPARES_LONG_BYTES = 256 * 1024,   /* a link's window; a longer one is not kept, but */
@@ -34,8 +35,8 @@ struct spares {
     size_t large_bytes;
 };
 
-/* All give a buffer to `out`, which has no memory, if there is one. For what is short, or waits:
- * none that is large. */
+/* All give a buffer to `out`, which has no memory, if there is one. For what is short, or begins to
+ * wait: none that is large. */
 static inline void spares_take_small(struct spares *spares, struct herd_buf *out)
 {
     if (spares->small_count > 0)
@@ -68,6 +69,10 @@ static inline void spares_take_long(struct spares *spares, struct herd_buf *out)
     *out = spares->long_one;
     spares->long_one = (struct herd_buf){0};
 }
+
+/* For what waits, before `more` bytes are added to it: if a small one would not hold them, puts what
+ * it has already into a large one, if there are enough for links, too, and keeps the small one. */
+void spares_make_room(struct spares *spares, struct herd_buf *buf, size_t more);
 
 /* For places of a client: puts what it has already into one for them, and keeps what it had. It
  * stays as it is if it is longer, or memory is short. */

@@ -1,16 +1,18 @@
 """The scenarios: each gives a Table. CPU time of the servers a request is what counts; see docs/performance.md."""
 
 import collections
+import functools
 import time
 
 from rig import (LOAD_CPU, SEED, SERVER_CPU, Failure, Missing, ask, before_all_others, cpu_s, crowd_pace, finish_bench,
-                 free_ports, rounds, stop_child, wait_until)
+                 free_ports, loop_cpu_s, rounds, stop_child, wait_until)
 
 # `limit`: the most that `value` may be by our own aim, or None. Nothing fails by it.
 Row = collections.namedtuple("Row", "what value unit limit", defaults=(None,))
 Table = collections.namedtuple("Table", "title rows")
 
 PIPELINES = {1: 1.2, 16: 2.0, 64: 4.0}
+DURABILITIES = ("none", "interval", "commit")
 ID_AND_VALUE_BYTES = len("bench-device00000000" "+34.068930-118.445127" "1700000000.000000000")
 IDLE = 10000
 ASYNCIO_UPDATES, HERD_UPDATES = 10000, 200000
@@ -46,6 +48,43 @@ def baseline(rig):
                      Row(f"herd-server, pipeline {pipeline}, {where}", found["herd"], "us/request"),
                      Row(f"ratio, pipeline {pipeline}, {where}", found["herd"] / found["bare"], "", limit)]
     return Table("One server: CPU time an IAMAT, against a bare libuv server", rows)
+
+
+def durability_rows(rig, bare, hills, pipeline):
+    """Of servers by durability, and the bare one."""
+    # So many clients, in sequence, that each IAMAT is of another one than those that wait for the same batch.
+    options = ("--connections", 50, "--pipeline", pipeline, "--clients", 100000, "--sequential")
+    seen = {kept: [] for kept in hills}  # CPU time of the loop an IAMAT, answers a second
+
+    def run(kept):
+        before_s = loop_cpu_s(hills[kept])
+        result = rig.timed([hills[kept]], *options, cpu=SERVER_CPU)
+        seen[kept].append(((loop_cpu_s(hills[kept]) - before_s) * 1e6 / result["answered"], result["per_s"]))
+        return result["server_cpu_us"]
+
+    found = rounds(rig.options.rounds, {"bare": cpu_us(rig, [bare], *options),
+                                        **{kept: functools.partial(run, kept) for kept in hills}})
+    rows = [Row(f"bare-server, pipeline {pipeline}", found["bare"], "us/request")]
+    for kept, runs in seen.items():
+        what = f"{kept}, pipeline {pipeline}"
+        rows += [Row(what, found[kept], "us/request"),
+                 Row(f"{what}: the loop's part", min(loop_us for loop_us, _ in runs), "us/request"),
+                 Row(f"{what}: ratio", found[kept] / found["bare"], ""),
+                 Row(f"{what}: answers a second", max(rate for _, rate in runs), "/s")]
+    return rows
+
+
+def durability(rig):
+    """What it takes to keep records on disk: none, interval and commit, against the least that a libuv server can do."""
+    bare = rig.bare()
+    herds = {kept: rig.herd(durability=kept).wait_ready() for kept in DURABILITIES}
+    hills = {kept: herd.servers["Hill"] for kept, herd in herds.items()}
+    rows = [row for pipeline in PIPELINES for row in durability_rows(rig, bare, hills, pipeline)]
+    for kept, herd in herds.items():
+        batches = herd.metric("Hill", "disk_batches_total")
+        if (batches == 0) != (kept == "none"):
+            raise Failure(f"{kept}: {batches} batches were written to disk")
+    return Table("One server: CPU time an IAMAT of all its threads by durability, load on the same processor", rows)
 
 
 def peers(rig):
@@ -464,5 +503,5 @@ def trees(rig):
 
 # Where the clock on the wall counts.
 LATENCY = {"visible", "overload"}
-SCENARIOS = {run.__name__: run for run in (baseline, peers, herd5, asyncio5, visible, two, growth, idle, overload, instructions, links,
-                                            trees)}
+SCENARIOS = {run.__name__: run for run in (baseline, durability, peers, herd5, asyncio5, visible, two, growth, idle, overload,
+                                            instructions, links, trees)}

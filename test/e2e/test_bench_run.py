@@ -37,6 +37,17 @@ def test_large_herds_of_the_simulator_have_their_ratios():
     assert "20: time until it is everywhere, by flooding's" in run("--quick", "trees")
 
 
+def test_each_durability_has_its_row_and_ratio():
+    found = rows(json.loads(run("--json", "--quick", "durability"))["scenarios"]["durability"])
+    for pipeline in (1, 16, 64):
+        bare = found[f"bare-server, pipeline {pipeline}"]["value"]
+        for kept in ("none", "interval", "commit"):
+            what = f"{kept}, pipeline {pipeline}"
+            assert found[f"{what}: ratio"]["value"] == found[what]["value"] / bare
+            assert found[f"{what}: answers a second"]["value"] > 0
+            assert f"{what}: the loop's part" in found
+
+
 def test_a_scenario_that_fails_is_told_with_its_reason(tmp_path):
     program = tmp_path / "sim-trees"
     program.write_text("#!/bin/sh\necho it broke\nexit 1\n")

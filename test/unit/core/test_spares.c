@@ -107,6 +107,42 @@ static void test_who_gets_which(void **state)
     spares_free(&spares);
 }
 
+/* Into a large one goes only what no small one would hold, and what links are left is not taken. */
+static void test_what_waits_has_a_large_one_once_a_small_one_is_full(void **state)
+{
+    (void)state;
+    struct spares spares = {0};
+    struct herd_buf buf = buf_of(SPARES_SMALL_BYTES);
+    const char *small = buf.data;
+    memset(buf.data, 'x', buf.cap);
+    keep(&spares, 4096, SPARES_LEFT_TO_LINKS);
+    buf.len = SPARES_SMALL_BYTES;
+    spares_make_room(&spares, &buf, 1);
+    assert_ptr_equal(buf.data, small);
+    keep(&spares, 4096, 1);
+    buf.len = SPARES_SMALL_BYTES - 1;
+    spares_make_room(&spares, &buf, 1);
+    assert_ptr_equal(buf.data, small);
+    buf.len = SPARES_SMALL_BYTES;
+    spares_make_room(&spares, &buf, 1);
+    assert_int_equal(buf.cap, 4096);
+    assert_int_equal(buf.len, SPARES_SMALL_BYTES);
+    for (size_t at = 0; at < buf.len; at++)
+        assert_int_equal(buf.data[at], 'x');
+    assert_int_equal(spares.large_count, SPARES_LEFT_TO_LINKS);
+    assert_int_equal(spares.small_count, 1);
+    assert_ptr_equal(spares.small[0].data, small);
+    keep(&spares, SPARES_LARGE_BYTES, 1);
+    spares_make_room(&spares, &buf, 4096); /* it has a large one already */
+    assert_int_equal(buf.cap, 4096);
+    struct herd_buf shorter = buf_of(256);
+    spares_make_room(&spares, &shorter, SPARES_SMALL_BYTES - 1); /* it may become a small one */
+    assert_int_equal(shorter.cap, 256);
+    herd_buf_free(&shorter);
+    herd_buf_free(&buf);
+    spares_free(&spares);
+}
+
 /* What it had is there for others. */
 static void test_places_of_a_client_go_into_a_long_one(void **state)
 {
@@ -182,6 +218,7 @@ int main(void)
         cmocka_unit_test(test_no_more_is_kept_than_the_bounds),
         cmocka_unit_test(test_large_ones_come_and_go),
         cmocka_unit_test(test_who_gets_which),
+        cmocka_unit_test(test_what_waits_has_a_large_one_once_a_small_one_is_full),
         cmocka_unit_test(test_places_of_a_client_go_into_a_long_one),
         cmocka_unit_test(test_turns_of_a_crowd_take_no_memory),
     };
