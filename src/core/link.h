@@ -123,8 +123,9 @@ struct neighbour {
     struct reconcile reconcile;
     bool prunes;              /* its present connection to this server knows PRUNE */
     struct origin_set pruned; /* PRUNE was said there of these */
-    int64_t refresh_at_ns;    /* GRAFT all of them then; INT64_MAX: none */
-    uint32_t source;          /* records with this source came from it, in its present epoch */
+    struct origin_set to_try; /* GRAFT of these is said at `try_at_ns`; INT64_MAX: none */
+    int64_t try_at_ns;
+    uint32_t source; /* records with this source came from it, in its present epoch */
 };
 
 /* Its cursors have been made. */

@@ -37,7 +37,7 @@ void prune_on_inbound_lost(struct neighbour *neighbour)
         return;
     neighbour->prunes = false;
     neighbour->pruned = (struct origin_set){{0}};
-    neighbour->refresh_at_ns = INT64_MAX;
+    trial_forget(neighbour);
     for (uint32_t i = 0; i < node->prune.count; i++) {
         if (node->prune.origins[i].parent != neighbour)
             continue;

@@ -8,6 +8,7 @@
  *   FLOOD, news, though PRUNE was said there: the tree is broken or slow -> GRAFT
  *   HAVE, something missing   -> WANT; what then comes is such news
  *   the parent is lost        lost.c
+ *   is another way faster?    trial.c
  *
  * Who made a record is never pruned: it sends its own words over all its links.
  */
@@ -72,7 +73,7 @@ static void enter(struct prune *prune, struct herd_slice name, uint32_t origin)
 {
     uint32_t at = find_slot(prune, name);
     struct origin *entered = &prune->origins[origin];
-    *entered = (struct origin){.len = (uint8_t)name.len};
+    *entered = (struct origin){.len = (uint8_t)name.len, .trial_at_ns = INT64_MAX};
     memcpy(entered->name, name.data, name.len);
     prune->index[at] = (uint16_t)(origin + 1);
 }
@@ -105,14 +106,17 @@ static void leave_index(struct prune *prune, uint32_t origin)
 }
 
 /* Nothing of it may be held back, for then MARK and HAVE need its number. */
-static bool is_unused(const struct herd_node *node, uint32_t origin)
+static bool is_unused(const struct herd_node *node, struct herd_now now, uint32_t origin)
 {
+    int64_t idle_ns = now.mono_ns - node->prune.origins[origin].heard_ns;
+    bool is_idle = idle_ns >= PRUNE_IDLE_MS * HERD_NS_PER_MS;
     for (size_t i = 0; i < node->neighbour_count; i++) {
         const struct neighbour *neighbour = node->neighbours[i];
         const struct held *held = &neighbour->link.held;
         bool named =
             origin_set_has(&held->pruned, origin) || origin_set_has(&held->grafted, origin);
-        if (origin_set_has(&neighbour->pruned, origin) || (named && held->from > 0))
+        bool pruned = origin_set_has(&neighbour->pruned, origin);
+        if ((pruned && !is_idle) || (named && held->from > 0))
             return false;
     }
     return true;
@@ -120,15 +124,20 @@ static bool is_unused(const struct herd_node *node, uint32_t origin)
 
 static void forget(struct herd_node *node, uint32_t origin)
 {
+    struct origin_set set = {{0}};
+    origin_set_add(&set, origin);
     for (size_t i = 0; i < node->neighbour_count; i++) {
         struct held *held = &node->neighbours[i]->link.held;
+        if (origin_set_has(&node->neighbours[i]->pruned, origin))
+            prune_graft(node->neighbours[i], &set);
+        origin_set_remove(&node->neighbours[i]->to_try, origin);
         held->pruned_count -= origin_set_remove(&held->pruned, origin);
         origin_set_remove(&held->grafted, origin);
     }
     leave_index(&node->prune, origin);
 }
 
-static uint32_t take_over(struct herd_node *node, struct herd_slice name)
+static uint32_t take_over(struct herd_node *node, struct herd_now now, struct herd_slice name)
 {
     struct prune *prune = &node->prune;
     for (unsigned i = 0; i < PRUNE_LOOK_MAX; i++) {
@@ -136,7 +145,7 @@ static uint32_t take_over(struct herd_node *node, struct herd_slice name)
         bool was_recent = prune->origins[origin].is_recent;
         prune->hand = (origin + 1) % prune->count;
         prune->origins[origin].is_recent = false;
-        if (was_recent || !is_unused(node, origin))
+        if (was_recent || !is_unused(node, now, origin))
             continue;
         forget(node, origin);
         enter(prune, name, origin);
@@ -151,13 +160,13 @@ static void count_beyond(struct herd_node *node)
     node->stats.limits_reached++;
 }
 
-uint32_t prune_enter_origin(struct herd_node *node, struct herd_slice name)
+uint32_t prune_enter_origin(struct herd_node *node, struct herd_now now, struct herd_slice name)
 {
     uint32_t origin = prune_origin(&node->prune, name, true);
     if (origin != PRUNE_NOTHING || node->prune.count < PRUNE_ORIGINS_MAX ||
         name.len > HERD_NAME_MAX)
         return origin;
-    origin = take_over(node, name);
+    origin = take_over(node, now, name);
     if (origin == PRUNE_NOTHING)
         count_beyond(node);
     return origin;
@@ -276,28 +285,28 @@ int prune_on_flood(struct neighbour *from, struct herd_now now, const struct her
     struct herd_node *node = node_of(from);
     if (!from->prunes)
         return 0;
-    uint32_t origin = prune_enter_origin(node, record->origin);
+    uint32_t origin = prune_enter_origin(node, now, record->origin);
     if (origin == PRUNE_NOTHING)
         return 0;
     node->prune.origins[origin].is_recent = true;
+    node->prune.origins[origin].heard_ns = now.mono_ns;
     if (news) {
         struct origin_set set = {{0}};
         node->prune.origins[origin].parent = from;
+        trial_on_news(node, now, origin);
         if (!origin_set_has(&from->pruned, origin))
             return 0;
         origin_set_add(&set, origin);
         return prune_graft(from, &set);
     }
     if (!node->options.prune || origin_set_has(&from->pruned, origin) ||
-        !conn_has_room(from->inbound) ||
+        trial_goes_on(node, now, origin) || !conn_has_room(from->inbound) ||
         herd_slice_equal(record->origin, herd_slice_of(from->name)) ||
         !is_from_another(from, record, origin))
         return 0;
     origin_set_add(&from->pruned, origin);
     node->stats.prunes_sent++;
-    if (from->refresh_at_ns == INT64_MAX)
-        from->refresh_at_ns = now.mono_ns + PRUNE_REFRESH_MS * HERD_NS_PER_MS / 4 * 3 +
-                              (int64_t)rng_below(&node->rng, PRUNE_REFRESH_MS * HERD_NS_PER_MS / 2);
+    trial_on_prune(node, now, origin);
     return say_one(from, HERD_VERB_PRUNE, origin);
 }
 
@@ -307,23 +316,9 @@ void prune_configure(struct herd_node *node, bool wanted)
     node->options.prune = wanted;
     for (size_t i = 0; ends && i < node->neighbour_count; i++) {
         struct origin_set all = node->neighbours[i]->pruned;
-        node->neighbours[i]->refresh_at_ns = INT64_MAX;
+        trial_forget(node->neighbours[i]);
         prune_graft(node->neighbours[i], &all);
     }
-}
-
-void prune_tick(struct neighbour *neighbour, struct herd_now now)
-{
-    if (now.mono_ns < neighbour->refresh_at_ns)
-        return;
-    struct origin_set all = neighbour->pruned;
-    neighbour->refresh_at_ns = INT64_MAX;
-    prune_graft(neighbour, &all);
-}
-
-int64_t prune_wakeup(const struct neighbour *neighbour)
-{
-    return neighbour->refresh_at_ns;
 }
 
 /* `<8 hex>:<id>:<time>`: whether this server holds that record or a newer one; negative for

@@ -11,12 +11,17 @@ struct link;
 struct neighbour;
 
 enum {
-    PRUNE_ORIGINS_MAX = 1024,  /* servers of a herd.conf; records of others go over all links */
-    PRUNE_UNHEARD_MAX = 512,   /* above so many, PRUNE enters none whose records never came */
-    PRUNE_LOOK_MAX = 64,       /* looked at for one that gives way, for each that is new */
-    PRUNE_REFRESH_MS = 600000, /* a pruned link is tried again: another tree may be faster by now */
-    HAVE_MS = 200,             /* from when a record is held back until HAVE names it */
-    HAVE_AGAIN_MIN_MS = 1000,  /* HAVE that was not answered with HELD; doubling */
+    PRUNE_ORIGINS_MAX = 1024, /* servers of a herd.conf; records of others go over all links */
+    PRUNE_UNHEARD_MAX = 512,  /* above so many, PRUNE enters none whose records never came */
+    PRUNE_LOOK_MAX = 64,      /* looked at for one that gives way, for each that is new */
+    PRUNE_IDLE_MS = 600000,   /* an origin that said nothing for so long gives way, pruned or not */
+    TRIAL_NEWS_MIN = 48,      /* news of an origin until one of its pruned links is tried again */
+    TRIAL_NEWS_MAX = 95,
+    TRIAL_EVERY_MS = 120000,  /* the least from one trial of an origin to the next */
+    TRIAL_WAIT_MS = 1000,     /* from the news to the GRAFT */
+    TRIAL_MS = 500,           /* from then on no copy of it is answered with PRUNE */
+    HAVE_MS = 200,            /* from when a record is held back until HAVE names it */
+    HAVE_AGAIN_MIN_MS = 1000, /* HAVE that was not answered with HELD; doubling */
     HAVE_AGAIN_MAX_MS = 16000
 };
 
@@ -30,7 +35,12 @@ struct origin_set {
 struct origin {
     char name[HERD_NAME_MAX + 1];
     uint8_t len;
-    bool is_recent;           /* its records came since it was last looked at for giving way */
+    bool is_recent; /* its records came since it was last looked at for giving way */
+    uint8_t news_to_trial;
+    uint32_t trial_turn;      /* the neighbour that was tried last */
+    int64_t trial_at_ns;      /* not before; INT64_MAX: no link was pruned for it */
+    int64_t trial_end_ns;     /* of the last one */
+    int64_t heard_ns;         /* its last record, news or not */
     struct neighbour *parent; /* who brought its last news here over a link that prunes, or NULL */
 };
 
@@ -94,9 +104,10 @@ void prune_configure(struct herd_node *node, bool wanted);
 /* The number of an origin; one that is new gets the next one, if `add`. PRUNE_NOTHING when it is
  * unknown, when there are too many, or when memory is short. */
 uint32_t prune_origin(struct prune *prune, struct herd_slice name, bool add);
-/* The same, with `add`; where there are too many, one that nobody uses gives way: no link is pruned
- * for it, or none that holds anything back. Where there is none, that is counted. */
-uint32_t prune_enter_origin(struct herd_node *node, struct herd_slice name);
+/* The same, with `add`; where there are too many, one that nobody uses gives way: nothing of it is
+ * held back, and no link is pruned for it, or it has said nothing for long. Where there is none,
+ * that is counted. */
+uint32_t prune_enter_origin(struct herd_node *node, struct herd_now now, struct herd_slice name);
 /* The same for a word of PRUNE, which may be made up: it takes no place of one whose records come.
  */
 uint32_t prune_enter_word(struct herd_node *node, struct herd_slice name);
@@ -120,10 +131,18 @@ void prune_on_inbound_lost(struct neighbour *neighbour);
 void prune_on_lost(struct neighbour *from, struct herd_slice origins);
 /* HAVE: named records are held, or wanted. 0, HERD_ESYNTAX or HERD_ENOMEM. */
 int prune_on_have(struct neighbour *from, const struct herd_command *command);
-void prune_tick(struct neighbour *neighbour, struct herd_now now);
-int64_t prune_wakeup(const struct neighbour *neighbour);
 /* The neighbour goes: nothing may point to it. */
 void prune_forget_neighbour(struct herd_node *node, const struct neighbour *neighbour);
+
+/* Trials of pruned links (trial.c). PRUNE was said of the origin; a record of it was news. */
+void trial_on_prune(struct herd_node *node, struct herd_now now, uint32_t origin);
+void trial_on_news(struct herd_node *node, struct herd_now now, uint32_t origin);
+/* Whether it is too early for PRUNE. */
+bool trial_goes_on(const struct herd_node *node, struct herd_now now, uint32_t origin);
+/* Those that were to begin at this neighbour do not. */
+void trial_forget(struct neighbour *neighbour);
+void trial_tick(struct neighbour *neighbour, struct herd_now now);
+int64_t trial_wakeup(const struct neighbour *neighbour);
 
 /* At the dialler (held.c). A connection begins. */
 void held_reset(struct link *link);

@@ -3,64 +3,7 @@
 #include <herd/store.h>
 
 #include "core/node.h"
-#include "edge.h"
-
-enum { JAQUEZ, SMITH, CAMPBELL, NEAR };
-
-static const char *const names[NEAR] = {"Jaquez", "Smith", "Campbell"};
-
-/* Hill, and three neighbours that prune, with all links up. */
-struct trio {
-    struct driver *driver;
-    struct wire *links[NEAR], *inbound[NEAR];
-};
-
-static struct wire *greet(struct trio *trio, int who, const char *capabilities)
-{
-    struct wire *wire = driver_accept(trio->driver);
-    wire_sayf(wire, "HELLO %s 2 %016d 0 -%s\n", names[who], who + 1, capabilities);
-    wire_take(wire);
-    return wire;
-}
-
-static void trio_open_with(struct trio *trio, bool prune, const char *capabilities)
-{
-    struct herd_node_options options = driver_options("Hill");
-    options.prune = prune;
-    trio->driver = driver_new_with(&options);
-    for (int i = 0; i < NEAR; i++) {
-        trio->links[i] = driver_add_neighbour(trio->driver, names[i]);
-        wire_dialled(trio->links[i], NULL);
-        edge_resume(trio->links[i], 0);
-        trio->inbound[i] = greet(trio, i, capabilities);
-        wire_say(trio->links[i], "PONG\n");
-    }
-    for (int i = 0; i < NEAR; i++)
-        wire_take(trio->links[i]);
-}
-
-static void trio_open(struct trio *trio)
-{
-    trio_open_with(trio, true, " prune");
-}
-
-static void flood(struct trio *trio, int who, const char *client, unsigned second,
-                  const char *origin)
-{
-    wire_sayf(trio->inbound[who], "FLOOD %s %s +1+1 %u 1700000000.000000000 %s +1.000000000\n",
-              names[who], client, second, origin);
-}
-
-/* Jaquez has brought the origin's record first, and the others were told so. */
-static void grow_tree(struct trio *trio)
-{
-    for (int i = 0; i < NEAR; i++) {
-        flood(trio, i, "a", 1, "Far");
-        EDGE_EXPECT(trio->inbound[i], "%s", i == JAQUEZ ? "" : "PRUNE Far\n");
-    }
-    for (int i = 0; i < NEAR; i++)
-        wire_take(trio->links[i]);
-}
+#include "trio.h"
 
 static void hello_says_that_it_prunes(void **state)
 {
@@ -82,11 +25,11 @@ static void second_copy_is_answered_with_prune(void **state)
     (void)state;
     struct trio trio;
     trio_open(&trio);
-    grow_tree(&trio);
-    flood(&trio, SMITH, "a", 1, "Far"); /* it was on its way */
+    trio_grow_tree(&trio);
+    trio_flood(&trio, SMITH, "a", 1, "Far"); /* it was on its way */
     EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
-    flood(&trio, JAQUEZ, "b", 1, "Other"); /* each origin has a tree of its own */
-    flood(&trio, SMITH, "b", 1, "Other");
+    trio_flood(&trio, JAQUEZ, "b", 1, "Other"); /* each origin has a tree of its own */
+    trio_flood(&trio, SMITH, "b", 1, "Other");
     EDGE_EXPECT(trio.inbound[SMITH], "%s", "PRUNE Other\n");
     CHECK_INT(("counted"), herd_node_stats(trio.driver->node)->prunes_sent, 3);
     driver_free(trio.driver);
@@ -99,7 +42,7 @@ static void who_does_not_prune_is_not_told_to(void **state)
         struct trio trio;
         trio_open_with(&trio, off == 0, off == 0 ? " other words" : " prune");
         for (int i = 0; i < NEAR; i++) {
-            flood(&trio, i, "a", 1, "Far");
+            trio_flood(&trio, i, "a", 1, "Far");
             EDGE_EXPECT(trio.inbound[i], "%s", "");
         }
         driver_free(trio.driver);
@@ -112,15 +55,15 @@ static void prune_needs_another_way(void **state)
     (void)state;
     struct trio trio;
     trio_open(&trio);
-    flood(&trio, JAQUEZ, "a", 1, "Far");
-    flood(&trio, JAQUEZ, "a", 1, "Far"); /* from the same one again */
+    trio_flood(&trio, JAQUEZ, "a", 1, "Far");
+    trio_flood(&trio, JAQUEZ, "a", 1, "Far"); /* from the same one again */
     EDGE_EXPECT(trio.inbound[JAQUEZ], "%s", "");
-    flood(&trio, JAQUEZ, "a", 2, "Far");
-    flood(&trio, SMITH, "a", 1, "Far"); /* older: no copy of what is held */
+    trio_flood(&trio, JAQUEZ, "a", 2, "Far");
+    trio_flood(&trio, SMITH, "a", 1, "Far"); /* older: no copy of what is held */
     EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
-    flood(&trio, SMITH, "s", 1, "Smith"); /* who made it sends it to all */
-    flood(&trio, JAQUEZ, "t", 1, "Smith");
-    flood(&trio, SMITH, "t", 1, "Smith");
+    trio_flood(&trio, SMITH, "s", 1, "Smith"); /* who made it sends it to all */
+    trio_flood(&trio, JAQUEZ, "t", 1, "Smith");
+    trio_flood(&trio, SMITH, "t", 1, "Smith");
     EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
     struct wire *stranger = driver_accept(trio.driver);
     wire_say(stranger, "FLOOD Blake b +1+1 1 2.0 Far +0.0\n");
@@ -128,7 +71,7 @@ static void prune_needs_another_way(void **state)
     EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
     wire_close(trio.inbound[JAQUEZ], "reset");
     wire_take(trio.inbound[SMITH]);
-    flood(&trio, SMITH, "a", 2, "Far"); /* it is gone that brought it */
+    trio_flood(&trio, SMITH, "a", 2, "Far"); /* it is gone that brought it */
     EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
     driver_free(trio.driver);
 }
@@ -138,14 +81,14 @@ static void both_of_two_ways_are_never_pruned(void **state)
     (void)state;
     struct trio trio;
     trio_open(&trio);
-    grow_tree(&trio);
-    flood(&trio, SMITH, "b", 1, "Far"); /* news, over a link that was pruned */
+    trio_grow_tree(&trio);
+    trio_flood(&trio, SMITH, "b", 1, "Far"); /* news, over a link that was pruned */
     EDGE_EXPECT(trio.inbound[SMITH], "%s", "GRAFT Far\n");
-    flood(&trio, JAQUEZ, "b", 1, "Far");
+    trio_flood(&trio, JAQUEZ, "b", 1, "Far");
     EDGE_EXPECT(trio.inbound[JAQUEZ], "%s", "PRUNE Far\n");
-    flood(&trio, CAMPBELL, "c", 1, "Far");
+    trio_flood(&trio, CAMPBELL, "c", 1, "Far");
     EDGE_EXPECT(trio.inbound[CAMPBELL], "%s", "GRAFT Far\n");
-    flood(&trio, JAQUEZ, "c", 1, "Far");
+    trio_flood(&trio, JAQUEZ, "c", 1, "Far");
     EDGE_EXPECT(trio.inbound[JAQUEZ], "%s", ""); /* it was told already */
     CHECK_INT(("counted"), herd_node_stats(trio.driver->node)->grafts_sent, 2);
     driver_free(trio.driver);
@@ -168,8 +111,8 @@ static void parent_that_is_lost_is_replaced(void **state)
     (void)state;
     struct trio trio;
     trio_open(&trio);
-    grow_tree(&trio);
-    flood(&trio, SMITH, "b", 1, "Other");
+    trio_grow_tree(&trio);
+    trio_flood(&trio, SMITH, "b", 1, "Other");
     wire_take(trio.inbound[SMITH]);
     for (int i = 0; i < NEAR; i++)
         wire_take(trio.links[i]);
@@ -187,11 +130,11 @@ static void connection_that_is_replaced_is_lost(void **state)
     (void)state;
     struct trio trio;
     trio_open(&trio);
-    grow_tree(&trio);
-    trio.inbound[JAQUEZ] = greet(&trio, JAQUEZ, " prune");
+    trio_grow_tree(&trio);
+    trio.inbound[JAQUEZ] = trio_greet(&trio, JAQUEZ, " prune");
     EDGE_EXPECT(trio.inbound[SMITH], "%s", "GRAFT Far\n");
     EDGE_EXPECT(trio.links[CAMPBELL], "%s", "LOST Far\n");
-    trio.inbound[SMITH] = greet(&trio, SMITH, " prune"); /* it was no parent */
+    trio.inbound[SMITH] = trio_greet(&trio, SMITH, " prune"); /* it was no parent */
     EDGE_EXPECT(trio.links[CAMPBELL], "%s", "");
     driver_free(trio.driver);
 }
@@ -201,7 +144,7 @@ static void lost_goes_down_the_tree_once(void **state)
     (void)state;
     struct trio trio;
     trio_open(&trio);
-    grow_tree(&trio);
+    trio_grow_tree(&trio);
     wire_say(trio.inbound[SMITH], "LOST Far\n"); /* not the parent */
     wire_say(trio.inbound[JAQUEZ], "LOST Unknown Hill\n");
     EDGE_EXPECT(trio.inbound[CAMPBELL], "%s", "");
@@ -249,7 +192,7 @@ static void have_is_answered_with_held_or_want(void **state)
         struct trio trio;
         char word[256];
         trio_open(&trio);
-        flood(&trio, JAQUEZ, "a", 5, "Far");
+        trio_flood(&trio, JAQUEZ, "a", 5, "Far");
         wire_sayf(trio.inbound[SMITH], "HAVE 3 9 %s\n",
                   rows[i].other != NULL ? rows[i].other
                                         : have_word(rows[i].client, rows[i].second, word));
@@ -287,35 +230,6 @@ static void strangers_are_not_answered(void **state)
     driver_free(trio.driver);
 }
 
-/* Minutes, with PONG and DIGEST in between, so that the links stay up. */
-static void pass_minutes(struct trio *trio, int minutes)
-{
-    for (int i = 0; i < minutes * 40; i++) {
-        driver_advance_ms(trio->driver, 1500);
-        for (int who = 0; who < NEAR; who++) {
-            wire_say(trio->links[who], "PONG\n");
-            wire_say(trio->inbound[who], "PONG\n");
-        }
-    }
-}
-
-static void pruned_links_are_tried_again(void **state)
-{
-    (void)state;
-    struct trio trio;
-    trio_open(&trio);
-    grow_tree(&trio);
-    pass_minutes(&trio, 7);
-    EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
-    pass_minutes(&trio, 6);
-    EDGE_EXPECT(trio.inbound[SMITH], "%s", "GRAFT Far\n");
-    EDGE_EXPECT(trio.inbound[JAQUEZ], "%s", "");
-    flood(&trio, JAQUEZ, "a", 2, "Far");
-    flood(&trio, SMITH, "a", 2, "Far");
-    EDGE_EXPECT(trio.inbound[SMITH], "%s", "PRUNE Far\n");
-    driver_free(trio.driver);
-}
-
 static void switch_prune(struct trio *trio, bool prune)
 {
     struct herd_node_options options = driver_options("Hill");
@@ -329,18 +243,18 @@ static void switched_off_all_links_flood_again(void **state)
     (void)state;
     struct trio trio;
     trio_open(&trio);
-    grow_tree(&trio);
+    trio_grow_tree(&trio);
     switch_prune(&trio, true);
     EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
     switch_prune(&trio, false);
     EDGE_EXPECT(trio.inbound[SMITH], "%s", "GRAFT Far\n");
     EDGE_EXPECT(trio.inbound[CAMPBELL], "%s", "GRAFT Far\n");
     EDGE_EXPECT(trio.inbound[JAQUEZ], "%s", "");
-    flood(&trio, JAQUEZ, "a", 2, "Far");
-    flood(&trio, SMITH, "a", 2, "Far");
+    trio_flood(&trio, JAQUEZ, "a", 2, "Far");
+    trio_flood(&trio, SMITH, "a", 2, "Far");
     EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
     switch_prune(&trio, true); /* the neighbours have not gone */
-    flood(&trio, CAMPBELL, "a", 2, "Far");
+    trio_flood(&trio, CAMPBELL, "a", 2, "Far");
     EDGE_EXPECT(trio.inbound[CAMPBELL], "%s", "PRUNE Far\n");
     driver_free(trio.driver);
 }
@@ -353,8 +267,8 @@ static void origins_beyond_the_limit_are_flooded(void **state)
     trio_open(&trio);
     for (unsigned i = 0; i < PRUNE_ORIGINS_MAX + 1; i++) {
         snprintf(origin, sizeof(origin), "S%u", i);
-        flood(&trio, JAQUEZ, "a", i + 1, origin);
-        flood(&trio, SMITH, "a", i + 1, origin);
+        trio_flood(&trio, JAQUEZ, "a", i + 1, origin);
+        trio_flood(&trio, SMITH, "a", i + 1, origin);
         if (i < PRUNE_ORIGINS_MAX)
             EDGE_EXPECT(trio.inbound[SMITH], "PRUNE S%u\n", i);
         else
@@ -397,7 +311,7 @@ static void flood_made_up_origins(struct trio *trio, const char *kind)
     for (unsigned i = 0; i < MADE_UP; i++) {
         char origin[16];
         snprintf(origin, sizeof(origin), "%s%u", kind, i);
-        flood(trio, CAMPBELL, origin, 1, origin);
+        trio_flood(trio, CAMPBELL, origin, 1, origin);
     }
 }
 
@@ -408,12 +322,12 @@ static void expect_tree(struct trio *trio, const char *origin)
     for (int i = 0; i < NEAR; i++)
         wire_take(trio->links[i]);
     wire_take(trio->inbound[SMITH]);
-    flood(trio, JAQUEZ, origin, 1, origin);
-    flood(trio, SMITH, origin, 1, origin);
+    trio_flood(trio, JAQUEZ, origin, 1, origin);
+    trio_flood(trio, SMITH, origin, 1, origin);
     EDGE_EXPECT(trio->inbound[SMITH], "PRUNE %s\n", origin);
     wire_sayf(trio->links[CAMPBELL], "PRUNE %s\n", origin);
     wire_take(trio->links[CAMPBELL]);
-    flood(trio, JAQUEZ, origin, 2, origin);
+    trio_flood(trio, JAQUEZ, origin, 2, origin);
     EDGE_EXPECT(trio->links[CAMPBELL], "%s", "");
 }
 
@@ -439,12 +353,12 @@ static void made_up_origins_give_way(void **state)
     (void)state;
     struct trio trio;
     trio_open(&trio);
-    grow_tree(&trio);
+    trio_grow_tree(&trio);
     flood_made_up_origins(&trio, "x");
     expect_tree(&trio, "New");
     flood_made_up_origins(&trio, "y");
     expect_tree(&trio, "Newer");
-    flood(&trio, SMITH, "b", 1, "Far"); /* it was pruned, and is not forgotten */
+    trio_flood(&trio, SMITH, "b", 1, "Far"); /* it was pruned, and is not forgotten */
     EDGE_EXPECT(trio.inbound[SMITH], "%s", "GRAFT Far\n");
     const struct prune *prune = &trio.driver->node->prune;
     CHECK_INT(("all"), prune->count, PRUNE_ORIGINS_MAX);
@@ -461,11 +375,11 @@ static void neighbour_that_is_removed_is_no_parent(void **state)
     (void)state;
     struct trio trio;
     trio_open(&trio);
-    grow_tree(&trio);
+    trio_grow_tree(&trio);
     driver_remove_neighbour(trio.driver, "Jaquez");
     EDGE_EXPECT(trio.inbound[SMITH], "%s", "GRAFT Far\n");
     EDGE_EXPECT(trio.links[SMITH], "%s", "LOST Far\n");
-    flood(&trio, SMITH, "b", 1, "Far");
+    trio_flood(&trio, SMITH, "b", 1, "Far");
     wire_close(trio.inbound[SMITH], "reset");
     EDGE_EXPECT(trio.inbound[CAMPBELL], "%s", "GRAFT Far\n");
     driver_free(trio.driver);
@@ -486,7 +400,6 @@ int main(void)
         cmocka_unit_test(have_is_answered_with_held_or_want),
         cmocka_unit_test(have_that_is_none_is_invalid),
         cmocka_unit_test(strangers_are_not_answered),
-        cmocka_unit_test(pruned_links_are_tried_again),
         cmocka_unit_test(switched_off_all_links_flood_again),
         cmocka_unit_test(origins_beyond_the_limit_are_flooded),
         cmocka_unit_test(made_up_words_of_prune_take_no_places),
