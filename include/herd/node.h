@@ -307,8 +307,8 @@ struct herd_node_stats {
     uint64_t places_again;     /* of these, that were not kept and asked for again */
     /* Times that lines had to wait for the next turn: by which of the limits. */
     uint64_t turns_full_client, turns_full_clients, turns_full_link;
-    /* Any of clients_paused, clients_paused_disk, places_held_back, turns_full_…, waits_refused, answers_late,
-     * origins_beyond, notices_lost. */
+    /* Any of clients_paused, clients_paused_disk, places_held_back, turns_full_…, waits_refused,
+     * answers_late, origins_beyond, notices_lost. */
     uint64_t limits_reached;
     uint64_t walks, records_mended, waits, waits_expired, waits_refused, records_expired;
     uint64_t answers_unsafe; /* IAMAT that were refused after safety_timeout_ns, or at a stop */

@@ -7,9 +7,9 @@
  *                                  -> they go on
  *   the disk fails, or does not answer for PACE_PATIENCE_MS -> they go on, from memory
  *
- * While they wait, what was answered is not replaced by what would come behind all that is still to
- * be written, but by records that neighbours bring, and which they have. So a batch that reaches the
- * last one answered has them all.
+ * While they wait, what was answered is replaced by no IAMAT, which would come behind all that is
+ * still to be written, but only by records that neighbours bring, and which these have. So a batch
+ * that reaches the last one answered has them all.
  */
 #include <herd/posix_time.h>
 
@@ -33,7 +33,7 @@ void pace_on_answer(const struct herd_conn *conn, struct herd_now now)
     struct herd_node *node = conn->node;
     struct pace *pace = &node->pace;
     uint64_t sequence = herd_store_sequence(node->store);
-    if (!pace->is_on || sequence <= pace->read || conn->neighbour != NULL)
+    if (sequence <= pace->read || conn->neighbour != NULL)
         return;
     pace->told = sequence;
     if (pace->fresh_ns == INT64_MAX)

@@ -28,8 +28,8 @@ struct pace {
 void pace_init(struct herd_node *node);
 /* An IAMAT was answered, or is once a neighbour holds it. */
 void pace_on_answer(const struct herd_conn *conn, struct herd_now now);
-/* Where it is on: whether this line of a connection has to wait; then pace_let_go is called when it has no longer.
- */
+/* Whether this line of a connection has to wait; then pace_let_go is called when it has no longer.
+ * Both only where it is on. */
 bool pace_holds(const struct herd_conn *conn, struct herd_now now, struct herd_slice line);
 /* A batch of so many records was made; it is handed out, perhaps once more; it was written, or
  * not. */

@@ -121,7 +121,8 @@ static int append_both(struct herd_ask *ask, const struct herd_record *record,
 int persist_answer(struct herd_conn *conn, struct herd_now now, const struct herd_record *record,
                    struct herd_slice line, bool kept)
 {
-    pace_on_answer(conn, now);
+    if (conn->node->pace.is_on)
+        pace_on_answer(conn, now);
     /* Also for one that was not newer: what it repeats may not be safe yet. */
     uint64_t sequence = herd_store_sequence(conn->node->store);
     if (!has_to_wait(conn->node, sequence))
@@ -430,8 +431,8 @@ static int make_snapshot_batch(struct herd_node *node)
     return rc;
 }
 
-/* There is a batch's worth, as far as one can tell: those of a small store may be the same ones, and
- * fit into one batch in any case. */
+/* There is a batch's worth, as far as one can tell: those of a small store may be the same ones,
+ * and fit into one batch in any case. */
 static bool is_full_batch(const struct herd_node *node)
 {
     unsigned records_max = node->options.batch_records_max;

@@ -230,7 +230,7 @@ static void the_age_is_that_of_the_oldest_answered(void **state)
     disk_free(&disk);
 }
 
-/* Clients in a closed loop, far more than the disk takes; some ids come again and again. Whatever was
+/* Clients in a closed loop, far more than the disk takes; some ids come again and again. What was
  * answered more than a second ago is on disk, at each moment. */
 enum { CHECKS_A_SECOND = 10, CHECK_MS = 100, WIRES = 20, LINES = 8, IDS = 4000, HOT = 7 };
 
