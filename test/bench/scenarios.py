@@ -422,7 +422,7 @@ def overload(rig):
 
 # Herds of the simulator: what they are, and the options of sim-trees. The last ones are harder than what the aims are for.
 LARGE = ("--servers", 500, "--origins", 4, "--updates", 2, "--busy", 100)
-HOUR = ("--origins", 2, "--busy", 100)  # links are tried again meanwhile
+HOUR = ("--seed", 2, "--origins", 2, "--busy", 100)  # links are tried again meanwhile
 CHANCE = ("--near", 0, "--far", 0, "--jitter", 2)  # no edge is nearer than another one, so no tree is the best
 DARK = ("--dark", "--after", 0)  # they die in silence, and an update comes at once
 TREES = (

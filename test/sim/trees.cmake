@@ -14,8 +14,8 @@ add_test(NAME sim.trees.crash_at_once_100 COMMAND sim-trees --seed 3 --after 0)
 add_test(NAME sim.trees.random_500 COMMAND sim-trees --servers 500 --origins 4 --updates 2 --busy 100)
 # An hour, in which links are tried again: what that costs, by the number of updates, and what it finds when a third of the
 # herd is there again.
-add_test(NAME sim.trees.hour_every_20_s COMMAND sim-trees --origins 2 --updates 180 --every 20 --busy 100)
-add_test(NAME sim.trees.hour_every_60_s COMMAND sim-trees --origins 2 --updates 60 --every 60 --busy 100)
+add_test(NAME sim.trees.hour_every_20_s COMMAND sim-trees --seed 2 --origins 2 --updates 180 --every 20 --busy 100)
+add_test(NAME sim.trees.hour_every_60_s COMMAND sim-trees --seed 2 --origins 2 --updates 60 --every 60 --busy 100)
 add_test(NAME sim.trees.back_100 COMMAND sim-trees --origins 3 --updates 3 --busy 1 --crash 30 --back 200)
 # Updates that are not everywhere in time are none that a ratio could leave out.
 add_test(NAME sim.trees.too_far COMMAND sim-trees --servers 20 --origins 2 --updates 1 --busy 5 --near 900 --far 900)
