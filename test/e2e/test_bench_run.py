@@ -53,5 +53,21 @@ def test_a_scenario_that_fails_is_told_with_its_reason(tmp_path):
     program.write_text("#!/bin/sh\necho it broke\nexit 1\n")
     program.chmod(0o755)
     told = json.loads(run("--json", "--quick", "trees", "growth", programs=tmp_path, status=1))
-    assert told["scenarios"]["trees"] == {"failed": "sim-trees ended with 1: it broke"}
+    assert told["scenarios"]["trees"] == {"failed": "20: sim-trees ended with 1: it broke"}
     assert "herd-server" in told["scenarios"]["growth"]["failed"]
+
+
+def test_updates_that_are_not_everywhere_in_time_fail_the_scenario(tmp_path):
+    program = tmp_path / "sim-trees"
+    program.write_text(f'#!/bin/sh\nexec "{BIN}/sim-trees" "$@" --near 900 --far 900\n')
+    program.chmod(0o755)
+    told = json.loads(run("--json", "--quick", "trees", programs=tmp_path, status=1))["scenarios"]["trees"]
+    assert told["failed"].startswith("20: updates that were not everywhere in time: ") and "pruning" in told["failed"]
+
+
+def test_a_status_that_the_ratios_do_not_explain_fails_the_scenario(tmp_path):
+    program = tmp_path / "sim-trees"
+    program.write_text(f'#!/bin/sh\n"{BIN}/sim-trees" "$@"\nexit 3\n')
+    program.chmod(0o755)
+    told = json.loads(run("--json", "--quick", "trees", programs=tmp_path, status=1))["scenarios"]["trees"]
+    assert told["failed"].startswith("20: sim-trees ended with 3")
