@@ -25,51 +25,6 @@ enum {
     EXPIRE_BUCKETS_MAX = 65536 /* and seconds in which none ends */
 };
 
-static int add_slab(struct herd_store *store)
-{
-    if (store->slab_count == store->slab_cap) {
-        uint32_t cap = store->slab_cap > 0 ? store->slab_cap * 2 : 16;
-        struct slot **slabs = realloc(store->slabs, cap * sizeof(*slabs));
-        if (slabs == NULL)
-            return HERD_ENOMEM;
-        store->slabs = slabs;
-        store->slab_cap = cap;
-    }
-    struct slot *slab = calloc(SLAB_SLOTS - SLAB_UNUSED, sizeof(*slab));
-    if (slab == NULL ||
-        expiry_reserve(&store->expiry, (store->slab_count + 1) * (size_t)SLAB_SLOTS) < 0) {
-        free(slab);
-        return HERD_ENOMEM;
-    }
-    store->slabs[store->slab_count++] = slab;
-    return 0;
-}
-
-/* A slot that is free. 0 and *out, or HERD_ENOMEM. */
-static int take_slot(struct herd_store *store, uint32_t *out)
-{
-    if (store->free_slots != LIST_HEAD) {
-        *out = store->free_slots;
-        store->free_slots = slot_at(store, *out)->next;
-        return 0;
-    }
-    if (store->used == store->slab_count * (uint32_t)SLAB_SLOTS) {
-        if (store->used >= TABLE_NONE - SLAB_SLOTS || add_slab(store) < 0)
-            return HERD_ENOMEM;
-    }
-    *out = store->used++;
-    if (store->used % SLAB_SLOTS == SLAB_SLOTS - SLAB_UNUSED)
-        store->used += SLAB_UNUSED;
-    return 0;
-}
-
-static void give_slot(struct herd_store *store, uint32_t index)
-{
-    struct slot *slot = slot_at(store, index);
-    *slot = (struct slot){.kind = SLOT_FREE, .next = store->free_slots};
-    store->free_slots = index;
-}
-
 int herd_store_new(uint64_t seed, int64_t max_skew_ns, struct herd_store **out)
 {
     struct herd_store *store = calloc(1, sizeof(*store));
@@ -77,7 +32,8 @@ int herd_store_new(uint64_t seed, int64_t max_skew_ns, struct herd_store **out)
         return HERD_ENOMEM;
     store->seed = seed;
     store->max_skew_ns = max_skew_ns;
-    if (table_init(&store->table) < 0 || digest_init(&store->digest) < 0 || add_slab(store) < 0) {
+    if (table_init(&store->table) < 0 || digest_init(&store->digest) < 0 ||
+        store_add_slab(store) < 0) {
         herd_store_free(store);
         return HERD_ENOMEM;
     }
@@ -352,7 +308,7 @@ static int insert(struct herd_store *store, const struct herd_record *record, si
     arena_ref text = arena_alloc(&store->arena, len);
     if (text == ARENA_NONE)
         return HERD_ENOMEM;
-    if (take_slot(store, &index) < 0) {
+    if (store_take_slot(store, &index) < 0) {
         arena_release(&store->arena, text, len);
         return HERD_ENOMEM;
     }
@@ -465,7 +421,7 @@ static int remove_record(struct herd_store *store, uint32_t index)
     table_remove(&store->table, tag_of(store, client_of(store, slot)), index);
     unlink_slot(store, slot);
     arena_release(&store->arena, slot->text, slot->text_len);
-    give_slot(store, index);
+    store_give_slot(store, index);
     store->clients--;
     store->removed++;
     return passed;
@@ -560,20 +516,4 @@ size_t herd_store_bytes(const struct herd_store *store)
            store->expiry.bucket_count * sizeof(uint32_t) +
            store->expiry.place_count * sizeof(struct expiry_place) +
            store->slab_count * (SLAB_SLOTS - SLAB_UNUSED) * sizeof(struct slot);
-}
-
-int herd_cursor_new(struct herd_store *store, herd_cursor *out)
-{
-    int rc = take_slot(store, out);
-    if (rc < 0)
-        return rc;
-    *slot_at(store, *out) = (struct slot){.kind = SLOT_CURSOR};
-    link_after(store, LIST_HEAD, *out);
-    return 0;
-}
-
-void herd_cursor_free(struct herd_store *store, herd_cursor cursor)
-{
-    unlink_slot(store, slot_at(store, cursor));
-    give_slot(store, cursor);
 }
