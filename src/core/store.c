@@ -277,6 +277,36 @@ static uint64_t uncount(const struct herd_store *store, struct slot *slot)
     return less;
 }
 
+/* The slot that a text belongs to: the id of its client stands in front. */
+static struct slot *slot_of_text(const struct herd_store *store, arena_ref text)
+{
+    struct herd_slice rest = herd_slice(arena_text(&store->arena, text), HERD_RECORD_TEXT_MAX);
+    struct table_walk walk = table_walk(&store->table, tag_of(store, take_field(&rest)));
+    struct slot *slot;
+    do {
+        uint32_t index = table_walk_next(&walk);
+        assert(index != TABLE_NONE);
+        slot = slot_at(store, index);
+    } while (slot->text != text);
+    return slot;
+}
+
+/* Moves what has to move for what the arena was given back. How many texts. */
+static int64_t tidy(struct herd_store *store)
+{
+    struct arena *arena = &store->arena;
+    int64_t moved = 0;
+    arena_ref text;
+    for (; (text = arena_next_to_move(arena)) != ARENA_NONE; moved++) {
+        struct slot *slot = slot_of_text(store, text);
+        arena_ref to = arena_move(arena, text, slot->text_len);
+        if (to == ARENA_NONE)
+            break;
+        slot->text = to;
+    }
+    return moved;
+}
+
 /* Fills a slot of the record's client, whose text takes `len` bytes, and makes it the newest of the
  * list; it is not in the list. `less` is what its old text counts in the digest. */
 static void fill(struct herd_store *store, uint32_t index, const struct herd_record *record,
@@ -340,12 +370,15 @@ static int replace(struct herd_store *store, uint32_t index, const struct herd_r
         record->received_ns < held_received_ns(store, slot, record->client.len))
         expiry_bring_forward(&store->expiry, index, end_ns(store, record));
     uint64_t less = uncount(store, slot);
-    if (text != slot->text)
+    bool moves = text != slot->text;
+    if (moves)
         arena_release(&store->arena, slot->text, slot->text_len);
     slot->text = text;
     slot->source = source;
     unlink_slot(store, slot);
     fill(store, index, record, len, less);
+    if (moves)
+        tidy(store);
     return 1;
 }
 
@@ -408,12 +441,13 @@ size_t herd_store_count(const struct herd_store *store)
     return store->clients;
 }
 
-/* How many records of its leaf were passed on the way: all of them may be in one. */
-static int remove_record(struct herd_store *store, uint32_t index)
+/* How many records were passed on the way, of its leaf, all of which may be in one, and texts that
+ * had to move. */
+static int64_t remove_record(struct herd_store *store, uint32_t index)
 {
     struct slot *slot = slot_at(store, index);
     uint32_t *at = &store->digest.heads[slot->leaf];
-    int passed = 0;
+    int64_t passed = 0;
     for (; *at != index; passed++)
         at = &slot_at(store, *at)->next_in_leaf;
     *at = slot->next_in_leaf;
@@ -424,7 +458,7 @@ static int remove_record(struct herd_store *store, uint32_t index)
     store_give_slot(store, index);
     store->clients--;
     store->removed++;
-    return passed;
+    return passed + tidy(store);
 }
 
 void store_on_ended(struct herd_store *store,
