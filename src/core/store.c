@@ -1,7 +1,8 @@
 /*
  * Records live in slabs of fixed size and are named by their index, so that links between them take
  * 4 bytes and growing moves nothing. A record's text lives in an arena of size classes: an update
- * nearly always writes over the old text.
+ * nearly always writes over the old text. Where it does not, and where a record ends, other texts may
+ * move: only slots name them.
  *
  * The list by sequence is circular through slot 0, which is neither record nor cursor. Cursors are
  * slots of the same list.
@@ -550,4 +551,9 @@ size_t herd_store_bytes(const struct herd_store *store)
            store->expiry.bucket_count * sizeof(uint32_t) +
            store->expiry.place_count * sizeof(struct expiry_place) +
            store->slab_count * (SLAB_SLOTS - SLAB_UNUSED) * sizeof(struct slot);
+}
+
+size_t herd_store_idle_bytes(const struct herd_store *store)
+{
+    return store->arena.bytes - store->arena.live;
 }
