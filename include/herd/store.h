@@ -27,7 +27,8 @@ void herd_store_free(struct herd_store *store);
 int herd_store_apply(struct herd_store *store, const struct herd_record *record, uint32_t source,
                      int64_t now_ns);
 
-/* The record of a client: true and *out, whose fields are valid until the next apply. */
+/* The record of a client: true and *out, whose fields are valid until the next apply or
+ * expire, which move texts. */
 bool herd_store_find(const struct herd_store *store, struct herd_slice client,
                      struct herd_record *out);
 
@@ -36,21 +37,23 @@ bool herd_store_is_expired(const struct herd_store *store, const struct herd_rec
                            int64_t now_ns);
 
 /* Takes out records that have ended. False when there may be more: call again in another turn of
- * the loop. */
+ * the loop. What their texts took goes back to the system, or serves others, as the rest does. */
 bool herd_store_expire(struct herd_store *store, int64_t now_ns);
 
 /* The next record gets a sequence above this one, which is not below herd_store_sequence: for a
  * store read from disk. */
 void herd_store_skip_sequences(struct herd_store *store, uint64_t sequence);
 
-/* Clients held; records applied so far, which is the sequence of the newest; bytes of memory held.
- */
+/* Clients held; records applied so far, which is the sequence of the newest; bytes of memory held,
+ * and those of them that are for texts and hold none: an eighth of what texts take and 1 MiB at
+ * most, if memory was never short. */
 size_t herd_store_count(const struct herd_store *store);
 uint64_t herd_store_sequence(const struct herd_store *store);
 /* The sum of the XXH3 hashes of all records' texts, mod 2^64: equal stores have equal digests. A
  * sum, so that no two equal terms cancel. */
 uint64_t herd_store_digest(const struct herd_store *store);
 size_t herd_store_bytes(const struct herd_store *store);
+size_t herd_store_idle_bytes(const struct herd_store *store);
 
 /*
  * A cursor stands between two records of the list. What is behind it (newer) has not been read with
@@ -65,7 +68,7 @@ void herd_cursor_free(struct herd_store *store, herd_cursor cursor);
 
 /* A record as the list holds it. */
 struct herd_entry {
-    struct herd_slice text; /* canonical, valid until the next apply */
+    struct herd_slice text; /* canonical, valid until the next apply or expire */
     uint64_t sequence;
     uint32_t source;
 };

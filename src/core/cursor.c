@@ -5,6 +5,22 @@
 #include "core/store.h"
 #include "core/store_room.h"
 
+int herd_cursor_new(struct herd_store *store, herd_cursor *out)
+{
+    int rc = store_take_slot(store, out);
+    if (rc < 0)
+        return rc;
+    *slot_at(store, *out) = (struct slot){.kind = SLOT_CURSOR};
+    link_after(store, LIST_HEAD, *out);
+    return 0;
+}
+
+void herd_cursor_free(struct herd_store *store, herd_cursor cursor)
+{
+    unlink_slot(store, slot_at(store, cursor));
+    store_give_slot(store, cursor);
+}
+
 uint32_t store_record_behind(const struct herd_store *store, uint32_t at, struct herd_entry *out)
 {
     uint32_t index = slot_at(store, at)->next;

@@ -1,7 +1,8 @@
 /*
  * Records live in slabs of fixed size and are named by their index, so that links between them take
  * 4 bytes and growing moves nothing. A record's text lives in an arena of size classes: an update
- * nearly always writes over the old text.
+ * nearly always writes over the old text. Where it does not, and where a record ends, other texts may
+ * move: only slots name them.
  *
  * The list by sequence is circular through slot 0, which is neither record nor cursor. Cursors are
  * slots of the same list.
@@ -25,51 +26,6 @@ enum {
     EXPIRE_BUCKETS_MAX = 65536 /* and seconds in which none ends */
 };
 
-static int add_slab(struct herd_store *store)
-{
-    if (store->slab_count == store->slab_cap) {
-        uint32_t cap = store->slab_cap > 0 ? store->slab_cap * 2 : 16;
-        struct slot **slabs = realloc(store->slabs, cap * sizeof(*slabs));
-        if (slabs == NULL)
-            return HERD_ENOMEM;
-        store->slabs = slabs;
-        store->slab_cap = cap;
-    }
-    struct slot *slab = calloc(SLAB_SLOTS - SLAB_UNUSED, sizeof(*slab));
-    if (slab == NULL ||
-        expiry_reserve(&store->expiry, (store->slab_count + 1) * (size_t)SLAB_SLOTS) < 0) {
-        free(slab);
-        return HERD_ENOMEM;
-    }
-    store->slabs[store->slab_count++] = slab;
-    return 0;
-}
-
-/* A slot that is free. 0 and *out, or HERD_ENOMEM. */
-static int take_slot(struct herd_store *store, uint32_t *out)
-{
-    if (store->free_slots != LIST_HEAD) {
-        *out = store->free_slots;
-        store->free_slots = slot_at(store, *out)->next;
-        return 0;
-    }
-    if (store->used == store->slab_count * (uint32_t)SLAB_SLOTS) {
-        if (store->used >= TABLE_NONE - SLAB_SLOTS || add_slab(store) < 0)
-            return HERD_ENOMEM;
-    }
-    *out = store->used++;
-    if (store->used % SLAB_SLOTS == SLAB_SLOTS - SLAB_UNUSED)
-        store->used += SLAB_UNUSED;
-    return 0;
-}
-
-static void give_slot(struct herd_store *store, uint32_t index)
-{
-    struct slot *slot = slot_at(store, index);
-    *slot = (struct slot){.kind = SLOT_FREE, .next = store->free_slots};
-    store->free_slots = index;
-}
-
 int herd_store_new(uint64_t seed, int64_t max_skew_ns, struct herd_store **out)
 {
     struct herd_store *store = calloc(1, sizeof(*store));
@@ -77,7 +33,8 @@ int herd_store_new(uint64_t seed, int64_t max_skew_ns, struct herd_store **out)
         return HERD_ENOMEM;
     store->seed = seed;
     store->max_skew_ns = max_skew_ns;
-    if (table_init(&store->table) < 0 || digest_init(&store->digest) < 0 || add_slab(store) < 0) {
+    if (table_init(&store->table) < 0 || digest_init(&store->digest) < 0 ||
+        store_add_slab(store) < 0) {
         herd_store_free(store);
         return HERD_ENOMEM;
     }
@@ -321,6 +278,36 @@ static uint64_t uncount(const struct herd_store *store, struct slot *slot)
     return less;
 }
 
+/* The slot that a text belongs to: the id of its client stands in front. */
+static struct slot *slot_of_text(const struct herd_store *store, arena_ref text)
+{
+    struct herd_slice rest = herd_slice(arena_text(&store->arena, text), HERD_RECORD_TEXT_MAX);
+    struct table_walk walk = table_walk(&store->table, tag_of(store, take_field(&rest)));
+    struct slot *slot;
+    do {
+        uint32_t index = table_walk_next(&walk);
+        assert(index != TABLE_NONE);
+        slot = slot_at(store, index);
+    } while (slot->text != text);
+    return slot;
+}
+
+/* Moves what has to move for what the arena was given back. How many texts. */
+static int64_t tidy(struct herd_store *store)
+{
+    struct arena *arena = &store->arena;
+    int64_t moved = 0;
+    arena_ref text;
+    for (; (text = arena_next_to_move(arena)) != ARENA_NONE; moved++) {
+        struct slot *slot = slot_of_text(store, text);
+        arena_ref to = arena_move(arena, text, slot->text_len);
+        if (to == ARENA_NONE)
+            break;
+        slot->text = to;
+    }
+    return moved;
+}
+
 /* Fills a slot of the record's client, whose text takes `len` bytes, and makes it the newest of the
  * list; it is not in the list. `less` is what its old text counts in the digest. */
 static void fill(struct herd_store *store, uint32_t index, const struct herd_record *record,
@@ -352,7 +339,7 @@ static int insert(struct herd_store *store, const struct herd_record *record, si
     arena_ref text = arena_alloc(&store->arena, len);
     if (text == ARENA_NONE)
         return HERD_ENOMEM;
-    if (take_slot(store, &index) < 0) {
+    if (store_take_slot(store, &index) < 0) {
         arena_release(&store->arena, text, len);
         return HERD_ENOMEM;
     }
@@ -384,12 +371,15 @@ static int replace(struct herd_store *store, uint32_t index, const struct herd_r
         record->received_ns < held_received_ns(store, slot, record->client.len))
         expiry_bring_forward(&store->expiry, index, end_ns(store, record));
     uint64_t less = uncount(store, slot);
-    if (text != slot->text)
+    bool moves = text != slot->text;
+    if (moves)
         arena_release(&store->arena, slot->text, slot->text_len);
     slot->text = text;
     slot->source = source;
     unlink_slot(store, slot);
     fill(store, index, record, len, less);
+    if (moves)
+        tidy(store);
     return 1;
 }
 
@@ -458,12 +448,13 @@ size_t herd_store_count(const struct herd_store *store)
     return store->clients;
 }
 
-/* How many records of its leaf were passed on the way: all of them may be in one. */
-static int remove_record(struct herd_store *store, uint32_t index)
+/* How many records were passed on the way, of its leaf, all of which may be in one, and texts that
+ * had to move. */
+static int64_t remove_record(struct herd_store *store, uint32_t index)
 {
     struct slot *slot = slot_at(store, index);
     uint32_t *at = &store->digest.heads[slot->leaf];
-    int passed = 0;
+    int64_t passed = 0;
     for (; *at != index; passed++)
         at = &slot_at(store, *at)->next_in_leaf;
     *at = slot->next_in_leaf;
@@ -471,10 +462,10 @@ static int remove_record(struct herd_store *store, uint32_t index)
     table_remove(&store->table, tag_of(store, client_of(store, slot)), index);
     unlink_slot(store, slot);
     arena_release(&store->arena, slot->text, slot->text_len);
-    give_slot(store, index);
+    store_give_slot(store, index);
     store->clients--;
     store->removed++;
-    return passed;
+    return passed + tidy(store);
 }
 
 void store_on_ended(struct herd_store *store,
@@ -568,18 +559,7 @@ size_t herd_store_bytes(const struct herd_store *store)
            store->slab_count * (SLAB_SLOTS - SLAB_UNUSED) * sizeof(struct slot);
 }
 
-int herd_cursor_new(struct herd_store *store, herd_cursor *out)
+size_t herd_store_idle_bytes(const struct herd_store *store)
 {
-    int rc = take_slot(store, out);
-    if (rc < 0)
-        return rc;
-    *slot_at(store, *out) = (struct slot){.kind = SLOT_CURSOR};
-    link_after(store, LIST_HEAD, *out);
-    return 0;
-}
-
-void herd_cursor_free(struct herd_store *store, herd_cursor cursor)
-{
-    unlink_slot(store, slot_at(store, cursor));
-    give_slot(store, cursor);
+    return store->arena.bytes - store->arena.live;
 }

@@ -26,7 +26,8 @@ void store_children(const struct herd_store *store, struct digest_prefix prefix,
 
 /*
  * The records of a prefix of at least DIGEST_DEPTH digits, in no particular order: *at is
- * STORE_FIRST, then what the last call left. False behind the last one. Valid until the next apply.
+ * STORE_FIRST, then what the last call left. False behind the last one. Valid until the next
+ * apply or expire.
  */
 bool store_next_in_prefix(const struct herd_store *store, struct digest_prefix prefix, uint32_t *at,
                           struct herd_record *out);

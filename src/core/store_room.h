@@ -67,6 +67,11 @@ static inline struct slot *slot_at(const struct herd_store *store, uint32_t inde
     return &store->slabs[index >> SLAB_BITS][index & (SLAB_SLOTS - 1)];
 }
 
+int store_add_slab(struct herd_store *store); /* 0 or HERD_ENOMEM */
+/* A slot that is free. 0 and *out, or HERD_ENOMEM. */
+int store_take_slot(struct herd_store *store, uint32_t *out);
+void store_give_slot(struct herd_store *store, uint32_t index);
+
 static inline void unlink_slot(struct herd_store *store, const struct slot *slot)
 {
     slot_at(store, slot->prev)->next = slot->next;

@@ -16,8 +16,6 @@ enum {
     RELEASE_FROM_BYTES = 4 * 1024 * 1024 /* smaller ones malloc may keep among others */
 };
 
-#define ENTRY_GONE UINT32_MAX /* in the old half alone: taken out, walks go on behind it */
-
 static struct table_slot *new_slots(size_t count)
 {
     return calloc(count, sizeof(struct table_slot));
@@ -36,28 +34,6 @@ void table_close(struct table *table)
     free(table->old.slots);
     free(table->next.slots);
     *table = (struct table){0};
-}
-
-struct table_walk table_walk(const struct table *table, uint32_t tag)
-{
-    return (struct table_walk){.table = table, .tag = tag, .at = tag & table->now.mask};
-}
-
-uint32_t table_walk_next(struct table_walk *walk)
-{
-    for (;;) {
-        const struct table_half *half = walk->in_old ? &walk->table->old : &walk->table->now;
-        struct table_slot slot;
-        while ((slot = half->slots[walk->at]).entry != 0) {
-            walk->at = (walk->at + 1) & half->mask;
-            if (slot.tag == walk->tag && slot.entry != ENTRY_GONE)
-                return slot.entry - 1;
-        }
-        if (walk->in_old || walk->table->old.slots == NULL)
-            return TABLE_NONE;
-        walk->in_old = true;
-        walk->at = walk->tag & walk->table->old.mask;
-    }
 }
 
 static void put(struct table_half *half, struct table_slot slot)
@@ -87,9 +63,9 @@ static void move_some(struct table *table)
         struct table_slot *slot = &table->old.slots[table->moved];
         if (slot->entry == 0) {
             table->gap = table->moved;
-        } else if (slot->entry != ENTRY_GONE) {
+        } else if (slot->entry != TABLE_ENTRY_GONE) {
             put(&table->now, *slot);
-            slot->entry = ENTRY_GONE;
+            slot->entry = TABLE_ENTRY_GONE;
         }
         if (table->moved++ == table->old.mask) {
             free(table->old.slots);
@@ -148,7 +124,7 @@ int table_reserve(struct table *table)
 
 void table_insert(struct table *table, uint32_t tag, uint32_t index)
 {
-    assert(index < ENTRY_GONE - 1 && table->count < table->now.mask);
+    assert(index < TABLE_ENTRY_GONE - 1 && table->count < table->now.mask);
     if (table->old.slots != NULL)
         move_some(table);
     if (table->next.slots != NULL)
@@ -193,7 +169,7 @@ void table_remove(struct table *table, uint32_t tag, uint32_t index)
     } else {
         bool in_old = find(&table->old, tag, index, &at);
         assert(in_old);
-        table->old.slots[at].entry = ENTRY_GONE;
+        table->old.slots[at].entry = TABLE_ENTRY_GONE;
     }
     table->count--;
 }

@@ -47,6 +47,8 @@ struct table_walk {
 };
 
 #define TABLE_NONE UINT32_MAX
+/* An entry of the old half alone: taken out, walks go on behind it. */
+#define TABLE_ENTRY_GONE UINT32_MAX
 
 int table_init(struct table *table); /* 0 or HERD_ENOMEM */
 void table_close(struct table *table);
@@ -57,9 +59,28 @@ static inline void table_prefetch(const struct table *table, uint32_t tag)
     __builtin_prefetch(&table->now.slots[tag & table->now.mask]);
 }
 
-struct table_walk table_walk(const struct table *table, uint32_t tag);
+static inline struct table_walk table_walk(const struct table *table, uint32_t tag)
+{
+    return (struct table_walk){.table = table, .tag = tag, .at = tag & table->now.mask};
+}
+
 /* The next index with that tag, or TABLE_NONE. The caller compares the records. */
-uint32_t table_walk_next(struct table_walk *walk);
+static inline uint32_t table_walk_next(struct table_walk *walk)
+{
+    for (;;) {
+        const struct table_half *half = walk->in_old ? &walk->table->old : &walk->table->now;
+        struct table_slot slot;
+        while ((slot = half->slots[walk->at]).entry != 0) {
+            walk->at = (walk->at + 1) & half->mask;
+            if (slot.tag == walk->tag && slot.entry != TABLE_ENTRY_GONE)
+                return slot.entry - 1;
+        }
+        if (walk->in_old || walk->table->old.slots == NULL)
+            return TABLE_NONE;
+        walk->in_old = true;
+        walk->at = walk->tag & walk->table->old.mask;
+    }
+}
 
 /* Makes sure that one insert cannot fail. 0 or HERD_ENOMEM. */
 int table_reserve(struct table *table);

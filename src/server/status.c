@@ -57,6 +57,7 @@ void server_collect_metrics(struct server *server)
         {METRIC_waits_open, stats->waits_open},
         {METRIC_waits_refused_total, stats->waits_refused},
         {METRIC_clients, herd_store_count(herd_node_store(server->node))},
+        {METRIC_store_idle_bytes, herd_store_idle_bytes(herd_node_store(server->node))},
         {METRIC_links_up, (uint64_t)up},
         {METRIC_disk_batch_ms, (uint64_t)(batch_ns / HERD_NS_PER_MS)},
         {METRIC_disk_age_ms, (uint64_t)(unwritten_ns / HERD_NS_PER_MS)},

@@ -17,8 +17,7 @@
 #define herd_store_sequence       plain_store_sequence
 #define herd_store_digest         plain_store_digest
 #define herd_store_bytes          plain_store_bytes
-#define herd_cursor_new           plain_cursor_new
-#define herd_cursor_free          plain_cursor_free
+#define herd_store_idle_bytes     plain_store_idle_bytes
 #define herd_cursor_next          plain_cursor_next
 #define herd_cursor_at_end        plain_cursor_at_end
 #define herd_cursor_sequence      plain_cursor_sequence
