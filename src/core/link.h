@@ -173,7 +173,8 @@ int64_t link_received_ns(const struct herd_node *node, struct herd_slice text);
 void link_note_sent(struct link *link, int64_t received_ns);
 /* A MARK up to `passed` is sent, with nothing left behind it. */
 void link_note_clean_mark(struct link *link);
-/* What has ended by this time gives way to a record: when that was received, as far as clocks may differ. */
+/* What has ended by this time gives way to a record: when that was received, as far as clocks may
+ * differ. */
 int64_t ended_by(const struct herd_node *node, struct herd_now now,
                  const struct herd_record *record);
 /* The neighbour has sent a record, which is news here or not. */

@@ -11,9 +11,9 @@
  *
  * Where L has learnt something since that DIGEST, or told D, it is older than D's store as well. So a
  * walk begins with a DIGEST that has just come, or that nothing has happened since; or that is so old
- * that D would have told another one. What L has told D shortly before may cross that DIGEST: the first
- * one that differs while D has not acknowledged all counts as older, too. Only the first: in a herd where
- * updates never rest there is always something on its way.
+ * that D would have told another one. What L has told D shortly before may cross that DIGEST: the
+ * first one that differs while D has not acknowledged all counts as older, too. Only the first: in a
+ * herd where updates never rest there is always something on its way.
  *
  * Ids can be chosen so that thousands share a leaf. So a leaf is gathered once for all lines about it,
  * what is gathered in a turn and said in one answer is bounded, and a walk goes on where the last one

@@ -90,8 +90,8 @@ static void check_one_difference(struct mesh *mesh, unsigned records)
     check_mended(mesh, "same time, other origin", records, 2);
 }
 
-/* All that was said on an edge but FLOOD lines and heartbeats, once there is peace. Of those one PING and
- * its PONG may belong to it: where a connection stood already when the neighbour's HELLO came. */
+/* All that was said on an edge but FLOOD lines and heartbeats, once there is peace. Of those one PING
+ * and its PONG may belong to it: where a connection stood when the neighbour's HELLO came. */
 static void check_bytes(struct mesh *mesh, unsigned changed)
 {
     uint64_t there = mesh_link_bytes(mesh, 0, link_verbs);
@@ -135,8 +135,8 @@ static void check_catch_up(struct mesh *mesh, unsigned records, unsigned changed
     CHECK_INT(("that was all"), mesh_bytes(mesh, link_verbs), 0);
 }
 
-/* Both dial at once, after a restart of both, so that the first DIGEST of the one that lacks something,
- * of its old store, is on its way while that comes. */
+/* Both dial at once, after a restart of both, so that the first DIGEST of the one that lacks
+ * something, of its old store, is on its way while that comes. */
 static void catch_up_that_crosses_a_digest(void **state)
 {
     static const struct {
