@@ -31,6 +31,7 @@
 #define store_on_ended            plain_on_ended
 #define store_changes             plain_store_changes
 #define store_find_source         plain_find_source
+#define store_sequence_of         plain_sequence_of
 #define store_cursor_peek         plain_cursor_peek
 #define store_cursor_to           plain_cursor_to
 
