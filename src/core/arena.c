@@ -1,13 +1,15 @@
 /*
- * Why texts move: gaps that only serve their own class stay for ever once texts have another length.
- * Gaps that are cut and joined would bound that for no order of lengths (Robson 1974: the worst is a
- * logarithm of the sizes), and need to know what is before a gap. Moving bounds it for all of them,
- * with no byte more a text: it begins with the id of its client, which finds whatever names it.
+ * Why texts move: gaps that only serve their own class stay for ever once texts have another
+ * length. Gaps that are cut and joined would bound that for no order of lengths (Robson 1974: the
+ * worst is a logarithm of the sizes), and need to know what is before a gap. Moving bounds it for
+ * all of them, with no byte more a text: it begins with the id of its client, which finds whatever
+ * names it. An eighth: less would be more moves a text, more would be more bytes a client.
  *
- * The bound: idle > live / 8 + a chunk is more than a ninth of all chunks but the newest (in which no
- * more than a chunk can be idle), so the emptiest of them has more than a ninth to win. It is passed
- * at a pace at which less is given back meanwhile than that. Until it goes, what its texts took
- * is idle as well, which is one chunk more, and what is left of the newest is the third.
+ * The bound: idle > live / 8 + a chunk is more than a ninth of all chunks but the newest (no more
+ * than a chunk of which can be idle), so the emptiest of them has more than a ninth to win. It is
+ * passed at a pace at which less is given back meanwhile than that. Until it goes, what its texts
+ * took is idle as well, which is one chunk more; what is left of the newest is the third, and the
+ * fourth has room for what one call gives back before any text has moved.
  */
 #include <assert.h>
 #include <stdlib.h>

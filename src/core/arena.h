@@ -31,14 +31,14 @@ struct arena_chunk {
 /*
  * All zero is an empty one.
  *
- * A gap is used again for a text of its own class alone. What that leaves unused is bounded: whatever
- * came and went,
+ * A gap is used again for a text of its own class alone. What that leaves unused is bounded:
+ * whatever came and went,
  *
- *     bytes <= live + live / 8 + 1 MiB (4 chunks)
+ *     bytes <= live + live / 8 + 4 chunks (1 MiB)
  *
- * Above live / 8 and a chunk the one that has the fewest texts is emptied, and given back: its texts
- * move, as many as pay for what is given back (arena_next_to_move). So it costs nothing until then,
- * and no call has to move much.
+ * Above live / 8 and a chunk the one that has the fewest texts is emptied, and given back: its
+ * texts move, as many as pay for what is given back (arena_next_to_move). So it costs nothing until
+ * then, and no call has to move much. While memory is short texts stay, and it may be more.
  */
 struct arena {
     struct arena_chunk *chunks;

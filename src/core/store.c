@@ -1,8 +1,8 @@
 /*
  * Records live in slabs of fixed size and are named by their index, so that links between them take
  * 4 bytes and growing moves nothing. A record's text lives in an arena of size classes: an update
- * nearly always writes over the old text. Where it does not, and where a record ends, other texts may
- * move: only slots name them.
+ * nearly always writes over the old text. Where it does not, and where a record ends, other texts
+ * may move: only slots name them.
  *
  * The list by sequence is circular through slot 0, which is neither record nor cursor. Cursors are
  * slots of the same list.
