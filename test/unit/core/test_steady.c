@@ -313,7 +313,7 @@ static void nothing_is_allocated_for_a_crowd(void **state)
                   {CROWD_MAX, CROWD_LINES, HERD_DURABILITY_NONE},
                   {50, 1, HERD_DURABILITY_COMMIT},
                   {50, 16, HERD_DURABILITY_COMMIT},
-                  {50, CROWD_LINES, HERD_DURABILITY_COMMIT},
+                  {64, CROWD_LINES, HERD_DURABILITY_COMMIT},
                   {HERD_TOUCHED_MAX, 16, HERD_DURABILITY_COMMIT},
                   {50, 16, HERD_DURABILITY_HERD},
                   {50, CROWD_LINES, HERD_DURABILITY_HERD}};
