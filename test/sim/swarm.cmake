@@ -1,5 +1,6 @@
 # Swarms of seeds, the same run twice, and for each planted bug a swarm that has to find it.
-foreach(seeds 1..250 251..500 501..750 751..1000)
+# (Five hundred: in half as many the rarest fault, disk-exchange, may not come about.)
+foreach(seeds 1..500 501..1000)
     add_test(NAME sim.swarm.${seeds} COMMAND sim-swarm --seeds ${seeds} --fired)
     set_tests_properties(sim.swarm.${seeds} PROPERTIES LABELS sim TIMEOUT 600)
 endforeach()
