@@ -55,3 +55,16 @@ struct wire *edge_hello(struct driver *driver, uint64_t epoch, uint64_t sequence
     wire_sayf(inbound, "HELLO Jaquez 2 %016" PRIx64 " %" PRIu64 " -\n", epoch, sequence);
     return inbound;
 }
+
+void edge_pair_open(struct edge_pair *pair, unsigned clients)
+{
+    pair->link = edge_new(clients);
+    pair->driver = pair->link->driver;
+    pair->driver->keeps_upkeep = true;
+    edge_greet(pair->link);
+    edge_resume(pair->link, clients);
+    pair->inbound = edge_hello(pair->driver, 5, 0);
+    wire_say(pair->link, "PONG\n");
+    wire_take(pair->link);
+    wire_take(pair->inbound);
+}

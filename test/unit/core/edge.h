@@ -33,4 +33,12 @@ struct wire *edge_hello(struct driver *driver, uint64_t epoch, uint64_t sequence
 #define EDGE_STATE(wire, state)                                                                    \
     assert_string_equal(driver_link_state((wire)->driver, (wire)->peer), state)
 
+/* Hill with its link to Jaquez up and Jaquez's link to it: both are read. */
+struct edge_pair {
+    struct driver *driver;
+    struct wire *link, *inbound;
+};
+
+void edge_pair_open(struct edge_pair *pair, unsigned clients);
+
 #endif
