@@ -270,7 +270,7 @@ def test_an_update_that_never_arrives_is_found(make_herd, server):
     assert "10 not everywhere" in errors
 
 
-@pytest.mark.parametrize("kind", ["idle", "once", "slow", "churn", "deaf"])
+@pytest.mark.parametrize("kind", ["idle", "once", "asked", "slow", "churn", "deaf"])
 def test_a_crowd_comes_and_goes(server, kind):
     crowd = start("--crowd", kind, "-c", 40, "-r", 200, f"127.0.0.1:{server.port}")
     assert crowd.stdout.readline() == f"crowd {kind}: 40 connections\n"
