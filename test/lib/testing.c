@@ -72,3 +72,15 @@ char *testing_take_text(struct herd_buf *buf)
     *buf = (struct herd_buf){0};
     return text;
 }
+
+int testing_setup_folder(void **state)
+{
+    *state = testing_make_folder();
+    return 0;
+}
+
+int testing_teardown_folder(void **state)
+{
+    testing_remove_folder(*state);
+    return 0;
+}

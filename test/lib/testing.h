@@ -17,6 +17,9 @@ void assert_contains(const char *text, const char *part);
 /* A new, empty folder; free with testing_remove_folder, which removes what is in it as well. */
 char *testing_make_folder(void);
 void testing_remove_folder(char *take_path);
+/* Of a test whose state is such a folder. */
+int testing_setup_folder(void **state);
+int testing_teardown_folder(void **state);
 
 /* `folder`/`name`; free with free(). */
 char *testing_path(const char *folder, const char *name);

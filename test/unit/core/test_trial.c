@@ -68,6 +68,15 @@ static void pruned_links_are_tried_in_turn(void **state)
     driver_free(trio.driver);
 }
 
+/* So much has come of an origin that one of its pruned links is to be tried. */
+static void open_before_trial(struct trio *trio)
+{
+    trio_open(trio);
+    trio_grow_tree(trio);
+    trio_pass_minutes(trio, 2);
+    bring_news(trio, TRIAL_NEWS_MAX);
+}
+
 /* Hours may pass, and any number of updates of others. */
 static void origin_that_says_little_is_not_tried(void **state)
 {
@@ -87,10 +96,7 @@ static void faster_link_takes_its_place(void **state)
 {
     (void)state;
     struct trio trio;
-    trio_open(&trio);
-    trio_grow_tree(&trio);
-    trio_pass_minutes(&trio, 2);
-    bring_news(&trio, TRIAL_NEWS_MAX);
+    open_before_trial(&trio);
     driver_advance_ms(trio.driver, TRIAL_WAIT_MS + TRIAL_MS);
     int faster = take_graft(&trio);
     assert_true(faster == SMITH || faster == CAMPBELL);
@@ -106,10 +112,7 @@ static void trial_ends_with_the_connection(void **state)
 {
     (void)state;
     struct trio trio;
-    trio_open(&trio);
-    trio_grow_tree(&trio);
-    trio_pass_minutes(&trio, 2);
-    bring_news(&trio, TRIAL_NEWS_MAX);
+    open_before_trial(&trio);
     for (int who = SMITH; who < NEAR; who++) {
         wire_close(trio.inbound[who], "reset");
         trio.inbound[who] = trio_greet(&trio, who, " prune");

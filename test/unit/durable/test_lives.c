@@ -86,24 +86,15 @@ static void a_new_epoch_has_had_no_other(void **state)
     world_free(&world);
 }
 
-static int setup(void **state)
-{
-    *state = testing_make_folder();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    testing_remove_folder(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(lives_are_found_in_their_order, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_oldest_goes_when_there_are_too_many, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_new_epoch_has_had_no_other, setup, teardown),
+        cmocka_unit_test_setup_teardown(lives_are_found_in_their_order, testing_setup_folder,
+                                        testing_teardown_folder),
+        cmocka_unit_test_setup_teardown(the_oldest_goes_when_there_are_too_many,
+                                        testing_setup_folder, testing_teardown_folder),
+        cmocka_unit_test_setup_teardown(a_new_epoch_has_had_no_other, testing_setup_folder,
+                                        testing_teardown_folder),
     };
     return cmocka_run_group_tests_name("lives", tests, NULL, NULL);
 }

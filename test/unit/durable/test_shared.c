@@ -148,24 +148,15 @@ static void second_begins_with_nothing_outdated(void **state)
     assert_found_in(race.folder, &disk);
 }
 
-static int setup(void **state)
-{
-    *state = testing_make_folder();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    testing_remove_folder(*state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(lock_is_taken_anew, setup, teardown),
-        cmocka_unit_test_setup_teardown(first_of_two_writes_no_more, setup, teardown),
-        cmocka_unit_test_setup_teardown(second_begins_with_nothing_outdated, setup, teardown),
+        cmocka_unit_test_setup_teardown(lock_is_taken_anew, testing_setup_folder,
+                                        testing_teardown_folder),
+        cmocka_unit_test_setup_teardown(first_of_two_writes_no_more, testing_setup_folder,
+                                        testing_teardown_folder),
+        cmocka_unit_test_setup_teardown(second_begins_with_nothing_outdated, testing_setup_folder,
+                                        testing_teardown_folder),
     };
     return cmocka_run_group_tests_name("shared", tests, NULL, NULL);
 }
