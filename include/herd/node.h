@@ -295,6 +295,13 @@ size_t herd_node_read_max(const struct herd_node *node);
 /* Gives a WRITE's buffer back for the next one. */
 void herd_node_recycle(struct herd_node *node, struct herd_buf *take_buf);
 
+/*
+ * To be called from time to time: what is kept for the next requests, and none has needed since the
+ * last call, is freed. How many bytes were freed since then, roughly: by this, and of connections,
+ * questions and lines that are gone. To *kept_bytes is added what is still kept.
+ */
+size_t herd_node_give_back(struct herd_node *node, size_t *kept_bytes);
+
 /* Counted since the start. */
 struct herd_node_stats {
     uint64_t lines_received, lines_invalid, iamat, whatsat;

@@ -11,6 +11,8 @@ struct herd_ask *node_new_ask(struct herd_node *node, struct herd_conn *conn, en
     if (ask != NULL) {
         node->free_asks = ask->next;
         node->free_ask_count--;
+        if (node->free_ask_count < node->idle_asks)
+            node->idle_asks = node->free_ask_count;
         answer = ask->answer;
     } else if ((ask = malloc(sizeof(*ask))) == NULL) {
         return NULL;
@@ -103,6 +105,7 @@ void node_free_ask(struct herd_ask *ask)
     else
         herd_node_recycle(node, &ask->answer);
     if (!is_kept) {
+        node->spares.freed_bytes += sizeof(*ask);
         free(ask);
         return;
     }
@@ -141,12 +144,16 @@ bool node_next_places(struct herd_node *node, struct herd_effect *out)
     return true;
 }
 
-void node_free_spare_asks(struct herd_node *node)
+size_t node_free_asks(struct herd_node *node, unsigned count)
 {
-    while (node->free_asks != NULL) {
+    size_t bytes = 0;
+    for (; count > 0; count--) {
         struct herd_ask *ask = node->free_asks;
         node->free_asks = ask->next;
+        node->free_ask_count--;
+        bytes += sizeof(*ask) + ask->answer.cap;
         herd_buf_free(&ask->answer);
         free(ask);
     }
+    return bytes;
 }

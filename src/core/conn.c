@@ -60,6 +60,8 @@ bool conn_begin_work(struct herd_conn *conn)
         conn->work = node->spare_works[--node->spare_work_count];
     else
         conn->work = calloc(1, sizeof(*conn->work));
+    if (node->spare_work_count < node->idle_works)
+        node->idle_works = node->spare_work_count;
     return conn->work != NULL;
 }
 
@@ -68,8 +70,10 @@ static void give_work_back(struct herd_conn *conn)
 {
     struct herd_node *node = conn->node;
     struct conn_work *work = conn->work;
-    if (work->frame.cap > 0)
+    if (work->frame.cap > 0) {
+        node->spares.freed_bytes += work->frame.cap;
         herd_frame_free(&work->frame);
+    }
     if (work->out.cap > 0)
         herd_node_recycle(node, &work->out);
     work->held = 0; /* it may be more when memory was short */
@@ -77,10 +81,12 @@ static void give_work_back(struct herd_conn *conn)
     if (conn->is_link)
         return;
     conn->work = NULL;
-    if (node->spare_work_count < NODE_SPARE_WORKS_MAX)
+    if (node->spare_work_count < NODE_SPARE_WORKS_MAX) {
         node->spare_works[node->spare_work_count++] = work;
-    else
-        free(work);
+        return;
+    }
+    node->spares.freed_bytes += sizeof(*work);
+    free(work);
 }
 
 void conn_end_work(struct herd_conn *conn)
@@ -398,9 +404,15 @@ static bool is_done(const struct herd_conn *conn, struct herd_slice input)
     return input.len == 0 && conn->work->frame.cap == 0 && !conn->ended;
 }
 
+static uint32_t carried_bytes(const struct herd_conn *conn)
+{
+    return conn->work != NULL ? conn->work->frame.cap : 0;
+}
+
 void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice input)
 {
     unsigned budget = lines_allowed(conn), lines = 0;
+    uint32_t carried = carried_bytes(conn);
     struct ahead ahead;
     int rc = 0;
     ahead.count = ahead.next = 0;
@@ -430,6 +442,8 @@ void conn_process(struct herd_conn *conn, struct herd_now now, struct herd_slice
         conn_abort(conn); /* there is nobody left who reads what was sent */
     else if (conn->ended && !conn->full && !conn->ready)
         conn->closing = true;
+    if (carried > 0 && carried_bytes(conn) == 0)
+        conn->node->spares.freed_bytes += carried;
     if (conn->work != NULL && !conn->is_link)
         conn->node->dirty_bytes += conn->work->out.cap;
     conn_touch(conn);

@@ -65,8 +65,10 @@ int herd_node_new(const struct herd_node_options *options, struct herd_node **ou
 
 static void free_if_gone(struct herd_conn *conn)
 {
-    if (conn->gone && !conn->dirty && !conn->ready)
-        free(conn);
+    if (!conn->gone || conn->dirty || conn->ready)
+        return;
+    conn->node->spares.freed_bytes += sizeof(*conn);
+    free(conn);
 }
 
 static struct herd_conn *take_dirty(struct herd_node *node)
@@ -131,7 +133,7 @@ void herd_node_free(struct herd_node *node)
     while (node->dirty != NULL)
         free_if_gone(take_dirty(node));
     assert(node->conns == NULL && node->queue == NULL);
-    node_free_spare_asks(node);
+    node_free_asks(node, node->free_ask_count);
     spares_free(&node->spares);
     run_close(&node->run);
     while (node->spare_work_count > 0)

@@ -55,7 +55,7 @@ struct herd_node {
     size_t ready_count;
     struct herd_ask *queue, **queue_end; /* asks not yet handed out */
     struct herd_ask *free_asks;
-    unsigned free_ask_count;
+    unsigned free_ask_count, idle_asks; /* … since herd_node_give_back, as in struct spares */
     struct waits waits;
     struct persist persist;
     struct pace pace;
@@ -71,7 +71,7 @@ struct herd_node {
     struct spares spares;
     struct run run; /* lines that links share */
     struct conn_work *spare_works[NODE_SPARE_WORKS_MAX];
-    unsigned spare_work_count;
+    unsigned spare_work_count, idle_works;
     size_t link_next;  /* whose turn it is to be asked for effects */
     size_t links_left; /* to be asked before none can have any */
     bool stopping, links_stopped;
@@ -113,7 +113,8 @@ void node_unqueue_ask(struct herd_ask *ask);
 void node_free_ask(struct herd_ask *ask);
 /* Lets go of its places. */
 void node_forget_places(struct herd_ask *ask);
-void node_free_spare_asks(struct herd_node *node);
+/* Of those that are kept for the next. How many bytes they had. */
+size_t node_free_asks(struct herd_node *node, unsigned count);
 /* The effect PLACES of the next ask that waits for one. */
 bool node_next_places(struct herd_node *node, struct herd_effect *out);
 void node_trace(const struct herd_conn *conn, enum herd_direction direction,

@@ -22,6 +22,7 @@ void spares_keep(struct spares *spares, struct herd_buf *take_buf)
     } else if (cap == SPARES_PLACES_BYTES && spares->places_count < SPARES_PLACES_MAX) {
         spares->places[spares->places_count++] = *take_buf;
     } else {
+        spares->freed_bytes += cap;
         herd_buf_free(take_buf);
     }
     *take_buf = (struct herd_buf){0};
@@ -54,9 +55,48 @@ void spares_lengthen(struct spares *spares, struct herd_buf *buf)
         longer = spares->places[--spares->places_count];
     else
         longer.data = malloc(longer.cap);
+    if (spares->places_count < spares->idle_places)
+        spares->idle_places = spares->places_count;
     if (longer.data == NULL)
         return;
     move_into(spares, longer, buf);
+}
+
+static size_t free_bufs(struct herd_buf *bufs, unsigned count)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < count; i++) {
+        bytes += bufs[i].cap;
+        herd_buf_free(&bufs[i]);
+    }
+    return bytes;
+}
+
+size_t spares_give_back(struct spares *spares)
+{
+    size_t bytes = spares->freed_bytes;
+    spares->small_count -= spares->idle_small;
+    spares->large_count -= spares->idle_large;
+    spares->places_count -= spares->idle_places;
+    size_t large = free_bufs(spares->large + spares->large_count, spares->idle_large);
+    spares->large_bytes -= large;
+    bytes += large + free_bufs(spares->small + spares->small_count, spares->idle_small);
+    bytes += free_bufs(spares->places + spares->places_count, spares->idle_places);
+    bytes += free_bufs(&spares->long_one, spares->long_is_idle);
+    spares->idle_small = spares->small_count;
+    spares->idle_large = spares->large_count;
+    spares->idle_places = spares->places_count;
+    spares->long_is_idle = spares->long_one.cap > 0;
+    spares->freed_bytes = 0;
+    return bytes;
+}
+
+size_t spares_bytes(const struct spares *spares)
+{
+    size_t bytes = spares->large_bytes + spares->long_one.cap;
+    for (unsigned i = 0; i < spares->small_count; i++)
+        bytes += spares->small[i].cap;
+    return bytes + spares->places_count * (size_t)SPARES_PLACES_BYTES;
 }
 
 void spares_free(struct spares *spares)
@@ -69,4 +109,6 @@ void spares_free(struct spares *spares)
     while (spares->places_count > 0)
         herd_buf_free(&spares->places[--spares->places_count]);
     herd_buf_free(&spares->long_one);
+    spares->idle_small = spares->idle_large = spares->idle_places = 0;
+    spares->long_is_idle = false;
 }

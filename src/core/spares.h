@@ -7,6 +7,9 @@
  * for them that is as long as output_max is by default, and an answer more. A turn of the loop has
  * time for the places of a few clients. What waits begins in small ones, and takes a large one once
  * it has more: lines of one read, whose answers and refusals wait for the disk or a neighbour.
+ *
+ * Those that nobody has needed between two calls of spares_give_back go there: what is kept follows
+ * what is needed now, and not the largest crowd that there was.
  */
 #ifndef CORE_SPARES_H
 #define CORE_SPARES_H
@@ -26,21 +29,28 @@ enum {
     SPARES_PLACES_MAX = 8
 };
 
-/* All 0: none. */
+/* All 0: none. `idle_…`: the fewest that were there since spares_give_back, so that none of these
+ * was needed. */
 struct spares {
     struct herd_buf small[SPARES_SMALL_MAX], large[SPARES_LARGE_MAX];
     struct herd_buf long_one; /* longer than the large ones */
     struct herd_buf places[SPARES_PLACES_MAX];
     unsigned small_count, large_count, places_count;
+    unsigned idle_small, idle_large, idle_places;
+    bool long_is_idle;
     size_t large_bytes;
+    size_t freed_bytes; /* since spares_give_back: of all that the node did not keep */
 };
 
 /* All give a buffer to `out`, which has no memory, if there is one. For what is short, or begins to
  * wait: none that is large. */
 static inline void spares_take_small(struct spares *spares, struct herd_buf *out)
 {
-    if (spares->small_count > 0)
-        *out = spares->small[--spares->small_count];
+    if (spares->small_count == 0)
+        return;
+    *out = spares->small[--spares->small_count];
+    if (spares->small_count < spares->idle_small)
+        spares->idle_small = spares->small_count;
 }
 
 static inline void spares_take_but(struct spares *spares, unsigned left, struct herd_buf *out)
@@ -51,6 +61,8 @@ static inline void spares_take_but(struct spares *spares, unsigned left, struct 
     }
     *out = spares->large[--spares->large_count];
     spares->large_bytes -= out->cap;
+    if (spares->large_count < spares->idle_large)
+        spares->idle_large = spares->large_count;
 }
 
 /* For answers to a client, few or many: a large one if there are enough for links, too. */
@@ -68,6 +80,7 @@ static inline void spares_take_long(struct spares *spares, struct herd_buf *out)
     }
     *out = spares->long_one;
     spares->long_one = (struct herd_buf){0};
+    spares->long_is_idle = false;
 }
 
 /* For what waits, before `more` bytes are added to it: if a small one would not hold them, puts what
@@ -80,6 +93,10 @@ void spares_lengthen(struct spares *spares, struct herd_buf *buf);
 
 /* Keeps it if there is room, else frees it; it is {0} then. */
 void spares_keep(struct spares *spares, struct herd_buf *take_buf);
+
+/* Frees what nobody has needed since the last call. How many bytes were freed since then. */
+size_t spares_give_back(struct spares *spares);
+size_t spares_bytes(const struct spares *spares);
 void spares_free(struct spares *spares);
 
 #endif

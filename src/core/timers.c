@@ -4,6 +4,8 @@
 
 #include "core/timers.h"
 
+enum { CAP_FIRST = 16 };
+
 static void put(struct timers *timers, size_t place, struct timer *timer)
 {
     timers->heap[place - 1] = timer;
@@ -44,11 +46,25 @@ void timers_close(struct timers *timers)
     *timers = (struct timers){0};
 }
 
+size_t timers_give_back(struct timers *timers)
+{
+    size_t before = timers->cap, cap = before;
+    while (cap > CAP_FIRST && timers->most <= cap / 4)
+        cap /= 2;
+    timers->most = timers->count;
+    struct timer **heap = cap < before ? realloc(timers->heap, cap * sizeof(struct timer *)) : NULL;
+    if (heap == NULL)
+        return 0;
+    timers->heap = heap;
+    timers->cap = cap;
+    return (before - cap) * sizeof(struct timer *);
+}
+
 int timers_set(struct timers *timers, struct timer *timer, int64_t at_ns)
 {
     if (timer->place == 0) {
         if (timers->count == timers->cap) {
-            size_t cap = timers->cap > 0 ? timers->cap * 2 : 16;
+            size_t cap = timers->cap > 0 ? timers->cap * 2 : CAP_FIRST;
             struct timer **heap = realloc(timers->heap, cap * sizeof(struct timer *));
             if (heap == NULL)
                 return HERD_ENOMEM;
@@ -56,6 +72,7 @@ int timers_set(struct timers *timers, struct timer *timer, int64_t at_ns)
             timers->cap = cap;
         }
         put(timers, ++timers->count, timer);
+        timers->most = timers->count > timers->most ? timers->count : timers->most;
     }
     timer->at_ns = at_ns;
     rise(timers, timer);

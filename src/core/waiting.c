@@ -18,13 +18,28 @@ int waiting_init(struct herd_node *node)
     return waiting->buckets != NULL ? 0 : HERD_ENOMEM;
 }
 
-void waiting_close(struct waiting *waiting)
+static size_t free_lines(struct waiting *waiting, unsigned count)
 {
-    while (waiting->free != NULL) {
+    for (unsigned i = 0; i < count; i++) {
         struct waiting_line *line = waiting->free;
         waiting->free = line->next_of_ask;
         free(line);
     }
+    waiting->free_count -= count;
+    return count * sizeof(struct waiting_line);
+}
+
+size_t waiting_give_back(struct waiting *waiting)
+{
+    size_t bytes = waiting->freed_bytes + free_lines(waiting, waiting->idle_count);
+    waiting->idle_count = waiting->free_count;
+    waiting->freed_bytes = 0;
+    return bytes;
+}
+
+void waiting_close(struct waiting *waiting)
+{
+    free_lines(waiting, waiting->free_count);
     free(waiting->buckets);
     *waiting = (struct waiting){0};
 }
@@ -41,12 +56,15 @@ static struct waiting_line *take_line(struct waiting *waiting)
         return malloc(sizeof(*line));
     waiting->free = line->next_of_ask;
     waiting->free_count--;
+    if (waiting->free_count < waiting->idle_count)
+        waiting->idle_count = waiting->free_count;
     return line;
 }
 
 static void give_line(struct waiting *waiting, struct waiting_line *line)
 {
     if (waiting->free_count == WAITING_LINES_FREE_MAX) {
+        waiting->freed_bytes += sizeof(*line);
         free(line);
         return;
     }

@@ -22,12 +22,15 @@ struct waiting_line {
 struct waiting {
     struct waiting_line **buckets; /* NULL: records do not end, or no answer waits for them */
     struct waiting_line *free;
-    unsigned free_count;
+    unsigned free_count, idle_count; /* … since waiting_give_back, as in struct spares */
+    size_t freed_bytes;
 };
 
 /* Where records end and answers wait. 0 or HERD_ENOMEM. */
 int waiting_init(struct herd_node *node);
 void waiting_close(struct waiting *waiting);
+/* As spares_give_back. */
+size_t waiting_give_back(struct waiting *waiting);
 
 /* An ask waits for what is held of a client, and is to be counted anew. 0 or HERD_ENOMEM. */
 int waiting_enter(struct herd_ask *ask, struct herd_slice client);

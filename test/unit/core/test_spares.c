@@ -177,6 +177,61 @@ static void test_places_of_a_client_go_into_a_long_one(void **state)
     spares_free(&spares);
 }
 
+/* Of each kind, the fewest that were there since the last look were not needed. */
+static void test_what_was_not_needed_goes(void **state)
+{
+    (void)state;
+    struct spares spares = {0};
+    struct herd_buf bufs[5] = {0};
+    keep(&spares, 256, 5);
+    keep(&spares, 4096, SPARES_LEFT_TO_LINKS + 3);
+    keep(&spares, SPARES_PLACES_BYTES, 2);
+    keep(&spares, SPARES_LONG_BYTES, 1);
+    size_t all = kept_bytes(&spares);
+    assert_int_equal(spares_bytes(&spares), all);
+    assert_int_equal(spares_give_back(&spares), 0); /* they have only just come */
+    assert_int_equal(spares_bytes(&spares), all);
+    spares_take_small(&spares, &bufs[0]);
+    spares_take_small(&spares, &bufs[1]);
+    spares_take(&spares, &bufs[2]);
+    spares_lengthen(&spares, &bufs[3]);
+    for (size_t i = 0; i < COUNT_OF(bufs); i++)
+        spares_keep(&spares, &bufs[i]);
+    assert_int_equal(spares_bytes(&spares), all);
+    size_t needed = 2 * 256 + 4096 + SPARES_PLACES_BYTES;
+    assert_int_equal(spares_give_back(&spares), all - needed);
+    assert_int_equal(kept_bytes(&spares), needed);
+    assert_int_equal(spares_bytes(&spares), needed);
+    assert_int_equal(spares.large_bytes, 4096);
+    struct herd_buf longest = buf_of(2 * SPARES_PLACES_BYTES);
+    spares_keep(&spares, &longest); /* freed at once, and counted */
+    assert_int_equal(spares_give_back(&spares), needed + 2 * (size_t)SPARES_PLACES_BYTES);
+    assert_int_equal(kept_bytes(&spares), 0);
+    keep(&spares, 256, 5);
+    spares_give_back(&spares);
+    spares_free(&spares);
+    keep(&spares, 256, 1);
+    assert_int_equal(spares_give_back(&spares), 0);
+    assert_int_equal(kept_bytes(&spares), 256);
+    spares_free(&spares);
+}
+
+static void test_the_long_one_stays_while_a_link_needs_it(void **state)
+{
+    (void)state;
+    struct spares spares = {0};
+    struct herd_buf buf = {0};
+    keep(&spares, SPARES_LONG_BYTES, 1);
+    for (int i = 0; i < 3; i++) {
+        spares_take_long(&spares, &buf);
+        assert_int_equal(buf.cap, SPARES_LONG_BYTES);
+        spares_keep(&spares, &buf);
+        assert_int_equal(spares_give_back(&spares), 0);
+    }
+    assert_int_equal(spares_give_back(&spares), SPARES_LONG_BYTES);
+    assert_null(spares.long_one.data);
+}
+
 /* Each of a few of the crowd has said something by the end of this turn. */
 static void crowd_turn(struct driver *driver, struct wire **crowd, unsigned speakers,
                        unsigned second)
@@ -220,6 +275,8 @@ int main(void)
         cmocka_unit_test(test_who_gets_which),
         cmocka_unit_test(test_what_waits_has_a_large_one_once_a_small_one_is_full),
         cmocka_unit_test(test_places_of_a_client_go_into_a_long_one),
+        cmocka_unit_test(test_what_was_not_needed_goes),
+        cmocka_unit_test(test_the_long_one_stays_while_a_link_needs_it),
         cmocka_unit_test(test_turns_of_a_crowd_take_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

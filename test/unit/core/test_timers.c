@@ -103,12 +103,35 @@ static void clearing_what_is_not_set_does_nothing(void **state)
     timers_close(&timers);
 }
 
+static void what_was_not_needed_goes(void **state)
+{
+    (void)state;
+    static struct timer items[1000];
+    struct timers timers = {0};
+    assert_int_equal(timers_give_back(&timers), 0);
+    for (size_t i = 0; i < COUNT_OF(items); i++)
+        assert_int_equal(timers_set(&timers, &items[i], (int64_t)i), 0);
+    for (size_t i = 10; i < COUNT_OF(items); i++)
+        timers_clear(&timers, &items[i]);
+    assert_int_equal(timers_give_back(&timers), 0); /* all were set until just now */
+    assert_int_equal(timers_give_back(&timers), (1024 - 32) * sizeof(struct timer *));
+    assert_int_equal(timers_give_back(&timers), 0);
+    for (size_t i = 0; i < COUNT_OF(items); i++)
+        assert_int_equal(timers_set(&timers, &items[i], (int64_t)i), 0);
+    for (size_t i = 0; i < COUNT_OF(items); i++) {
+        assert_ptr_equal(timers_first(&timers), &items[i]);
+        timers_clear(&timers, &items[i]);
+    }
+    timers_close(&timers);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heap_is_as_the_model),
         cmocka_unit_test(first_ones_come_in_order),
         cmocka_unit_test(clearing_what_is_not_set_does_nothing),
+        cmocka_unit_test(what_was_not_needed_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
