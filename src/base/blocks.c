@@ -18,6 +18,8 @@ static struct block *take_first(struct blocks *blocks)
     struct block *block = blocks->first;
     blocks->first = block->next;
     blocks->count--;
+    if (blocks->count < blocks->idle_count)
+        blocks->idle_count = blocks->count;
     ALLOW(block, blocks->size);
     return block;
 }
@@ -31,7 +33,10 @@ void *blocks_take(struct blocks *blocks)
 void blocks_keep(struct blocks *blocks, void *take_block)
 {
     struct block *block = take_block;
-    if (block == NULL || blocks->count == blocks->max) {
+    if (block == NULL)
+        return;
+    if (blocks->count == blocks->max) {
+        blocks->freed_bytes += blocks->size;
         free(block);
         return;
     }
@@ -39,6 +44,17 @@ void blocks_keep(struct blocks *blocks, void *take_block)
     blocks->first = block;
     blocks->count++;
     FORBID(block, blocks->size);
+}
+
+size_t blocks_give_back(struct blocks *blocks, size_t *kept_bytes)
+{
+    size_t bytes = blocks->freed_bytes + blocks->idle_count * blocks->size;
+    for (unsigned left = blocks->count - blocks->idle_count; blocks->count > left;)
+        free(take_first(blocks));
+    blocks->idle_count = blocks->count;
+    blocks->freed_bytes = 0;
+    *kept_bytes += blocks->count * blocks->size;
+    return bytes;
 }
 
 void blocks_free(struct blocks *blocks)
