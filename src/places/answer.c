@@ -305,6 +305,13 @@ int places_answer_set_error(struct places_answer *answer, const char *message)
     return append_text(&answer->error, message, TEXT_MAX_BYTES) < 0 ? lose_memory(answer) : 0;
 }
 
+struct places_answer *places_answer_unknown(const char *message)
+{
+    struct places_answer *answer = places_answer_new(PLACES_UNKNOWN_ERROR);
+    places_answer_set_error(answer, message);
+    return answer;
+}
+
 static int begin_element(struct herd_buf *list)
 {
     int rc = list->len > 0 ? herd_buf_append_text(list, ",") : 0;

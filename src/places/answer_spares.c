@@ -9,6 +9,8 @@ struct answer_spares {
     size_t users; /* answers that will come back, and the owner */
     bool is_closed;
     unsigned count;
+    unsigned idle_count; /* the fewest since answer_spares_give_back: none of these was needed */
+    size_t freed_bytes;  /* since then, of what was more than is kept */
     struct places_answer *answers[ANSWER_SPARES_MAX];
 };
 
@@ -41,6 +43,8 @@ struct places_answer *answer_spares_take(struct answer_spares *spares, enum plac
     struct places_answer *answer;
     if (spares != NULL && spares->count > 0) {
         answer = spares->answers[--spares->count];
+        if (spares->count < spares->idle_count)
+            spares->idle_count = spares->count;
         answer_begin(answer, status);
     } else {
         answer = places_answer_new(status);
@@ -62,6 +66,7 @@ void answer_spares_keep(struct places_answer *take_answer)
 {
     struct answer_spares *spares = take_answer->spares;
     if (spares->is_closed || spares->count == ANSWER_SPARES_MAX) {
+        spares->freed_bytes += places_answer_bytes(take_answer);
         answer_free(take_answer);
     } else {
         herd_buf_free(&take_answer->error);
@@ -70,6 +75,18 @@ void answer_spares_keep(struct places_answer *take_answer)
         spares->answers[spares->count++] = take_answer;
     }
     leave(spares);
+}
+
+size_t answer_spares_give_back(struct answer_spares *spares, size_t *kept_bytes)
+{
+    size_t bytes = spares->freed_bytes + answer_spares_bytes(spares);
+    for (; spares->idle_count > 0; spares->idle_count--)
+        answer_free(spares->answers[--spares->count]);
+    size_t kept = answer_spares_bytes(spares);
+    *kept_bytes += kept;
+    spares->idle_count = spares->count;
+    spares->freed_bytes = 0;
+    return bytes - kept;
 }
 
 size_t answer_spares_bytes(const struct answer_spares *spares)

@@ -31,6 +31,10 @@ struct places_answer *answer_spares_take(struct answer_spares *spares, enum plac
 /* Keeps one that was taken and that nobody has a reference to, or frees it if there are enough. */
 void answer_spares_keep(struct places_answer *take_answer);
 
+/* Frees those that nobody has needed since the last call. How many bytes were freed since then,
+ * roughly; to *kept_bytes is added what those have that are left. */
+size_t answer_spares_give_back(struct answer_spares *spares, size_t *kept_bytes);
+
 /* Of all that are kept, roughly. */
 size_t answer_spares_bytes(const struct answer_spares *spares);
 

@@ -46,6 +46,13 @@ void desk_leave(struct desk *desk)
         desk_close(desk);
 }
 
+size_t desk_give_back(const struct desk *desk, size_t *kept_bytes)
+{
+    if (desk == NULL || desk->provider->type->give_back == NULL)
+        return 0;
+    return desk->provider->type->give_back(desk->provider, kept_bytes);
+}
+
 static struct places_options options_of(const struct desk_owner *owner,
                                         const struct provider_type *type,
                                         const struct config_values *values)

@@ -49,6 +49,9 @@ bool desk_is_as_named(const struct desk *desk, const struct provider_type *type,
 /* One that is: it takes the other values. */
 void desk_refresh(struct desk *desk, const struct config_values *values);
 
+/* As herd_node_give_back, of its provider; NULL is allowed. */
+size_t desk_give_back(const struct desk *desk, size_t *kept_bytes);
+
 /* A call has come back. */
 void desk_leave(struct desk *desk);
 

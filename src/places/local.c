@@ -11,8 +11,7 @@
  *
  * A call whose time is over is answered without places, whether it waits or runs. One that runs, on
  * a disk that hangs, goes on without its asker. local_loader.h brings a new file; calls that run
- * with the old one end with it. With open_later it brings the first one, too, and is asked after
- * that.
+ * with the old one end with it. With open_later it brings the first one, before anybody asks.
  */
 #include "places/local.h"
 
@@ -134,13 +133,6 @@ static void on_loader_closed(void *arg)
 
 /* ---- Answers -------------------------------------------------------------------------------- */
 
-static struct places_answer *failure(const char *message)
-{
-    struct places_answer *answer = places_answer_new(PLACES_UNKNOWN_ERROR);
-    places_answer_set_error(answer, message);
-    return answer;
-}
-
 /* The asker has his answer, and the call goes on without him; he may ask, cancel and close. */
 static void give(struct local *local, struct local_call *call, struct places_answer *take_answer)
 {
@@ -181,7 +173,7 @@ static void leave_queue(struct local *local, struct local_call *call)
 static struct places_answer *late(struct local *local)
 {
     count(local, METRIC_places_timeouts_total, 1);
-    return failure("the places were not found in time");
+    return places_answer_unknown("the places were not found in time");
 }
 
 static void turn_soon(struct local *local)
@@ -215,7 +207,7 @@ static void on_work(struct crew_job *job)
     call->answer = local_answer(call->db, &call->query);
 }
 
-static void give_back(struct local *local, const struct local_call *call)
+static void give_db_back(struct local *local, const struct local_call *call)
 {
     struct local_file *file = call->file;
     file->idle[file->idle_count++] = call->db;
@@ -229,7 +221,7 @@ static void on_worked(struct crew_job *job)
     assert(!job->is_cancelled || call->is_cancelled);
     if (call->answer != NULL && !call->is_cancelled && call->done != NULL)
         log_failure(local, call);
-    give_back(local, call);
+    give_db_back(local, call);
     TAILQ_REMOVE(&local->running, call, link);
     count(local, METRIC_places_local_on_disk, -1);
     if (!TAILQ_EMPTY(&local->waiting))
@@ -237,7 +229,7 @@ static void on_worked(struct crew_job *job)
     struct places_answer *answer = call->answer;
     if (call->is_cancelled) {
         places_answer_unref(answer);
-        answer = failure(herd_strerror(HERD_ECANCELED));
+        answer = places_answer_unknown(herd_strerror(HERD_ECANCELED));
     }
     end(local, call, answer);
 }
@@ -261,7 +253,7 @@ static void run(struct local *local, struct local_call *call)
 static bool is_over(struct local *local, struct local_call *call)
 {
     if (call->is_cancelled)
-        end(local, call, failure(herd_strerror(HERD_ECANCELED)));
+        end(local, call, places_answer_unknown(herd_strerror(HERD_ECANCELED)));
     else if (call->deadline_ms <= (int64_t)uv_now(local->loop))
         end(local, call, late(local));
     else
@@ -424,6 +416,14 @@ static void cancel(struct places_call *base)
         turn_soon(local);
     else if (!crew_cancel(local->crew, &call->job))
         local_db_interrupt(call->db);
+}
+
+static size_t give_back(struct provider *provider, size_t *kept_bytes)
+{
+    struct local *local = (struct local *)provider;
+    return blocks_give_back(&local->spare_calls, kept_bytes) +
+           answer_spares_give_back(local->spare_answers, kept_bytes) +
+           timers_give_back(&local->deadlines);
 }
 
 static void close_provider(struct provider *provider, void (*closed)(void *arg), void *arg)
@@ -595,5 +595,6 @@ const struct provider_type provider_local = {
     .limit = limit,
     .refresh = refresh,
     .hurry = hurry,
+    .give_back = give_back,
     .close = close_provider,
 };

@@ -273,6 +273,15 @@ void places_measure(struct places *places)
                 calls * places->price_per_thousand / PRICE_CALLS);
 }
 
+size_t places_give_back(struct places *places, size_t *kept_bytes)
+{
+    if (places->is_closing)
+        return 0;
+    return blocks_give_back(&places->errands, kept_bytes) +
+           blocks_give_back(&places->askers, kept_bytes) +
+           desk_give_back(places->desk, kept_bytes) + desk_give_back(places->fallback, kept_bytes);
+}
+
 /* Until `end_ns` of the clock. True: there may be more. */
 static bool carry_out(struct places *places, uint64_t end_ns)
 {

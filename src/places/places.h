@@ -51,6 +51,9 @@ bool places_is_paid(const struct places *places);
 /* Brings the gauges up to date: a day's calls are over at midnight, also if nobody asks. */
 void places_measure(struct places *places);
 
+/* As herd_node_give_back: of calls, questions and answers. */
+size_t places_give_back(struct places *places, size_t *kept_bytes);
+
 /* The server stops: `done` has run for all questions within_ms from now and fallback_ms, which the
  * fallback has to itself; questions that come later are answered at once. */
 void places_hurry(struct places *places, int64_t within_ms, int64_t fallback_ms);

@@ -50,6 +50,9 @@ struct places_answer;
 /* Never NULL: without memory it is one shared answer, UNKNOWN_ERROR "out of memory". */
 struct places_answer *places_answer_new(enum places_status status);
 
+/* UNKNOWN_ERROR, with a message of its own. Never NULL. */
+struct places_answer *places_answer_unknown(const char *message);
+
 /* Errors of ours that many questions may come to while nobody reads the answers: each is one answer
  * that all share and that takes no memory. */
 enum places_error {
@@ -211,6 +214,8 @@ struct provider_type {
     /* The server stops: all is answered within so long, what is asked later too. NULL: only the
      * broker asks, and cancels what takes too long. */
     void (*hurry)(struct provider *provider, int64_t within_ms);
+    /* As herd_node_give_back; NULL: nothing is kept. */
+    size_t (*give_back)(struct provider *provider, size_t *kept_bytes);
     /* Cancels all calls, then closes handles; `closed` runs once nothing is left on the loop. */
     void (*close)(struct provider *provider, void (*closed)(void *arg), void *arg);
 };

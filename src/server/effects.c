@@ -132,9 +132,7 @@ static void answer_failure(struct herd_ask *ask, int rc)
         on_places(ask, places_answer_error(PLACES_ERROR_QUESTIONS));
         return;
     }
-    struct places_answer *failure = places_answer_new(PLACES_UNKNOWN_ERROR);
-    places_answer_set_error(failure, herd_strerror(rc));
-    on_places(ask, failure);
+    on_places(ask, places_answer_unknown(herd_strerror(rc)));
 }
 
 static void ask_places(struct server *server, const struct herd_effect *effect)

@@ -158,6 +158,30 @@ static void test_answers_outlive_their_spares(void **state)
     answer_spares_close(NULL);
 }
 
+/* The fewest that were there since the last look were not needed. */
+static void test_what_was_not_needed_goes(void **state)
+{
+    (void)state;
+    struct answer_spares *spares = answer_spares_new();
+    struct places_answer *answers[ANSWER_SPARES_MAX + 1];
+    size_t kept = 0;
+    for (size_t i = 0; i <= ANSWER_SPARES_MAX; i++)
+        answers[i] = long_answer(spares);
+    for (size_t i = 0; i <= ANSWER_SPARES_MAX; i++)
+        places_answer_unref(answers[i]);
+    size_t all = answer_spares_bytes(spares);
+    assert_in_range(answer_spares_give_back(spares, &kept), LONG_RESULT_BYTES, all); /* one */
+    assert_int_equal(kept, all);
+    places_answer_unref(answer_spares_take(spares, PLACES_OK));
+    kept = 1; /* it is added to that */
+    assert_int_equal(answer_spares_give_back(spares, &kept), all - all / ANSWER_SPARES_MAX);
+    assert_int_equal(kept, 1 + all / ANSWER_SPARES_MAX);
+    assert_int_equal(answer_spares_give_back(spares, &kept), all / ANSWER_SPARES_MAX);
+    assert_int_equal(answer_spares_bytes(spares), 0);
+    places_answer_unref(long_answer(spares));
+    answer_spares_close(spares);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +190,7 @@ int main(void)
         cmocka_unit_test(test_a_kept_one_is_new),
         cmocka_unit_test(test_what_waits_is_no_longer_than_its_texts),
         cmocka_unit_test(test_answers_outlive_their_spares),
+        cmocka_unit_test(test_what_was_not_needed_goes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -265,7 +265,7 @@ static void test_nothing_is_allocated_for_a_question_to_memory(void **state)
     wait_for_memory(&fixture);
     for (size_t q = 0; q < sizeof questions / sizeof questions[0]; q++) {
         for (size_t c = 0; c < sizeof crowds / sizeof crowds[0]; c++) {
-            size_t before = 0, places = 0;
+            size_t before = 0, places = 0, kept = 0;
             reader.count = questions[q].count;
             for (int i = 0; i < WARM_UPS + ROUNDS; i++) {
                 if (i == WARM_UPS) {
@@ -273,6 +273,7 @@ static void test_nothing_is_allocated_for_a_question_to_memory(void **state)
                     places = reader.places;
                 }
                 ask_all(&fixture, &reader, &questions[q].query, crowds[c]);
+                places_give_back(fixture.places, &kept); /* not what the next ones need */
             }
             size_t more = allocations - before;
             assert_int_equal(reader.places - places, ROUNDS * crowds[c] * questions[q].found);
@@ -281,6 +282,28 @@ static void test_nothing_is_allocated_for_a_question_to_memory(void **state)
                          crowds[c], more, ROUNDS);
         }
     }
+    close_places(&fixture);
+    herd_buf_free(&reader.out);
+}
+
+/* Who asks next finds that all is as it was. */
+static void test_a_crowd_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    struct fixture fixture = {0};
+    struct reader reader = {.count = 20};
+    begin(&fixture, local);
+    wait_for_memory(&fixture);
+    for (int round = 0; round < 3; round++) {
+        size_t kept = 0, left = 0, freed;
+        ask_all(&fixture, &reader, &ucla, CROWD);
+        places_give_back(fixture.places, &kept);
+        assert_true(kept > 0);
+        freed = places_give_back(fixture.places, &left);
+        assert_int_equal(left, 0);
+        assert_true(freed >= kept);
+    }
+    assert_int_equal(reader.places, 3 * CROWD * 20);
     close_places(&fixture);
     herd_buf_free(&reader.out);
 }
@@ -336,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_a_turn_gives_a_part_of_the_answers),
         cmocka_unit_test(test_local_refuses_what_is_too_much),
         cmocka_unit_test(test_nothing_is_allocated_for_a_question_to_memory),
+        cmocka_unit_test(test_a_crowd_leaves_nothing_behind),
         cmocka_unit_test(test_answers_outlive_who_made_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
