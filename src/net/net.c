@@ -270,6 +270,14 @@ int net_new(const struct net_options *options, struct net **out)
     return 0;
 }
 
+size_t net_give_back(struct net *net, size_t *kept_bytes)
+{
+    size_t bytes = net->freed_bytes + read_queue_give_back(&net->streams.unread) +
+                   herd_node_give_back(net->options.node, kept_bytes);
+    net->freed_bytes = 0;
+    return bytes;
+}
+
 void net_count_limit(struct net *net, enum limit which)
 {
     limits_count(&net->limits, which, 1);

@@ -62,6 +62,9 @@ void net_set_room(struct net *net, const struct net_room *room);
 /* connections_max, or as many as the limit of open files, as it is now, leaves: at least 1. */
 size_t net_room_allows(const struct net_room *room);
 
+/* herd_node_give_back, and what the net itself has freed. */
+size_t net_give_back(struct net *net, size_t *kept_bytes);
+
 /* Another room's limit was reached: told as the net's own are. */
 void net_count_limit(struct net *net, enum limit which);
 

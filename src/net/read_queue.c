@@ -22,6 +22,7 @@ bool read_queue_join(struct read_queue *queue, struct stream *stream)
     if (queue->count == queue->cap && !grow(queue))
         return false;
     queue->streams[queue->count++] = stream;
+    queue->most = queue->count > queue->most ? queue->count : queue->most;
     return true;
 }
 
@@ -49,6 +50,21 @@ void read_queue_resume(struct read_queue *queue, size_t max, void (*resume)(stru
     for (size_t i = 0; i < count; i++)
         resume(queue->streams[i]);
     drop(queue, 0, count);
+}
+
+size_t read_queue_give_back(struct read_queue *queue)
+{
+    size_t before = queue->cap, cap = before;
+    while (cap > FIRST_PLACES && queue->most <= cap / 4)
+        cap /= 2;
+    queue->most = queue->count;
+    struct stream **streams =
+        cap < before ? realloc(queue->streams, cap * sizeof(struct stream *)) : NULL;
+    if (streams == NULL)
+        return 0;
+    queue->streams = streams;
+    queue->cap = cap;
+    return (before - cap) * sizeof(struct stream *);
 }
 
 void read_queue_free(struct read_queue *queue)

@@ -8,10 +8,11 @@
 
 struct stream;
 
-/* All 0: nobody waits. A place for each that ever waited at once, until read_queue_free. */
+/* All 0: nobody waits. A place for each that has waited at once, until read_queue_give_back. */
 struct read_queue {
     struct stream **streams;
     size_t count, cap;
+    size_t most; /* that waited at once since read_queue_give_back */
 };
 
 /* False: no memory. */
@@ -20,6 +21,8 @@ bool read_queue_join(struct read_queue *queue, struct stream *stream);
 void read_queue_leave(struct read_queue *queue, const struct stream *stream);
 /* Hands the first ones, `max` at most, to `resume`, which may close them; they are out of it then. */
 void read_queue_resume(struct read_queue *queue, size_t max, void (*resume)(struct stream *stream));
+/* Frees what is far more than it has needed since the last call; how many bytes. */
+size_t read_queue_give_back(struct read_queue *queue);
 /* Nobody waits. */
 void read_queue_free(struct read_queue *queue);
 

@@ -41,6 +41,7 @@ struct net {
     size_t listener_count;
     size_t connections; /* sessions, of which are: */
     size_t neighbours, on_trial;
+    size_t freed_bytes;                  /* of sessions that are gone, since net_give_back */
     unsigned reads_left;                 /* of clients, in this turn */
     struct trial trials[NET_TRIALS_MAX]; /* that may still pass, the oldest first */
     size_t trial_count;

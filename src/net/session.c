@@ -15,6 +15,7 @@ static void on_closed(struct stream *stream)
     trial_end(net, stream);
     net->connections--;
     session_count(net);
+    net->freed_bytes += sizeof(*stream);
     free(stream);
     net_check_stopped(net);
 }

@@ -266,6 +266,57 @@ static void without_memory_for_a_queue_the_poll_tells_again(void **state)
     crowd_free(crowd);
 }
 
+static bool have_left(void *arg)
+{
+    const struct crowd *crowd = arg;
+    return crowd->a->net->connections == 0;
+}
+
+/* What goes with a crowd is counted; what was kept for it goes when it is not needed. */
+static void a_crowd_that_has_left_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    struct crowd *crowd = crowd_new();
+    size_t kept = 0, each = sizeof(struct stream) + sizeof(struct herd_conn);
+    crowd->a->node->options.turn_lines_clients = TURN;
+    crowd->wanted = CROWD * BULK;
+    say(crowd, BULK);
+    rig_run_until(&crowd->rig, is_answered, crowd);
+    net_give_back(crowd->a->net, &kept);
+    assert_true(kept > 0);
+    for (; crowd->count > 0; crowd->count--)
+        close(crowd->fds[crowd->count - 1]);
+    rig_run_until(&crowd->rig, have_left, crowd);
+    assert_true(net_give_back(crowd->a->net, &kept) >= CROWD * each);
+    kept = 0;
+    net_give_back(crowd->a->net, &kept);
+    assert_int_equal(kept, 0);
+    assert_int_equal(net_give_back(crowd->a->net, &kept), 0);
+    crowd_free(crowd);
+}
+
+/* As long as so many may wait at once there is room for them, and then for no more than wait. */
+static void a_queue_is_as_long_as_it_was_needed(void **state)
+{
+    (void)state;
+    enum { LONG = 1000 };
+    struct read_queue queue = {0};
+    static struct stream streams[LONG];
+    assert_int_equal(read_queue_give_back(&queue), 0);
+    for (int i = 0; i < LONG; i++)
+        assert_true(read_queue_join(&queue, &streams[i]));
+    for (int i = 3; i < LONG; i++)
+        read_queue_leave(&queue, &streams[i]);
+    assert_int_equal(read_queue_give_back(&queue), 0);
+    assert_int_equal(read_queue_give_back(&queue), (1024 - 64) * sizeof(struct stream *));
+    assert_int_equal(queue.count, 3);
+    for (int i = 0; i < 3; i++)
+        assert_ptr_equal(queue.streams[i], &streams[i]);
+    for (int i = 0; i < 3; i++)
+        read_queue_leave(&queue, &streams[i]);
+    read_queue_free(&queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +327,8 @@ int main(void)
         cmocka_unit_test(who_leaves_is_seen_in_several_turns),
         cmocka_unit_test(a_stop_does_not_wait_for_turns),
         cmocka_unit_test(without_memory_for_a_queue_the_poll_tells_again),
+        cmocka_unit_test(a_crowd_that_has_left_leaves_nothing_behind),
+        cmocka_unit_test(a_queue_is_as_long_as_it_was_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
