@@ -4,8 +4,9 @@ import collections
 import functools
 import time
 
+import idle as crowds
 from rig import (LOAD_CPU, SEED, SERVER_CPU, Failure, Missing, ask, before_all_others, cpu_s, crowd_pace, finish_bench,
-                 free_ports, loop_cpu_s, rounds, stop_child, wait_until)
+                 free_ports, loop_cpu_s, rounds, wait_until)
 
 # `limit`: the most that `value` may be by our own aim, or None. Nothing fails by it.
 Row = collections.namedtuple("Row", "what value unit limit", defaults=(None,))
@@ -15,6 +16,8 @@ PIPELINES = {1: 1.2, 16: 2.0, 64: 4.0}
 DURABILITIES = ("none", "interval", "commit")
 ID_AND_VALUE_BYTES = len("bench-device00000000" "+34.068930-118.445127" "1700000000.000000000")
 IDLE = 10000
+# Looks at a server's memory, half a second apart: it has given back what it will where so many show no less than those before.
+STILL = 8
 ASYNCIO_UPDATES, HERD_UPDATES = 10000, 200000
 # Updates a second of the best of the herds on asyncio that the aim was set by, as given for a like machine.
 ASYNCIO_GIVEN = 1586
@@ -369,33 +372,76 @@ def warm_places(server):
     wait_until(stands_still, "the places are in memory", pause_s=0.3)
 
 
-def idle(rig):
-    """What a connection costs that says nothing, and one that has said something once."""
-    rows = []
-    count = IDLE if not rig.options.quick else 1000
-    # The last one is no aim of ours: it shows what questions leave behind that have had to wait for places all at once.
-    for kind, what, said, limit in (("idle", "never a command", None, 400), ("once", "after one command", "iamat_total", 400),
-                                    ("asked", "after one WHATSAT", "whatsat_total", None)):
-        herd = rig.herd().wait_ready()
-        hill = herd.servers["Hill"]
-        # Memory that the store has from the beginning is touched by other clients' records first.
-        rig.bench([hill], "--clients", count, "--requests", count, "--sequential", "--duration", 0, "--connections", 1)
-        if kind == "asked":
-            warm_places(hill)
-        before, store_before = hill.rss_kib(), herd.status("Hill")["store_bytes"]
-        told = herd.metric("Hill", said) if said is not None else 0
-        crowd = rig.crowd(kind, hill, "--connections", count)
-        wait_until(lambda: herd.metric("Hill", "connections_open") >= count, "all are connected")
-        if said is not None:
-            wait_until(lambda: herd.metric("Hill", said) >= told + count, "all were heard")
-            wait_until(lambda: herd.metric("Hill", "places_questions_open") == 0, "all were answered")
+# What each connection says, all of them at once, in how many parts; and where that is to be safe.
+SAID = (
+    ("never a command", None, 1, "none"),
+    ("after one IAMAT", crowds.iamat, 1, "none"),
+    ("after one IAMAT, `durability = commit`", crowds.iamat, 1, "commit"),
+    ("after one IAMAT, `durability = herd`", crowds.iamat, 1, "herd"),
+    ("after one WHATSAT", crowds.whatsat, 1, "none"),
+    ("after one WHATSAT with AFTER", crowds.after, 1, "none"),
+    ("after one WHATSAT with AFTER, in vain", crowds.after_in_vain, 1, "none"),
+    ("after a wrong line", crowds.wrong, 1, "none"),
+    ("after 16 lines at once, 7 of them WHATSAT", crowds.pipelined, 1, "none"),
+    ("after a line of 3,900 bytes in two parts", crowds.long_line, 2, "none"),
+)
+
+
+def least_kib(server):
+    """Resident memory, once a server has given back what it does not need."""
+    seen = [server.rss_kib()]
+
+    def stands_still():
+        seen.append(server.rss_kib())
+        return len(seen) > STILL and min(seen[-STILL:]) >= min(seen[:-STILL])
+
+    wait_until(stands_still, "the server gives no more memory back", pause_s=0.5)
+    return min(seen)
+
+
+def after_crowd(rig, count, what, said, parts, durability):
+    """Rows of a server of its own: with a crowd that has said that, and without it."""
+    herd = rig.herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]} if durability == "herd" else None, durability=durability).wait_ready()
+    hill = herd.servers["Hill"]
+    # Memory that the store has from the beginning is touched by other clients' records first.
+    rig.bench([hill], "--clients", count, "--requests", count, "--sequential", "--duration", 0, "--connections", 1)
+    warm_places(hill)
+    before, store_before = least_kib(hill), herd.status("Hill")["store_bytes"]
+    alone = herd.metric("Hill", "connections_open")  # of neighbours
+
+    def wait_open(connections):
+        wait_until(lambda: herd.metric("Hill", "connections_open") == alone + connections, f"{connections} are connected")
+
+    def row(connections, which, limit=400):
         # What the records take is no matter of the connection; "growth" has it.
         records = herd.status("Hill")["store_bytes"] - store_before
-        memory = ((hill.rss_kib() - before) * 1024 - records) / count
-        rows.append(Row(f"{count} connections, {what}: resident memory each", memory, "bytes", limit))
-        stop_child(crowd)
-        herd.stop()
-    return Table("Idle connections", rows)
+        memory = ((least_kib(hill) - before) * 1024 - records) / connections
+        return Row(f"{connections} connections, {which}: resident memory each", memory, "bytes", limit)
+
+    with crowds.crowd(hill.port, count) as crowd:
+        wait_open(count)
+        if said is not None:
+            crowd.say(said, parts)
+        rows = [row(count, what)]
+        if said is crowds.pipelined:
+            with crowds.crowd(hill.port, count * 9 // 10) as others:
+                others.say(said)
+            wait_open(count)
+            rows.append(row(count, f"when {count * 9 // 10} others have come, said so, and left"))
+            crowd.leave(2)
+            wait_open(count // 2)
+            # No aim of ours: what is between two that stay is kept for the next one.
+            rows.append(row(count // 2, "when every other one has left", limit=None))
+    wait_open(0)
+    rows.append(Row(f"{count} connections, {what}: left when all have left", (least_kib(hill) - before) * 1.0, "KiB"))
+    herd.stop()
+    return rows
+
+
+def idle(rig):
+    """What a connection costs that says nothing any more, whatever it has said."""
+    count = IDLE if not rig.options.quick else 1000
+    return Table("Idle connections", [row for crowd in SAID for row in after_crowd(rig, count, *crowd)])
 
 
 # What a crowd is, its options, how many files the server, which runs by then, may open (None: all), how much it has to do a
