@@ -238,8 +238,8 @@ static int fill_trial(struct link *link)
 static int tell_digest(struct link *link, struct herd_now now)
 {
     const struct herd_store *store = link->conn.node->store;
-    if (!link_digest_changed(link) || now.mono_ns < link->digest_at_ns ||
-        !herd_cursor_at_end(store, link->cursor))
+    if (now.mono_ns < link->digest_at_ns || !herd_cursor_at_end(store, link->cursor) ||
+        !link_digest_changed(link))
         return 0;
     link->digest_due = false;
     link->digest_told = herd_store_digest(store);
