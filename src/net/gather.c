@@ -14,11 +14,15 @@
  * silent all at once a timer brings one about. It may be late by as much as a kernel's tick: one
  * that is not would be set in the processor's clock each time the loop sleeps, which on a virtual
  * machine takes longer than the turns that are saved.
+ *
+ * Where clients wait for neighbours (durability = "herd") nothing is gathered: their silence would
+ * keep the very lines waiting that they wait for.
  */
 #include <assert.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <herd/posix_time.h>
 
@@ -56,12 +60,13 @@ void gather_init(struct net *net, uv_loop_t *loop)
 {
     net->gather.turns_least = GATHER_TURNS;
     uv_timer_init(loop, &net->gather.timer);
+    net->gather.timer.data = net;
 }
 
 void gather_join(struct net *net, struct stream *session)
 {
     struct gather *gather = &net->gather;
-    if (gather->count == GATHER_MAX)
+    if (gather->count == GATHER_MAX || herd_node_waits_for_neighbours(net->options.node))
         return;
     gather->streams[gather->count++] = session;
     if (gather->is_busy)
@@ -91,7 +96,7 @@ static void read_from(struct net *net, struct stream *session)
         session->read_turn == shared->turn ||
         uv_fileno((const uv_handle_t *)&session->tcp, &fd) != 0)
         return;
-    ssize_t len = recv(fd, shared->input, STREAM_INPUT_BYTES, MSG_DONTWAIT);
+    ssize_t len = read(fd, shared->input, STREAM_INPUT_BYTES);
     if (len <= 0)
         return;
     session->read_turn = shared->turn;
