@@ -124,8 +124,9 @@ void gather_turn(struct net *net, int64_t now_ns, bool is_of_clients)
     gather->turns += is_of_clients;
     if (now_ns - gather->began_ns >= GATHER_PERIOD_MS * HERD_NS_PER_MS)
         end_period(net, now_ns);
-    if (!gather->is_busy)
+    if (!gather->is_busy || now_ns - gather->read_ns < GATHER_EVERY_NS)
         return;
+    gather->read_ns = now_ns;
     metrics_add(net->options.metrics, METRIC_loop_turns_gathered_total, 1);
     for (unsigned i = 0; i < gather->count; i++)
         read_from(net, gather->streams[i]);

@@ -13,6 +13,7 @@ struct stream;
 enum {
     GATHER_MAX = 64,           /* connections; those of further neighbours wake it as ever */
     GATHER_BYTES = 16 * 1024,  /* of one neighbour, that wake it all the same */
+    GATHER_EVERY_NS = 200000,  /* a busy one reads what is less */
     GATHER_PERIOD_MS = 2,      /* it is busy or not for so long at least */
     GATHER_TURNS = 8,          /* of clients in a period: busy; less than half as many: not */
     GATHER_SLACK_NS = 4000000, /* that the timer may be late */
@@ -24,6 +25,7 @@ struct gather {
     unsigned turns_least; /* GATHER_TURNS, but in tests */
     unsigned turns;       /* of clients, in this period */
     int64_t began_ns;     /* this period, on the monotonic clock */
+    int64_t read_ns;      /* the last time that what is less was read */
     bool is_busy;
     uv_timer_t timer; /* while it is */
 };
