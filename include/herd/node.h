@@ -292,6 +292,10 @@ bool herd_node_early_effect(struct herd_node *node, struct herd_now now, struct 
  */
 size_t herd_node_read_max(const struct herd_node *node);
 
+/* Whether answers to clients wait for neighbours (HERD_DURABILITY_HERD): then nothing that these say
+ * should wait for clients. */
+bool herd_node_waits_for_neighbours(const struct herd_node *node);
+
 /* Gives a WRITE's buffer back for the next one. */
 void herd_node_recycle(struct herd_node *node, struct herd_buf *take_buf);
 

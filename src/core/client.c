@@ -175,11 +175,15 @@ static int on_lost(struct herd_conn *conn, struct herd_now now, struct herd_comm
     return 0;
 }
 
+/* What is to be ACKed goes with it, in one write. */
 static int on_ping(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
 {
     (void)now;
     (void)command;
-    return herd_buf_append_text(conn_output(conn), "PONG\n");
+    int rc = herd_buf_append_text(conn_output(conn), "PONG\n");
+    if (conn->neighbour != NULL && conn->neighbour->marks_unacked > 0)
+        acks_send(conn->neighbour);
+    return rc;
 }
 
 static int on_pong(struct herd_conn *conn, struct herd_now now, struct herd_command *command)

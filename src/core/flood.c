@@ -1,5 +1,7 @@
 /* What goes over a link that is up: the records behind its cursor, MARKs, and the store's DIGEST.
  */
+#include <assert.h>
+
 #include <herd/err.h>
 #include <herd/posix_time.h>
 #include <herd/proto.h>
@@ -144,11 +146,24 @@ static int append_part(struct link *link, const struct run_part *part)
                : herd_buf_append_slice(out, part->text);
 }
 
+/* The lines of a part are in the output. */
+static void go_behind(struct link *link, const struct run_part *part)
+{
+    struct herd_node *node = link->conn.node;
+    store_cursor_behind(node->store, link->cursor, part->last);
+    link->steps += part->lines;
+    link->lines += part->lines;
+    link->sent += part->lines;
+    link->unmarked += part->lines;
+    link->unmarked_bytes += (uint32_t)part->record_bytes;
+    node->stats.floods_sent += part->lines;
+    link_note_sent(link, part->oldest_ns);
+}
+
 /* Lines that another link has made, or needs as well, if the cursor stands before such. 1: some were
  * sent. */
 static int send_run(struct link *link)
 {
-    struct herd_node *node = link->conn.node;
     struct run_limits limits = run_limits(link);
     struct run_part part;
     unsigned at;
@@ -159,15 +174,39 @@ static int send_run(struct link *link)
         return 0;
     if (append_part(link, &part) < 0)
         return HERD_ENOMEM;
-    store_cursor_behind(node->store, link->cursor, part.last);
-    link->steps += part.lines;
-    link->lines += part.lines;
-    link->sent += part.lines;
-    link->unmarked += part.lines;
-    link->unmarked_bytes += (uint32_t)part.record_bytes;
-    node->stats.floods_sent += part.lines;
-    link_note_sent(link, part.oldest_ns);
+    go_behind(link, &part);
     return 1;
+}
+
+/* Lines that it makes itself, some at a time, and then looks for a run again. As send_run. */
+static int send_own(struct link *link)
+{
+    const struct herd_node *node = link->conn.node;
+    struct run_limits limits = run_limits(link);
+    struct run_part part = {.oldest_ns = INT64_MAX};
+    size_t around = node->flood_prefix.len + 1;
+    uint32_t at = link->cursor;
+    unsigned lines_max = link->one_line ? 1 : RUN_ALONE;
+    struct herd_entry entry;
+    int rc = 0;
+    if (limits.lines > lines_max)
+        limits.lines = lines_max;
+    while (part.lines < limits.lines && part.record_bytes + part.lines * around < limits.bytes) {
+        at = store_record_behind(node->store, at, &entry);
+        if (at == STORE_NO_RECORD || entry.source == link->conn.neighbour->source ||
+            held_would_take(link, entry.text, entry.source) ||
+            (rc = append_flood(link, entry.text)) < 0)
+            break;
+        int64_t received_ns = link_received_ns(node, entry.text);
+        if (received_ns < part.oldest_ns)
+            part.oldest_ns = received_ns;
+        part.record_bytes += entry.text.len;
+        part.lines++;
+        part.last = at;
+    }
+    if (part.lines > 0)
+        go_behind(link, &part);
+    return rc < 0 ? rc : part.lines > 0;
 }
 
 /* What is said behind a line, or some. */
@@ -177,12 +216,22 @@ static int end_line(struct link *link)
     return rc == 0 ? window_fill(link) : rc;
 }
 
+/* Passes over the next record, where that is not to be sent. False: there is none. */
+static bool hold_back(struct link *link)
+{
+    struct herd_entry entry;
+    if (!herd_cursor_next(link->conn.node->store, link->cursor, &entry))
+        return false;
+    bool is_held = held_take(link, &entry);
+    assert(is_held);
+    link->steps++;
+    return true;
+}
+
 /* The records behind the cursor, but for those that came from there or are held back. */
 static int fill_records(struct link *link)
 {
     const struct herd_node *node = link->conn.node;
-    struct herd_entry entry;
-    unsigned alone = 0; /* lines to come without a look for a run */
     int rc = link->state == LINK_UP ? window_fill(link) : 0;
     held_follow(link);
     while (rc == 0 && window_is_open(link)) {
@@ -191,21 +240,13 @@ static int fill_records(struct link *link)
         link->more = link->steps >= LINK_STEPS_PER_TURN;
         if (link->more)
             break;
-        rc = alone == 0 ? send_run(link) : 0;
-        if (rc == 0) {
-            alone = alone == 0 ? RUN_ALONE : alone - 1;
-            if (!herd_cursor_next(node->store, link->cursor, &entry))
-                break;
-            link->steps++;
-            if (held_take(link, &entry)) {
-                alone = 0; /* it was not what stands in no run */
-                continue;
-            }
-            rc = link_send_entry(link, &entry);
-        }
-        rc = rc < 0 ? rc : 0;
-        if (rc == 0 && link->state == LINK_UP)
-            rc = end_line(link);
+        rc = send_run(link);
+        if (rc == 0)
+            rc = send_own(link);
+        if (rc == 0 && !hold_back(link))
+            break;
+        if (rc > 0)
+            rc = link->state == LINK_UP ? end_line(link) : 0;
     }
     link->catches_up &= !herd_cursor_at_end(node->store, link->cursor);
     return rc;
@@ -238,8 +279,8 @@ static int fill_trial(struct link *link)
 static int tell_digest(struct link *link, struct herd_now now)
 {
     const struct herd_store *store = link->conn.node->store;
-    if (!link_digest_changed(link) || now.mono_ns < link->digest_at_ns ||
-        !herd_cursor_at_end(store, link->cursor))
+    if (now.mono_ns < link->digest_at_ns || !herd_cursor_at_end(store, link->cursor) ||
+        !link_digest_changed(link))
         return 0;
     link->digest_due = false;
     link->digest_told = herd_store_digest(store);

@@ -530,8 +530,8 @@ int64_t link_wakeup(const struct link *link)
     at = at < beat ? at : beat;
     at = at < held_wakeup(link) ? at : held_wakeup(link);
     at = at < ended_wakeup(link) ? at : ended_wakeup(link);
-    bool tell = link->state == LINK_UP && !link->conn.closing && link->digest_at_ns < at &&
-                link_digest_changed(link) && herd_cursor_at_end(node_of(link)->store, link->cursor);
+    bool tell = link->state == LINK_UP && link->digest_at_ns < at &&
+                herd_cursor_at_end(node_of(link)->store, link->cursor) && link_digest_changed(link);
     return tell ? link->digest_at_ns : at;
 }
 

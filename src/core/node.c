@@ -514,6 +514,11 @@ size_t herd_node_read_max(const struct herd_node *node)
     return node->ready_count < HERD_TOUCHED_MAX ? SIZE_MAX : NODE_CROWD_READ_BYTES;
 }
 
+bool herd_node_waits_for_neighbours(const struct herd_node *node)
+{
+    return node->options.durability == HERD_DURABILITY_HERD;
+}
+
 bool herd_node_early_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out)
 {
     return next_link_effect(node, now, out) || next_conn_effect(node, out);

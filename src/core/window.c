@@ -3,9 +3,9 @@
  * kernel's buffers at either end, which together take megabytes. What has been written tells nothing
  * of that, so it is asked:
  *
- *   FLOOD … (64 KiB) PING FLOOD … (64 KiB) PING FLOOD …   -> no more than 256 KiB
+ *   FLOOD … (56 KiB) PING FLOOD … (56 KiB) PING FLOOD …   -> no more than 256 KiB
  *                                                  PONG   <- all before the first PING has been read:
- *   FLOOD … (64 KiB) PING                                 -> so much more
+ *   FLOOD … (56 KiB) PING                                 -> so much more
  *
  * ACK would tell the same where no disk was waited for, and nothing where clocks differ (ended.c). A
  * plain neighbour answers nothing: to it less may wait here, and the driver bounds what its kernel
@@ -18,7 +18,8 @@
 
 #include "core/node.h"
 
-enum { PING_BYTES = 64 * 1024 };
+/* Of usual lines fewer than what is ACKed in a stream (acks.c): the ACK goes with the PONG. */
+enum { PING_BYTES = 56 * 1024 };
 
 _Static_assert(LINK_PINGS_MAX > LINK_WINDOW_BYTES / PING_BYTES, "as many as a window has");
 

@@ -229,6 +229,7 @@ static void count_stalled(struct net *net)
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct net *net = prepare->data;
+    gather_turn(net, turn_now(net).mono_ns, net->reads_left < NET_READS_PER_TURN);
     flush(net);
     if (net->stats->limits_reached != net->limits.reached)
         limits_look_at(&net->limits, net->stats);
@@ -261,6 +262,7 @@ int net_new(const struct net_options *options, struct net **out)
     uv_timer_init(options->loop, &net->deadline);
     uv_timer_init(options->loop, &net->trial_timer);
     limits_init(&net->limits, options->loop, options->log);
+    gather_init(net, options->loop);
     net->prepare.data = net->wakeup.data = net->deadline.data = net;
     net->trial_timer.data = net->limits.timer.data = net;
     uv_prepare_start(&net->prepare, on_prepare);
@@ -339,9 +341,9 @@ static void on_hook_closed(uv_handle_t *handle)
 
 void net_free(struct net *net)
 {
-    uv_handle_t *hooks[] = {(uv_handle_t *)&net->prepare, (uv_handle_t *)&net->wakeup,
-                            (uv_handle_t *)&net->deadline, (uv_handle_t *)&net->trial_timer,
-                            (uv_handle_t *)&net->limits.timer};
+    uv_handle_t *hooks[] = {(uv_handle_t *)&net->prepare,      (uv_handle_t *)&net->wakeup,
+                            (uv_handle_t *)&net->deadline,     (uv_handle_t *)&net->trial_timer,
+                            (uv_handle_t *)&net->limits.timer, (uv_handle_t *)&net->gather.timer};
     assert(net->connections == 0 && net->listener_count == 0);
     peers_free(net);
     limits_end(&net->limits);

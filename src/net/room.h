@@ -2,6 +2,7 @@
 #ifndef NET_ROOM_H
 #define NET_ROOM_H
 
+#include "net/gather.h"
 #include "net/net.h"
 #include "net/stream.h"
 
@@ -46,6 +47,7 @@ struct net {
     struct trial trials[NET_TRIALS_MAX]; /* that may still pass, the oldest first */
     size_t trial_count;
     uv_timer_t trial_timer;
+    struct gather gather; /* of neighbours' sessions */
     size_t peer_count;
     struct limits limits;
     uint64_t stalled_told; /* of `streams.stalled` */

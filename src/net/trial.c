@@ -125,6 +125,7 @@ bool trial_heard(struct net *net, struct stream *session)
     pass(net, session);
     session->is_neighbour = true;
     net->neighbours++;
+    gather_join(net, session);
     session_count(net);
     return true;
 }
@@ -205,8 +206,10 @@ bool trial_hear(struct net *net, struct stream *session, const char *data, size_
 
 void trial_end(struct net *net, struct stream *session)
 {
-    if (session->is_neighbour)
+    if (session->is_neighbour) {
         net->neighbours--;
+        gather_leave(net, session);
+    }
     if (!session->on_trial)
         return;
     struct trial *trial = find(net, session);

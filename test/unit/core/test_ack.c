@@ -272,6 +272,23 @@ static struct wire *ack_listener(struct driver **out_driver)
     return inbound;
 }
 
+/* An answer goes out in any case: what is to be ACKed need not wait for a write of its own. */
+static void ack_of_a_stream_goes_with_pong(void **state)
+{
+    (void)state;
+    struct driver *driver;
+    struct wire *inbound = ack_listener(&driver);
+    wire_say(inbound, "MARK 0000000000000009 1\nFLOOD Jaquez a +1+1 1 2.0 Jaquez +1.0\n");
+    EDGE_EXPECT(inbound, "%s", "");
+    wire_say(inbound, "PING\nFLOOD Jaquez a +1+1 2 2.0 Jaquez +1.0\n");
+    EDGE_EXPECT(inbound, "PONG\nACK 0000000000000009 1\n");
+    wire_say(inbound, "PING\nFLOOD Jaquez a +1+1 3 2.0 Jaquez +1.0\n");
+    EDGE_EXPECT(inbound, "PONG\n");
+    driver_advance_ms(driver, 150);
+    EDGE_EXPECT(inbound, "%s", ""); /* none is owed */
+    driver_free(driver);
+}
+
 /* What came behind it answers a WANT, and is never marked. */
 static void ack_of_a_mark_with_lines_behind_it_comes_in_time(void **state)
 {
@@ -364,6 +381,7 @@ int main(void)
         cmocka_unit_test(restarted_server_asks_for_what_it_does_not_know),
         cmocka_unit_test(listener_acks_what_it_holds),
         cmocka_unit_test(ack_of_a_stream_is_for_several_marks),
+        cmocka_unit_test(ack_of_a_stream_goes_with_pong),
         cmocka_unit_test(ack_of_a_mark_with_lines_behind_it_comes_in_time),
         cmocka_unit_test(acks_of_large_batches_are_not_put_off),
         cmocka_unit_test(commit_listener_acks_what_is_on_disk),

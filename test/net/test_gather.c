@@ -1,0 +1,284 @@
+/* A server that its clients keep busy is not woken for its neighbours' lines, but reads them in each
+ * turn; no longer than it is busy. */
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <herd/posix_time.h>
+
+#include "core/node.h"
+#include "net/room.h"
+#include "rig.h"
+
+enum { PORT_OF_NOBODY = 1, PERIOD_NS = GATHER_PERIOD_MS * 1000000 };
+
+#define HELLO "HELLO B 2 00000000000000aa 0 -\n"
+#define FLOOD "FLOOD B c +1+1 1 1.000000000 B +0.000000000\n"
+
+struct world {
+    struct rig rig;
+    struct rig_server *a;
+    int neighbour; /* B's connection to A, which is ours */
+};
+
+static void say(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+}
+
+static bool is_joined(void *arg)
+{
+    const struct world *world = arg;
+    return world->a->net->neighbours == 1;
+}
+
+static struct world *world_new(enum herd_durability durability)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    rig_init(&world->rig);
+    world->a = rig_add(&world->rig, "A");
+    world->a->node->options.durability = durability;
+    assert_int_equal(net_add_peer(world->a->net, "B", "127.0.0.1", PORT_OF_NOBODY), 0);
+    world->neighbour = rig_connect(world->a->port);
+    say(world->neighbour, HELLO);
+    rig_run_until(&world->rig, is_joined, world);
+    return world;
+}
+
+static void world_free(struct world *world)
+{
+    close(world->neighbour);
+    rig_close(&world->rig);
+    free(world);
+}
+
+static struct gather *gather_of(const struct world *world)
+{
+    return &world->a->net->gather;
+}
+
+/* Without a clock of this machine: so many turns of clients in a period that begins now. */
+static void have_turns(const struct world *world, unsigned turns)
+{
+    struct gather *gather = gather_of(world);
+    gather->turns = 0;
+    gather->began_ns = 0;
+    for (unsigned i = 1; i < turns; i++)
+        gather_turn(world->a->net, PERIOD_NS - 1, true);
+    gather_turn(world->a->net, PERIOD_NS, turns > 0);
+}
+
+/* For as long as the test wants. */
+static void be_busy(const struct world *world)
+{
+    gather_of(world)->turns_least = 0;
+    have_turns(world, 0);
+    assert_true(gather_of(world)->is_busy);
+}
+
+/* A's end of the neighbour's connection. */
+static int end_of(const struct world *world)
+{
+    uv_os_fd_t fd;
+    const struct gather *gather = gather_of(world);
+    assert_int_equal(gather->count, 1);
+    assert_int_equal(uv_fileno((const uv_handle_t *)&gather->streams[0]->tcp, &fd), 0);
+    return fd;
+}
+
+static bool is_waking(const struct world *world)
+{
+    struct pollfd ready = {.fd = end_of(world), .events = POLLIN};
+    return poll(&ready, 1, 0) > 0;
+}
+
+static void wait_for_bytes(const struct world *world, size_t bytes)
+{
+    int waiting = 0;
+    while ((size_t)waiting < bytes)
+        assert_int_equal(ioctl(end_of(world), FIONREAD, &waiting), 0);
+}
+
+static bool holds_record(void *arg)
+{
+    const struct world *world = arg;
+    return herd_store_count(world->a->node->store) == 1;
+}
+
+static void few_lines_wake_none_that_is_busy(void **state)
+{
+    (void)state;
+    struct world *world = world_new(HERD_DURABILITY_NONE);
+    be_busy(world);
+    uint64_t before = world->a->net->streams.bytes_received;
+    say(world->neighbour, FLOOD);
+    wait_for_bytes(world, sizeof(FLOOD) - 1);
+    assert_false(is_waking(world));
+    uv_run(&world->rig.loop, UV_RUN_NOWAIT);
+    assert_true(holds_record(world));
+    assert_int_equal(world->a->net->streams.bytes_received - before, sizeof(FLOOD) - 1);
+    assert_true(world->a->metrics.value[METRIC_loop_turns_gathered_total] > 0);
+    world_free(world);
+}
+
+static void few_lines_wake_one_that_is_not(void **state)
+{
+    (void)state;
+    struct world *world = world_new(HERD_DURABILITY_NONE);
+    say(world->neighbour, FLOOD);
+    wait_for_bytes(world, sizeof(FLOOD) - 1);
+    assert_true(is_waking(world));
+    rig_run_until(&world->rig, holds_record, world);
+    assert_int_equal(world->a->metrics.value[METRIC_loop_turns_gathered_total], 0);
+    world_free(world);
+}
+
+static void many_lines_wake_it_all_the_same(void **state)
+{
+    (void)state;
+    struct world *world = world_new(HERD_DURABILITY_NONE);
+    be_busy(world);
+    for (size_t sent = 0; sent < GATHER_BYTES; sent += sizeof(FLOOD) - 1)
+        say(world->neighbour, FLOOD);
+    wait_for_bytes(world, GATHER_BYTES);
+    assert_true(is_waking(world));
+    rig_run_until(&world->rig, holds_record, world);
+    world_free(world);
+}
+
+static bool is_alone(void *arg)
+{
+    const struct world *world = arg;
+    return world->a->net->neighbours == 0;
+}
+
+/* With a line in front of it, which counts. */
+static void an_end_wakes_it(void **state)
+{
+    (void)state;
+    struct world *world = world_new(HERD_DURABILITY_NONE);
+    be_busy(world);
+    say(world->neighbour, FLOOD);
+    assert_int_equal(shutdown(world->neighbour, SHUT_WR), 0);
+    struct pollfd end = {.fd = end_of(world), .events = POLLIN};
+    assert_int_equal(poll(&end, 1, -1), 1);
+    rig_run_until(&world->rig, is_alone, world);
+    assert_true(holds_record(world));
+    assert_int_equal(gather_of(world)->count, 0);
+    assert_false(gather_of(world)->is_busy); /* nobody is left to gather from */
+    assert_false(uv_is_active((const uv_handle_t *)&gather_of(world)->timer));
+    world_free(world);
+}
+
+/* Nothing but the timer brings about turns here. */
+static void silence_of_clients_ends_it(void **state)
+{
+    (void)state;
+    struct world *world = world_new(HERD_DURABILITY_NONE);
+    int usual_ns = prctl(PR_GET_TIMERSLACK);
+    be_busy(world);
+    assert_int_equal(prctl(PR_GET_TIMERSLACK), GATHER_SLACK_NS);
+    say(world->neighbour, FLOOD);
+    wait_for_bytes(world, sizeof(FLOOD) - 1);
+    gather_of(world)->turns_least = GATHER_TURNS;
+    assert_true(uv_is_active((const uv_handle_t *)&gather_of(world)->timer));
+    while (gather_of(world)->is_busy)
+        uv_run(&world->rig.loop, UV_RUN_ONCE);
+    rig_run_until(&world->rig, holds_record, world);
+    assert_false(uv_is_active((const uv_handle_t *)&gather_of(world)->timer));
+    assert_int_equal(prctl(PR_GET_TIMERSLACK), usual_ns);
+    world_free(world);
+}
+
+static void turns_of_clients_make_it_busy(void **state)
+{
+    (void)state;
+    struct world *world = world_new(HERD_DURABILITY_NONE);
+    const struct gather *gather = gather_of(world);
+    have_turns(world, GATHER_TURNS - 1);
+    assert_false(gather->is_busy);
+    have_turns(world, GATHER_TURNS);
+    assert_true(gather->is_busy);
+    have_turns(world, GATHER_TURNS / 2);
+    assert_true(gather->is_busy);
+    have_turns(world, GATHER_TURNS / 2 - 1);
+    assert_false(gather->is_busy);
+    world_free(world);
+}
+
+/* A server that has slept for long in the period was not busy in it. */
+static void turns_count_by_how_long_they_took(void **state)
+{
+    (void)state;
+    struct world *world = world_new(HERD_DURABILITY_NONE);
+    struct gather *gather = gather_of(world);
+    gather->began_ns = 0;
+    gather->turns = GATHER_TURNS;
+    gather_turn(world->a->net, 2 * (int64_t)PERIOD_NS, true);
+    assert_false(gather->is_busy);
+    world_free(world);
+}
+
+static bool has_two(void *arg)
+{
+    const struct world *world = arg;
+    return world->a->net->neighbours == 2;
+}
+
+static void who_comes_to_a_busy_one_is_gathered_from_too(void **state)
+{
+    (void)state;
+    struct world *world = world_new(HERD_DURABILITY_NONE);
+    struct gather *gather = gather_of(world);
+    be_busy(world);
+    int other = rig_connect(world->a->port);
+    say(other, FLOOD); /* in B's name */
+    rig_run_until(&world->rig, has_two, world);
+    assert_int_equal(gather->count, 2);
+    for (unsigned i = 0; i < gather->count; i++) {
+        uv_os_fd_t fd;
+        int bytes = 0;
+        socklen_t len = sizeof(bytes);
+        assert_int_equal(uv_fileno((const uv_handle_t *)&gather->streams[i]->tcp, &fd), 0);
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, &len), 0);
+        assert_int_equal(bytes, GATHER_BYTES);
+    }
+    close(other);
+    world_free(world);
+}
+
+/* Else each of two servers could wait for the other one's clients. */
+static void none_is_gathered_from_where_clients_wait_for_neighbours(void **state)
+{
+    (void)state;
+    struct world *world = world_new(HERD_DURABILITY_HERD);
+    assert_int_equal(gather_of(world)->count, 0);
+    have_turns(world, 2 * GATHER_TURNS);
+    assert_false(gather_of(world)->is_busy);
+    world_free(world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(few_lines_wake_none_that_is_busy),
+        cmocka_unit_test(few_lines_wake_one_that_is_not),
+        cmocka_unit_test(many_lines_wake_it_all_the_same),
+        cmocka_unit_test(an_end_wakes_it),
+        cmocka_unit_test(silence_of_clients_ends_it),
+        cmocka_unit_test(turns_of_clients_make_it_busy),
+        cmocka_unit_test(turns_count_by_how_long_they_took),
+        cmocka_unit_test(who_comes_to_a_busy_one_is_gathered_from_too),
+        cmocka_unit_test(none_is_gathered_from_where_clients_wait_for_neighbours),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
