@@ -384,8 +384,9 @@ static void give_up_unsent(struct load *load, int64_t now_ns)
 
 static bool is_done(const struct load *load)
 {
-    return load->failed || (load->result->answered == load->issued &&
-                            watch_missing(load->watch) == 0 && !may_issue(load));
+    return load->failed || watch_wrong(load->watch) > 0 ||
+           (load->result->answered == load->issued && watch_missing(load->watch) == 0 &&
+            !may_issue(load));
 }
 
 static int64_t allowed_silence_ns(const struct load *load)
@@ -531,7 +532,7 @@ int bench_load(const struct bench_options *options, struct bench_result *out)
         load.end_ns = load.start_ns + (int64_t)(end_s * 1e9);
         run_loop(&load);
         watch_result(load.watch, out);
-        rc = load.failed ? HERD_EPROTO : 0;
+        rc = load.failed || watch_wrong(load.watch) > 0 ? HERD_EPROTO : 0;
     }
     close_load(&load);
     return rc;
