@@ -30,7 +30,9 @@ struct bench_options {
     unsigned watch_count;
     int pids[BENCH_PIDS_MAX]; /* whose CPU time is measured */
     unsigned pid_count;
-    const char *speech, *server, *crowd, *prefix;
+    const char *servers[BENCH_TARGETS_MAX]; /* names, of targets in their order; or none */
+    unsigned server_count;
+    const char *speech, *crowd, *prefix;
     double connections, pipeline, clients, rate, duration_s, warmup_s, requests, timeout_s;
     double whatsat_share, radius_km, count, seed, cpu;
     bool json, sequential, known, help, version;

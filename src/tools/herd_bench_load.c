@@ -454,9 +454,10 @@ static int open_connection(struct load *load, unsigned number)
     connection->fd = bench_connect(&load->options->targets[connection->target]);
     if (connection->fd < 0)
         return HERD_EIO;
-    if (load->options->server != NULL) {
-        connection->name.len = (uint8_t)strlen(load->options->server);
-        memcpy(connection->name.text, load->options->server, connection->name.len);
+    if (load->options->server_count > 0) {
+        const char *name = load->options->servers[connection->target];
+        connection->name.len = (uint8_t)strlen(name);
+        memcpy(connection->name.text, name, connection->name.len);
     }
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
     return epoll_ctl(load->poller, EPOLL_CTL_ADD, connection->fd, &event) == 0 ? 0 : HERD_EIO;

@@ -3,7 +3,10 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
+
+import pytest
 
 from herdlib import BIN
 
@@ -46,6 +49,20 @@ def test_each_durability_has_its_row_and_ratio():
             assert found[f"{what}: ratio"]["value"] == found[what]["value"] / bare
             assert found[f"{what}: answers a second"]["value"] > 0
             assert f"{what}: the loop's part" in found
+
+
+@pytest.mark.parametrize("scenario", ["baseline", "two"])
+def test_each_answer_has_to_have_its_servers_name(tmp_path, scenario):
+    for program in BIN.resolve().iterdir():
+        if program.name != "herd-bench":
+            (tmp_path / program.name).symlink_to(program)
+    bench = tmp_path / "herd-bench"
+    bench.write_text(f'#!/bin/sh\necho "$@" >>"{tmp_path}/asked"\nexec "{BIN.resolve()}/herd-bench" "$@"\n')
+    bench.chmod(0o755)
+    assert rows(json.loads(run("--json", "--quick", scenario, programs=tmp_path))["scenarios"][scenario])
+    asked = [re.findall(r"--server (\S+)", words) for words in (tmp_path / "asked").read_text().splitlines()]
+    of = {"baseline": [["Bare"], ["Hill"]], "two": [["Hill"], ["Hill", "Jaquez"], ["Jaquez"]]}[scenario]
+    assert sorted(map(list, {tuple(names) for names in asked})) == of
 
 
 def test_a_scenario_that_fails_is_told_with_its_reason(tmp_path):

@@ -81,6 +81,14 @@ def test_a_name_that_is_not_the_servers_is_found():
         assert "a wrong answer" in errors
 
 
+def test_names_belong_to_servers_in_their_order(make_herd):
+    names = "Hill", "Jaquez"
+    at = [f"127.0.0.1:{make_herd({name: []}).start().ports[name]}" for name in names]
+    bench("-q", 100, "-d", 0, "--server", "Hill", "--server", "Jaquez", *at)
+    _, errors = bench("-q", 100, "-d", 0, "--server", "Jaquez", "--server", "Hill", *at, status=1)
+    assert "a wrong answer" in errors
+
+
 def test_an_end_of_the_connection_is_found():
     with bare_server() as (port, process):
         child = start("-d", 60, f"127.0.0.1:{port}")
@@ -375,6 +383,9 @@ def test_a_process_that_ends_while_it_is_measured_is_told():
     (["-p", "0", "localhost:1"], '--pipeline: "0" is not a whole number from 1 to 4096'),
     (["-s", "gopher", "localhost:1"], "--speech: herd, redis or memcached"),
     (["-d", "0", "localhost:1"], "it would never end"),
+    (["--server", "Hill", "localhost:1", "localhost:2"], "--server: one for each HOST:PORT, or none"),
+    (["--server", "", "localhost:1"], "--server: 1 to 64 bytes"),
+    (["--server", "H" * 65, "localhost:1"], "--server: 1 to 64 bytes"),
     (["--prefix", "a b", "localhost:1"], "--prefix: at most 32 bytes without white space"),
 ])
 def test_wrong_usage_is_told(words, message):
