@@ -308,12 +308,13 @@ struct herd_node_stats {
     /* Times that lines had to wait for the next turn: by which of the limits. */
     uint64_t turns_full_client, turns_full_clients, turns_full_link;
     /* Any of clients_paused, clients_paused_disk, places_held_back, turns_full_…, waits_refused,
-     * answers_late, origins_beyond, notices_lost. */
+     * answers_late, origins_beyond, leaves_beyond, notices_lost. */
     uint64_t limits_reached;
     uint64_t walks, records_mended, waits, waits_expired, waits_refused, records_expired;
     uint64_t answers_unsafe; /* IAMAT that were refused after safety_timeout_ns, or at a stop */
     uint64_t answers_late;   /* … those of them that safety_timeout_ns caused */
     uint64_t origins_beyond; /* FLOOD lines and PRUNE of origins that no tree is made for */
+    uint64_t leaves_beyond;  /* times that a difference among too many clients was left alone */
     uint64_t notices_lost;   /* the oldest of those that waited, for newer ones */
     uint64_t waits_open, answers_waiting; /* now: for a record; for the disk or a neighbour */
     uint64_t answer_lines_waiting;        /* now: IAMAT of these whose records may end meanwhile */

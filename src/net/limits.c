@@ -5,6 +5,7 @@
 
 #include "core/node.h"
 #include "core/prune.h"
+#include "core/reconcile.h"
 #include "net/room.h"
 
 /* The number stands in the reason where that has a `#`. */
@@ -55,6 +56,8 @@ static const struct {
                       "safety_timeout_ms was reached", 0},
     [LIMIT_ORIGINS] = {LOG_WARNING, "records go over all links", "those of # servers go over trees",
                        PRUNE_ORIGINS_MAX},
+    [LIMIT_LEAF] = {LOG_WARNING, "differences from a neighbour left alone",
+                    "more than # clients share 4 digits of their hash", WALK_LEAF_MAX},
     [LIMIT_NOTICES] = {LOG_WARNING, "lines about links lost", "# came in one turn",
                        NODE_NOTICES_MAX},
 };
@@ -162,6 +165,7 @@ void limits_look_at(struct limits *limits, const struct herd_node_stats *stats)
         {LIMIT_WAITS, stats->waits_refused},
         {LIMIT_SAFETY, stats->answers_late},
         {LIMIT_ORIGINS, stats->origins_beyond},
+        {LIMIT_LEAF, stats->leaves_beyond},
         {LIMIT_NOTICES, stats->notices_lost},
     };
     limits->reached = stats->limits_reached;

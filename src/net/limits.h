@@ -35,6 +35,7 @@ enum limit {
     LIMIT_WAITS,
     LIMIT_SAFETY,
     LIMIT_ORIGINS,
+    LIMIT_LEAF,
     LIMIT_NOTICES,
     LIMIT_COUNT
 };
