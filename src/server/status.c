@@ -57,6 +57,7 @@ void server_collect_metrics(struct server *server)
         {METRIC_notices_lost_total, stats->notices_lost},
         {METRIC_waits_open, stats->waits_open},
         {METRIC_waits_refused_total, stats->waits_refused},
+        {METRIC_waits_refused_share_total, stats->waits_refused_share},
         {METRIC_clients, herd_store_count(herd_node_store(server->node))},
         {METRIC_store_idle_bytes, herd_store_idle_bytes(herd_node_store(server->node))},
         {METRIC_links_up, (uint64_t)up},
