@@ -137,6 +137,10 @@ bool herd_ask_has_room(const struct herd_ask *ask);
 /* Whether the client has not read what was sent to it before: the socket takes no more. */
 bool herd_ask_is_unread(const struct herd_ask *ask);
 
+/* Where that is not known, because what comes before the ask has not been handed out in this turn:
+ * makes some of it ready to be. Whether there is something now for herd_node_early_effect. */
+bool herd_ask_try(struct herd_ask *ask);
+
 /* The places for an ask, once for each effect PLACES; they are let go of at the latest by
  * herd_conn_closed. */
 void herd_ask_answer(struct herd_ask *ask, struct herd_now now, struct herd_places take_places);

@@ -62,6 +62,10 @@ void net_set_room(struct net *net, const struct net_room *room);
 /* connections_max, or as many as the limit of open files, as it is now, leaves: at least 1. */
 size_t net_room_allows(const struct net_room *room);
 
+/* What the node has for neighbours and connections goes out now, not at the end of the turn. Not in
+ * the callback of an effect. */
+void net_flush_early(struct net *net);
+
 /* Another room's limit was reached: told as the net's own are. */
 void net_count_limit(struct net *net, enum limit which);
 
