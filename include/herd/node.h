@@ -55,8 +55,9 @@ struct herd_node_options {
     unsigned turn_lines_client;  /* lines of one client in one turn of the loop */
     unsigned turn_lines_clients; /* lines of all clients in one turn */
     unsigned turn_lines_link;    /* lines of a neighbour in one turn */
-    unsigned waits_max;          /* WHATSAT … AFTER that wait for a record */
-    unsigned batch_records_max;  /* of one effect PERSIST; never changes */
+    unsigned waits_max; /* WHATSAT … AFTER that wait for a record; of one connection no more
+                                    than are still free */
+    unsigned batch_records_max; /* of one effect PERSIST; never changes */
     /* Sees every line, without its LF, if not NULL. The only thing here that shows where clients
      * are. */
     void (*on_line)(void *arg, const struct herd_conn *conn, enum herd_direction direction,
@@ -135,6 +136,10 @@ bool herd_ask_has_room(const struct herd_ask *ask);
 
 /* Whether the client has not read what was sent to it before: the socket takes no more. */
 bool herd_ask_is_unread(const struct herd_ask *ask);
+
+/* Where that is not known, because what comes before the ask has not been handed out in this turn:
+ * makes some of it ready to be. Whether there is something now for herd_node_early_effect. */
+bool herd_ask_try(struct herd_ask *ask);
 
 /* The places for an ask, once for each effect PLACES; they are let go of at the latest by
  * herd_conn_closed. */
@@ -319,12 +324,15 @@ struct herd_node_stats {
     /* Times that lines had to wait for the next turn: by which of the limits. */
     uint64_t turns_full_client, turns_full_clients, turns_full_link;
     /* Any of clients_paused, clients_paused_disk, places_held_back, turns_full_…, waits_refused,
-     * answers_late, origins_beyond, notices_lost. */
+     * answers_late, origins_beyond, leaves_beyond, notices_lost. */
     uint64_t limits_reached;
     uint64_t walks, records_mended, waits, waits_expired, waits_refused, records_expired;
+    uint64_t
+        waits_refused_share; /* of waits_refused, those of a connection with as many as are free */
     uint64_t answers_unsafe; /* IAMAT that were refused after safety_timeout_ns, or at a stop */
     uint64_t answers_late;   /* … those of them that safety_timeout_ns caused */
     uint64_t origins_beyond; /* FLOOD lines and PRUNE of origins that no tree is made for */
+    uint64_t leaves_beyond;  /* times that a difference among too many clients was left alone */
     uint64_t notices_lost;   /* the oldest of those that waited, for newer ones */
     uint64_t waits_open, answers_waiting; /* now: for a record; for the disk or a neighbour */
     uint64_t answer_lines_waiting;        /* now: IAMAT of these whose records may end meanwhile */

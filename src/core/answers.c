@@ -134,6 +134,26 @@ void answers_release(struct herd_conn *conn)
         ask_again(conn);
 }
 
+static void release_for_room(struct herd_conn *conn)
+{
+    struct herd_node *node = conn->node;
+    size_t before = conn->work->out.len;
+    answers_release(conn);
+    size_t more = conn->work->out.len - before;
+    node->places_left -= more < node->places_left ? more : node->places_left;
+    conn_touch(conn);
+}
+
+bool herd_ask_try(struct herd_ask *ask)
+{
+    struct herd_conn *conn = ask->conn;
+    if (conn == NULL || conn->close_told || conn->aborted || conn->in_flight > 0)
+        return false;
+    if (conn_unsent(conn) == 0 && conn->work->asks->done)
+        release_for_room(conn);
+    return conn_unsent(conn) > 0 && !conn->aborted;
+}
+
 /* Many clients may have room at once, so a turn has a budget. */
 void answers_go_on(struct herd_conn *conn)
 {
@@ -146,9 +166,5 @@ void answers_go_on(struct herd_conn *conn)
         conn_make_ready(conn);
         return;
     }
-    size_t before = work->out.len;
-    answers_release(conn);
-    size_t more = work->out.len - before;
-    node->places_left -= more < node->places_left ? more : node->places_left;
-    conn_touch(conn);
+    release_for_room(conn);
 }

@@ -111,7 +111,7 @@ static void forget_asks(struct conn_work *work)
             persist_forget(ask);
     }
     work->asks_tail = NULL;
-    work->ask_count = 0;
+    work->ask_count = work->wait_count = 0;
     work->held = 0;
     work->kept = 0;
 }

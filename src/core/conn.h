@@ -28,6 +28,7 @@ struct conn_work {
     uint32_t held;                     /* bytes that its asks keep, and that are yet to be sent */
     size_t kept;                       /* bytes of places of its own that wait for room */
     uint16_t ask_count;
+    uint16_t wait_count; /* of these, that wait for a record */
 };
 
 /* Servers have many idle ones: whatever is added here they all have. */

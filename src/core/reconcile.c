@@ -200,8 +200,11 @@ static int gather(struct herd_node *node, struct digest_prefix prefix)
     while (
         store_next_in_prefix(store, (struct digest_prefix){digits, DIGEST_DEPTH}, &at, &record)) {
         leaf->gathered++;
-        if (leaf->count == WALK_LEAF_MAX)
+        if (leaf->count == WALK_LEAF_MAX) {
+            node->stats.leaves_beyond++;
+            node->stats.limits_reached++;
             return 0;
+        }
         if (add_key(leaf, &record) < 0)
             return HERD_ENOMEM;
     }

@@ -92,19 +92,29 @@ static void enter(struct herd_ask *ask)
     if (*at != NULL)
         ask = meld(ask, take_first(at));
     node_queue_ask(at, ask);
-    waits->count++;
-    ask->node->stats.waits_open = waits->count;
+}
+
+/* One connection may have as many as are still free, so half of all at most, and however many are
+ * greedy, one that has none yet finds a place (dynamic thresholds: Choudhury, Hahne 1998). */
+static bool may_wait(const struct herd_conn *conn)
+{
+    struct herd_node *node = conn->node;
+    size_t max = node->options.waits_max, count = node->waits.count;
+    size_t left = max > count ? max - count : 0, own = conn->work->wait_count;
+    if (own < left)
+        return true;
+    node->stats.waits_refused++;
+    node->stats.waits_refused_share += left > 0;
+    node->stats.limits_reached++;
+    return false;
 }
 
 int wait_begin(struct herd_conn *conn, struct herd_now now, const struct herd_command *command,
                struct herd_slice line)
 {
     struct herd_node *node = conn->node;
-    if (node->waits.count >= node->options.waits_max) {
-        node->stats.waits_refused++;
-        node->stats.limits_reached++;
+    if (!may_wait(conn))
         return HERD_ENOTFOUND;
-    }
     struct herd_ask *ask = node_new_ask(node, conn, ASK_RECORD);
     if (ask == NULL)
         return HERD_ENOMEM;
@@ -124,6 +134,8 @@ int wait_begin(struct herd_conn *conn, struct herd_now now, const struct herd_co
     ask->client_at = (uint16_t)(command->record.client.data - line.data + 2);
     ask->client_len = (uint16_t)command->record.client.len;
     enter(ask);
+    node->stats.waits_open = ++node->waits.count;
+    conn->work->wait_count++;
     node->stats.waits++;
     return 0;
 }
@@ -136,8 +148,9 @@ static void leave(struct herd_ask *ask)
     node_unqueue_ask(ask);
     if (ask->later != NULL) /* none of them is earlier: they may stand where it stood */
         node_queue_ask(at, meld_all(&ask->later));
-    waits->count--;
-    ask->node->stats.waits_open = waits->count;
+    ask->node->stats.waits_open = --waits->count;
+    if (ask->conn != NULL) /* else that is forgotten, too */
+        ask->conn->work->wait_count--;
     timers_clear(&waits->timers, &ask->timer);
 }
 

@@ -25,7 +25,7 @@ void waits_init(struct waits *waits, uint64_t seed);
 void waits_close(struct waits *waits);
 
 /* Makes an ask that waits for a record as the command says. 0, HERD_ENOMEM, or HERD_ENOTFOUND where
- * too many wait. */
+ * too many wait, or of this connection as many as there is room for. */
 int wait_begin(struct herd_conn *conn, struct herd_now now, const struct herd_command *command,
                struct herd_slice line);
 /* A record has been kept: asks that it will do for go on to their places; where they are many, the

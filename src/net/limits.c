@@ -5,6 +5,7 @@
 
 #include "core/node.h"
 #include "core/prune.h"
+#include "core/reconcile.h"
 #include "net/room.h"
 
 /* The number stands in the reason where that has a `#`. */
@@ -51,10 +52,14 @@ static const struct {
     [LIMIT_TURN_LINK] = {LOG_INFO, "lines wait for the next turn", "turn_lines_link was reached",
                          0},
     [LIMIT_WAITS] = {LOG_WARNING, "WHATSAT with AFTER refused", "waits_max was reached", 0},
+    [LIMIT_WAITS_SHARE] = {LOG_WARNING, "WHATSAT with AFTER refused",
+                           "its connection has as many as are free of waits_max", 0},
     [LIMIT_SAFETY] = {LOG_WARNING, "IAMAT refused that were not safe in time",
                       "safety_timeout_ms was reached", 0},
     [LIMIT_ORIGINS] = {LOG_WARNING, "records go over all links", "those of # servers go over trees",
                        PRUNE_ORIGINS_MAX},
+    [LIMIT_LEAF] = {LOG_WARNING, "differences from a neighbour left alone",
+                    "more than # clients share 4 digits of their hash", WALK_LEAF_MAX},
     [LIMIT_NOTICES] = {LOG_WARNING, "lines about links lost", "# came in one turn",
                        NODE_NOTICES_MAX},
 };
@@ -159,9 +164,11 @@ void limits_look_at(struct limits *limits, const struct herd_node_stats *stats)
         {LIMIT_TURN_CLIENT, stats->turns_full_client},
         {LIMIT_TURN_CLIENTS, stats->turns_full_clients},
         {LIMIT_TURN_LINK, stats->turns_full_link},
-        {LIMIT_WAITS, stats->waits_refused},
+        {LIMIT_WAITS, stats->waits_refused - stats->waits_refused_share},
+        {LIMIT_WAITS_SHARE, stats->waits_refused_share},
         {LIMIT_SAFETY, stats->answers_late},
         {LIMIT_ORIGINS, stats->origins_beyond},
+        {LIMIT_LEAF, stats->leaves_beyond},
         {LIMIT_NOTICES, stats->notices_lost},
     };
     limits->reached = stats->limits_reached;

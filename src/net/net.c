@@ -68,14 +68,12 @@ struct herd_conn *net_conn(const struct stream *stream)
     return stream->tcp.data;
 }
 
-static void flush_early(struct net *net);
-
 void net_on_data(struct stream *stream, const char *data, size_t len)
 {
     struct net *net = net_of(stream);
     herd_conn_receive(net_conn(stream), read_now(net), data, len);
     if (herd_node_is_crowded(net->options.node))
-        flush_early(net);
+        net_flush_early(net);
 }
 
 void net_on_end(struct stream *stream)
@@ -127,7 +125,7 @@ static void carry_out(struct net *net, struct herd_effect *effect)
         stream_close(stream, effect->abort);
 }
 
-static void flush_early(struct net *net)
+void net_flush_early(struct net *net)
 {
     struct herd_effect effect;
     while (herd_node_early_effect(net->options.node, turn_now(net), &effect))

@@ -65,6 +65,10 @@ size_t net_room_allows(const struct net_room *room);
 /* herd_node_give_back, and what the net itself has freed. */
 size_t net_give_back(struct net *net, size_t *kept_bytes);
 
+/* What the node has for neighbours and connections goes out now, not at the end of the turn. Not in
+ * the callback of an effect. */
+void net_flush_early(struct net *net);
+
 /* Another room's limit was reached: told as the net's own are. */
 void net_count_limit(struct net *net, enum limit which);
 

@@ -51,13 +51,24 @@ static bool has_unread_room(const struct server *server, const struct herd_ask *
     return server->unread_bytes + bytes <= (herd_ask_is_unread(ask) ? most : 2 * most);
 }
 
+/* Many answers may come in one turn, before the first of them has been handed to the socket, which
+ * tells whether the client reads. Where that matters they are, all that it takes. */
+static void try_to_send(struct server *server, struct herd_ask *ask, size_t bytes)
+{
+    size_t most = (size_t)server->config->values.places_unread_max_mib << 20;
+    while (server->unread_bytes + bytes > most && herd_ask_try(ask))
+        net_flush_early(server->net);
+}
+
 /* What is sent at once, has no results, or is kept for others anyway takes no more of it. */
-static bool may_keep(const struct server *server, const struct herd_ask *ask,
+static bool may_keep(struct server *server, struct herd_ask *ask,
                      const struct places_answer *answer)
 {
-    return herd_ask_has_room(ask) || !places_answer_is_long(answer) ||
-           places_answer_is_kept(answer) ||
-           has_unread_room(server, ask, places_answer_bytes(answer));
+    size_t bytes = places_answer_bytes(answer);
+    if (herd_ask_has_room(ask) || !places_answer_is_long(answer) || places_answer_is_kept(answer))
+        return true;
+    try_to_send(server, ask, bytes);
+    return herd_ask_has_room(ask) || has_unread_room(server, ask, bytes);
 }
 
 /* Whether places would be thrown away when they come, unless the client reads until then. */

@@ -14,7 +14,7 @@
 
 enum { EXIT_WRONG = 1, EXIT_USAGE = 2, PREFIX_MAX = 32 };
 
-enum kind { KIND_FLAG, KIND_NUMBER, KIND_WHOLE, KIND_TEXT, KIND_PID, KIND_WATCH };
+enum kind { KIND_FLAG, KIND_NUMBER, KIND_WHOLE, KIND_TEXT, KIND_PID, KIND_WATCH, KIND_SERVER };
 
 /* Every option: where it goes, what it may be, what help says. */
 static const struct option_row {
@@ -48,8 +48,8 @@ static const struct option_row {
     {"count", 0, KIND_WHOLE, AT(count), 0, 20, "N", "of a WHATSAT (5)"},
     {"known", 0, KIND_FLAG, AT(known), 0, 0, NULL,
      "an earlier run has told the servers all ids: WHATSAT may ask for any"},
-    {"server", 0, KIND_TEXT, AT(server), 0, 0, "NAME",
-     "the name that must stand in AT lines (any, but one a connection)"},
+    {"server", 0, KIND_SERVER, 0, 0, 0, "NAME",
+     "the name that must stand in AT lines (any, but one a connection); one for each HOST:PORT"},
     {"seed", 0, KIND_WHOLE, AT(seed), 0, 1e15, "N", "of the random ids (1)"},
     {"pid", 0, KIND_PID, 0, 1, 1e9, "PID", "measure this process's CPU time; may be repeated"},
     {"watch", 0, KIND_WATCH, 0, 0, 0, "HOST:PORT",
@@ -129,6 +129,16 @@ static int take_address(const char *text, struct bench_target *list, unsigned *c
     return 0;
 }
 
+static int take_server(struct bench_options *options, const char *name)
+{
+    if (options->server_count == BENCH_TARGETS_MAX)
+        return wrong_option("server", "too many");
+    if (name[0] == '\0' || strlen(name) > BENCH_NAME_MAX)
+        return wrong_option("server", "1 to 64 bytes");
+    options->servers[options->server_count++] = name;
+    return 0;
+}
+
 static int take_option(struct bench_options *options, const struct option_row *row,
                        const char *text)
 {
@@ -146,6 +156,8 @@ static int take_option(struct bench_options *options, const struct option_row *r
         return read_number(row, text, field);
     case KIND_WATCH:
         return take_address(text, options->watches, &options->watch_count);
+    case KIND_SERVER:
+        return take_server(options, text);
     case KIND_PID:
         break;
     }
@@ -165,8 +177,8 @@ static int check_options(const struct bench_options *options)
         return wrong_option("speech", "herd, redis or memcached");
     if (strlen(options->prefix) > PREFIX_MAX || strpbrk(options->prefix, " \t\r\n") != NULL)
         return wrong_option("prefix", "at most 32 bytes without white space");
-    if (options->server != NULL && strlen(options->server) > BENCH_NAME_MAX)
-        return wrong_option("server", "at most 64 bytes");
+    if (options->server_count != 0 && options->server_count != options->target_count)
+        return wrong_option("server", "one for each HOST:PORT, or none");
     if (options->clients < options->target_count)
         return wrong_option("clients", "less than there are servers");
     if (options->duration_s <= 0 && options->requests <= 0)

@@ -4,6 +4,7 @@
 
 #include <herd/buf.h>
 #include <herd/posix_time.h>
+#include <herd/record.h>
 
 #include "herd_bench_histogram.h"
 
@@ -13,6 +14,7 @@ enum {
     BENCH_PIPELINE_MAX = 4096,
     BENCH_REQUEST_MAX = 256, /* bytes of the longest request of any speech */
     BENCH_ECHO_MAX = 96,
+    BENCH_CLIENT_DIGITS = 8,    /* behind the prefix of an id */
     BENCH_PLACES_MAX = 1 << 19, /* bytes of the longest JSON of a WHATSAT */
     BENCH_NAME_MAX = 64         /* bytes of a server's name */
 };
@@ -28,7 +30,9 @@ struct bench_options {
     unsigned watch_count;
     int pids[BENCH_PIDS_MAX]; /* whose CPU time is measured */
     unsigned pid_count;
-    const char *speech, *server, *crowd, *prefix;
+    const char *servers[BENCH_TARGETS_MAX]; /* names, of targets in their order; or none */
+    unsigned server_count;
+    const char *speech, *crowd, *prefix;
     double connections, pipeline, clients, rate, duration_s, warmup_s, requests, timeout_s;
     double whatsat_share, radius_km, count, seed, cpu;
     bool json, sequential, known, help, version;
@@ -88,6 +92,11 @@ const struct speech *speech_at(unsigned i);
 /* Whom the next request is about: one of those that belong to `target`, which are every
  * target_count-th. */
 uint32_t maker_next_client(struct maker *maker, unsigned target);
+
+/* Whether a record of `client` is one that herd-bench has sent, byte for byte: the id, and the place
+ * that the client was at at that time. */
+bool speech_said(const struct bench_options *options, uint32_t client,
+                 const struct herd_record *record);
 
 /* What a run has shown. */
 struct bench_result {

@@ -384,8 +384,9 @@ static void give_up_unsent(struct load *load, int64_t now_ns)
 
 static bool is_done(const struct load *load)
 {
-    return load->failed || (load->result->answered == load->issued &&
-                            watch_missing(load->watch) == 0 && !may_issue(load));
+    return load->failed || watch_wrong(load->watch) > 0 ||
+           (load->result->answered == load->issued && watch_missing(load->watch) == 0 &&
+            !may_issue(load));
 }
 
 static int64_t allowed_silence_ns(const struct load *load)
@@ -453,9 +454,10 @@ static int open_connection(struct load *load, unsigned number)
     connection->fd = bench_connect(&load->options->targets[connection->target]);
     if (connection->fd < 0)
         return HERD_EIO;
-    if (load->options->server != NULL) {
-        connection->name.len = (uint8_t)strlen(load->options->server);
-        memcpy(connection->name.text, load->options->server, connection->name.len);
+    if (load->options->server_count > 0) {
+        const char *name = load->options->servers[connection->target];
+        connection->name.len = (uint8_t)strlen(name);
+        memcpy(connection->name.text, name, connection->name.len);
     }
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
     return epoll_ctl(load->poller, EPOLL_CTL_ADD, connection->fd, &event) == 0 ? 0 : HERD_EIO;
@@ -531,7 +533,7 @@ int bench_load(const struct bench_options *options, struct bench_result *out)
         load.end_ns = load.start_ns + (int64_t)(end_s * 1e9);
         run_loop(&load);
         watch_result(load.watch, out);
-        rc = load.failed ? HERD_EPROTO : 0;
+        rc = load.failed || watch_wrong(load.watch) > 0 ? HERD_EPROTO : 0;
     }
     close_load(&load);
     return rc;

@@ -6,7 +6,6 @@
 #include "herd_bench.h"
 
 enum {
-    CLIENT_DIGITS = 8,
     AREA_UDEG = 10000, /* a client moves within ± 0.01 degrees of its place */
     DECIMALS = 1000000
 };
@@ -49,9 +48,9 @@ static char *put_text(char *at, const char *text)
     return at + len;
 }
 
-static char *put_client(const struct maker *maker, char *at, uint32_t client)
+static char *put_client(const struct bench_options *options, char *at, uint32_t client)
 {
-    return put_digits(put_text(at, maker->options->prefix), client, CLIENT_DIGITS);
+    return put_digits(put_text(at, options->prefix), client, BENCH_CLIENT_DIGITS);
 }
 
 /* Where a client is at a moment, which no other request has: near the place it lives at. So an
@@ -99,11 +98,31 @@ static int64_t next_time(struct maker *maker)
 }
 
 /* `<client> <location> <time_sent>` */
-static char *put_record(const struct maker *maker, char *at, uint32_t client, int64_t sent_ns)
+static char *put_record(const struct bench_options *options, char *at, uint32_t client,
+                        int64_t sent_ns)
 {
-    at = put_text(put_client(maker, at, client), " ");
+    at = put_text(put_client(options, at, client), " ");
     at = put_text(put_location(at, client, sent_ns), " ");
     return put_time(at, sent_ns);
+}
+
+bool speech_said(const struct bench_options *options, uint32_t client,
+                 const struct herd_record *record)
+{
+    char right[BENCH_ECHO_MAX], *at;
+    if (record->sent_ns < 0)
+        return false;
+    const char *end = put_record(options, right, client, record->sent_ns);
+    if ((size_t)(end - right) != record->client.len + record->location.len + record->sent.len + 2)
+        return false;
+    at = right;
+    const struct herd_slice fields[] = {record->client, record->location, record->sent};
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        if (memcmp(at, fields[i].data, fields[i].len) != 0)
+            return false;
+        at += fields[i].len + 1;
+    }
+    return true;
 }
 
 /* ---- herd: IAMAT and WHATSAT ---------------------------------------------------------------- */
@@ -118,7 +137,7 @@ static char *put_radius(char *at, double radius_km)
 static size_t say_whatsat(struct maker *maker, struct request *request, char *out)
 {
     char *id = put_text(out, "WHATSAT ");
-    char *at = put_client(maker, id, request->client);
+    char *at = put_client(maker->options, id, request->client);
     request->is_question = 1;
     request->sent_ns = maker->acked_ns[request->client];
     request->echo_len = (uint8_t)(at - id);
@@ -146,7 +165,7 @@ static size_t say_herd(struct maker *maker, struct request *request, char *out)
     char *echo = put_text(out, "IAMAT ");
     request->is_question = 0;
     request->sent_ns = next_time(maker);
-    char *at = put_record(maker, echo, request->client, request->sent_ns);
+    char *at = put_record(maker->options, echo, request->client, request->sent_ns);
     request->echo_len = (uint8_t)(at - echo);
     memcpy(request->echo, echo, request->echo_len);
     *at++ = '\n';
@@ -211,7 +230,7 @@ static bool check_record(const struct maker *maker, const struct request *reques
         herd_time_parse(herd_slice(space + 1, (size_t)(end - space - 1)), &sent_ns) != 0 ||
         sent_ns < request->sent_ns || sent_ns < 0 || sent_ns > newest_ns)
         return false;
-    size_t len = (size_t)(put_record(maker, right, request->client, sent_ns) - right);
+    size_t len = (size_t)(put_record(maker->options, right, request->client, sent_ns) - right);
     return (size_t)(end - at) == len && memcmp(at, right, len) == 0;
 }
 
@@ -279,7 +298,7 @@ static size_t say_redis(struct maker *maker, struct request *request, char *out)
     char *at = put_text(out, "*5\r\n$6\r\nGEOADD\r\n$4\r\nherd\r\n");
     at = put_bulk(at, lon_text, (size_t)(put_degrees(lon_text, lon, 3, false) - lon_text));
     at = put_bulk(at, lat_text, (size_t)(put_degrees(lat_text, lat, 2, false) - lat_text));
-    at = put_bulk(at, id, (size_t)(put_client(maker, id, request->client) - id));
+    at = put_bulk(at, id, (size_t)(put_client(maker->options, id, request->client) - id));
     return (size_t)(at - out);
 }
 
@@ -306,7 +325,7 @@ static size_t say_memcached(struct maker *maker, struct request *request, char *
     char *end = put_text(put_location(value, request->client, sent_ns), " ");
     end = put_time(end, sent_ns);
     size_t len = (size_t)(end - value);
-    char *at = put_client(maker, put_text(out, "set "), request->client);
+    char *at = put_client(maker->options, put_text(out, "set "), request->client);
     at = put_digits(put_text(at, " 0 0 "), len, 2);
     at = put_text(at, "\r\n");
     memcpy(at, value, len);

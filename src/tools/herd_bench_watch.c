@@ -1,4 +1,6 @@
-/* open -> a server dials -> HELLO, refused -> FLOOD lines, each looked up among the updates sent.
+/*
+ * open -> a server dials -> HELLO, refused -> FLOOD lines, each looked up among the updates sent
+ *                                          -> not what a client of ours has sent: the run fails
  */
 #include <errno.h>
 #include <netdb.h>
@@ -15,7 +17,7 @@
 
 #include "herd_bench_watch.h"
 
-enum { INPUT_BYTES = 1 << 18, DIALLED_MAX_MS = 30000 };
+enum { INPUT_BYTES = 1 << 18, DIALLED_MAX_MS = 30000, TOLD_MAX = 300 };
 
 /* The last update of a client. */
 struct update {
@@ -45,8 +47,8 @@ struct watch {
     int poller;
     struct watcher watchers[BENCH_TARGETS_MAX];
     struct link *links;
-    struct update *updates; /* a client each */
-    uint64_t missing;
+    struct update *updates;  /* a client each */
+    uint64_t missing, wrong; /* updates not everywhere yet; lines that are not what was sent */
     char *input;
     struct histogram seen[BENCH_TARGETS_MAX], everywhere;
 };
@@ -56,7 +58,7 @@ static int64_t client_of(const struct watch *watch, struct herd_slice id)
 {
     size_t prefix_len = strlen(watch->options->prefix);
     uint64_t number = 0;
-    if (id.len <= prefix_len || id.len > prefix_len + 10 ||
+    if (id.len != prefix_len + BENCH_CLIENT_DIGITS ||
         memcmp(id.data, watch->options->prefix, prefix_len) != 0)
         return -1;
     for (size_t i = prefix_len; i < id.len; i++) {
@@ -67,13 +69,22 @@ static int64_t client_of(const struct watch *watch, struct herd_slice id)
     return number < (uint64_t)watch->options->clients ? (int64_t)number : -1;
 }
 
-static void see(struct watch *watch, unsigned number, const struct herd_record *record,
-                int64_t now_ns)
+static void tell_wrong(const struct watcher *watcher, struct herd_slice line)
 {
-    int64_t client = client_of(watch, record->client);
+    const struct bench_target *at = &watcher->watch->options->watches[watcher->number];
+    if (watcher->watch->wrong++ > 0)
+        return;
+    fprintf(stderr, "herd-bench: watch %s:%s: what no client has sent\n  line: %.*s\n", at->host,
+            at->port, (int)(line.len < TOLD_MAX ? line.len : TOLD_MAX), line.data);
+}
+
+/* An update of one of our clients, by its number, is at a server. */
+static void see(struct watch *watch, unsigned number, int64_t client,
+                const struct herd_record *record, int64_t now_ns)
+{
     uint64_t bit = UINT64_C(1) << number;
-    struct update *update = client >= 0 ? &watch->updates[client] : NULL;
-    if (update == NULL || (update->missing & bit) == 0 || record->sent_ns != update->sent_ns)
+    struct update *update = &watch->updates[client];
+    if ((update->missing & bit) == 0 || record->sent_ns != update->sent_ns)
         return;
     update->missing &= ~bit;
     if (update->measured)
@@ -85,6 +96,16 @@ static void see(struct watch *watch, unsigned number, const struct herd_record *
         histogram_add(&watch->everywhere, now_ns - update->due_ns);
 }
 
+static void take_flood(const struct watcher *watcher, struct herd_slice line,
+                       const struct herd_record *record, int64_t now_ns)
+{
+    int64_t client = client_of(watcher->watch, record->client);
+    if (client >= 0 && !speech_said(watcher->watch->options, (uint32_t)client, record))
+        tell_wrong(watcher, line);
+    else if (client >= 0)
+        see(watcher->watch, watcher->number, client, record, now_ns);
+}
+
 /* 0, or negative for a link that cannot go on. */
 static int take_line(struct link *link, struct herd_slice line, int64_t now_ns)
 {
@@ -92,7 +113,7 @@ static int take_line(struct link *link, struct herd_slice line, int64_t now_ns)
     if (herd_command_parse(line, &command) < 0)
         return HERD_EPROTO;
     if (command.verb == HERD_VERB_FLOOD) {
-        see(link->watcher->watch, link->watcher->number, &command.record, now_ns);
+        take_flood(link->watcher, line, &command.record, now_ns);
         return 0;
     }
     struct herd_buf answer = {0};
@@ -248,10 +269,16 @@ uint64_t watch_missing(const struct watch *watch)
     return watch != NULL ? watch->missing : 0;
 }
 
+uint64_t watch_wrong(const struct watch *watch)
+{
+    return watch != NULL ? watch->wrong : 0;
+}
+
 void watch_result(const struct watch *watch, struct bench_result *out)
 {
     if (watch == NULL)
         return;
+    out->wrong += watch->wrong;
     memcpy(out->watched, watch->seen, sizeof(out->watched));
     out->everywhere = watch->everywhere;
 }

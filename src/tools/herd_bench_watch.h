@@ -3,7 +3,8 @@
  *
  * Each listens at an address that herd.conf gives as the neighbour of one server. That server dials
  * it, is answered `? HELLO …` as servers of the plain kind do, and sends it each update in the same
- * turn of its loop in which it learns of it: what arrives here, the server can answer with.
+ * turn of its loop in which it learns of it: what arrives here, the server can answer with. It has to
+ * be what one of our clients has sent, byte for byte: id, location and time.
  */
 #ifndef TOOLS_HERD_BENCH_WATCH_H
 #define TOOLS_HERD_BENCH_WATCH_H
@@ -23,6 +24,9 @@ int watch_update(struct watch *watch, const struct request *request, bool measur
 
 /* Updates that are not everywhere yet. */
 uint64_t watch_missing(const struct watch *watch);
+
+/* Lines about our clients that are not what these have sent; the first one is on stderr. */
+uint64_t watch_wrong(const struct watch *watch);
 
 /* Adds what was seen. */
 void watch_result(const struct watch *watch, struct bench_result *out);

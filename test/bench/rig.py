@@ -20,6 +20,7 @@ BIN = pathlib.Path(os.environ.get("HERD_BIN", ROOT / "build/release/bin"))
 SERVER_CPU, LOAD_CPU = 0, 1
 READY_MAX_S = 60
 URGENT_NICE = -15
+LONGER_MAX = 16
 PORTS = 10000, 20000
 SEED = {
     "Hill": ["Jaquez", "Smith"],
@@ -66,12 +67,13 @@ def wait_until(condition, what, pause_s=0.02):
 
 
 class Process:
-    """A server of any kind."""
+    """A server of any kind. `name` is what it has to say in AT lines; None where it says none."""
 
-    def __init__(self, command, port, log, cpus=(SERVER_CPU,)):
+    def __init__(self, name, command, port, log, cpus=(SERVER_CPU,)):
         def prepare():
             os.sched_setaffinity(0, cpus)
 
+        self.name = name
         self.port = port
         self.log = log
         with open(log, "ab") as out:
@@ -127,8 +129,8 @@ class Herd:
         self.servers = {name: self.start(name) for name in peers}
 
     def start(self, name):
-        return Process([*(counted(self.folder) if name == self.callgrind else ()), BIN / "herd-server",
-                        "--config", self.config, name], self.ports[name], self.folder / f"{name}.log",
+        return Process(name, [*(counted(self.folder) if name == self.callgrind else ()), BIN / "herd-server",
+                              "--config", self.config, name], self.ports[name], self.folder / f"{name}.log",
                        self.cpus_of.get(name, self.cpus))
 
     def text(self, watch_ports):
@@ -246,33 +248,33 @@ class Rig:
         self.stack.callback(herd.stop)
         return herd
 
-    def process(self, command, port):
+    def process(self, name, command, port):
         self.count += 1
-        process = Process(command, port, self.folder / f"{self.count}.log")
+        process = Process(name, command, port, self.folder / f"{self.count}.log")
         self.stack.callback(process.stop)
         wait_until(process.is_listening, f"{command[0]} listens")
         return process
 
     def bare(self):
         port = free_ports(1)[0]
-        return self.process([BIN / "bare-server", str(port)], port)
+        return self.process("Bare", [BIN / "bare-server", str(port)], port)
 
     def asyncio_herd(self, peers, *options):
         """Servers by name of a herd on asyncio (asyncio_herd.py); they dial each other for as long as it takes."""
         ports = dict(zip(peers, free_ports(len(peers))))
         program = [sys.executable, pathlib.Path(__file__).with_name("asyncio_herd.py")]
-        return {name: self.process([*program, *options, name, str(ports[name]), *(f"{peer}={ports[peer]}" for peer in neighbours)],
-                                   ports[name]) for name, neighbours in peers.items()}
+        return {name: self.process(name, [*program, *options, name, str(ports[name]),
+                                          *(f"{peer}={ports[peer]}" for peer in neighbours)], ports[name]) for name, neighbours in peers.items()}
 
     def redis(self):
         port = free_ports(1)[0]
-        return self.process([installed("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
-                             "--appendonly", "no", "--dir", str(self.folder)], port)
+        return self.process(None, [installed("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
+                                   "--appendonly", "no", "--dir", str(self.folder)], port)
 
     def memcached(self):
         port = free_ports(1)[0]
-        return self.process([installed("memcached"), "-u", "nobody", "-l", "127.0.0.1", "-p", str(port), "-U", "0",
-                             "-t", "1", "-m", "1024"], port)
+        return self.process(None, [installed("memcached"), "-u", "nobody", "-l", "127.0.0.1", "-p", str(port), "-U", "0",
+                                   "-t", "1", "-m", "1024"], port)
 
     def crowd(self, kind, server, *options):
         """A crowd on LOAD_CPU; to be ended with stop_child()."""
@@ -315,6 +317,8 @@ class Rig:
         command = [BIN / "herd-bench", "--json", "--cpu", str(cpu), *map(str, options)]
         for pid in pids or [server.pid for server in servers]:
             command += ["--pid", str(pid)]
+        for server in servers:
+            command += ["--server", server.name] if server.name is not None else []
         command += [f"127.0.0.1:{server.port}" for server in servers]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.stack.callback(stop_child, child)
@@ -323,12 +327,19 @@ class Rig:
     def bench(self, servers, *options, **more):
         return finish_bench(self.start_bench(servers, *options, **more))
 
-    def start_timed(self, servers, *options, **more):
-        return self.start_bench(servers, "--duration", self.options.seconds, "--warmup", self.options.seconds / 4,
-                                *options, **more)
+    def start_timed(self, servers, *options, longer=1, **more):
+        seconds = self.options.seconds * longer
+        return self.start_bench(servers, "--duration", seconds, "--warmup", seconds / 4, *options, **more)
 
     def timed(self, servers, *options, **more):
-        return finish_bench(self.start_timed(servers, *options, **more))
+        """Longer where one sync of the disk takes longer than the run: where nothing was answered nothing was measured."""
+        longer = 1
+        while longer <= LONGER_MAX:
+            result = finish_bench(self.start_timed(servers, *options, longer=longer, **more))
+            if result["measured"] > 0:
+                return result
+            longer *= 2
+        raise Failure(f"nothing was answered in {self.options.seconds * LONGER_MAX:g} s")
 
 
 def cpu_s(servers):

@@ -3,7 +3,10 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
+
+import pytest
 
 from herdlib import BIN
 
@@ -46,6 +49,43 @@ def test_each_durability_has_its_row_and_ratio():
             assert found[f"{what}: ratio"]["value"] == found[what]["value"] / bare
             assert found[f"{what}: answers a second"]["value"] > 0
             assert f"{what}: the loop's part" in found
+
+
+def programs_with_bench(folder, script):
+    """All programs, with a script in place of herd-bench, which notes first what it is asked for in the file `asked`."""
+    for program in BIN.resolve().iterdir():
+        if program.name != "herd-bench":
+            (folder / program.name).symlink_to(program)
+    bench = folder / "herd-bench"
+    bench.write_text(f'#!/bin/sh\necho "$@" >>"{folder}/asked"\n{script}\n')
+    bench.chmod(0o755)
+
+
+def test_a_run_in_which_nothing_was_answered_is_made_again_longer(tmp_path):
+    # The first three runs end before an answer.
+    programs_with_bench(tmp_path, f"""\
+"{BIN.resolve()}/herd-bench" "$@" >"{tmp_path}/out" || exit 1
+[ $(wc -l <"{tmp_path}/asked") -gt 3 ] || sed -i 's/"measured":[0-9]*/"measured":0/' "{tmp_path}/out"
+cat "{tmp_path}/out"
+""")
+    assert rows(json.loads(run("--json", "--quick", "baseline", programs=tmp_path))["scenarios"]["baseline"])
+    asked = [float(seconds) for seconds in re.findall(r"--duration (\S+)", (tmp_path / "asked").read_text())]
+    assert asked[:5] == pytest.approx([0.3, 0.6, 1.2, 2.4, 0.3])
+
+
+def test_a_scenario_fails_where_nothing_is_ever_answered(tmp_path):
+    programs_with_bench(tmp_path, """echo '{"measured": 0, "unsent": 0}'""")
+    told = json.loads(run("--json", "--quick", "baseline", programs=tmp_path, status=1))["scenarios"]["baseline"]
+    assert told == {"failed": "nothing was answered in 4.8 s"}
+
+
+@pytest.mark.parametrize("scenario", ["baseline", "two"])
+def test_each_answer_has_to_have_its_servers_name(tmp_path, scenario):
+    programs_with_bench(tmp_path, f'exec "{BIN.resolve()}/herd-bench" "$@"')
+    assert rows(json.loads(run("--json", "--quick", scenario, programs=tmp_path))["scenarios"][scenario])
+    asked = [re.findall(r"--server (\S+)", words) for words in (tmp_path / "asked").read_text().splitlines()]
+    of = {"baseline": [["Bare"], ["Hill"]], "two": [["Hill"], ["Hill", "Jaquez"], ["Jaquez"]]}[scenario]
+    assert sorted(map(list, {tuple(names) for names in asked})) == of
 
 
 def test_a_scenario_that_fails_is_told_with_its_reason(tmp_path):

@@ -81,6 +81,14 @@ def test_a_name_that_is_not_the_servers_is_found():
         assert "a wrong answer" in errors
 
 
+def test_names_belong_to_servers_in_their_order(make_herd):
+    names = "Hill", "Jaquez"
+    at = [f"127.0.0.1:{make_herd({name: []}).start().ports[name]}" for name in names]
+    bench("-q", 100, "-d", 0, "--server", "Hill", "--server", "Jaquez", *at)
+    _, errors = bench("-q", 100, "-d", 0, "--server", "Jaquez", "--server", "Hill", *at, status=1)
+    assert "a wrong answer" in errors
+
+
 def test_an_end_of_the_connection_is_found():
     with bare_server() as (port, process):
         child = start("-d", 60, f"127.0.0.1:{port}")
@@ -270,6 +278,57 @@ def test_an_update_that_never_arrives_is_found(make_herd, server):
     assert "10 not everywhere" in errors
 
 
+# What of an update is not as it was sent when it comes out of a neighbour: client, location and time_sent in, and out.
+WRONG_FLOODS = {
+    "nothing": lambda client, location, sent: (client, location, sent),
+    "location": lambda client, location, sent: (client, location[:-1] + (b"1" if location[-1:] == b"0" else b"0"), sent),
+    "location's bytes": lambda client, location, sent: (client, location + b"/", sent),
+    "time's bytes": lambda client, location, sent: (client, location, sent + b"0"),
+    "older update": lambda client, location, sent: (client, location, b"1000000000.000000000"),
+    "other client": lambda client, location, sent: (client[:-2] + b"%02d" % ((int(client[-2:]) + 1) % 100), location, sent),
+    "nobody's": lambda client, location, sent: (client + b"0", location, sent),
+}
+
+
+def serve_wrong_floods(listener, watch_port, wrong):
+    """One connection, whose IAMAT are answered right. The eleventh goes wrong to the address that is watched, all others right."""
+    connection, _ = listener.accept()
+    watch = wait_until(lambda: dial(watch_port), "herd-bench watches")
+    with watch, connection, connection.makefile("rb") as lines, contextlib.suppress(OSError):
+        for count, line in enumerate(lines):
+            fields = line.split()[1:]
+            connection.sendall(b"AT Fake +0.000000001 %s\n" % b" ".join(fields))
+            if count == 10:
+                fields = WRONG_FLOODS[wrong](*fields)
+            watch.sendall(b"FLOOD Fake %s 1700000000.000000000 Fake +0.000000001\n" % b" ".join(fields))
+
+
+def dial(port):
+    with contextlib.suppress(OSError):
+        return socket.create_connection(("127.0.0.1", port))
+    return None
+
+
+@pytest.mark.parametrize("wrong", WRONG_FLOODS)
+def test_a_neighbour_that_is_told_another_update_than_was_sent_is_found(wrong):
+    watch_port = free_ports(1)[0]
+    unseen = wrong == "nobody's"  # no client of ours: the update of ours is what is missing
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve_wrong_floods, args=(listener, watch_port, wrong))
+        server.start()
+        found, errors = bench("-c", 1, "-q", 50, "-n", 100, "-d", 0, "-t", 1 if unseen else 60, "--sequential",
+                              "--watch", f"127.0.0.1:{watch_port}", f"127.0.0.1:{listener.getsockname()[1]}",
+                              status=0 if wrong == "nothing" else 1)
+        server.join()
+    if wrong == "nothing":
+        assert (found["wrong"], found["everywhere"]["count"], errors) == (0, 50, "")
+    elif unseen:
+        assert found["wrong"] == 0 and "not everywhere" in errors
+    else:
+        assert found["wrong"] == 1
+        assert f"watch 127.0.0.1:{watch_port}: what no client has sent\n  line: FLOOD Fake bench-device000000" in errors
+
+
 @pytest.mark.parametrize("kind", ["idle", "once", "asked", "slow", "churn", "deaf"])
 def test_a_crowd_comes_and_goes(server, kind):
     crowd = start("--crowd", kind, "-c", 40, "-r", 200, f"127.0.0.1:{server.port}")
@@ -324,6 +383,9 @@ def test_a_process_that_ends_while_it_is_measured_is_told():
     (["-p", "0", "localhost:1"], '--pipeline: "0" is not a whole number from 1 to 4096'),
     (["-s", "gopher", "localhost:1"], "--speech: herd, redis or memcached"),
     (["-d", "0", "localhost:1"], "it would never end"),
+    (["--server", "Hill", "localhost:1", "localhost:2"], "--server: one for each HOST:PORT, or none"),
+    (["--server", "", "localhost:1"], "--server: 1 to 64 bytes"),
+    (["--server", "H" * 65, "localhost:1"], "--server: 1 to 64 bytes"),
     (["--prefix", "a b", "localhost:1"], "--prefix: at most 32 bytes without white space"),
 ])
 def test_wrong_usage_is_told(words, message):

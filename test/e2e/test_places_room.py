@@ -133,7 +133,7 @@ SMALL_MIB = 2  # the least that unread_max_mib may be
 
 
 def asked(distances, count=20):
-    return b"".join(b"WHATSAT kiwi.cs.ucla.edu %d %d\n" % (distance, count) for distance in distances)
+    return b"".join(b"WHATSAT kiwi.cs.ucla.edu %g %d\n" % (distance, count) for distance in distances)
 
 
 def fat_but(standin, hanging_km):
@@ -164,6 +164,43 @@ def end_what_hangs(server, client):
     """A stop does."""
     server.process.terminate()
     assert json.loads(client.answer()[1])["status"] == "UNKNOWN_ERROR"
+
+
+def wait_received(port, bytes_each, count):
+    """So many of this machine's connections to a port have received that much, which nobody has read yet."""
+    def received():
+        lines = [line.split() for line in open("/proc/net/tcp", encoding="ascii").readlines()[1:]]
+        return [fields for fields in lines if int(fields[2].rpartition(":")[2], 16) == port
+                and int(fields[4].rpartition(":")[2], 16) >= bytes_each]
+
+    wait_until(lambda: len(received()) == count, f"{count} have {bytes_each} bytes")
+
+
+def test_places_that_come_in_one_turn_are_bounded_as_well(make_server, standin, tmp_path):
+    """Whether a client reads is known once its first answers have gone out; until then it is none that only waits for an
+    earlier question, for which there is twice the room."""
+    questions, each = 200, 50000
+    server = make_server("google-legacy", *NO_LIMITS, f"unread_max_mib = {SMALL_MIB}", f"calls_max = {questions}",
+                         extra=f"pipeline_max = {questions}")
+    (tmp_path / "held").touch()
+    with server.client() as hog:
+        hog.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # else a system may let sockets take all
+        hog.ask(IAMAT)
+        standin.behave(f"fat_while:{each // 20},{tmp_path}/held")
+        hog.send(asked([1 + n / 5 for n in range(questions)]))
+        wait_until(lambda: standin.requests() == questions, "all calls are under way")
+        server.process.send_signal(signal.SIGSTOP)
+        (tmp_path / "held").unlink()
+        wait_received(standin.port, each, questions)
+        server.process.send_signal(signal.SIGCONT)
+        wait_answered(server, questions)
+        metrics = server.status()["metrics"]
+        print(f"{metrics['places_unread_bytes'] / 2**20:.2f} MiB wait, {metrics['places_refused_unread_total']} refused")
+        assert metrics["places_unread_bytes"] <= SMALL_MIB << 20
+        assert metrics["places_refused_behind_total"] == 0 < metrics["places_refused_unread_total"]
+        statuses = [json.loads(hog.answer()[1])["status"] for _ in range(questions)]
+    assert statuses.count("OVER_QUERY_LIMIT") == metrics["places_refused_unread_total"]
+    assert set(statuses) == {"OK", "OVER_QUERY_LIMIT"}
 
 
 def test_what_was_paid_is_kept_whatever_a_reload_could_not_take(make_server, standin, tmp_path):

@@ -250,8 +250,10 @@ def test_a_client_that_vanishes_in_the_middle(server):
         assert AT.match(client.ask(b"IAMAT y +1+1 5"))
 
 
-def test_limits_are_keys_counted_and_told(make_herd):
-    server = make_herd({"Hill": []}, extra="turn_lines_client = 2\nwaits_max = 1").start()["Hill"]
+@pytest.mark.parametrize("waits_max, reason", [(1, "waits_max was reached"),
+                                               (2, "its connection has as many as are free of waits_max")])
+def test_limits_are_keys_counted_and_told(make_herd, waits_max, reason):
+    server = make_herd({"Hill": []}, extra=f"turn_lines_client = 2\nwaits_max = {waits_max}").start()["Hill"]
 
     def counted():
         metrics = server.status()["metrics"]
@@ -264,6 +266,6 @@ def test_limits_are_keys_counted_and_told(make_herd):
         wait_until(lambda: counted()[1] == 2, "one waits, and two are refused")
         turns, _ = counted()
     server.stop()
-    for key, times in (("turn_lines_client", turns), ("waits_max", 2)):
-        told = re.findall(rf'group=limit .*reason="{key} was reached" count=(\d+)', server.log())
+    for why, times in (("turn_lines_client was reached", turns), (reason, 2)):
+        told = re.findall(rf'group=limit .*reason="{why}" count=(\d+)', server.log())
         assert 1 <= len(told) <= 2 and sum(map(int, told)) == times

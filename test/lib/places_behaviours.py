@@ -307,6 +307,22 @@ def fat(request, arg):
     return shaped(request, [{**place_named(request, f"No. {i}"), "more": "x" * int(arg)} for i in range(20)])
 
 
+held_back = []  # radii of the requests that wait in fat_while
+
+
+async def fat_while(writer, request, answer, arg):
+    """The same, `size,path`, once the file of that path is gone; those that wait then are answered by ascending radius."""
+    size, _, path = arg.partition(",")
+    held_back.append(request.radius)
+    while os.path.exists(path):
+        await asyncio.sleep(0.001)
+    while min(held_back) < request.radius:
+        await asyncio.sleep(0)
+    await normal(writer, request, fat(request, size), None)
+    held_back.remove(request.radius)
+    return True
+
+
 def odd_names(request, arg):
     names = ["two\n\nnewlines\r\n", '"}\n\n{"\t\x01\x7f\u2028']
     return shaped(request, [place_named(request, name) for name in names])
@@ -355,7 +371,7 @@ def deep(depth):
 
 BEHAVIOURS = {
     # as HTTP allows
-    "normal": normal, "late": late, "while": held, "pieces": pieces, "bytewise": bytewise, "http10": http10,
+    "normal": normal, "late": late, "while": held, "fat_while": fat_while, "pieces": pieces, "bytewise": bytewise, "http10": http10,
     "chunked": chunked, "interim": interim, "gzip": zipped, "reset_after": reset_after,
     # not, or not to the end
     "hang": hang, "hang_mid_body": hang_mid_body, "drip": drip, "close_at_once": close_at_once,

@@ -6,10 +6,14 @@
 
 #include "base/config_table.h"
 #include "base/metrics.h"
+#include "core/arena.h"
 #include "core/link.h"
 #include "core/node.h"
+#include "core/pace.h"
 #include "core/prune.h"
+#include "core/reconcile.h"
 #include "net/net.h"
+#include "net/room.h"
 #include "net/stream.h"
 #include "places/broker.h"
 #include "places/desk.h"
@@ -80,13 +84,18 @@ static void check_words(enum column column, bool (*is_known)(const char *word), 
 
 static bool is_reason(const char *word)
 {
+    static const char *const groups[] = {"group=places", "group=log", "lines"}; /* or a level */
+    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+        if (strcmp(word, groups[i]) == 0)
+            return true;
+    }
     char reason[LIMITS_REASON_BYTES];
     for (enum limit i = 0; i < LIMIT_COUNT; i++) {
         limits_reason(i, reason);
         if (strcmp(word, reason) == 0)
             return true;
     }
-    return strcmp(word, "lines") == 0; /* a level: what has no line of its own */
+    return false;
 }
 
 static bool is_metric(const char *word)
@@ -119,6 +128,55 @@ static void test_the_words_of_the_table(void **state)
     check_words(VALUE, is_key, "key");
     check_words(REASON, is_reason, "reason of a limit");
     check_words(METRIC, is_metric, "metric");
+}
+
+static void test_each_row_names_a_metric(void **state)
+{
+    char *table = read_table(), *cells[COLUMNS], word[WORD_BYTES];
+    (void)state;
+    for (char *row = table; *row != '\0';) {
+        row = split_row(row, cells);
+        const char *cell = cells[METRIC];
+        if (!next_word(&cell, word))
+            fail_msg("docs/operations.md: no metric tells of `%s`", cells[LIMIT]);
+    }
+    free(table);
+}
+
+/* Numbers of herd.conf that bound nothing. */
+static bool is_no_limit(const char *key)
+{
+    static const char *const others[] = {"max_skew_s", "price_per_thousand"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        if (strcmp(key, others[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_in_the_table(const char *key)
+{
+    char *table = read_table(), *cells[COLUMNS], word[WORD_BYTES];
+    bool is_there = false;
+    for (char *row = table; *row != '\0';) {
+        row = split_row(row, cells);
+        const char *cell = cells[VALUE];
+        while (next_word(&cell, word))
+            is_there |= strcmp(word, key) == 0;
+    }
+    free(table);
+    return is_there;
+}
+
+static void test_each_number_of_herd_conf_is_in_the_table(void **state)
+{
+    (void)state;
+    for (enum config_key i = 0; i < CONFIG_VALUE_COUNT; i++) {
+        const struct config_row *row = &config_rows[i];
+        if (row->type == CONFIG_TYPE_INT && is_in_the_table(row->name) == is_no_limit(row->name))
+            fail_msg("docs/operations.md: `%s` is %s", row->name,
+                     is_no_limit(row->name) ? "no limit" : "in no row of the table");
+    }
 }
 
 static void test_each_reason_is_in_the_table(void **state)
@@ -184,6 +242,22 @@ static void test_what_is_fixed_is_as_the_table_says(void **state)
         {"| lines about links", NODE_NOTICES_MAX, 0},
         {"| length of a line", HERD_LINE_MAX, 0},
         {"| bytes on their way", LINK_WINDOW_BYTES / 1024, 0},
+        {"| clients whose differences", WALK_LEAF_MAX, 0},
+        {"| what is compared with", WALK_KEYS_BYTES / 1024, WALK_WIDTH},
+        {"| what is compared with", WALK_GATHER_PER_TURN, 0},
+        {"| log lines that wait", LOG_QUEUE_MAX_BYTES >> 20, 0},
+        {"| records that a link passes over", LINK_STEPS_PER_TURN, 0},
+        {"| `WHATSAT … AFTER` that one record", WAITS_PER_TURN, REFUSALS_PER_TURN},
+        {"| a batch for the disk", PERSIST_RECORDS_MAX, PERSIST_BYTES_MAX >> 20},
+        {"| lives of a server", HERD_LIVES_MAX, 0},
+        {"| marks on a link", LINK_CLEAN_MARKS_MAX, 0},
+        {"| texts of all records", ARENA_CHUNKS_MAX / (1 << (30 - ARENA_UNIT_BITS - 3)), 0},
+        {"| connections accepted in a turn", NET_ACCEPTS_PER_TURN, 0},
+        {"| reads of clients in a turn", NET_READS_PER_TURN, NODE_CROWD_READ_BYTES / 1024},
+        {"| reads of clients in a turn", HERD_TOUCHED_MAX, STREAM_INPUT_BYTES / 1024},
+        {"| what is answered and not yet on disk", PACE_AGE_MS, PACE_BACKLOG_MS},
+        {"| bytes that are read and dropped", STREAM_LINGER_BYTES >> 20, 0},
+        {"| bytes of places for who reads", TURN_PLACES_BYTES >> 20, 0},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
@@ -200,7 +274,7 @@ static void test_what_is_fixed_is_as_the_table_says(void **state)
     _Static_assert(NET_NEIGHBOURS_PER_PEER == 2, "docs/operations.md says two");
 }
 
-static void test_numbers_in_the_texts_of_metrics(void **state)
+static void test_numbers_in_the_texts_of_metrics_and_keys(void **state)
 {
     static const struct {
         enum metric metric;
@@ -213,22 +287,30 @@ static void test_numbers_in_the_texts_of_metrics(void **state)
         {METRIC_places_local_waiting, LOCAL_QUESTIONS_MAX},
         {METRIC_places_refused_total, BROKER_QUESTIONS_MAX},
         {METRIC_notices_lost_total, NODE_NOTICES_MAX},
+        {METRIC_leaves_beyond_total, WALK_LEAF_MAX},
+        {METRIC_turns_full_accepts_total, NET_ACCEPTS_PER_TURN},
+        {METRIC_turns_full_reads_total, NET_READS_PER_TURN},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         if (!has_number(metrics_help(texts[i].metric), texts[i].number))
             fail_msg("%s: %s", metrics_name(texts[i].metric), metrics_help(texts[i].metric));
     }
+    const struct config_row *row = &config_rows[CONFIG_KEY_turn_lines_clients];
+    if (!has_number(row->text, NET_READS_PER_TURN))
+        fail_msg("%s: %s", row->name, row->text);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_words_of_the_table),
+        cmocka_unit_test(test_each_row_names_a_metric),
+        cmocka_unit_test(test_each_number_of_herd_conf_is_in_the_table),
         cmocka_unit_test(test_each_reason_is_in_the_table),
         cmocka_unit_test(test_numbers_are_written_as_in_texts),
         cmocka_unit_test(test_what_is_fixed_is_as_the_table_says),
-        cmocka_unit_test(test_numbers_in_the_texts_of_metrics),
+        cmocka_unit_test(test_numbers_in_the_texts_of_metrics_and_keys),
     };
     return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
 }

@@ -250,6 +250,9 @@ static void leaf_beyond_the_limit_is_left_alone(void **state)
     EDGE_EXPECT(inbound, "%s", "");
     CHECK_TRUE(("%zu records looked at", driver->node->leaf.gathered),
                driver->node->leaf.gathered <= WALK_LEAF_MAX + 1);
+    const struct herd_node_stats *stats = herd_node_stats(driver->node);
+    CHECK_INT(("and told"), stats->leaves_beyond, 1);
+    CHECK_INT(("among the limits"), stats->limits_reached, 1);
     assert_true(inbound->open);
     driver_free(driver);
 }

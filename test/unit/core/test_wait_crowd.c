@@ -280,13 +280,16 @@ static void one_too_many_is_refused_at_once(void **state)
     (void)state;
     struct driver *driver = driver_for_crowds();
     struct wire *client = driver_accept(driver);
-    crowd_waits(driver, WAITS_MAX, EQUAL, 5000);
+    crowd_waits(driver, WAITS_MAX - PIPELINE, EQUAL, 5000);
+    for (unsigned i = 0; i < PIPELINE; i++)
+        wire_say(driver_accept(driver), "WHATSAT c 1 1 AFTER 5\n");
     CHECK_INT(("all wait"), waits(driver)->count, WAITS_MAX);
     CHECK_INT(("and are counted"), stats(driver)->waits_open, WAITS_MAX);
     CHECK_INT(("refused"), stats(driver)->waits_refused, 0);
     wire_say(client, "WHATSAT d 1 1 AFTER 1\n");
     EDGE_EXPECT(client, "? WHATSAT d 1 1 AFTER 1\n");
     CHECK_INT(("refused"), stats(driver)->waits_refused, 1);
+    CHECK_INT(("not for its share"), stats(driver)->waits_refused_share, 0);
     wire_close(driver->wires[driver->wire_count - 1], "gone");
     wire_say(client, "WHATSAT d 1 1 AFTER 1\n");
     EDGE_EXPECT(client, "%s", "");
@@ -300,11 +303,48 @@ static void how_many_wait_is_an_option(void **state)
     options.waits_max = 2;
     struct driver *driver = driver_new_with(&options);
     struct wire *client = driver_accept(driver);
-    crowd_waits(driver, 2, EQUAL, 5000);
+    crowd_waits(driver, 1, EQUAL, 5000);
+    crowd_waits(driver, 1, EQUAL, 5000);
     wire_say(client, "WHATSAT d 1 1 AFTER 1\n");
     EDGE_EXPECT(client, "? WHATSAT d 1 1 AFTER 1\n");
     CHECK_INT(("refused"), stats(driver)->waits_refused, 1);
     CHECK_INT(("told"), stats(driver)->limits_reached, 1);
+    driver_free(driver);
+}
+
+/* How many more of a connection wait, of 100. */
+static unsigned more_wait(struct driver *driver, struct wire *wire, const char *client)
+{
+    uint64_t before = stats(driver)->waits_open, refused = stats(driver)->waits_refused_share;
+    for (unsigned i = 0; i < 100 && stats(driver)->waits_refused_share == refused; i++)
+        wire_sayf(wire, "WHATSAT %s 1 1 AFTER 1\n", client);
+    CHECK_INT(("one is refused"), stats(driver)->waits_refused_share, refused + 1);
+    return (unsigned)(stats(driver)->waits_open - before);
+}
+
+/* However many one connection asks for, another one finds a place. */
+static void connection_has_as_many_as_are_free(void **state)
+{
+    (void)state;
+    struct herd_node_options options = driver_options("Hill");
+    options.waits_max = 60;
+    options.pipeline_max = 100;
+    struct driver *driver = driver_new_with(&options);
+    struct wire *greedy[] = {driver_accept(driver), driver_accept(driver)};
+    CHECK_INT(("half of all"), more_wait(driver, greedy[0], "d"), 30);
+    CHECK_INT(("half of the rest"), more_wait(driver, greedy[1], "d"), 15);
+    CHECK_INT(("no more"), more_wait(driver, greedy[0], "d"), 0);
+    CHECK_INT(("all three"), stats(driver)->waits_refused, 3);
+    CHECK_INT(("told"), stats(driver)->limits_reached, 3);
+    for (unsigned i = 0; i < 15; i++)
+        wire_say(driver_accept(driver), "WHATSAT d 1 1 AFTER 1\n");
+    CHECK_INT(("others wait"), stats(driver)->waits_open, 60);
+    CHECK_INT(("refused"), stats(driver)->waits_refused, 3);
+    wire_close(greedy[0], "gone");
+    CHECK_INT(("its places are free"), more_wait(driver, greedy[1], "d"), 8);
+    bring(driver_accept(driver), "d", 2);
+    CHECK_INT(("answered"), stats(driver)->waits_open, 0);
+    CHECK_INT(("its share is free"), more_wait(driver, driver_accept(driver), "e"), 30);
     driver_free(driver);
 }
 
@@ -342,6 +382,7 @@ int main(void)
         cmocka_unit_test(refusals_of_a_crowd_take_several_ticks),
         cmocka_unit_test(one_too_many_is_refused_at_once),
         cmocka_unit_test(how_many_wait_is_an_option),
+        cmocka_unit_test(connection_has_as_many_as_are_free),
         cmocka_unit_test(ids_cannot_be_chosen_to_meet_in_one_bucket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
