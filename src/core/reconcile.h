@@ -18,8 +18,7 @@ enum {
     WALK_SAME_BYTES = 65536, /* on the way to a neighbour, then none of the same time any more */
     WALK_LEAF_MAX = 16384,   /* records of a leaf; one with more is left alone */
     WALK_GATHER_PER_TURN = 16384, /* records, then no other leaf is begun in this turn */
-    WALK_SUMS_PER_TURN =
-        64 << 16 /* leaves added up, 64 times all; then no TREE is answered in it */
+    WALK_SUMS_PER_TURN = 64 << 16 /* leaves, 64 times all, then no TREE is answered in it */
 };
 
 /* What a listener knows of the store of a neighbour that has dialled it. */
