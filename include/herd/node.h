@@ -55,8 +55,7 @@ struct herd_node_options {
     unsigned turn_lines_client;  /* lines of one client in one turn of the loop */
     unsigned turn_lines_clients; /* lines of all clients in one turn */
     unsigned turn_lines_link;    /* lines of a neighbour in one turn */
-    unsigned waits_max; /* WHATSAT … AFTER that wait for a record; of one connection no more
-                                    than are still free */
+    unsigned waits_max; /* WHATSAT … AFTER that wait; of a connection as many as are free */
     unsigned batch_records_max; /* of one effect PERSIST; never changes */
     /* Sees every line, without its LF, if not NULL. The only thing here that shows where clients
      * are. */
@@ -327,8 +326,7 @@ struct herd_node_stats {
      * answers_late, origins_beyond, leaves_beyond, notices_lost. */
     uint64_t limits_reached;
     uint64_t walks, records_mended, waits, waits_expired, waits_refused, records_expired;
-    uint64_t
-        waits_refused_share; /* of waits_refused, those of a connection with as many as are free */
+    uint64_t waits_refused_share; /* … those whose connection had as many as were free */
     uint64_t answers_unsafe; /* IAMAT that were refused after safety_timeout_ns, or at a stop */
     uint64_t answers_late;   /* … those of them that safety_timeout_ns caused */
     uint64_t origins_beyond; /* FLOOD lines and PRUNE of origins that no tree is made for */

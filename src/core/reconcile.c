@@ -169,15 +169,30 @@ static int add_key(struct walk_leaf *leaf, const struct herd_record *record)
     return 0;
 }
 
-/* What is gathered in one turn is bounded; what is too much for it is for a later walk. */
-static bool may_gather(struct herd_node *node)
+/* What is gathered and added up in one turn is bounded; what is too much for it is for a later walk. */
+static struct walk_leaf *leaf_in_turn(struct herd_node *node)
 {
     struct walk_leaf *leaf = &node->leaf;
     if (leaf->turn != node->turn) {
         leaf->turn = node->turn;
-        leaf->gathered = 0;
+        leaf->gathered = leaf->summed = 0;
     }
-    return leaf->gathered < WALK_GATHER_PER_TURN;
+    return leaf;
+}
+
+static bool may_gather(struct herd_node *node)
+{
+    return leaf_in_turn(node)->gathered < WALK_GATHER_PER_TURN;
+}
+
+/* The leaves of a prefix; those of its parts that are looked into are fewer. */
+static bool may_sum(struct herd_node *node, struct digest_prefix prefix)
+{
+    struct walk_leaf *leaf = leaf_in_turn(node);
+    if (leaf->summed >= WALK_SUMS_PER_TURN)
+        return false;
+    leaf->summed += (size_t)1 << (4 * (DIGEST_DEPTH - prefix.len));
+    return true;
 }
 
 /* All this store has of the leaf that a prefix is of, in the order of the hashes; gathered once for
@@ -433,6 +448,8 @@ int reconcile_on_tree(struct herd_conn *conn, const struct herd_command *command
     int rc = 0;
     if (prefix.len >= DIGEST_DEPTH)
         return HERD_ERANGE;
+    if (!may_sum(conn->node, prefix))
+        return 0;
     store_children(conn->node->store, prefix, sums);
     /* From anywhere, so that differences that cannot be mended do not hide the others. */
     size_t limit = conn_front(conn)->len + WALK_KEYS_BYTES;

@@ -17,7 +17,8 @@ enum {
     WALK_ENDING_MS = 4000,   /* what a record has left at least that is sent to mend a difference */
     WALK_SAME_BYTES = 65536, /* on the way to a neighbour, then none of the same time any more */
     WALK_LEAF_MAX = 16384,   /* records of a leaf; one with more is left alone */
-    WALK_GATHER_PER_TURN = 16384 /* records, then no other leaf is begun in this turn */
+    WALK_GATHER_PER_TURN = 16384, /* records, then no other leaf is begun in this turn */
+    WALK_SUMS_PER_TURN = 64 << 16 /* leaves, 64 times all, then no TREE is answered in it */
 };
 
 /* What a listener knows of the store of a neighbour that has dialled it. */
@@ -60,6 +61,7 @@ struct walk_leaf {
     size_t clients;
     uint64_t turn;
     size_t gathered; /* records in this turn */
+    size_t summed;   /* leaves in this turn */
 };
 
 void walk_leaf_close(struct walk_leaf *leaf);

@@ -34,6 +34,7 @@ struct caller {
     struct control *control;
     struct caller *next, *prev;
     struct herd_frame frame;
+    struct herd_slice rest; /* of `input`: what was read behind the line that is answered now */
     struct herd_buf output; /* being written */
     uv_write_t write;
     char input[CONTROL_INPUT_BYTES];
@@ -80,21 +81,20 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 }
 
 static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf);
+static void answer_next(struct caller *caller);
 
 static void on_written(uv_write_t *req, int status)
 {
     struct caller *caller = req->data;
     caller->output.len = 0;
-    if (status < 0 || uv_read_start((uv_stream_t *)&caller->pipe, on_alloc, on_read) < 0)
+    if (status < 0)
         close_caller(caller);
+    else
+        answer_next(caller);
 }
 
-/* One answer at a time: nothing is read until it has been written. */
 static void send_output(struct caller *caller)
 {
-    if (caller->output.len == 0)
-        return;
-    uv_read_stop((uv_stream_t *)&caller->pipe);
     uv_buf_t all = uv_buf_init(caller->output.data, (unsigned)caller->output.len);
     caller->write.data = caller;
     if (uv_write(&caller->write, (uv_stream_t *)&caller->pipe, &all, 1, on_written) < 0)
@@ -117,15 +117,26 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
         close_caller(caller);
         return;
     }
-    struct herd_slice input = herd_slice(buf->base, (size_t)len);
+    uv_read_stop(stream);
+    caller->rest = herd_slice(buf->base, (size_t)len);
+    answer_next(caller);
+}
+
+/* One answer at a time: nothing else is looked at, or read, until it has been written, of which libuv
+ * tells later, up to eight times in a turn of the loop. */
+static void answer_next(struct caller *caller)
+{
     struct herd_slice line;
-    int rc = 0;
-    while (rc >= 0 && (rc = herd_frame_next(&caller->frame, &input, &line)) > 0)
-        rc = answer(caller, line);
-    if (rc < 0)
-        close_caller(caller);
-    else
+    int rc = 1;
+    while (rc > 0 && caller->output.len == 0) {
+        rc = herd_frame_next(&caller->frame, &caller->rest, &line);
+        if (rc > 0 && answer(caller, line) < 0)
+            rc = -1;
+    }
+    if (rc > 0)
         send_output(caller);
+    else if (rc < 0 || uv_read_start((uv_stream_t *)&caller->pipe, on_alloc, on_read) < 0)
+        close_caller(caller);
 }
 
 static void count_refused(struct server *server)

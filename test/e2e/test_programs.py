@@ -220,6 +220,20 @@ def test_the_control_socket_is_its_owners_alone(server):
             assert status["server"] == "Hill" and status["pid"] == server.process.pid or os.environ.get("HERD_WRAP")
 
 
+def test_many_lines_on_the_control_socket_are_answered_over_many_turns(server):
+    lines = 500
+    with socket.socket(socket.AF_UNIX) as control, control.makefile("rb") as answers:
+        control.settimeout(DEADLINE_S)
+        control.connect(str(server.herd.folder / "data" / server.name / "control.sock"))
+        control.sendall(b"STATUS\n" * lines + b"\nSTATE\nSTATUS")
+        turns = [json.loads(answers.readline())["metrics"]["loop_turns_total"] for _ in range(lines)]
+        # One, and libuv tells of what was written up to eight times more in a turn.
+        assert all(later > earlier for earlier, later in zip(turns, turns[10:]))
+        assert answers.readline() == b"? STATE\n"
+        control.sendall(b"\n")
+        assert json.loads(answers.readline())["server"] == "Hill"
+
+
 def test_more_connections_to_the_control_socket_are_refused_and_told(server):
     path = server.herd.folder / "data" / "Hill" / "control.sock"
     wait_until(server.try_status, "the control socket is there")

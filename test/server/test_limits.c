@@ -7,6 +7,7 @@
 #include "base/config_table.h"
 #include "base/metrics.h"
 #include "core/arena.h"
+#include "core/digest.h"
 #include "core/link.h"
 #include "core/node.h"
 #include "core/pace.h"
@@ -244,7 +245,7 @@ static void test_what_is_fixed_is_as_the_table_says(void **state)
         {"| bytes on their way", LINK_WINDOW_BYTES / 1024, 0},
         {"| clients whose differences", WALK_LEAF_MAX, 0},
         {"| what is compared with", WALK_KEYS_BYTES / 1024, WALK_WIDTH},
-        {"| what is compared with", WALK_GATHER_PER_TURN, 0},
+        {"| what is compared with", WALK_GATHER_PER_TURN, WALK_SUMS_PER_TURN / DIGEST_LEAVES},
         {"| log lines that wait", LOG_QUEUE_MAX_BYTES >> 20, 0},
         {"| records that a link passes over", LINK_STEPS_PER_TURN, 0},
         {"| `WHATSAT … AFTER` that one record", WAITS_PER_TURN, REFUSALS_PER_TURN},

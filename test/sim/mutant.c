@@ -55,6 +55,9 @@ void __real_waiting_on_ended(void *arg, struct herd_slice client, uint64_t seque
 uint64_t __real_held_claim(const struct link *link, uint64_t passed);
 int __real_prune_on_have(struct neighbour *from, const struct herd_command *command);
 int __real_prune_graft(struct neighbour *to, const struct origin_set *wanted);
+void __real_trial_on_news(struct herd_node *node, struct herd_now now, uint32_t origin);
+int64_t __real_ended_by(const struct herd_node *node, struct herd_now now,
+                        const struct herd_record *record);
 
 void __real_herd_node_persisted(struct herd_node *node, struct herd_now now, int status);
 bool __real_persist_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out);
@@ -186,6 +189,18 @@ int __wrap_prune_on_have(struct neighbour *from, const struct herd_command *comm
 int __wrap_prune_graft(struct neighbour *to, const struct origin_set *wanted)
 {
     return planted == PLANT_NO_GRAFT ? 0 : __real_prune_graft(to, wanted);
+}
+
+void __wrap_trial_on_news(struct herd_node *node, struct herd_now now, uint32_t origin)
+{
+    if (planted != PLANT_NO_TRIAL)
+        __real_trial_on_news(node, now, origin);
+}
+
+int64_t __wrap_ended_by(const struct herd_node *node, struct herd_now now,
+                        const struct herd_record *record)
+{
+    return planted == PLANT_NOT_LET_GO ? now.wall_ns : __real_ended_by(node, now, record);
 }
 
 int64_t __wrap_herd_record_order_ns(const struct herd_record *record, int64_t max_skew_ns)

@@ -64,6 +64,8 @@ struct plug;
     X(PLANT_FULL_MARK, "mutant-full-mark", SIM_MARK, "MARK claims what is held back, too")         \
     X(PLANT_NO_HAVE, "mutant-no-have", SIM_QUIET, "HAVE is passed over")                           \
     X(PLANT_LATE_ACK, "mutant-late-ack", SIM_PROMPT, "an ACK waits for lines that never come")     \
+    X(PLANT_NO_TRIAL, "mutant-no-trial", SIM_CHECKS, "a tree stays as it is, fast or not")         \
+    X(PLANT_NOT_LET_GO, "mutant-not-let-go", SIM_ORDER, "what has ended there is kept for older")  \
     X(PLANT_NO_GRAFT, "mutant-no-graft", SIM_CHECKS, "a way that is lost is not replaced")
 
 enum plant_kind {

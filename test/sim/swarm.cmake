@@ -101,6 +101,7 @@ add_test(NAME sim.wrong_clock_and_restart COMMAND sim-swarm --seeds 1..2000 ${re
 set_tests_properties(sim.swarm.ttl sim.wrong_clock sim.wrong_clock_and_restart PROPERTIES LABELS sim TIMEOUT 600)
 herd_sim_plant(mutant-no-ended ${refused})
 herd_sim_plant(mutant-ended-safe ${restarted})
+herd_sim_plant(mutant-not-let-go ${restarted})
 herd_sim_plant(mutant-no-doubt ${restarted})
 
 # Memory.

@@ -21,6 +21,8 @@ add_test(NAME sim.trees.back_100 COMMAND sim-trees --origins 3 --updates 3 --bus
 add_test(NAME sim.trees.too_far COMMAND sim-trees --servers 20 --origins 2 --updates 1 --busy 5 --near 900 --far 900)
 set_tests_properties(sim.trees.too_far PROPERTIES PASS_REGULAR_EXPRESSION "by V-1 +none.*MISSED.*many at once +none.*flooding's +none")
 add_test(NAME sim.plant.mutant-no-graft COMMAND sim-trees-mutants --plant mutant-no-graft --expect)
+add_test(NAME sim.plant.mutant-no-trial COMMAND sim-trees-mutants --plant mutant-no-trial --expect
+    --origins 3 --updates 3 --busy 1 --crash 30 --back 200)
 set_tests_properties(sim.trees.random_100 sim.trees.chords_100 sim.trees.crash_at_once_100 sim.trees.random_500
     sim.trees.hour_every_20_s sim.trees.hour_every_60_s sim.trees.back_100 sim.trees.too_far
-    sim.plant.mutant-no-graft PROPERTIES LABELS sim TIMEOUT 600)
+    sim.plant.mutant-no-graft sim.plant.mutant-no-trial PROPERTIES LABELS sim TIMEOUT 600)

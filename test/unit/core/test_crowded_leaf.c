@@ -240,6 +240,32 @@ static void what_is_missing_has_room_behind_what_is_the_same(void **state)
     driver_free(driver);
 }
 
+/* As a neighbour may say by mistake: each adds up all leaves. The next turn goes on. */
+static void whole_trees_are_answered_within_a_budget(void **state)
+{
+    (void)state;
+    enum { SAID = 1000 };
+    static char ids[CROWD][ID_LEN + 1];
+    struct wire *inbound = open_crowd(CROWD, ids);
+    struct driver *driver = inbound->driver;
+    struct herd_buf trees = {0};
+    uint64_t sums[DIGEST_FANOUT];
+    store_children(herd_node_store(driver->node), (struct digest_prefix){0, 0}, sums);
+    sums[LEAF >> 12]++;
+    for (unsigned i = 0; i < SAID; i++)
+        assert_int_equal(herd_append_tree(&trees, 0, 0, sums), 0);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        wire_send(inbound, herd_buf_slice(&trees));
+        struct herd_slice got = wire_take(inbound);
+        unsigned answers = 0;
+        for (size_t i = 0; i < got.len; i++)
+            answers += got.data[i] == '\n';
+        CHECK_INT(("turn %u", turn), answers, WALK_SUMS_PER_TURN / DIGEST_LEAVES);
+    }
+    herd_buf_free(&trees);
+    driver_free(driver);
+}
+
 static void leaf_beyond_the_limit_is_left_alone(void **state)
 {
     (void)state;
@@ -346,6 +372,7 @@ int main(void)
         cmocka_unit_test(crowded_leaf_is_gathered_once_for_many_lines),
         cmocka_unit_test(leaf_that_changes_is_gathered_anew_within_the_budget),
         cmocka_unit_test(what_is_missing_has_room_behind_what_is_the_same),
+        cmocka_unit_test(whole_trees_are_answered_within_a_budget),
         cmocka_unit_test(leaf_beyond_the_limit_is_left_alone),
         cmocka_unit_test(crowded_leaf_is_mended_in_several_walks),
         cmocka_unit_test(a_crowd_that_ends_takes_many_calls),

@@ -132,6 +132,28 @@ static void test_who_has_room(void **state)
     driver_free(driver);
 }
 
+/* Whether it reads cannot be known before what it has was handed out. */
+static void test_who_was_not_tried_yet(void **state)
+{
+    struct driver *driver = start();
+    struct wire *wire = ask(driver, 3);
+    struct herd_ask *first = driver->asks[0].ask, *third = driver->asks[2].ask;
+    (void)state;
+    assert_false(herd_ask_try(third));                   /* nothing comes before it but questions */
+    driver->asks[0] = driver->asks[--driver->ask_count]; /* this test answers it */
+    herd_ask_answer(first, driver->now, herd_places_of_text("{}\n\n"));
+    assert_false(herd_ask_is_unread(third));
+    assert_true(herd_ask_try(third));
+    driver_run(driver);
+    assert_true(herd_ask_is_unread(third));
+    assert_false(herd_ask_try(third));
+    wire_wrote(wire, wire->unwritten);
+    assert_false(herd_ask_try(third)); /* the second has no answer */
+    wire_close(wire, "it is gone");
+    assert_false(herd_ask_try(third));
+    driver_free(driver);
+}
+
 /* Who only waits for the answer to its first question reads. */
 static void test_who_does_not_read(void **state)
 {
@@ -355,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_who_does_not_read_has_one_answer_rendered),
         cmocka_unit_test(test_who_reads_is_not_held_back),
         cmocka_unit_test(test_who_has_room),
+        cmocka_unit_test(test_who_was_not_tried_yet),
         cmocka_unit_test(test_who_does_not_read),
         cmocka_unit_test(test_what_waits_for_the_first_is_not_rendered),
         cmocka_unit_test(test_questions_are_open_until_the_places_come),
