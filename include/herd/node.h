@@ -216,9 +216,20 @@ void herd_node_restore_failing(struct herd_node *node);
 int64_t herd_node_wakeup(const struct herd_node *node);
 void herd_node_tick(struct herd_node *node, struct herd_now now);
 
-/* Answers what was received, takes nothing new; each accepted connection closes when its answers
- * are out. Links close. */
+/*
+ * Answers what was received, takes nothing new; each accepted connection closes when its answers
+ * are out. Links close. A driver that has yet to read what was received on a connection says so
+ * before (herd_conn_has_more), and ends that one itself, by herd_conn_cut, or by herd_conn_end if
+ * the other side has closed its half.
+ */
 void herd_node_stop(struct herd_node *node, struct herd_now now);
+void herd_conn_has_more(struct herd_conn *conn);
+/* Behind herd_node_stop: all that was received was handed over. Half a line at the end is none.
+ * Nothing if the connection has ended already. */
+void herd_conn_cut(struct herd_conn *conn, struct herd_now now);
+/* Calls `visit` for each accepted connection, which must not be told that it has closed there. */
+void herd_node_each(struct herd_node *node, void (*visit)(void *arg, struct herd_conn *conn),
+                    void *arg);
 
 /* Closes each accepted connection at once, with what is left to send. */
 void herd_node_abort(struct herd_node *node);
