@@ -240,8 +240,10 @@ enum herd_notice_kind {
     HERD_NOTICE_LINK_DOWN,     /* reason */
     HERD_NOTICE_LINK_FAILED,   /* could not be dialled: the first time since it was up; reason */
     HERD_NOTICE_LINK_REFUSED,  /* the neighbour said why; reason */
-    HERD_NOTICE_HELLO,         /* a neighbour has dialled this server; epoch, sequence */
-    HERD_NOTICE_HELLO_REFUSED, /* reason */
+    HERD_NOTICE_HELLO,         /* a neighbour has dialled this server; eight in ten seconds at most;
+                                  epoch, sequence */
+    HERD_NOTICE_HELLO_REFUSED, /* a neighbour's, once in ten seconds; reason, sequence: how often
+                                  since the last notice */
     HERD_NOTICE_CLOCKS_DIFFER, /* the neighbour's, or this server's, is wrong; reason */
     HERD_NOTICE_DISK_FAILED,   /* records stay in memory alone for now; reason */
     HERD_NOTICE_DISK_WORKS     /* again */
@@ -325,6 +327,7 @@ struct herd_node_stats {
     uint64_t answers_unsafe; /* IAMAT that were refused after safety_timeout_ns, or at a stop */
     uint64_t answers_late;   /* … those of them that safety_timeout_ns caused */
     uint64_t origins_beyond; /* FLOOD lines and PRUNE of origins that no tree is made for */
+    uint64_t hello_refused;  /* of neighbours and strangers */
     uint64_t notices_lost;   /* the oldest of those that waited, for newer ones */
     uint64_t waits_open, answers_waiting; /* now: for a record; for the disk or a neighbour */
     uint64_t answer_lines_waiting;        /* now: IAMAT of these whose records may end meanwhile */
