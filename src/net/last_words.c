@@ -20,9 +20,9 @@
 
 enum {
     LOOK_MS = 100,
-    MUCH_KIB = 16,     /* a socket with so much may have had no room for more */
-    KERNELS_KIB = 8192 /* what those of both ends keep of a connection: 4 MiB to send, 6 to be read
-                          at most, as Linux comes, and mostly much less */
+    MUCH_KIB = 16,      /* a socket with so much may have had no room for more */
+    KERNELS_KIB = 10240 /* the most that those of both ends keep of a connection, as Linux comes: 4
+                           MiB to send, 6 to be read */
 };
 
 static int fd_of(const struct stream *session)
@@ -38,19 +38,20 @@ static size_t unread_bytes(const struct stream *session)
     return fd >= 0 && ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
-/* The other side has closed its half, and nothing is left to be read. */
-static bool is_at_end(const struct stream *session)
+/* 1: there is something to be read. 0: there is not, and the other side has closed its half.
+ * Negative: there is not yet. */
+static ssize_t peek(const struct stream *session)
 {
     char byte;
     int fd = fd_of(session);
-    return fd >= 0 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    return fd >= 0 ? recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : -1;
 }
 
 static void end(struct stream *session)
 {
     struct herd_conn *conn = net_conn(session);
     session->unheard_kib = 0;
-    if (is_at_end(session))
+    if (peek(session) == 0)
         herd_conn_end(conn, net_now());
     else
         herd_conn_cut(conn, net_now());
@@ -61,14 +62,14 @@ static void begin(void *arg, struct herd_conn *conn)
 {
     struct net *net = arg;
     struct stream *session = herd_conn_data(conn);
-    size_t kib = (unread_bytes(session) + 1023) / 1024;
     if (session->closing || session->ended)
         return;
-    if (kib == 0) {
-        if (is_at_end(session))
-            herd_conn_end(conn, net_now());
+    ssize_t there = peek(session);
+    if (there == 0)
+        herd_conn_end(conn, net_now());
+    size_t kib = there > 0 ? (unread_bytes(session) + 1023) / 1024 : 0;
+    if (kib == 0)
         return;
-    }
     session->unheard_kib = (uint16_t)(kib < MUCH_KIB ? kib : KERNELS_KIB);
     herd_conn_has_more(conn);
     net->last_words.unheard++;

@@ -24,7 +24,7 @@ enum {
     SOME = 2400,     /* more than one read takes */
     LINE_BYTES = 64, /* at most */
     IAMAT_BYTES = 32,
-    ENDLESS_KIB = 8192 /* of a client that goes on */
+    ENDLESS_KIB = 10240 /* of a client that goes on */
 };
 
 static const char POSITION[] = " +34.1-118.2 1.5\n";
