@@ -220,9 +220,20 @@ void herd_node_restore_failing(struct herd_node *node);
 int64_t herd_node_wakeup(const struct herd_node *node);
 void herd_node_tick(struct herd_node *node, struct herd_now now);
 
-/* Answers what was received, takes nothing new; each accepted connection closes when its answers
- * are out. Links close. */
+/*
+ * Answers what was received, takes nothing new; each accepted connection closes when its answers
+ * are out. Links close. A driver that has yet to read what was received on a connection says so
+ * before (herd_conn_has_more), and ends that one itself, by herd_conn_cut, or by herd_conn_end if
+ * the other side has closed its half.
+ */
 void herd_node_stop(struct herd_node *node, struct herd_now now);
+void herd_conn_has_more(struct herd_conn *conn);
+/* Behind herd_node_stop: all that was received was handed over. Half a line at the end is none.
+ * Nothing if the connection has ended already. */
+void herd_conn_cut(struct herd_conn *conn, struct herd_now now);
+/* Calls `visit` for each accepted connection, which must not be told that it has closed there. */
+void herd_node_each(struct herd_node *node, void (*visit)(void *arg, struct herd_conn *conn),
+                    void *arg);
 
 /* Closes each accepted connection at once, with what is left to send. */
 void herd_node_abort(struct herd_node *node);
@@ -233,8 +244,10 @@ enum herd_notice_kind {
     HERD_NOTICE_LINK_DOWN,     /* reason */
     HERD_NOTICE_LINK_FAILED,   /* could not be dialled: the first time since it was up; reason */
     HERD_NOTICE_LINK_REFUSED,  /* the neighbour said why; reason */
-    HERD_NOTICE_HELLO,         /* a neighbour has dialled this server; epoch, sequence */
-    HERD_NOTICE_HELLO_REFUSED, /* reason */
+    HERD_NOTICE_HELLO,         /* a neighbour has dialled this server; eight in ten seconds at most;
+                                  epoch, sequence */
+    HERD_NOTICE_HELLO_REFUSED, /* a neighbour's, once in ten seconds; reason, sequence: how often
+                                  since the last notice */
     HERD_NOTICE_CLOCKS_DIFFER, /* the neighbour's, or this server's, is wrong; reason */
     HERD_NOTICE_DISK_FAILED,   /* records stay in memory alone for now; reason */
     HERD_NOTICE_DISK_WORKS     /* again */
@@ -331,6 +344,7 @@ struct herd_node_stats {
     uint64_t answers_late;   /* … those of them that safety_timeout_ns caused */
     uint64_t origins_beyond; /* FLOOD lines and PRUNE of origins that no tree is made for */
     uint64_t leaves_beyond;  /* times that a difference among too many clients was left alone */
+    uint64_t hello_refused;  /* of neighbours and strangers */
     uint64_t notices_lost;   /* the oldest of those that waited, for newer ones */
     uint64_t waits_open, answers_waiting; /* now: for a record; for the disk or a neighbour */
     uint64_t answer_lines_waiting;        /* now: IAMAT of these whose records may end meanwhile */

@@ -34,6 +34,8 @@ struct pass {
     enum state state;
     struct config_token name, title; /* of the item that is being read */
     bool has_title, is_list;
+    struct config_token valued; /* the key before, whose value ended in: */
+    int value_line;             /* 0: there is none */
 
     struct section section;
     size_t section_begin;
@@ -147,6 +149,8 @@ static bool check_key(struct pass *pass)
 
 static void on_value(struct pass *pass, const struct config_token *token)
 {
+    pass->valued = pass->name;
+    pass->value_line = token->line;
     if (pass->section_unknown || check_key(pass))
         return;
     drop(pass, pass->name.begin, token->end);
@@ -367,6 +371,25 @@ static bool is_cut_short(const struct pass *pass, const struct config_token *tok
     return pass->state == VALUE || ((pass->state == HEAD || pass->state == TITLED) && was_reported);
 }
 
+/* Whether the name that was read last is none, but a word behind a value. Where its line ends with
+ * it, what is missing would be looked for in the next one. */
+static bool is_one_too_many(const struct pass *pass, const struct config_token *token)
+{
+    bool is_item = token->kind == CONFIG_TOKEN_EQUALS || token->kind == CONFIG_TOKEN_OPEN;
+    return pass->state == HEAD && pass->name.line == pass->value_line && !is_item &&
+           (token->line != pass->name.line || token->kind == CONFIG_TOKEN_END) &&
+           !config_section_exists(config_token_text(&pass->scan, &pass->name));
+}
+
+static void report_one_too_many(struct pass *pass)
+{
+    const struct config_scan *scan = &pass->scan;
+    config_scan_mistake(&pass->scan, pass->name.line, "\"%s\" behind the value of %s is too many",
+                        show(config_token_text(scan, &pass->name)).text,
+                        show(config_token_text(scan, &pass->valued)).text);
+    pass->state = ITEM;
+}
+
 static void run(struct pass *pass)
 {
     int line_before = 1;
@@ -375,7 +398,9 @@ static void run(struct pass *pass)
         enum state next = moves[pass->state][token.kind].next;
         bool cut_short = is_cut_short(pass, &token, line_before);
         line_before = token.line;
-        if (cut_short) {
+        if (is_one_too_many(pass, &token)) {
+            report_one_too_many(pass);
+        } else if (cut_short) {
             if (pass->state == VALUE)
                 config_scan_mistake(&pass->scan, pass->name.line, "%s has no value",
                                     show(config_token_text(&pass->scan, &pass->name)).text);
@@ -394,9 +419,18 @@ static void run(struct pass *pass)
                             label(&pass->section).text);
 }
 
+/* Editors of other systems put a byte order mark before the first line. */
+static void blank_byte_order_mark(char *text, size_t len)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    if (len >= sizeof mark - 1 && memcmp(text, mark, sizeof mark - 1) == 0)
+        memset(text, ' ', sizeof mark - 1);
+}
+
 int config_syntax_check(char *text, size_t len, struct config_mistakes *mistakes,
                         struct config_syntax *out)
 {
+    blank_byte_order_mark(text, len);
     *out = (struct config_syntax){.complete = true};
     struct pass pass = {
         .scan = {.text = text, .len = len, .line = 1, .mistakes = mistakes},

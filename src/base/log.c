@@ -25,7 +25,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -250,17 +249,7 @@ static int open_output(const char *path)
 
 static int start_writer(struct log *log)
 {
-    sigset_t all, before;
-    thread_signals(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&log->writer, NULL, run_writer, log);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error != 0) {
-        errno = error;
-        return HERD_EBUSY;
-    }
-    pthread_setname_np(log->writer, "herd-log");
-    return 0;
+    return thread_start(&log->writer, "herd-log", run_writer, log) == 0 ? 0 : HERD_EBUSY;
 }
 
 static void init_sync(struct log *log)

@@ -455,7 +455,7 @@ void herd_conn_receive(struct herd_conn *conn, struct herd_now now, const char *
         conn_link(conn)->heard_ns = now.mono_ns;
     else if (conn->neighbour != NULL)
         conn->neighbour->inbound_heard_ns = now.mono_ns;
-    if (conn->closing)
+    if (conn->closing || conn->cut)
         return;
     struct herd_slice input = herd_slice(data, len);
     if (!conn->full && !conn->ready)
@@ -466,12 +466,23 @@ void herd_conn_receive(struct herd_conn *conn, struct herd_now now, const char *
 
 void herd_conn_end(struct herd_conn *conn, struct herd_now now)
 {
-    if (conn->node->stopping && !conn->ended)
-        conn->cut = true;
     conn->ended = true;
     if (conn->closing || conn->full || conn->ready)
         return;
     conn_process(conn, now, herd_slice(NULL, 0));
+}
+
+void herd_conn_has_more(struct herd_conn *conn)
+{
+    conn->has_more = true;
+}
+
+void herd_conn_cut(struct herd_conn *conn, struct herd_now now)
+{
+    if (conn->ended)
+        return;
+    conn->cut = true;
+    herd_conn_end(conn, now);
 }
 
 static void go_on_if_half_empty(struct herd_conn *conn)

@@ -52,6 +52,7 @@ struct herd_conn {
     bool behind : 1;     /* `full` because of the disk (pace.c) */
     bool ended : 1;      /* the other side closed its half */
     bool cut : 1;        /* ended by this server's stop: half a line at the end is none */
+    bool has_more : 1;   /* at the stop: the driver has yet to read what was received */
     bool closing : 1;    /* close when all answers are out; no more lines are taken */
     bool aborted : 1;    /* close at once */
     bool close_told : 1; /* the driver was told to close */

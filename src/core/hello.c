@@ -29,11 +29,46 @@ int hello_append(const struct herd_node *node, struct herd_buf *out)
                              herd_store_sequence(node->store), options->max_skew_ns, words);
 }
 
-static int refuse(struct herd_conn *conn, struct herd_slice server, const char *why)
+enum {
+    TOLD_AGAIN_MS = 10000,
+    GREETED_TOLD = 8, /* in that time: a neighbour that is restarted a few times */
+    TURNED_AWAY_TOLD = 1
+};
+
+/* Whoever reaches the port can say HELLO in any name as often as it likes: the log must not grow by
+ * that. */
+static bool may_tell(struct told *told, struct herd_now now, unsigned most)
 {
-    char name[HERD_NAME_MAX + 1] = {0};
-    memcpy(name, server.data, server.len);
-    node_notice(conn->node, HERD_NOTICE_HELLO_REFUSED, name, 0, 0, "%s", why);
+    if (now.mono_ns >= told->since_ns + TOLD_AGAIN_MS * HERD_NS_PER_MS) {
+        told->since_ns = now.mono_ns;
+        told->lines = 0;
+    }
+    if (told->lines == most) {
+        told->untold++;
+        return false;
+    }
+    told->lines++;
+    return true;
+}
+
+static void tell_refusal(struct neighbour *neighbour, struct herd_now now, const char *why)
+{
+    struct told *told = &neighbour->turned_away;
+    if (!may_tell(told, now, TURNED_AWAY_TOLD))
+        return;
+    node_notice(neighbour->link.conn.node, HERD_NOTICE_HELLO_REFUSED, neighbour->name, 0,
+                told->untold + 1, "%s", why);
+    told->untold = 0;
+}
+
+/* Of a stranger, who has read our answer, nothing is told: it is no mistake of this configuration. */
+static int refuse(struct herd_conn *conn, struct herd_now now, struct herd_slice server,
+                  const char *why)
+{
+    struct neighbour *neighbour = node_neighbour(conn->node, server);
+    conn->node->stats.hello_refused++;
+    if (neighbour != NULL)
+        tell_refusal(neighbour, now, why);
     conn_close(conn);
     return herd_buf_printf(conn_output(conn), "%s %s\n", herd_verb_name(HERD_VERB_REFUSE), why);
 }
@@ -154,7 +189,7 @@ int hello_take(struct herd_conn *conn, struct herd_now now, struct herd_command 
     struct herd_node *node = conn->node;
     char why[WHY_BYTES];
     if (find_mismatch(node, command, why))
-        return refuse(conn, command->server, why);
+        return refuse(conn, now, command->server, why);
     struct herd_buf *out = conn_output(conn);
     struct neighbour *neighbour = node_neighbour(node, command->server);
     if (neighbour == NULL) {
@@ -166,8 +201,9 @@ int hello_take(struct herd_conn *conn, struct herd_now now, struct herd_command 
     neighbour->inbound_heard_ns = now.mono_ns;
     neighbour->inbound_pinged_ns = INT64_MAX;
     meet(node, now, neighbour, command);
-    node_notice(node, HERD_NOTICE_HELLO, neighbour->name, command->epoch, neighbour->mark.sequence,
-                "%s", "");
+    if (may_tell(&neighbour->greeted, now, GREETED_TOLD))
+        node_notice(node, HERD_NOTICE_HELLO, neighbour->name, command->epoch,
+                    neighbour->mark.sequence, "%s", "");
     link_redial(&neighbour->link, now);
     link_neighbour_greeted(&neighbour->link, now);
     reconcile_init(&neighbour->reconcile);

@@ -100,13 +100,20 @@ struct link {
     bool removed;       /* the edge is gone from the configuration */
 };
 
+/* How often something was told that anybody may cause at will, by HELLO. */
+struct told {
+    int64_t since_ns; /* of: */
+    unsigned lines, untold;
+};
+
 struct neighbour {
     char name[HERD_NAME_MAX + 1];
     struct link link;
     struct herd_conn *inbound; /* its connection to this server that said HELLO last, or NULL */
     int64_t inbound_heard_ns, inbound_pinged_ns;
-    struct herd_mark mark; /* its last MARK, or as much of that as counts */
-    struct herd_life life; /* of its last HELLO; all 0: it has not told */
+    struct told greeted, turned_away; /* HELLO in its name, taken and refused */
+    struct herd_mark mark;            /* its last MARK, or as much of that as counts */
+    struct herd_life life;            /* of its last HELLO; all 0: it has not told */
     bool speaks;     /* it has said HELLO or RESUME, and nothing since shows a plain one there */
     bool has_spoken; /* `speaks` was true once, also in an earlier life of this server */
     bool recovered;  /* this server was read from disk and has had no MARK since */

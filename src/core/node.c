@@ -443,8 +443,17 @@ void herd_node_stop(struct herd_node *node, struct herd_now now)
     node->stopping = true;
     waits_give_up(node, now); /* no flood will come any more */
     persist_stop(node, now);
+    for (struct herd_conn *conn = node->conns; conn != NULL; conn = conn->next) {
+        if (!conn->has_more)
+            herd_conn_cut(conn, now);
+    }
+}
+
+void herd_node_each(struct herd_node *node, void (*visit)(void *arg, struct herd_conn *conn),
+                    void *arg)
+{
     for (struct herd_conn *conn = node->conns; conn != NULL; conn = conn->next)
-        herd_conn_end(conn, now);
+        visit(arg, conn);
 }
 
 void herd_node_abort(struct herd_node *node)

@@ -44,13 +44,15 @@ static bool is_unwritable(int system_error)
 const char lock_more_files[] =
     "raise this process' limit of open files (LimitNOFILE in a unit, ulimit -n elsewhere)";
 
-/* At its limit of files it does not matter whose the folder is. */
+/* At its limit of files, or where nobody can write, it does not matter whose the folder is. */
 static void explain_open(const char *folder, const char *path, struct herd_buf *error)
 {
     int reason = errno;
     herd_buf_printf(error, "%s cannot be opened: %s: ", path, strerror(reason));
     if (reason == EMFILE)
         herd_buf_append_text(error, lock_more_files);
+    else if (reason == EROFS)
+        herd_buf_printf(error, "the file system of %s is mounted read-only", folder);
     else
         herd_buf_printf(error, "the server's user has to own %s", folder);
 }

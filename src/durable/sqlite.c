@@ -10,9 +10,7 @@
  * under constant load too, that gets done.
  */
 #include <assert.h>
-#include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -229,18 +227,6 @@ void durable_close(struct durable *durable, void (*closed)(void *arg), void *arg
     pthread_mutex_unlock(&durable->lock);
 }
 
-static int start_thread(struct durable *durable)
-{
-    sigset_t all, before;
-    thread_signals(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&durable->thread, NULL, run, durable);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error == 0)
-        pthread_setname_np(durable->thread, "herd-durable");
-    return error;
-}
-
 /* Blocks until the thread has ended. */
 static void abandon(struct durable *durable)
 {
@@ -255,7 +241,7 @@ static void abandon(struct durable *durable)
 /* The thread comes before the handle, because that can only be closed by a loop that runs. */
 static int start(struct durable *durable, uv_loop_t *loop, struct herd_buf *error)
 {
-    int rc = start_thread(durable);
+    int rc = thread_start(&durable->thread, "herd-durable", run, durable);
     if (rc != 0) {
         herd_buf_printf(error, "the thread that writes records cannot be started: %s",
                         strerror(rc));

@@ -216,13 +216,23 @@ static void on_closed(uv_handle_t *handle)
     net_check_stopped(net);
 }
 
+/* Who had connected before the stop is heard like the others. */
+static void take_the_last(const struct listener *listener)
+{
+    int fd;
+    for (int i = 0; i < LISTEN_BACKLOG && (fd = take(listener)) >= 0; i++)
+        session_accept(listener->net, fd);
+}
+
 /* The poll first: its descriptor is the socket's. */
 void listeners_close(struct net *net)
 {
     for (size_t i = 0; i < net->listener_count; i++) {
         struct listener *listener = net->listeners[i];
-        if (listener->poll.data != NULL)
+        if (listener->poll.data != NULL) {
+            take_the_last(listener);
             uv_close((uv_handle_t *)&listener->poll, on_closed);
+        }
         uv_close((uv_handle_t *)&listener->retry, on_closed);
         uv_close((uv_handle_t *)&listener->tcp, on_closed);
     }

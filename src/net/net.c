@@ -15,6 +15,10 @@
 
 #include "net/room.h"
 
+/* Of the time that a stop has, in hundredths: for reading what clients had said before it. With as
+ * much again for their answers to be read. */
+enum { LAST_WORDS_SHARE = 40 };
+
 static int64_t wall_ns(void)
 {
     struct timespec wall;
@@ -258,11 +262,12 @@ int net_new(const struct net_options *options, struct net **out)
     uv_prepare_init(options->loop, &net->prepare);
     uv_timer_init(options->loop, &net->wakeup);
     uv_timer_init(options->loop, &net->deadline);
+    uv_timer_init(options->loop, &net->last_words.timer);
     uv_timer_init(options->loop, &net->trial_timer);
     limits_init(&net->limits, options->loop, options->log);
     gather_init(net, options->loop);
     net->prepare.data = net->wakeup.data = net->deadline.data = net;
-    net->trial_timer.data = net->limits.timer.data = net;
+    net->trial_timer.data = net->limits.timer.data = net->last_words.timer.data = net;
     uv_prepare_start(&net->prepare, on_prepare);
     /* The hook alone does not keep the loop running. */
     uv_unref((uv_handle_t *)&net->prepare);
@@ -321,6 +326,7 @@ void net_stop(struct net *net, int64_t within_ms, void (*stopped)(void *arg), vo
     net->stopped = stopped;
     net->stopped_arg = arg;
     listeners_close(net);
+    last_words_begin(net, within_ms * LAST_WORDS_SHARE / 100);
     herd_node_stop(net->options.node, net_now());
     uv_timer_start(&net->deadline, on_deadline, is_open(net) ? (uint64_t)within_ms : 0, 0);
 }
@@ -339,9 +345,11 @@ static void on_hook_closed(uv_handle_t *handle)
 
 void net_free(struct net *net)
 {
-    uv_handle_t *hooks[] = {(uv_handle_t *)&net->prepare,      (uv_handle_t *)&net->wakeup,
-                            (uv_handle_t *)&net->deadline,     (uv_handle_t *)&net->trial_timer,
-                            (uv_handle_t *)&net->limits.timer, (uv_handle_t *)&net->gather.timer};
+    uv_handle_t *hooks[] = {
+        (uv_handle_t *)&net->prepare,      (uv_handle_t *)&net->wakeup,
+        (uv_handle_t *)&net->deadline,     (uv_handle_t *)&net->trial_timer,
+        (uv_handle_t *)&net->limits.timer, (uv_handle_t *)&net->last_words.timer,
+        (uv_handle_t *)&net->gather.timer};
     assert(net->connections == 0 && net->listener_count == 0);
     peers_free(net);
     limits_end(&net->limits);

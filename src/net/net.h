@@ -36,6 +36,7 @@ struct net_options {
     struct log *log;
     struct metrics *metrics;
     struct net_room room;
+    unsigned *lookups; /* NULL, or counts the names that are looked up: they may outlive the net */
     /* Effects that are not the net's: PLACES and NOTICE. */
     void (*effect)(void *arg, const struct herd_effect *effect);
     void *arg;

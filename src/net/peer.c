@@ -23,6 +23,7 @@ enum {
 struct lookup {
     uv_getaddrinfo_t request;
     struct peer *peer; /* NULL: nobody wants to know any more */
+    unsigned *open;    /* as net_options.lookups */
 };
 
 /* One attempt: its stream lives until its close callback, perhaps longer than the peer. */
@@ -206,6 +207,8 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *addr
 {
     struct lookup *lookup = (struct lookup *)req; /* its first member */
     struct peer *peer = lookup->peer;
+    if (lookup->open != NULL)
+        --*lookup->open;
     free(lookup);
     if (peer == NULL) {
         uv_freeaddrinfo(addresses);
@@ -236,6 +239,9 @@ static int start_lookup(struct peer *peer)
         return rc;
     }
     lookup->peer = peer;
+    lookup->open = peer->net->options.lookups;
+    if (lookup->open != NULL)
+        ++*lookup->open;
     peer->lookup = lookup;
     return 0;
 }

@@ -32,12 +32,22 @@ struct trial {
     bool is_heard;     /* something of it was read */
 };
 
+/* While it stops: what clients had said before, and was not read yet (last_words.c). */
+struct last_words {
+    uv_timer_t timer;
+    uint64_t until_ms; /* uv_now */
+    size_t unheard;    /* sessions that are still to be read from, at the last look */
+    size_t unanswered; /* for whom there was no time */
+    bool are_over;
+};
+
 struct net {
     struct net_options options;
     const struct herd_node_stats *stats;
     struct stream_loop streams;
     uv_prepare_t prepare;
     uv_timer_t wakeup, deadline;
+    struct last_words last_words;
     struct listener *listeners[NET_LISTENERS_MAX];
     size_t listener_count;
     size_t connections; /* sessions, of which are: */
@@ -93,6 +103,12 @@ bool trial_hear(struct net *net, struct stream *session, const char *data, size_
 bool trial_heard(struct net *net, struct stream *session);
 /* A session has closed. */
 void trial_end(struct net *net, struct stream *session);
+/* Before the node stops: which sessions have said what is yet to be read. They have so long. */
+void last_words_begin(struct net *net, int64_t within_ms);
+/* How much of that may be read now, `most` at most. */
+size_t last_words_read_max(const struct stream *session, size_t most);
+/* Some of it was read, and the node has heard it. */
+void last_words_hear(struct stream *session, size_t len);
 /* A connection that was turned away: counted, and told at most once a while. */
 void net_count_refused(struct net *net, enum limit why);
 /* Effect DIAL. */

@@ -28,6 +28,8 @@ static void on_data(struct stream *session, const char *data, size_t len)
     net_on_data(session, data, len);
     if (!session->is_neighbour)
         trial_heard(net, session);
+    if (session->unheard_kib > 0)
+        last_words_hear(session, len);
 }
 
 /*
@@ -39,11 +41,11 @@ static size_t read_max(struct stream *session)
 {
     struct net *net = net_of(session);
     if (session->is_neighbour)
-        return STREAM_INPUT_BYTES;
+        return last_words_read_max(session, STREAM_INPUT_BYTES);
     size_t most = net->reads_left > 0 ? herd_node_read_max(net->options.node) : 0;
     if (most > 0) {
         net->reads_left--;
-        return most;
+        return last_words_read_max(session, most);
     }
     metrics_add(net->options.metrics, METRIC_turns_full_reads_total, 1);
     limits_count(&net->limits, net->reads_left == 0 ? LIMIT_TURN_READS : LIMIT_TURN_CLIENTS, 1);

@@ -74,7 +74,9 @@ struct stream {
     bool is_unread : 1;                  /* in the loop's queue */
     bool closing : 1;                    /* nothing more is written or told */
     bool on_trial : 1, is_neighbour : 1; /* a session's: see trial.c */
+    bool was_silent : 1;                 /* a session's: see last_words.c */
     uint16_t read_turn, write_turn;      /* of its last read and write */
+    uint16_t unheard_kib;                /* a session's: see last_words.c */
 };
 
 /* 0, HERD_ENOMEM or HERD_EIO. Close with stream_loop_close once no stream is left. */

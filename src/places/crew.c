@@ -7,7 +7,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include <uv.h>
@@ -71,19 +70,12 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* Signals are the loop's. */
+/* 0, or HERD_EIO with errno. */
 static int start_thread(struct crew *crew)
 {
-    sigset_t all, before;
-    thread_signals(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&crew->threads[crew->thread_count], NULL, run, crew);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error != 0) {
-        errno = error;
+    if (thread_start(&crew->threads[crew->thread_count], "herd-places", run, crew) != 0)
         return HERD_EIO;
-    }
-    pthread_setname_np(crew->threads[crew->thread_count++], "herd-places");
+    crew->thread_count++;
     return 0;
 }
 

@@ -516,6 +516,8 @@ static int open_file(struct local *local, const struct places_options *options,
                                           "empty for the data set installed with herd"
                                         : ": install herd's data set, or name another places file "
                                           "with data_file in herd.conf");
+    else if (rc < 0 && error->len > 0 && options->data_file[0] != '\0')
+        herd_buf_append_text(error, " (herd.conf names it with data_file)");
     return rc;
 }
 

@@ -158,6 +158,8 @@ static const char *reason_of_first_read(const struct local_db *db)
     case SQLITE_READONLY:
         return "a write into it was interrupted, and its journal lies beside it: open it once with "
                "`sqlite3`";
+    case SQLITE_NOTADB:
+        return "file is not a database: make a places file with `herd-places import`";
     default:
         return local_db_reason(db);
     }

@@ -186,9 +186,11 @@ static void log_notice(const struct server *server, const struct herd_notice *no
     const char *text = notices[notice->kind].text;
     if (text == NULL)
         return;
+    bool has_count = notice->kind == HERD_NOTICE_HELLO_REFUSED;
     if (notice->reason[0] != '\0')
         LOG(server->log, level, "link", text, log_text("peer", notice->peer),
-            log_text("reason", notice->reason));
+            log_text("reason", notice->reason),
+            log_int(has_count ? "count" : NULL, (int64_t)notice->sequence));
     else
         LOG(server->log, level, "link", text, log_text("peer", notice->peer),
             log_hex("epoch", notice->epoch), log_int("sequence", (int64_t)notice->sequence));

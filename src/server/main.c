@@ -99,7 +99,8 @@ static int check(struct config *take_config, const char *path)
     if (warnings.len > 0)
         fwrite(warnings.data, 1, warnings.len, stderr);
     if (rc == 0)
-        printf("%s: %zu servers, no mistake\n", path, take_config->server_count);
+        printf("%s: %zu server%s, no mistake\n", path, take_config->server_count,
+               take_config->server_count == 1 ? "" : "s");
     else
         output_mistakes("herd-server", path, rc, &(struct herd_buf){0});
     herd_buf_free(&warnings);

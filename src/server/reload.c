@@ -57,7 +57,8 @@ static int reopen_log(struct server *server, const struct config_values *values,
     if (rc == 0)
         rc = log_reopen(server->log, path.len > 0 ? path.data : NULL);
     if (rc < 0)
-        herd_buf_printf(errors, "log_file %s cannot be opened: %s", values->log_file,
+        herd_buf_printf(errors, "log_file %s cannot be opened: %s",
+                        path.len > 0 ? path.data : "(stderr)",
                         rc == HERD_EIO ? strerror(errno) : herd_strerror(rc));
     herd_buf_free(&path);
     return rc;
@@ -71,8 +72,9 @@ static int change_places(struct server *server, const struct config_values *valu
     if (rc < 0 && error.len == 0)
         herd_buf_append_text(&error, herd_strerror(rc));
     if (rc < 0)
-        LOG(server->log, LOG_ERROR, "reload", "places: the old configuration stays",
-            log_bytes("reason", error.data, error.len));
+        LOG(server->log, LOG_ERROR, "reload",
+            "the places cannot be changed; the whole old configuration stays",
+            log_text("file", server->config_path), log_bytes("reason", error.data, error.len));
     herd_buf_free(&error);
     return rc;
 }

@@ -26,6 +26,7 @@ struct server {
     struct metrics metrics;
     struct herd_node *node;
     struct net *net;
+    unsigned lookups; /* names of neighbours that are looked up */
     struct places *places;
     struct blocks questions; /* spare ones: struct question */
     size_t unread_bytes;     /* of answers that were paid for and wait for their clients */

@@ -144,6 +144,7 @@ static int make_node(struct server *server, struct herd_buf *error)
         .log = server->log,
         .metrics = &server->metrics,
         .room = server_net_room(server),
+        .lookups = &server->lookups,
         .effect = server_effect,
         .arg = server,
     };
@@ -377,11 +378,12 @@ static bool has_handles(uv_loop_t *loop)
     return found;
 }
 
-/* All parts have closed. Their handles follow; what has none is a name that is looked up, in a
- * thread that cannot be ended. */
+/* All parts have closed. Their handles follow, and what threads have yet to give back; but not a
+ * name that is looked up, in a thread that cannot be ended. */
 static void end_loop(struct server *server)
 {
-    while (has_handles(&server->loop) && uv_run(&server->loop, UV_RUN_ONCE) != 0)
+    while ((has_handles(&server->loop) || server->lookups == 0) &&
+           uv_run(&server->loop, UV_RUN_ONCE) != 0)
         continue;
     if (!uv_loop_alive(&server->loop)) {
         int rc = uv_loop_close(&server->loop);

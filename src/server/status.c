@@ -54,6 +54,7 @@ void server_collect_metrics(struct server *server)
         {METRIC_answers_late_total, stats->answers_late},
         {METRIC_origins_beyond_total, stats->origins_beyond},
         {METRIC_leaves_beyond_total, stats->leaves_beyond},
+        {METRIC_hello_refused_total, stats->hello_refused},
         {METRIC_notices_lost_total, stats->notices_lost},
         {METRIC_waits_open, stats->waits_open},
         {METRIC_waits_refused_total, stats->waits_refused},

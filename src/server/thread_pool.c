@@ -115,9 +115,8 @@ int thread_pool_make(struct herd_buf *error)
     struct tried *tried = calloc(count, sizeof(*tried));
     if (tried == NULL)
         return HERD_ENOMEM;
-    sigset_t all, before;
-    thread_signals(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t before;
+    thread_block_signals(&before);
     int failure = try_threads(tried, count);
     int rc = failure == 0 ? use_pool() : 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);

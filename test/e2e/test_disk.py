@@ -283,7 +283,8 @@ def test_a_read_only_disk_is_read_and_served(make_herd, ended):
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
         hill.start()
         holds(hill, told)
-        logged(hill, "nothing can be written; records are kept in memory", "Read-only file system")
+        logged(hill, "nothing can be written; records are kept in memory", "Read-only file system", "is mounted read-only")
+        assert "has to own" not in hill.log(), "it says who has to own what nobody can write"
         told.update(tell(hill, [b"late"]))
         holds(hill, told)
         subprocess.run(["mount", "-o", "remount,rw", disk], check=True)

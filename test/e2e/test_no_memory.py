@@ -54,7 +54,7 @@ def test_reload(make_herd, tmp_path, monkeypatch):
     orders = Orders(tmp_path)
     with preloaded(monkeypatch, "libno_memory.so", NO_MEMORY_ORDER=orders.path):
         server = make_herd({"Hill": []}).start()["Hill"]
-    ends = "the old configuration stays", "the old one stays", "group=reload msg=done"  # one for each reload
+    ends = "old configuration stays", "the old one stays", "group=reload msg=done"  # one for each reload
 
     def reloads():
         return sum(server.log().count(end) for end in ends)

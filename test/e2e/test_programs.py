@@ -64,6 +64,11 @@ def test_check_warns_of_a_herd_in_parts_and_finds_it_good(make_herd):
     assert "warning: server Smith cannot be reached from server Hill" in done.stderr
 
 
+def test_check_counts_as_people_do(make_herd):
+    done = run(BIN / "herd-server", "--check", "--config", make_herd({"Hill": []}).config)
+    assert done.returncode == 0 and ": 1 server, no mistake" in done.stdout
+
+
 @pytest.mark.parametrize("places, word", [
     ('base_url = "http://example.org"', "http is for this machine"), ('language = "en us"', "BCP 47")])
 def test_check_refuses_what_a_start_refuses(make_herd, places, word):
@@ -162,9 +167,37 @@ def test_sighup_with_a_log_file_that_cannot_be_opened_changes_nothing(make_herd)
     herd.extra = 'log_file = "none/%s.out"'
     herd.write_config({"Hill": [], "Jaquez": []})
     herd["Hill"].process.send_signal(signal.SIGHUP)
-    wait_until(lambda: "cannot be opened" in herd["Hill"].log(), "the mistake is in the log")
+    wait_until(lambda: f"log_file {herd.folder}/none/Hill.out cannot be opened" in herd["Hill"].log(), "the mistake is in the log")
     assert "the old one stays" in herd["Hill"].log()
     assert [link["peer"] for link in herd["Hill"].status()["links"]] == ["Jaquez"]
+
+
+def test_sighup_with_a_missing_key_keeps_all_of_the_old_configuration(make_herd):
+    """And says so: the rest of the file is not taken either."""
+    herd = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]}).start()
+    herd.places = 'provider = "google"\nkey_file = "none.key"'
+    herd.write_config({"Hill": [], "Jaquez": []})
+    herd["Hill"].process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the whole old configuration stays" in herd["Hill"].log(), "the mistake is in the log")
+    assert "none.key" in herd["Hill"].log()
+    assert [link["peer"] for link in herd["Hill"].status()["links"]] == ["Jaquez"]
+
+
+@pytest.mark.parametrize("places, why", [
+    ('data_file = "nope.db"', "nope.db"),
+    ('data_file = "herd.conf"', "herd-places import` (herd.conf names it with data_file)"),
+    ('provider = "google"\nkey_file = "nope.key"', "nope.key"),
+    ('provider = "google"\nkey_file = "open.key"', "its mode 0644 lets others at the key"),
+])
+def test_a_start_that_fails_without_neighbours_looks_up_no_name(make_herd, places, why):
+    herd = make_herd({"Hill": []}, places=places)
+    key = herd.folder / "open.key"
+    key.write_text("key\n")
+    key.chmod(0o644)
+    for _ in range(5):  # a thread may be faster
+        done = run(BIN / "herd-server", "--config", herd.config, "Hill", cwd=herd.folder)
+        assert done.returncode == 1 and why in done.stderr, done.stderr
+        assert "looked up" not in done.stderr, done.stderr
 
 
 def test_a_start_that_fails_says_why_in_one_line(server):

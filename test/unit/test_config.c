@@ -114,6 +114,20 @@ static void test_all_ways_to_write(void **state)
     config_free(config);
 }
 
+/* What editors of other systems put before the first line is no mistake, and nothing else. */
+static void test_byte_order_mark(void **state)
+{
+    const struct config_fixture *fixture = *state;
+    struct config *config = config_load_good_text(fixture, "\xef\xbb\xbf"
+                                                           "connections_max = 70\n" HILL);
+    assert_int_equal(config->values.connections_max, 70);
+    config_free(config);
+    assert_config_mistakes(fixture,
+                           "\xef\xbb"
+                           "connections_max = 70\n" HILL,
+                           "F:1: byte 0xef may stand in a string only\n");
+}
+
 static void test_strings(void **state)
 {
     static const struct {
@@ -342,17 +356,12 @@ static void test_which_herds_prune(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CONFIG_TEST(test_the_seed),
-        CONFIG_TEST(test_defaults),
-        CONFIG_TEST(test_all_ways_to_write),
-        CONFIG_TEST(test_strings),
-        CONFIG_TEST(test_relative_paths),
-        CONFIG_TEST(test_default_path),
-        CONFIG_TEST(test_files),
-        CONFIG_TEST(test_size_of_the_file),
-        CONFIG_TEST(test_how_many_servers_and_peers),
-        CONFIG_TEST(test_too_many_mistakes),
-        CONFIG_TEST(test_which_herds_prune),
+        CONFIG_TEST(test_the_seed),          CONFIG_TEST(test_defaults),
+        CONFIG_TEST(test_all_ways_to_write), CONFIG_TEST(test_byte_order_mark),
+        CONFIG_TEST(test_strings),           CONFIG_TEST(test_relative_paths),
+        CONFIG_TEST(test_default_path),      CONFIG_TEST(test_files),
+        CONFIG_TEST(test_size_of_the_file),  CONFIG_TEST(test_how_many_servers_and_peers),
+        CONFIG_TEST(test_too_many_mistakes), CONFIG_TEST(test_which_herds_prune),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

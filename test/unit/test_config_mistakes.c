@@ -318,6 +318,13 @@ static void test_form(void **state)
     static const struct config_bad_text rows[] = {
         {"security \"open\"\n" HILL, "F:1: \"=\" is missing after security\n"},
         {"security\nlog_file = a\n" HILL, "F:1: \"=\" is missing after security\n"},
+        {"connections_max = 100 200\n" HILL,
+         "F:1: \"200\" behind the value of connections_max is too many\n"},
+        {HILL "connections_max = 100 200",
+         "F:2: \"200\" behind the value of connections_max is too many\n"},
+        {"connections_max = 100 200\nsecurity = wide\nx = 1\n" HILL,
+         "F:1: \"200\" behind the value of connections_max is too many\n"
+         "F:3: unknown key \"x\"\n"},
         {"security =\n" HILL "x = 1\n", "F:1: security has no value\nF:3: unknown key \"x\"\n"},
         {"security = open, \n" HILL, "F:1: expected a key or a section, not ,\n"},
         {"= open\n" HILL, "F:1: expected a key or a section, not =\n"},

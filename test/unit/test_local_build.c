@@ -203,7 +203,8 @@ static void test_files_that_cannot_be_opened(void **state)
         "This is a text, and long enough to be the header of a database file,"
         " were it one; but it is none, so it must not be opened.";
     testing_write_file(path, text, sizeof text);
-    assert_not_opened(path, HERD_EIO, "file is not a database");
+    assert_not_opened(path, HERD_EIO,
+                      "file is not a database: make a places file with `herd-places import`");
     testing_write_file(path, "", 0);
     assert_not_opened(path, HERD_EPROTO, "is no places file");
 

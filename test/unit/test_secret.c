@@ -180,11 +180,10 @@ static void *crash(void *arg)
 /* In a process of its own, which goes on after a thread of it has crashed. */
 static void wipe_and_crash(void)
 {
-    sigset_t blocked;
+    sigset_t before;
     pthread_t thread;
     void *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    thread_signals(&blocked);
-    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
+    thread_block_signals(&before);
     if (pthread_create(&thread, NULL, crash, page) != 0)
         _exit(2);
     secret_wipe_all();

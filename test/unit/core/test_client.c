@@ -390,6 +390,8 @@ static void test_hello_that_is_refused(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct driver *driver = driver_new("Hill", rows[i].max_skew_s * HERD_NS_PER_S);
+        bool is_own_name = rows[i].line[6] == 'H'; /* no neighbour's */
+        driver_add_neighbour(driver, "Jaquez");
         struct wire *wire = driver_accept(driver);
         wire_say(wire, rows[i].line);
         struct herd_slice got = wire_take(wire);
@@ -397,9 +399,34 @@ static void test_hello_that_is_refused(void **state)
                    rows[i].answer);
         CHECK_INT(("%s", rows[i].line), wire->open, rows[i].answer[2] == 'S');
         CHECK_INT(("%s", rows[i].line), driver_count_notices(driver, HERD_NOTICE_HELLO_REFUSED),
-                  !wire->open);
+                  !wire->open && !is_own_name);
+        CHECK_INT(("%s", rows[i].line), herd_node_stats(driver->node)->hello_refused, !wire->open);
         driver_free(driver);
     }
+}
+
+/* Any client can say it, as often as it likes. */
+static void test_hello_again_and_again_is_told_now_and_then(void **state)
+{
+    struct driver *driver = driver_new("Hill", 0);
+    const struct herd_node_stats *stats = herd_node_stats(driver->node);
+    (void)state;
+    driver_add_neighbour(driver, "Jaquez");
+    for (int i = 0; i < 100; i++) {
+        wire_sayf(driver_accept(driver), "HELLO x%d 2 " EPOCH " 9 7\n", i);
+        wire_say(driver_accept(driver), "HELLO Jaquez 2 " EPOCH " 9 7\n");
+        wire_say(driver_accept(driver), "HELLO Jaquez 2 " EPOCH " 9 -\n");
+    }
+    assert_int_equal(stats->hello_refused, 200);
+    assert_int_equal(driver_count_notices(driver, HERD_NOTICE_HELLO_REFUSED), 1);
+    assert_int_equal(driver_count_notices(driver, HERD_NOTICE_HELLO), 8);
+    driver_advance_ms(driver, 10000);
+    wire_say(driver_accept(driver), "HELLO Jaquez 2 " EPOCH " 9 7\n");
+    wire_say(driver_accept(driver), "HELLO Jaquez 2 " EPOCH " 9 -\n");
+    assert_int_equal(driver_count_notices(driver, HERD_NOTICE_HELLO_REFUSED), 2);
+    assert_int_equal(driver_last_notice(driver, HERD_NOTICE_HELLO_REFUSED)->sequence, 100);
+    assert_int_equal(driver_count_notices(driver, HERD_NOTICE_HELLO), 9);
+    driver_free(driver);
 }
 
 int main(void)
@@ -420,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_door_closes_behind_the_third),
         cmocka_unit_test(test_hello),
         cmocka_unit_test(test_hello_that_is_refused),
+        cmocka_unit_test(test_hello_again_and_again_is_told_now_and_then),
     };
     return cmocka_run_group_tests_name("client", tests, NULL, NULL);
 }

@@ -413,6 +413,51 @@ static void test_stop_after_a_half_close(void **state)
     driver_free(driver);
 }
 
+/* What was received before the stop comes in behind it where the driver had yet to read it. */
+static void test_stop_while_more_is_unread(void **state)
+{
+    (void)state;
+    for (int is_ended = 0; is_ended < 2; is_ended++) {
+        struct wire *wire = start_usual();
+        struct driver *driver = wire->driver;
+        wire_say(wire, "x\nhalf");
+        herd_conn_has_more(wire->conn);
+        driver_stop(driver);
+        assert_true(wire->open);
+        wire_say(wire, " a line\nlast");
+        CHECK_TEXT(("so far"), wire_take(wire), "? x\n? half a line\n");
+        if (is_ended)
+            wire_end(wire);
+        else
+            herd_conn_cut(wire->conn, driver->now);
+        driver_run(driver);
+        CHECK_TEXT(("the end"), wire_take(wire), is_ended ? "? last\n" : "");
+        assert_false(wire->open);
+        driver_free(driver);
+    }
+}
+
+/* What comes behind the last of it is not taken, nor kept while lines of before wait. */
+static void test_what_comes_behind_a_cut_is_not_taken(void **state)
+{
+    (void)state;
+    struct wire *wire = start_usual();
+    struct driver *driver = wire->driver;
+    const struct herd_node_stats *stats = herd_node_stats(driver->node);
+    uint64_t before = stats->lines_received;
+    driver->ticks = false;
+    herd_conn_has_more(wire->conn);
+    driver_stop(driver);
+    say_numbered(wire, 0, 2 * CONN_LINES_PER_TURN);
+    herd_conn_cut(wire->conn, driver->now);
+    herd_conn_receive(wire->conn, driver->now, "late\n", 5);
+    driver->ticks = true;
+    driver_run(driver);
+    assert_int_equal(stats->lines_received - before, 2 * CONN_LINES_PER_TURN);
+    assert_false(wire->open);
+    driver_free(driver);
+}
+
 /* In a turn of the loop what goes to neighbours leaves first. */
 static void on_write_note_order(void *arg, struct wire *wire, struct herd_slice bytes)
 {
@@ -587,6 +632,8 @@ int main(void)
         cmocka_unit_test(test_long_line_behind_a_question),
         cmocka_unit_test(test_stop_answers_what_was_received),
         cmocka_unit_test(test_stop_after_a_half_close),
+        cmocka_unit_test(test_stop_while_more_is_unread),
+        cmocka_unit_test(test_what_comes_behind_a_cut_is_not_taken),
         cmocka_unit_test(test_neighbours_hear_it_before_the_client),
         cmocka_unit_test(test_every_line_can_be_seen),
     };

@@ -1,0 +1,341 @@
+/* A server that is told to stop answers what it has received, also what it has yet to read. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/node.h"
+#include "net/room.h"
+#include "rig.h"
+
+enum {
+    STOP_MS = 60000,
+    LITTLE_MS = 3000, /* for who runs into it */
+    CROWD = 40,
+    BULK = 20000,    /* lines: more than a socket holds */
+    SOME = 2400,     /* more than one read takes */
+    LINE_BYTES = 64, /* at most */
+    IAMAT_BYTES = 32,
+    ENDLESS_KIB = 10240 /* of a client that goes on */
+};
+
+static const char POSITION[] = " +34.1-118.2 1.5\n";
+
+/* A client that does not block. */
+struct client {
+    int fd;
+    char *text; /* what it says */
+    size_t len, said;
+    size_t answers;
+    bool is_closed; /* by the server */
+};
+
+struct scene {
+    struct rig rig;
+    struct rig_server *a;
+    struct client clients[CROWD];
+    int count;
+};
+
+static void scene_init(struct scene *scene)
+{
+    *scene = (struct scene){0};
+    rig_init(&scene->rig);
+    scene->a = rig_add(&scene->rig, "A");
+}
+
+static bool are_accepted(void *arg)
+{
+    const struct scene *scene = arg;
+    return scene->a->net->connections == (size_t)scene->count;
+}
+
+/* One that is going to say so many lines, which differ by a number. */
+static struct client *prepare(struct scene *scene, const char *begin, const char *rest,
+                              unsigned lines)
+{
+    struct client *client = &scene->clients[scene->count++];
+    client->fd = rig_connect(scene->a->port);
+    client->text = malloc((size_t)lines * LINE_BYTES);
+    for (unsigned i = 0; i < lines; i++)
+        client->len +=
+            (size_t)snprintf(client->text + client->len, LINE_BYTES, "%s%08u%s", begin, i, rest);
+    return client;
+}
+
+/* The same, and it has been accepted. */
+static struct client *add(struct scene *scene, const char *begin, const char *rest, unsigned lines)
+{
+    struct client *client = prepare(scene, begin, rest, lines);
+    rig_run_until(&scene->rig, are_accepted, scene);
+    return client;
+}
+
+/* As much as its socket takes. */
+static void speak(struct client *client)
+{
+    ssize_t len = send(client->fd, client->text + client->said, client->len - client->said,
+                       MSG_DONTWAIT | MSG_NOSIGNAL);
+    client->said += len > 0 ? (size_t)len : 0;
+}
+
+static void hear(struct client *client)
+{
+    char bytes[65536];
+    ssize_t len;
+    while ((len = recv(client->fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0) {
+        for (ssize_t i = 0; i < len; i++)
+            client->answers += bytes[i] == '\n';
+    }
+    if (len < 0 && errno == EAGAIN)
+        return;
+    assert_int_equal(len, 0); /* no reset, which could destroy answers */
+    client->is_closed = true;
+}
+
+static void hear_all(struct scene *scene)
+{
+    for (int i = 0; i < scene->count; i++) {
+        if (!scene->clients[i].is_closed)
+            hear(&scene->clients[i]);
+    }
+}
+
+/* Says all, while the server reads where it has to. */
+static void say_all(struct scene *scene, struct client *client)
+{
+    for (speak(client); client->said < client->len; speak(client)) {
+        uv_run(&scene->rig.loop, UV_RUN_NOWAIT);
+        hear_all(scene);
+    }
+}
+
+static void on_stopped(void *arg)
+{
+    struct rig_server *server = arg;
+    server->stopped = 1;
+    net_free(server->net);
+}
+
+/* `each_turn` (or NULL) runs in each turn meanwhile. */
+static void stop_then(struct scene *scene, void (*each_turn)(struct scene *scene))
+{
+    net_stop(scene->a->net, STOP_MS, on_stopped, scene->a);
+    while (!scene->a->stopped) {
+        uv_run(&scene->rig.loop, UV_RUN_NOWAIT);
+        hear_all(scene);
+        if (each_turn != NULL)
+            each_turn(scene);
+        for (int i = 0; i < scene->count; i++) {
+            if (scene->clients[i].is_closed)
+                shutdown(scene->clients[i].fd, SHUT_WR);
+        }
+    }
+}
+
+static void scene_free(struct scene *scene)
+{
+    uv_run(&scene->rig.loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&scene->rig.loop), 0);
+    herd_node_free(scene->a->node);
+    log_close(scene->rig.log);
+    for (int i = 0; i < scene->count; i++) {
+        close(scene->clients[i].fd);
+        free(scene->clients[i].text);
+    }
+}
+
+static void all_of_one_who_has_ended_is_answered(void **state)
+{
+    static const unsigned lines[] = {1, SOME, BULK};
+    (void)state;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        struct scene scene;
+        scene_init(&scene);
+        struct client *client = add(&scene, "IAMAT z", POSITION, lines[i]);
+        say_all(&scene, client);
+        shutdown(client->fd, SHUT_WR);
+        stop_then(&scene, NULL);
+        assert_int_equal(client->answers, lines[i]);
+        scene_free(&scene);
+    }
+}
+
+/* Nobody says that this was all. */
+static void all_of_one_who_waits_is_answered(void **state)
+{
+    static const unsigned lines[] = {1, SOME, BULK};
+    (void)state;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        struct scene scene;
+        scene_init(&scene);
+        struct client *client = add(&scene, "IAMAT z", POSITION, lines[i]);
+        say_all(&scene, client);
+        stop_then(&scene, NULL);
+        assert_int_equal(client->answers, lines[i]);
+        scene_free(&scene);
+    }
+}
+
+/* It had connected, and was not even accepted yet. */
+static void who_was_not_accepted_yet_is_answered(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene);
+    struct client *client = prepare(&scene, "IAMAT z", POSITION, 1);
+    say_all(&scene, client);
+    shutdown(client->fd, SHUT_WR);
+    stop_then(&scene, NULL);
+    assert_int_equal(client->answers, 1);
+    scene_free(&scene);
+}
+
+static bool has_read_half_a_line(void *arg)
+{
+    const struct herd_conn *conn = arg;
+    return conn->work != NULL && herd_frame_kept(&conn->work->frame) > 0;
+}
+
+/* Half a line at the end is a line where its sender has said that no more follows. */
+static void half_a_line_is_one_only_at_an_end(void **state)
+{
+    (void)state;
+    for (int has_ended = 0; has_ended < 2; has_ended++) {
+        struct scene scene;
+        scene_init(&scene);
+        struct client *client = add(&scene, "half a line ", "", 1);
+        struct client *other = add(&scene, "half a line ", "", 1);
+        say_all(&scene, other);
+        rig_run_until(&scene.rig, has_read_half_a_line, scene.a->node->conns);
+        say_all(&scene, client);
+        if (has_ended) {
+            shutdown(client->fd, SHUT_WR);
+            shutdown(other->fd, SHUT_WR);
+        }
+        stop_then(&scene, NULL);
+        assert_int_equal(client->answers, has_ended);
+        assert_int_equal(other->answers, has_ended);
+        scene_free(&scene);
+    }
+}
+
+static void a_crowd_with_full_sockets_is_heard(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene);
+    while (scene.count < CROWD)
+        add(&scene, "IAMAT z", POSITION, SOME);
+    for (int i = 0; i < CROWD; i++) {
+        say_all(&scene, &scene.clients[i]);
+        shutdown(scene.clients[i].fd, SHUT_WR);
+    }
+    stop_then(&scene, NULL);
+    for (int i = 0; i < CROWD; i++)
+        assert_int_equal(scene.clients[i].answers, SOME);
+    scene_free(&scene);
+}
+
+/* What a neighbour has flooded is kept as well. */
+static void what_was_flooded_is_kept(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene);
+    struct client *client = add(&scene, "FLOOD B z", " +1+1 1.5 1.6 B +0.1\n", SOME);
+    say_all(&scene, client);
+    stop_then(&scene, NULL);
+    assert_int_equal(herd_store_count(scene.a->node->store), SOME);
+    scene_free(&scene);
+}
+
+static void go_on_for_ever(struct scene *scene)
+{
+    struct client *client = &scene->clients[0];
+    if (client->is_closed)
+        return;
+    speak(client);
+    if (client->said == client->len)
+        client->said = 0;
+}
+
+static uint64_t lines_received(const struct scene *scene)
+{
+    return herd_node_stats(scene->a->node)->lines_received;
+}
+
+/* A client that goes on is heard as far as it had come, and so is one beside it. */
+static void who_never_ends_is_not_heard_for_ever(void **state)
+{
+    static const struct {
+        unsigned before; /* lines */
+        size_t least, most;
+    } cases[] = {{10, 10, 1024 / IAMAT_BYTES + 1},
+                 {SOME, SOME, ENDLESS_KIB * 1024 / IAMAT_BYTES + 2}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct scene scene;
+        scene_init(&scene);
+        struct client *client = add(&scene, "IAMAT z", POSITION, BULK);
+        struct client *other = add(&scene, "IAMAT y", POSITION, SOME);
+        size_t len = client->len;
+        client->len = (size_t)cases[i].before * IAMAT_BYTES;
+        say_all(&scene, client);
+        client->len = len;
+        say_all(&scene, other);
+        stop_then(&scene, go_on_for_ever);
+        assert_int_equal(other->answers, SOME);
+        assert_in_range(lines_received(&scene), SOME + cases[i].least, SOME + cases[i].most);
+        scene_free(&scene);
+    }
+}
+
+/* Its answers fill its socket, so that it is not read from. */
+static void who_does_not_read_is_cut_off_in_the_end(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene);
+    struct client *client = add(&scene, "IAMAT z", POSITION, BULK);
+    struct client *other = add(&scene, "IAMAT y", POSITION, SOME);
+    scene.a->node->options.output_max = 4096;
+    while (scene.a->node->stats.clients_paused == 0) {
+        speak(client);
+        if (client->said == client->len)
+            client->said = 0;
+        uv_run(&scene.rig.loop, UV_RUN_NOWAIT);
+    }
+    say_all(&scene, other);
+    net_stop(scene.a->net, LITTLE_MS, on_stopped, scene.a);
+    while (!scene.a->stopped) {
+        uv_run(&scene.rig.loop, UV_RUN_NOWAIT);
+        hear(other);
+    }
+    assert_int_equal(other->answers, SOME);
+    assert_int_equal(scene.a->net->last_words.unanswered, 1);
+    scene_free(&scene);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_of_one_who_has_ended_is_answered),
+        cmocka_unit_test(all_of_one_who_waits_is_answered),
+        cmocka_unit_test(who_was_not_accepted_yet_is_answered),
+        cmocka_unit_test(half_a_line_is_one_only_at_an_end),
+        cmocka_unit_test(a_crowd_with_full_sockets_is_heard),
+        cmocka_unit_test(what_was_flooded_is_kept),
+        cmocka_unit_test(who_never_ends_is_not_heard_for_ever),
+        cmocka_unit_test(who_does_not_read_is_cut_off_in_the_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
