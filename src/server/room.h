@@ -9,6 +9,7 @@
 #include "durable/durable.h"
 #include "net/net.h"
 #include "places/places.h"
+#include "server/memory.h"
 #include "server/server.h"
 #include "server/signals.h"
 #include "server/start_watch.h"
@@ -48,7 +49,8 @@ struct server {
     bool failed;
     bool unwritten;      /* the last records could not be written before the stop */
     uv_timer_t deadline; /* of what closes behind the last connection */
-    bool abandoned;      /* a thread hangs, in a disk or a name: the process ends without it */
+    struct memory memory;
+    bool abandoned; /* a thread hangs, in a disk or a name: the process ends without it */
 };
 
 /* A question to a provider that costs something. */

@@ -182,6 +182,7 @@ static void on_part_closed(void *arg)
         net_free(server->net);
     server->net = NULL;
     uv_close((uv_handle_t *)&server->deadline, NULL);
+    memory_close(&server->memory);
     signals_close(&server->signals);
     uv_stop(&server->loop); /* a name that is still looked up would keep it */
 }
@@ -412,6 +413,7 @@ static void serve(struct server *server, struct herd_buf *error)
         report(server, error);
         return;
     }
+    memory_begin(server);
     rc = start(server, error);
     if (rc < 0 && rc != HERD_ECANCELED)
         report(server, error);
