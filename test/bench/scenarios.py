@@ -4,8 +4,9 @@ import collections
 import functools
 import time
 
+import idle as crowds
 from rig import (LOAD_CPU, SEED, SERVER_CPU, Failure, Missing, ask, before_all_others, cpu_s, crowd_pace, finish_bench,
-                 free_ports, loop_cpu_s, rounds, stop_child, wait_until)
+                 free_ports, loop_cpu_s, rounds, wait_until)
 
 # `limit`: the most that `value` may be by our own aim, or None. Nothing fails by it.
 Row = collections.namedtuple("Row", "what value unit limit", defaults=(None,))
@@ -15,6 +16,8 @@ PIPELINES = {1: 1.2, 16: 2.0, 64: 4.0}
 DURABILITIES = ("none", "interval", "commit")
 ID_AND_VALUE_BYTES = len("bench-device00000000" "+34.068930-118.445127" "1700000000.000000000")
 IDLE = 10000
+# A server looks each second for what it has not needed since it last looked; below so many bytes it leaves it as it is.
+LOOKS_S, TRIM_BYTES = 2.5, 1 << 16
 ASYNCIO_UPDATES, HERD_UPDATES = 10000, 200000
 # Updates a second of the best of the herds on asyncio that the aim was set by, as given for a like machine.
 ASYNCIO_GIVEN = 1586
@@ -356,46 +359,83 @@ def growth(rig):
 
 
 def warm_places(server):
-    """The first question lets the places be read into memory: until that stands still."""
-    seen = [0] * 5
+    """The first question lets the places be read into memory. The server has to log that."""
+    if not ask(server.port, crowds.whatsat(0).strip()).startswith(b"AT "):
+        raise Failure("no answer to a WHATSAT")
+    wait_until(lambda: 'msg="in memory"' in server.log.read_text(), "the places are in memory")
 
-    def stands_still():
-        question = b"WHATSAT bench-device00000000 10 5"
-        if not ask(server.port, question).startswith(b"AT "):
-            raise Failure("no answer to a WHATSAT")
-        seen.append(server.rss_kib())
-        return max(seen[-5:]) - min(seen[-5:]) < 64
 
-    wait_until(stands_still, "the places are in memory", pause_s=0.3)
+# What each connection says, all of them at once, in how many parts; and where that is to be safe.
+SAID = (
+    ("never a command", None, 1, "none"),
+    ("after one IAMAT", crowds.iamat, 1, "none"),
+    ("after one IAMAT, `durability = commit`", crowds.iamat, 1, "commit"),
+    ("after one IAMAT, `durability = herd`", crowds.iamat, 1, "herd"),
+    ("after one WHATSAT", crowds.whatsat, 1, "none"),
+    ("after one WHATSAT with AFTER", crowds.after, 1, "none"),
+    ("after one WHATSAT with AFTER, in vain", crowds.after_in_vain, 1, "none"),
+    ("after a wrong line", crowds.wrong, 1, "none"),
+    ("after 16 lines at once, 7 of them WHATSAT", crowds.pipelined, 1, "none"),
+    ("after a line of 3,900 bytes in two parts", crowds.long_line, 2, "none"),
+)
+
+
+def least_kib(herd):
+    """Hill's resident memory, once it has looked twice what it does not need, and has given that back."""
+    def has_looked():
+        return herd.metric("Hill", "memory_kept_bytes") == 0 and herd.metric("Hill", "memory_freed_bytes") < TRIM_BYTES
+
+    time.sleep(LOOKS_S)  # the gauges are of the last look
+    wait_until(has_looked, "the server has given back what it does not need")
+    return herd.servers["Hill"].rss_kib()
+
+
+def after_crowd(rig, count, what, said, parts, durability):
+    """Rows of a server of its own: with a crowd that has said that, and without it."""
+    peers = {"Hill": ["Jaquez"], "Jaquez": ["Hill"]} if durability == "herd" else None
+    herd = rig.herd(peers, durability=durability, log_level="info").wait_ready()
+    hill = herd.servers["Hill"]
+    # Memory that the store has from the beginning is touched by other clients' records first.
+    rig.bench([hill], "--clients", count, "--requests", count, "--sequential", "--duration", 0, "--connections", 1)
+    warm_places(hill)
+    before, store_before = least_kib(herd), herd.status("Hill")["store_bytes"]
+    alone = herd.metric("Hill", "connections_open")  # of neighbours
+
+    def wait_open(connections):
+        wait_until(lambda: herd.metric("Hill", "connections_open") == alone + connections, f"{connections} are connected")
+
+    def row(connections, which, limit=400):
+        # What the records take is no matter of the connection; "growth" has it.
+        records = herd.status("Hill")["store_bytes"] - store_before
+        memory = ((least_kib(herd) - before) * 1024 - records) / connections
+        return Row(f"{connections} connections, {which}: resident memory each", memory, "bytes", limit)
+
+    with crowds.crowd(hill.port, count) as crowd:
+        wait_open(count)
+        if said is not None:
+            crowd.say(said, parts)
+        rows = [row(count, what)]
+        if said is crowds.pipelined:
+            with crowds.crowd(hill.port, count * 9 // 10) as others:
+                others.say(said)
+            wait_open(count)
+            rows.append(row(count, f"when {count * 9 // 10} others have come, said so, and left"))
+            crowd.leave(2)
+            wait_open(count // 2)
+            # No aim of ours: what is between two that stay is kept for the next one.
+            rows.append(row(count // 2, "when every other one has left", limit=None))
+            trim_ms = herd.metric("Hill", "memory_trim_max_ns") / 1e6
+            rows.append(Row("longest time on the processor that giving memory back has taken", trim_ms, "ms"))
+    wait_open(0)
+    rows.append(Row(f"{count} connections, {what}: left when all have left", (least_kib(herd) - before) * 1.0, "KiB"))
+    herd.stop()
+    return rows
 
 
 def idle(rig):
-    """What a connection costs that says nothing, and one that has said something once."""
-    rows = []
+    """What a connection costs that says nothing any more, whatever it has said."""
     count = IDLE if not rig.options.quick else 1000
-    # The last one is no aim of ours: it shows what questions leave behind that have had to wait for places all at once.
-    for kind, what, said, limit in (("idle", "never a command", None, 400), ("once", "after one command", "iamat_total", 400),
-                                    ("asked", "after one WHATSAT", "whatsat_total", None)):
-        herd = rig.herd().wait_ready()
-        hill = herd.servers["Hill"]
-        # Memory that the store has from the beginning is touched by other clients' records first.
-        rig.bench([hill], "--clients", count, "--requests", count, "--sequential", "--duration", 0, "--connections", 1)
-        if kind == "asked":
-            warm_places(hill)
-        before, store_before = hill.rss_kib(), herd.status("Hill")["store_bytes"]
-        told = herd.metric("Hill", said) if said is not None else 0
-        crowd = rig.crowd(kind, hill, "--connections", count)
-        wait_until(lambda: herd.metric("Hill", "connections_open") >= count, "all are connected")
-        if said is not None:
-            wait_until(lambda: herd.metric("Hill", said) >= told + count, "all were heard")
-            wait_until(lambda: herd.metric("Hill", "places_questions_open") == 0, "all were answered")
-        # What the records take is no matter of the connection; "growth" has it.
-        records = herd.status("Hill")["store_bytes"] - store_before
-        memory = ((hill.rss_kib() - before) * 1024 - records) / count
-        rows.append(Row(f"{count} connections, {what}: resident memory each", memory, "bytes", limit))
-        stop_child(crowd)
-        herd.stop()
-    return Table("Idle connections", rows)
+    return Table("Idle connections", [row for crowd in SAID for row in after_crowd(rig, count, *crowd)])
 
 
 # What a crowd is, its options, how many files the server, which runs by then, may open (None: all), how much it has to do a
