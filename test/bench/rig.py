@@ -117,9 +117,10 @@ class Herd:
     """
 
     def __init__(self, folder, peers, watch_ports=None, cpus=(SERVER_CPU,), callgrind=None, durability="none",
-                 cpus_of=None, record_ttl_s=0):
+                 cpus_of=None, record_ttl_s=0, log_level="warning"):
         self.folder = folder
         self.record_ttl_s = record_ttl_s
+        self.log_level = log_level
         self.durability = durability  # "none": as Redis and memcached are run
         self.peers = peers
         self.ports = dict(zip(peers, free_ports(len(peers))))
@@ -134,7 +135,7 @@ class Herd:
                        self.cpus_of.get(name, self.cpus))
 
     def text(self, watch_ports):
-        lines = ['security = "open"', f'data_dir = "{self.folder}/data"', 'log_level = "warning"', f'durability = "{self.durability}"',
+        lines = ['security = "open"', f'data_dir = "{self.folder}/data"', f'log_level = "{self.log_level}"', f'durability = "{self.durability}"',
                  f"record_ttl_s = {self.record_ttl_s}"]
         for name, neighbours in self.peers.items():
             watched = [f"Watch-{name}"] if name in watch_ports else []

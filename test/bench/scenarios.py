@@ -16,8 +16,8 @@ PIPELINES = {1: 1.2, 16: 2.0, 64: 4.0}
 DURABILITIES = ("none", "interval", "commit")
 ID_AND_VALUE_BYTES = len("bench-device00000000" "+34.068930-118.445127" "1700000000.000000000")
 IDLE = 10000
-# Looks at a server's memory, half a second apart: it has given back what it will where so many show no less than those before.
-STILL = 8
+# A server looks each second for what it has not needed since it last looked; below so many bytes it leaves it as it is.
+LOOKS_S, TRIM_BYTES = 2.5, 1 << 16
 ASYNCIO_UPDATES, HERD_UPDATES = 10000, 200000
 # Updates a second of the best of the herds on asyncio that the aim was set by, as given for a like machine.
 ASYNCIO_GIVEN = 1586
@@ -359,17 +359,10 @@ def growth(rig):
 
 
 def warm_places(server):
-    """The first question lets the places be read into memory: until that stands still."""
-    seen = [0] * 5
-
-    def stands_still():
-        question = b"WHATSAT bench-device00000000 10 5"
-        if not ask(server.port, question).startswith(b"AT "):
-            raise Failure("no answer to a WHATSAT")
-        seen.append(server.rss_kib())
-        return max(seen[-5:]) - min(seen[-5:]) < 64
-
-    wait_until(stands_still, "the places are in memory", pause_s=0.3)
+    """The first question lets the places be read into memory. The server has to log that."""
+    if not ask(server.port, crowds.whatsat(0).strip()).startswith(b"AT "):
+        raise Failure("no answer to a WHATSAT")
+    wait_until(lambda: 'msg="in memory"' in server.log.read_text(), "the places are in memory")
 
 
 # What each connection says, all of them at once, in how many parts; and where that is to be safe.
@@ -387,26 +380,25 @@ SAID = (
 )
 
 
-def least_kib(server):
-    """Resident memory, once a server has given back what it does not need."""
-    seen = [server.rss_kib()]
+def least_kib(herd):
+    """Hill's resident memory, once it has looked twice what it does not need, and has given that back."""
+    def has_looked():
+        return herd.metric("Hill", "memory_kept_bytes") == 0 and herd.metric("Hill", "memory_freed_bytes") < TRIM_BYTES
 
-    def stands_still():
-        seen.append(server.rss_kib())
-        return len(seen) > STILL and min(seen[-STILL:]) >= min(seen[:-STILL])
-
-    wait_until(stands_still, "the server gives no more memory back", pause_s=0.5)
-    return min(seen)
+    time.sleep(LOOKS_S)  # the gauges are of the last look
+    wait_until(has_looked, "the server has given back what it does not need")
+    return herd.servers["Hill"].rss_kib()
 
 
 def after_crowd(rig, count, what, said, parts, durability):
     """Rows of a server of its own: with a crowd that has said that, and without it."""
-    herd = rig.herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]} if durability == "herd" else None, durability=durability).wait_ready()
+    peers = {"Hill": ["Jaquez"], "Jaquez": ["Hill"]} if durability == "herd" else None
+    herd = rig.herd(peers, durability=durability, log_level="info").wait_ready()
     hill = herd.servers["Hill"]
     # Memory that the store has from the beginning is touched by other clients' records first.
     rig.bench([hill], "--clients", count, "--requests", count, "--sequential", "--duration", 0, "--connections", 1)
     warm_places(hill)
-    before, store_before = least_kib(hill), herd.status("Hill")["store_bytes"]
+    before, store_before = least_kib(herd), herd.status("Hill")["store_bytes"]
     alone = herd.metric("Hill", "connections_open")  # of neighbours
 
     def wait_open(connections):
@@ -415,7 +407,7 @@ def after_crowd(rig, count, what, said, parts, durability):
     def row(connections, which, limit=400):
         # What the records take is no matter of the connection; "growth" has it.
         records = herd.status("Hill")["store_bytes"] - store_before
-        memory = ((least_kib(hill) - before) * 1024 - records) / connections
+        memory = ((least_kib(herd) - before) * 1024 - records) / connections
         return Row(f"{connections} connections, {which}: resident memory each", memory, "bytes", limit)
 
     with crowds.crowd(hill.port, count) as crowd:
@@ -432,8 +424,10 @@ def after_crowd(rig, count, what, said, parts, durability):
             wait_open(count // 2)
             # No aim of ours: what is between two that stay is kept for the next one.
             rows.append(row(count // 2, "when every other one has left", limit=None))
+            trim_ms = herd.metric("Hill", "memory_trim_max_ns") / 1e6
+            rows.append(Row("longest time on the processor that giving memory back has taken", trim_ms, "ms"))
     wait_open(0)
-    rows.append(Row(f"{count} connections, {what}: left when all have left", (least_kib(hill) - before) * 1.0, "KiB"))
+    rows.append(Row(f"{count} connections, {what}: left when all have left", (least_kib(herd) - before) * 1.0, "KiB"))
     herd.stop()
     return rows
 

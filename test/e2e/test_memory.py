@@ -57,7 +57,7 @@ def crowd_that_said(server, count, lines, parts):
 def wait_given_back(server):
     def is_given_back():
         metrics = server.status()["metrics"]
-        return metrics["memory_kept_bytes"] == 0 and metrics["memory_given_back_total"] > 0
+        return metrics["memory_given_back_total"] > 0 and metrics["memory_kept_bytes"] == 0 and metrics["memory_freed_bytes"] < 1 << 16
 
     wait_until(is_given_back, "what was kept is given back")
 
