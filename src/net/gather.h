@@ -15,7 +15,7 @@ enum {
     GATHER_BYTES = 16 * 1024,  /* of one neighbour, that wake it all the same */
     GATHER_EVERY_NS = 200000,  /* at least, between two turns that read what is less */
     GATHER_PERIOD_MS = 2,      /* it is busy or not for so long at least */
-    GATHER_TURNS = 5,          /* in a period, of clients that woke it: busy; less than half: not */
+    GATHER_TURNS = 8,          /* in a period, of clients that woke it: busy; less than half: not */
     GATHER_SLACK_NS = 4000000, /* that the timer may be late */
 };
 
