@@ -1,7 +1,5 @@
 /* What goes over a link that is up: the records behind its cursor, MARKs, and the store's DIGEST.
  */
-#include <assert.h>
-
 #include <herd/err.h>
 #include <herd/posix_time.h>
 #include <herd/proto.h>
@@ -216,16 +214,16 @@ static int end_line(struct link *link)
     return rc == 0 ? window_fill(link) : rc;
 }
 
-/* Passes over the next record, where that is not to be sent. False: there is none. */
-static bool hold_back(struct link *link)
+/* The next record, alone; one that is held back is passed over. As send_run. */
+static int send_next(struct link *link, bool *is_held)
 {
     struct herd_entry entry;
     if (!herd_cursor_next(link->conn.node->store, link->cursor, &entry))
-        return false;
-    bool is_held = held_take(link, &entry);
-    assert(is_held);
+        return 0;
     link->steps++;
-    return true;
+    *is_held = held_take(link, &entry);
+    int rc = *is_held ? 0 : link_send_entry(link, &entry);
+    return rc < 0 ? rc : 1;
 }
 
 /* The records behind the cursor, but for those that came from there or are held back. */
@@ -243,10 +241,12 @@ static int fill_records(struct link *link)
         rc = send_run(link);
         if (rc == 0)
             rc = send_own(link);
-        if (rc == 0 && !hold_back(link))
+        bool is_held = false;
+        if (rc == 0)
+            rc = send_next(link, &is_held);
+        if (rc <= 0)
             break;
-        if (rc > 0)
-            rc = link->state == LINK_UP ? end_line(link) : 0;
+        rc = link->state == LINK_UP && !is_held ? end_line(link) : 0;
     }
     link->catches_up &= !herd_cursor_at_end(node->store, link->cursor);
     return rc;

@@ -1,14 +1,16 @@
 /*
  * A neighbour's few lines would wake a server that has just gone to sleep between two rounds of its
  * clients: it would take the processor from them for a turn of its own, and theirs would have fewer
- * lines each. So as long as clients bring about turn after turn, lines of neighbours wait in the
- * kernel, and each turn reads what is there:
+ * lines each. So as long as clients wake it again and again, lines of neighbours wait in the kernel,
+ * and turns read what is there:
  *
- *               GATHER_TURNS of clients in a period
- *     quiet ----------------------------------------> busy: a socket wakes it with GATHER_BYTES, or
- *       ^                                               |   its end; turns read what is less
- *       +-----------------------------------------------+
- *               less than half as many
+ *           woken by clients GATHER_TURNS times in a period
+ *     quiet -----------------------------------------------> busy: a socket wakes it with
+ *       ^                                                      |   GATHER_BYTES, or its end; turns
+ *       +------------------------------------------------------+   read what is less
+ *           less than half as often
+ *
+ * Where it seldom sleeps, none of these lines wakes it, and there is nothing to be gained.
  *
  * A line waits for the next turn, so for a fraction of a millisecond as a rule. When clients fall
  * silent all at once a timer brings one about. It may be late by as much as a kernel's tick: one
@@ -116,12 +118,12 @@ static void end_period(struct net *net, int64_t now_ns)
     gather->began_ns = now_ns;
 }
 
-void gather_turn(struct net *net, int64_t now_ns, bool is_of_clients)
+void gather_turn(struct net *net, int64_t now_ns, bool was_woken)
 {
     struct gather *gather = &net->gather;
     if (gather->count == 0)
         return;
-    gather->turns += is_of_clients;
+    gather->turns += was_woken;
     if (now_ns - gather->began_ns >= GATHER_PERIOD_MS * HERD_NS_PER_MS)
         end_period(net, now_ns);
     if (!gather->is_busy || now_ns - gather->read_ns < GATHER_EVERY_NS)

@@ -204,10 +204,9 @@ static void measure_cpu(struct net *net, int64_t turn_ns)
 }
 
 /* The end of a turn: from here the loop sleeps until something happens. */
-static void measure_turn(struct net *net)
+static void measure_turn(struct net *net, uint64_t idle_ns)
 {
     int64_t now_ns = (int64_t)uv_hrtime();
-    uint64_t idle_ns = uv_metrics_idle_time(net->options.loop);
     if (net->turn_began_ns > 0) {
         int64_t turn_ns = now_ns - net->turn_began_ns - (int64_t)(idle_ns - net->turn_idle_ns);
         metrics_max(net->options.metrics, METRIC_loop_turn_max_ns, turn_ns);
@@ -231,7 +230,9 @@ static void count_stalled(struct net *net)
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct net *net = prepare->data;
-    gather_turn(net, turn_now(net).mono_ns, net->reads_left < NET_READS_PER_TURN);
+    uint64_t idle_ns = uv_metrics_idle_time(net->options.loop);
+    bool was_woken = idle_ns != net->turn_idle_ns && net->reads_left < NET_READS_PER_TURN;
+    gather_turn(net, turn_now(net).mono_ns, was_woken);
     flush(net);
     if (net->stats->limits_reached != net->limits.reached)
         limits_look_at(&net->limits, net->stats);
@@ -240,7 +241,7 @@ static void on_prepare(uv_prepare_t *prepare)
     set_wakeup(net);
     net->reads_left = NET_READS_PER_TURN;
     stream_loop_next_turn(&net->streams);
-    measure_turn(net);
+    measure_turn(net, idle_ns);
 }
 
 int net_new(const struct net_options *options, struct net **out)

@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("HERD_BIN", ROOT / "build/release/bin"))
 SERVER_CPU, LOAD_CPU = 0, 1
 READY_MAX_S = 60
+CPUCLOCK_SCHED = 2
 URGENT_NICE = -15
 LONGER_MAX = 16
 PORTS = 10000, 20000
@@ -344,10 +345,8 @@ class Rig:
 
 
 def cpu_s(servers):
-    """Seconds of a processor that they have taken."""
-    fields = [pathlib.Path(f"/proc/{server.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-              for server in servers]
-    return sum(int(of[11]) + int(of[12]) for of in fields) / os.sysconf("SC_CLK_TCK")
+    """Seconds of a processor that they have taken, all threads of each; as clock_getcpuclockid has it, by its process."""
+    return sum(time.clock_gettime(~server.pid << 3 | CPUCLOCK_SCHED) for server in servers)
 
 
 def loop_cpu_s(server):

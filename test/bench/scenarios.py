@@ -120,13 +120,15 @@ def herd5(rig):
     pids = [server.pid for server in herd.servers.values()]
     seen = []
 
+    # What Hill has answered and others have yet to read, at the end of the load, is work as well: until all is done.
     def five():
-        before = sum(herd.metric(name, "floods_received_total") for name in SEED)
+        before, before_s = sum(herd.metric(name, "floods_received_total") for name in SEED), cpu_s(herd.servers.values())
         result = rig.timed([herd.servers["Hill"]], *options, pids=pids, cpu=SERVER_CPU)
         settled(herd)
+        took_s = cpu_s(herd.servers.values()) - before_s
         after = sum(herd.metric(name, "floods_received_total") for name in SEED)
         seen.append((result["per_s"], (after - before) / result["answered"]))
-        return result["server_cpu_us"]
+        return took_s * 1e6 / result["answered"]
 
     runs = {"five": five}
     try:
@@ -134,7 +136,7 @@ def herd5(rig):
     except Missing:
         pass
     found = rounds(rig.options.rounds, runs)
-    rows = [Row("CPU time of all five an update", found["five"], "us"),
+    rows = [Row("CPU time of all five an update, until all hold it", found["five"], "us"),
             Row("updates a second, all five and the load on one core", max(rate for rate, _ in seen), "/s"),
             Row("FLOOD lines received an update", sorted(lines for _, lines in seen)[len(seen) // 2], "")]
     if "redis" in found:

@@ -2,13 +2,16 @@
  * turn; no longer than it is busy. */
 #include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -23,6 +26,37 @@ enum { PORT_OF_NOBODY = 1, PERIOD_NS = GATHER_PERIOD_MS * 1000000 };
 
 #define HELLO "HELLO B 2 00000000000000aa 0 -\n"
 #define FLOOD "FLOOD B c +1+1 1 1.000000000 B +0.000000000\n"
+
+/* Said as soon as the loop sleeps; libuv's calls come here. -1: nobody's. */
+static struct {
+    int fd;
+    const char *text;
+} on_sleep = {.fd = -1};
+
+int epoll_wait(int epoll, struct epoll_event *events, int count, int timeout_ms);
+int epoll_pwait(int epoll, struct epoll_event *events, int count, int timeout_ms,
+                const sigset_t *mask);
+
+static int wait_for(int epoll, struct epoll_event *events, int count, int timeout_ms)
+{
+    if (timeout_ms != 0 && on_sleep.fd >= 0) {
+        send(on_sleep.fd, on_sleep.text, strlen(on_sleep.text), 0);
+        on_sleep.fd = -1;
+    }
+    return (int)syscall(SYS_epoll_pwait, epoll, events, count, timeout_ms, NULL, 0);
+}
+
+int epoll_wait(int epoll, struct epoll_event *events, int count, int timeout_ms)
+{
+    return wait_for(epoll, events, count, timeout_ms);
+}
+
+int epoll_pwait(int epoll, struct epoll_event *events, int count, int timeout_ms,
+                const sigset_t *mask)
+{
+    (void)mask;
+    return wait_for(epoll, events, count, timeout_ms);
+}
 
 struct world {
     struct rig rig;
@@ -228,6 +262,36 @@ static void turns_count_by_how_long_they_took(void **state)
     world_free(world);
 }
 
+static unsigned turns_of(const struct world *world)
+{
+    return gather_of(world)->turns;
+}
+
+/* Turns until the client has its answer count where it woke the loop, and no others. */
+static void only_who_wakes_it_keeps_it_busy(void **state)
+{
+    static const char line[] = "IAMAT c +1+1 1\n";
+    (void)state;
+    struct world *world = world_new(HERD_DURABILITY_NONE);
+    const struct herd_node_stats *stats = herd_node_stats(world->a->node);
+    int client = rig_connect(world->a->port);
+    gather_of(world)->began_ns = INT64_MAX / 2; /* a period without an end */
+    gather_of(world)->turns = 0;
+    say(client, line);
+    while (stats->iamat == 0)
+        uv_run(&world->rig.loop, UV_RUN_NOWAIT);
+    uv_run(&world->rig.loop, UV_RUN_NOWAIT); /* the turn's end */
+    assert_int_equal(turns_of(world), 0);
+    on_sleep.fd = client;
+    on_sleep.text = line;
+    while (stats->iamat == 1)
+        uv_run(&world->rig.loop, UV_RUN_ONCE);
+    uv_run(&world->rig.loop, UV_RUN_NOWAIT);
+    assert_int_equal(turns_of(world), 1);
+    close(client);
+    world_free(world);
+}
+
 static bool has_two(void *arg)
 {
     const struct world *world = arg;
@@ -277,6 +341,7 @@ int main(void)
         cmocka_unit_test(silence_of_clients_ends_it),
         cmocka_unit_test(turns_of_clients_make_it_busy),
         cmocka_unit_test(turns_count_by_how_long_they_took),
+        cmocka_unit_test(only_who_wakes_it_keeps_it_busy),
         cmocka_unit_test(who_comes_to_a_busy_one_is_gathered_from_too),
         cmocka_unit_test(none_is_gathered_from_where_clients_wait_for_neighbours),
     };
