@@ -1,8 +1,8 @@
 /*
  * A neighbour's few lines would wake a server that has just gone to sleep between two rounds of its
  * clients: it would take the processor from them for a turn of its own, and theirs would have fewer
- * lines each. So as long as clients wake it again and again, lines of neighbours wait in the kernel,
- * and turns read what is there:
+ * lines each. So as long as clients wake it again and again, lines of neighbours wait in the
+ * kernel, and turns read what is there:
  *
  *           woken by clients GATHER_TURNS times in a period
  *     quiet -----------------------------------------------> busy: a socket wakes it with

@@ -1,5 +1,5 @@
-/* A server that its clients keep busy is not woken for its neighbours' lines, but reads them in each
- * turn; no longer than it is busy. */
+/* A server that its clients keep busy is not woken for its neighbours' lines, but reads them in its
+ * turns; no longer than it is busy. */
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
