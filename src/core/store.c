@@ -112,15 +112,12 @@ static void fetch_record(const struct herd_store *store, const struct slot *slot
 void store_expect(struct herd_store *store, const struct herd_slice *clients, size_t count)
 {
     struct expected *expected = store->expected;
-    uint32_t tags[STORE_EXPECT_MAX];
+    struct table_walk walks[STORE_EXPECT_MAX];
     assert(count <= STORE_EXPECT_MAX);
+    for (size_t i = 0; i < count; i++)
+        walks[i] = table_walk(&store->table, tag_of(store, clients[i]));
     for (size_t i = 0; i < count; i++) {
-        tags[i] = tag_of(store, clients[i]);
-        table_prefetch(&store->table, tags[i]);
-    }
-    for (size_t i = 0; i < count; i++) {
-        struct table_walk walk = table_walk(&store->table, tags[i]);
-        expected[i] = (struct expected){clients[i].data, table_walk_next(&walk)};
+        expected[i] = (struct expected){clients[i].data, table_walk_next(&walks[i])};
         if (expected[i].index != TABLE_NONE)
             __builtin_prefetch(slot_at(store, expected[i].index), 1);
     }
