@@ -22,8 +22,8 @@
 #include "core/store_room.h"
 
 enum {
-    EXPIRE_STEPS_MAX = 2000,   /* records looked at in one call */
-    EXPIRE_BUCKETS_MAX = 65536 /* and seconds in which none ends */
+    EXPIRE_STEPS_MAX = 2000,  /* records looked at in one call */
+    EXPIRE_GROUPS_MAX = 16384 /* and groups of them of which none ends */
 };
 
 int herd_store_new(uint64_t seed, int64_t max_skew_ns, struct herd_store **out)
@@ -48,8 +48,8 @@ int herd_store_set_ttl(struct herd_store *store, int64_t ttl_ns)
 {
     assert(store->clients == 0);
     expiry_close(&store->expiry);
-    int rc = expiry_init(&store->expiry, ttl_ns);
-    return rc < 0 ? rc : expiry_reserve(&store->expiry, store->slab_count * (size_t)SLAB_SLOTS);
+    expiry_init(&store->expiry, ttl_ns);
+    return expiry_reserve(&store->expiry, store->slab_count * (size_t)SLAB_SLOTS);
 }
 
 void herd_store_free(struct herd_store *store)
@@ -366,7 +366,7 @@ static int replace(struct herd_store *store, uint32_t index, const struct herd_r
     }
     if (store->expiry.ttl_ns > 0 &&
         record->received_ns < held_received_ns(store, slot, record->client.len))
-        expiry_bring_forward(&store->expiry, index, end_ns(store, record));
+        expiry_add(&store->expiry, index, end_ns(store, record));
     uint64_t less = uncount(store, slot);
     bool moves = text != slot->text;
     if (moves)
@@ -474,12 +474,12 @@ void store_on_ended(struct herd_store *store,
 
 bool herd_store_expire(struct herd_store *store, int64_t now_ns)
 {
-    size_t buckets = EXPIRE_BUCKETS_MAX;
+    size_t groups = EXPIRE_GROUPS_MAX;
     for (int64_t steps = 0; steps < EXPIRE_STEPS_MAX; steps++) {
         struct herd_record record;
-        uint32_t index = expiry_take(&store->expiry, now_ns, &buckets);
+        uint32_t index = expiry_take(&store->expiry, now_ns, &groups);
         if (index == 0)
-            return buckets > 0;
+            return groups > 0;
         view(store, slot_at(store, index), &record);
         if (herd_store_is_expired(store, &record, now_ns)) {
             tell_ended(store, slot_at(store, index));
@@ -551,8 +551,7 @@ size_t herd_store_bytes(const struct herd_store *store)
            store->arena.chunk_cap * sizeof(*store->arena.chunks) +
            store->slab_cap * sizeof(*store->slabs) +
            DIGEST_LEAVES * (sizeof(uint64_t) + sizeof(uint32_t)) + sizeof(struct digest_notes) +
-           store->expiry.bucket_count * sizeof(uint32_t) +
-           store->expiry.place_count * sizeof(struct expiry_place) +
+           expiry_bytes(&store->expiry) +
            store->slab_count * (SLAB_SLOTS - SLAB_UNUSED) * sizeof(struct slot);
 }
 
