@@ -1,11 +1,11 @@
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <herd/err.h>
 #include <herd/posix_time.h>
 
 #include "core/expiry.h"
+#include "core/pages.h"
 
 /* Seconds count from half a year before 1970, for clocks that were never set, to 2105. */
 #define SECONDS_BEFORE_1970 (1 << 24)
@@ -77,6 +77,7 @@ static void lower(uint32_t *first, uint32_t second)
 
 static struct expiry_page *page_of(const struct expiry *expiry, uint32_t index)
 {
+    assert(index / EXPIRY_PAGE < expiry->page_count);
     return expiry->pages[index / EXPIRY_PAGE];
 }
 
@@ -85,16 +86,39 @@ static uint32_t *first_of(const struct expiry *expiry, uint32_t index)
     return &page_of(expiry, index)->firsts[index % EXPIRY_PAGE / EXPIRY_GROUP];
 }
 
-void expiry_add(struct expiry *expiry, uint32_t index, int64_t end_ns)
+static uint32_t *second_at(const struct expiry *expiry, uint32_t index)
 {
-    if (expiry->ttl_ns == 0)
-        return;
-    assert(index / EXPIRY_PAGE < expiry->page_count);
-    uint32_t second = second_behind(end_ns);
-    lower(&page_of(expiry, index)->seconds[index % EXPIRY_PAGE], second);
+    return &page_of(expiry, index)->seconds[index % EXPIRY_PAGE];
+}
+
+static void note(struct expiry *expiry, uint32_t index, uint32_t second)
+{
+    lower(second_at(expiry, index), second);
     lower(first_of(expiry, index), second);
     lower(&expiry->first, second);
     lower(&expiry->first_again, second);
+}
+
+void expiry_add(struct expiry *expiry, uint32_t index, int64_t end_ns)
+{
+    if (expiry->ttl_ns > 0)
+        note(expiry, index, second_behind(end_ns));
+}
+
+void expiry_rename(struct expiry *expiry, uint32_t from, uint32_t to)
+{
+    if (expiry->ttl_ns == 0)
+        return;
+    note(expiry, to, *second_at(expiry, from));
+    *second_at(expiry, from) = SECOND_NEVER;
+}
+
+void expiry_trim(struct expiry *expiry, size_t count)
+{
+    while (expiry->page_count > 0 && (size_t)(expiry->page_count - 1) * EXPIRY_PAGE >= count)
+        pages_free(expiry->pages[--expiry->page_count], sizeof(struct expiry_page));
+    uint32_t end = expiry->page_count * EXPIRY_PAGE;
+    expiry->at = expiry->at < end ? expiry->at : end;
 }
 
 /* The next one in the group it is in, or 0: it has passed that. */

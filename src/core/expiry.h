@@ -44,8 +44,14 @@ int expiry_reserve(struct expiry *expiry, size_t count);
 /* `index` (> 0) is looked at once end_ns is over; or earlier, if it was to be. */
 void expiry_add(struct expiry *expiry, uint32_t index, int64_t end_ns);
 
-/* The next index to be looked at now, which then is not noted any more; or 0: there is none, or so many groups were passed as may be, and it is to go on later. *groups is how many still
- * may; where some are left, there is none. */
+/* What `from` was to be looked at, `to` is now. */
+void expiry_rename(struct expiry *expiry, uint32_t from, uint32_t to);
+/* Gives back the memory for indices from `count` on, of which none is to be looked at. */
+void expiry_trim(struct expiry *expiry, size_t count);
+
+/* The next index to be looked at now, which then is not noted any more; or 0: there is none, or so
+ * many groups were passed as may be, and it is to go on later. *groups is how many still may; where
+ * some are left, there is none. */
 uint32_t expiry_take(struct expiry *expiry, int64_t now_ns, size_t *groups);
 
 size_t expiry_bytes(const struct expiry *expiry);

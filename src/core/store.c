@@ -22,8 +22,9 @@
 #include "core/store_room.h"
 
 enum {
-    EXPIRE_STEPS_MAX = 2000,  /* records looked at in one call */
-    EXPIRE_GROUPS_MAX = 16384 /* and groups of them of which none ends */
+    EXPIRE_STEPS_MAX = 2000,   /* records looked at in one call */
+    EXPIRE_GROUPS_MAX = 16384, /* and groups of them of which none ends */
+    DROPS_PER_REMOVAL = 2      /* slots */
 };
 
 int herd_store_new(uint64_t seed, int64_t max_skew_ns, struct herd_store **out)
@@ -445,16 +446,56 @@ size_t herd_store_count(const struct herd_store *store)
     return store->clients;
 }
 
-/* How many records were passed on the way, of its leaf, all of which may be in one, and texts that
- * had to move. */
+/* Where a leaf names a record. *passed: how many of it were passed on the way; all may be in one. */
+static uint32_t *name_in_leaf(const struct herd_store *store, uint32_t index, int64_t *passed)
+{
+    uint32_t *at = &store->digest.heads[slot_at(store, index)->leaf];
+    for (; *at != index; ++*passed)
+        at = &slot_at(store, *at)->next_in_leaf;
+    return at;
+}
+
+int64_t store_move_record(struct herd_store *store, uint32_t from, uint32_t to)
+{
+    struct slot *slot = slot_at(store, from);
+    int64_t passed = 0;
+    count_noted(store); /* by their slots */
+    *name_in_leaf(store, from, &passed) = to;
+    table_rename(&store->table, tag_of(store, client_of(store, slot)), from, to);
+    expiry_rename(&store->expiry, from, to);
+    *slot_at(store, to) = *slot;
+    slot_at(store, slot->prev)->next = to;
+    slot_at(store, slot->next)->prev = to;
+    store_give_slot(store, from);
+    store->removed++;
+    return passed;
+}
+
+/* Drops more slots than have become free, so that what is free meets its bound again. How many
+ * records moved or were passed. */
+static int64_t drop_slots(struct herd_store *store)
+{
+    int64_t steps = 0;
+    for (int i = 0; i < DROPS_PER_REMOVAL && store_has_too_many_slots(store); i++) {
+        uint32_t last = store_last_slot(store), to;
+        count_noted(store); /* by their slots */
+        if (slot_at(store, last)->kind == SLOT_CURSOR)
+            break;
+        if (slot_at(store, last)->kind == SLOT_RECORD) {
+            store_take_slot(store, &to); /* one is free */
+            steps += 1 + store_move_record(store, last, to);
+        }
+        store_drop_last_slot(store);
+    }
+    return steps;
+}
+
+/* How many records were passed on the way, or had to move, and texts that had to. */
 static int64_t remove_record(struct herd_store *store, uint32_t index)
 {
     struct slot *slot = slot_at(store, index);
-    uint32_t *at = &store->digest.heads[slot->leaf];
-    int64_t passed = 0;
-    for (; *at != index; passed++)
-        at = &slot_at(store, *at)->next_in_leaf;
-    *at = slot->next_in_leaf;
+    int64_t steps = 0;
+    *name_in_leaf(store, index, &steps) = slot->next_in_leaf;
     digest_subtract(&store->digest, (uint16_t)slot->leaf, uncount(store, slot));
     table_remove(&store->table, tag_of(store, client_of(store, slot)), index);
     unlink_slot(store, slot);
@@ -462,7 +503,8 @@ static int64_t remove_record(struct herd_store *store, uint32_t index)
     store_give_slot(store, index);
     store->clients--;
     store->removed++;
-    return passed + tidy(store);
+    steps += tidy(store);
+    return steps + drop_slots(store);
 }
 
 void store_on_ended(struct herd_store *store,
@@ -543,19 +585,4 @@ uint64_t herd_store_digest(const struct herd_store *store)
 uint64_t store_changes(const struct herd_store *store)
 {
     return store->sequence + store->removed;
-}
-
-size_t herd_store_bytes(const struct herd_store *store)
-{
-    return sizeof(*store) + table_bytes(&store->table) + store->arena.bytes +
-           store->arena.chunk_cap * sizeof(*store->arena.chunks) +
-           store->slab_cap * sizeof(*store->slabs) +
-           DIGEST_LEAVES * (sizeof(uint64_t) + sizeof(uint32_t)) + sizeof(struct digest_notes) +
-           expiry_bytes(&store->expiry) +
-           store->slab_count * (SLAB_SLOTS - SLAB_UNUSED) * sizeof(struct slot);
-}
-
-size_t herd_store_idle_bytes(const struct herd_store *store)
-{
-    return store->arena.bytes - store->arena.live;
 }

@@ -258,14 +258,25 @@ void table_insert(struct table *table, uint32_t tag, uint32_t index)
         grow(table);
 }
 
-void table_remove(struct table *table, uint32_t tag, uint32_t index)
+/* Of an index that is there. */
+static uint32_t find(const struct table *table, uint32_t tag, uint32_t index)
 {
     uint32_t at = table_place(table, tag);
-    while (table->slots[at].tag > tag ||
-           (table->slots[at].tag == tag && table->slots[at].entry != index + 1))
+    while (table->slots[at].tag > tag || (table->slots[at].tag == tag && is_used(table, at) &&
+                                          table->slots[at].entry != index + 1))
         at++;
-    assert(table->slots[at].entry == index + 1);
-    take_out(table, at);
+    assert(table->slots[at].tag == tag && table->slots[at].entry == index + 1);
+    return at;
+}
+
+void table_rename(struct table *table, uint32_t tag, uint32_t from, uint32_t to)
+{
+    table->slots[find(table, tag, from)].entry = to + 1;
+}
+
+void table_remove(struct table *table, uint32_t tag, uint32_t index)
+{
+    take_out(table, find(table, tag, index));
     if (--table->count % MOVE_EVERY == 0)
         shrink(table);
 }

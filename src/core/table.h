@@ -78,6 +78,8 @@ static inline uint32_t table_walk_next(struct table_walk *walk)
 int table_reserve(struct table *table);
 /* Adds an index; after table_reserve, and once it is known not to be there. */
 void table_insert(struct table *table, uint32_t tag, uint32_t index);
+/* A record has another index now. */
+void table_rename(struct table *table, uint32_t tag, uint32_t from, uint32_t to);
 /* Takes an index out, which is there. */
 void table_remove(struct table *table, uint32_t tag, uint32_t index);
 
