@@ -19,7 +19,7 @@
  * one of `many`. Growing lowers the limit, and what stood right below it moves to the right, into
  * room that the memory behind the table has for it; shrinking raises it. At 0 `many` becomes `few`,
  * and a size a fifth larger or so `many`. The limit follows the count: at any number of records 7/5
- * slots are touched for each. (decisions/0012-the-table.md)
+ * slots are touched for each. (docs/decisions/0012-flat-as-it-grows.md)
  */
 struct table_slot {
     uint32_t tag;
