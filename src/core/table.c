@@ -10,8 +10,9 @@ enum {
         4, /* sizes are 4, 5, 6, 7, 8, 10, 12, 14, 16 ... times the smallest step */
     SMALLEST_STEP_BITS = 6,
     LEVELS_MAX = LEVELS_PER_DOUBLING * (31 - 2 - SMALLEST_STEP_BITS),
-    MOVE_EVERY = 16,  /* records, so that what finding the limit takes is shared */
-    SIZE_STEP = 64,   /* no call grows or shrinks by more slots; 22 are the usual pace */
+    MOVE_EVERY = 16, /* records, so that what finding the limit takes is shared */
+    SIZE_STEP = 64,  /* no call grows or shrinks by more slots; 22 are the usual pace */
+    MOVING_MAX = 128,
     MARGIN_MIN = 512, /* what stands behind its place at the end, and what is about to move */
     PAGE_SLOTS = 4096 / sizeof(struct table_slot)
 };
@@ -107,16 +108,22 @@ static uint32_t place_of(uint64_t rank, uint32_t slots)
     return (uint32_t)(rank * slots >> 32);
 }
 
-static void put(struct table *table, struct table_slot slot)
+/* What stands there and behind it, up to a free slot, moves by one. */
+static void put_at(struct table *table, uint32_t at, struct table_slot slot)
 {
-    uint32_t at = table_place(table, slot.tag);
-    while (is_used(table, at) && table->slots[at].tag >= slot.tag)
-        at++;
     while (slot.entry != 0) {
         struct table_slot next = table->slots[at];
         table->slots[at++] = slot;
         slot = next;
     }
+}
+
+static void put(struct table *table, struct table_slot slot)
+{
+    uint32_t at = table_place(table, slot.tag);
+    while (is_used(table, at) && table->slots[at].tag >= slot.tag)
+        at++;
+    put_at(table, at, slot);
 }
 
 /* Moves what stands at `from` and behind it to the left, as far as places and `to`, the first slot
@@ -154,24 +161,46 @@ static uint32_t end_below_limit(const struct table *table)
     return at;
 }
 
-/* Lowers the limit: from the last one on, so that each finds room. False: there is too little of it
- * behind the last slot; more is asked for. */
+/* Takes out what stands from `begin` to before *at with a rank at or above the limit, the last
+ * first, as much as `moving` holds; how many. *at is behind what is left, *first where the first
+ * stood. */
+static unsigned take_last(struct table *table, uint32_t begin, uint32_t *at, uint32_t *first,
+                          struct table_slot moving[MOVING_MAX])
+{
+    unsigned count = 0;
+    while (*at > begin && count < MOVING_MAX) {
+        struct table_slot *slot = &table->slots[--*at];
+        if (slot->entry == 0 || ~slot->tag < table->limit)
+            continue;
+        moving[count++] = *slot;
+        *slot = (struct table_slot){0, 0};
+        *first = *at;
+    }
+    return count;
+}
+
+/* Lowers the limit. Places of what is above it then are further right, so nothing has to move to the
+ * left; from the last on, so that there is room. False: there is too little behind the last slot;
+ * more is asked for. */
 static bool move_right(struct table *table, uint64_t limit)
 {
+    struct table_slot moving[MOVING_MAX];
     uint32_t begin = place_of(limit, table->few), at = end_below_limit(table);
-    size_t moving = at > begin ? at - begin : 0;
-    if (!has_free_end(table, moving)) {
-        size_t margin = table->capacity - table->many + moving + 1;
+    size_t most = at > begin ? at - begin : 0;
+    if (!has_free_end(table, most)) {
+        size_t margin = table->capacity - table->many + most + 1;
         table->margin = table->margin > margin ? table->margin : margin;
         return false;
     }
     table->limit = limit;
     while (at > begin) {
-        struct table_slot slot = table->slots[--at];
-        if (slot.entry == 0 || ~slot.tag < limit)
-            continue;
-        take_out(table, at);
-        put(table, slot);
+        uint32_t to = 0;
+        for (unsigned count = take_last(table, begin, &at, &to, moving); count > 0; to++) {
+            struct table_slot slot = moving[--count];
+            uint32_t place = place_of(~slot.tag, table->many);
+            to = to > place ? to : place;
+            put_at(table, to, slot);
+        }
     }
     return true;
 }
@@ -240,11 +269,13 @@ int table_reserve(struct table *table)
             return HERD_ENOMEM;
         table->margin += more;
     }
+    bool is_full = table->count >= table->many / 16 * 15;
+    if (!is_full && (table->count + 1) % MOVE_EVERY != 0)
+        return 0;
     bool is_next = size_wanted((uint64_t)table->count + MOVE_EVERY) >= table->many;
     size_t room = room_of(table, table->level + is_next);
     if (room <= table->capacity)
         return 0;
-    bool is_full = table->count >= table->many / 16 * 15;
     if (table->level + 2 >= LEVELS_MAX || set_capacity(table, room) < 0)
         return is_full ? HERD_ENOMEM : 0;
     return 0;
