@@ -132,6 +132,8 @@ static int write_journal(struct records *records, const struct herd_batch *batch
     struct herd_slice marks = herd_buf_slice(&batch->neighbours);
     if (marks.len > 0 && !is_same_marks(state, marks))
         rc = state_write_marks(records, marks);
+    if (batch->ends)
+        state->complete = state->current;
     return rc;
 }
 
@@ -190,7 +192,7 @@ static int failed(struct records *records, int rc)
 
 int records_write(struct records *records, const struct herd_batch *batch)
 {
-    assert(batch->is_snapshot ? !batch->begins : !batch->ends);
+    assert(!batch->is_snapshot || !batch->begins);
     assert(batch->upto <= INT64_MAX - SEQUENCES_RESERVED);
     int rc = records_get_ready(records);
     if (rc == 0)
@@ -207,7 +209,7 @@ int records_write(struct records *records, const struct herd_batch *batch)
         rc = records_end(records, rc);
     }
     if (rc == 0 && (batch->begins || batch->ends))
-        records->is_snapshotting = batch->begins;
+        records->is_snapshotting = !batch->ends;
     if (rc < 0)
         records->checkpoint_at = 0; /* a checkpoint may make room in the log */
     return rc == 0 ? rc : failed(records, rc);
