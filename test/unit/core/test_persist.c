@@ -454,10 +454,8 @@ static void snapshot_of_nothing_begins_and_ends(void **state)
     herd_node_snapshot(driver->node);
     herd_node_snapshot(driver->node);
     driver_run(driver);
+    assert_false(disk.last_is_snapshot);
     assert_true(disk.last_begins);
-    disk_done(&disk, 0);
-    herd_node_snapshot(driver->node); /* one is under way */
-    assert_true(disk.last_is_snapshot);
     assert_true(disk.last_ends);
     disk_done(&disk, 0);
     assert_null(disk.pending);
@@ -490,6 +488,89 @@ static void journal_takes_turns_with_the_snapshot(void **state)
     disk_free(&disk);
 }
 
+/* All of c0 … c9 from one on, at once. */
+static void say_ten(struct wire *client, unsigned first, unsigned time)
+{
+    char lines[10 * 32], *at = lines;
+    for (unsigned i = first; i < 10; i++)
+        at += sprintf(at, "IAMAT c%u +1+1 %u\n", i, time);
+    wire_say(client, lines);
+}
+
+static void expect_ten(const struct disk *disk, unsigned first, const char *time)
+{
+    for (unsigned i = 0; i < 10; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "c%u", i);
+        const struct ledger_row *row = disk_newest(disk, name);
+        CHECK_TRUE(("%s", name), row != NULL);
+        CHECK_TRUE(("%s: %s", name, row->text),
+                   strstr(row->text, i < first ? " +1+1 100 " : time) != NULL);
+    }
+}
+
+static struct driver *open_with_ten(struct disk *disk)
+{
+    struct herd_node_options options = driver_options("Hill");
+    options.durability = HERD_DURABILITY_INTERVAL;
+    options.batch_step_max = 2;
+    *disk = (struct disk){0};
+    struct driver *driver = disk_driver(disk, &options, NULL, NULL);
+    say_ten(driver_accept(driver), 0, 100);
+    driver_advance_ms(driver, 1000);
+    disk->is_slow = true;
+    return driver;
+}
+
+/* The batch that begins the generation has all that there is. */
+static void a_batch_of_all_clients_is_its_own_snapshot(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_with_ten(&disk);
+    struct wire *client = driver_accept(driver);
+    herd_node_snapshot(driver->node);
+    say_ten(client, 0, 200);
+    assert_true(disk.last_begins && disk.last_ends && !disk.last_is_snapshot);
+    disk_done(&disk, 0);
+    CHECK_INT(("a generation"), disk.ledger.generation_whole, 1);
+    expect_ten(&disk, 0, " +1+1 200 ");
+    disk_free(&disk);
+}
+
+/* What is replaced meanwhile is not copied, and older generations go with the journal's batch that
+ * has it. */
+static void a_snapshot_ends_with_what_has_replaced_its_rest(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_with_ten(&disk);
+    struct wire *client = driver_accept(driver);
+    herd_node_snapshot(driver->node);
+    driver_run(driver);
+    assert_true(disk.last_begins && !disk.last_ends);
+    disk_done(&disk, 0);
+    assert_true(disk.last_is_snapshot);
+    CHECK_INT(("c0 and c1"), disk.last_records, 2);
+    say_ten(client, 4, 300);
+    disk_done(&disk, 0);
+    assert_true(disk.last_is_snapshot && !disk.last_ends);
+    CHECK_INT(("c2 and c3"), disk.last_records, 2);
+    disk_done(&disk, 0);
+    assert_null(disk.pending); /* the journal's time has not come */
+    CHECK_INT(("not yet"), disk.ledger.generation_whole, 0);
+    expect_ten(&disk, 10, "");
+    driver_advance_ms(driver, 250);
+    assert_true(disk.last_ends && !disk.last_is_snapshot);
+    CHECK_INT(("the rest"), disk.last_records, 6);
+    disk_done(&disk, 0);
+    CHECK_INT(("now"), disk.ledger.generation_whole, 1);
+    expect_ten(&disk, 4, " +1+1 300 ");
+    driver_advance_ms(driver, 1000);
+    assert_null(disk.pending);
+    disk_free(&disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -511,6 +592,8 @@ int main(void)
         cmocka_unit_test(snapshot_holds_all_records),
         cmocka_unit_test(snapshot_of_nothing_begins_and_ends),
         cmocka_unit_test(journal_takes_turns_with_the_snapshot),
+        cmocka_unit_test(a_batch_of_all_clients_is_its_own_snapshot),
+        cmocka_unit_test(a_snapshot_ends_with_what_has_replaced_its_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
