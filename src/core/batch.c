@@ -135,7 +135,7 @@ static void end_journal_batch(struct herd_node *node)
 {
     struct persist *persist = &node->persist;
     persist->cutting = false;
-    persist->last_was_journal = true;
+    persist->journal_batches++;
     persist->batch_is_clean = herd_cursor_at_end(node->store, persist->journal);
     persist->batch.upto = herd_cursor_sequence(node->store, persist->journal);
     persist->batch.begins = persist->snapshot_wanted;
@@ -183,7 +183,7 @@ static int make_snapshot_batch(struct herd_node *node)
         snapshot_is_copied(node) && herd_cursor_at_end(node->store, persist->journal);
     persist->batch.upto = herd_cursor_sequence(node->store, persist->snapshot);
     persist->snapshotting = !persist->batch.ends;
-    persist->last_was_journal = false;
+    persist->journal_batches = 0;
     return rc < 0 ? rc : 1;
 }
 
@@ -239,7 +239,8 @@ static int make_batch(struct herd_node *node, struct herd_now now)
         return cut_journal_batch(node);
     begin_batch(node);
     bool is_journal = now.mono_ns >= journal_due_ns(node);
-    if (snapshot_is_due(node) && (persist->last_was_journal || !is_journal))
+    unsigned share = node->pace.is_on && !persist->batch_is_clean ? BATCH_JOURNAL_SHARE : 1;
+    if (snapshot_is_due(node) && (!is_journal || persist->journal_batches >= share))
         return make_snapshot_batch(node);
     return cut_journal_batch(node);
 }

@@ -29,6 +29,7 @@ void pace_init(struct herd_node *node)
                                .fresh_ns = INT64_MAX,
                                .batched_ns = INT64_MAX,
                                .batch_ns = PACE_FIRST_MS * HERD_NS_PER_MS,
+                               .mean_ns = PACE_FIRST_MS * HERD_NS_PER_MS,
                                .record_ns = PACE_FIRST_NS};
 }
 
@@ -50,17 +51,19 @@ static int64_t batch_takes_ns(const struct pace *pace, size_t records)
     return pace->batch_ns + pace->record_ns * (int64_t)records;
 }
 
-/* The same for all that has changed, which may be more than one may have; parts of a snapshot come
- * between these. */
+/* The same for all that has changed, which may be more than one may have: of many, the mean counts.
+ * Parts of a snapshot come between these. */
 static int64_t rest_takes_ns(const struct herd_node *node)
 {
     const struct herd_node_options *options = &node->options;
     const struct persist *persist = &node->persist;
+    const struct pace *pace = &node->pace;
     size_t records = store_unread(node->store);
-    int64_t batches = (int64_t)(records / options->batch_records_max) + 1;
-    int64_t takes_ns = batch_takes_ns(&node->pace, records) + (batches - 1) * node->pace.batch_ns;
+    int64_t others = (int64_t)(records / options->batch_records_max);
+    int64_t takes_ns = batch_takes_ns(pace, records) + others * pace->mean_ns;
     if (persist->snapshotting || persist->snapshot_wanted)
-        takes_ns += batches * batch_takes_ns(&node->pace, options->batch_step_max);
+        takes_ns +=
+            (1 + others / BATCH_JOURNAL_SHARE) * batch_takes_ns(pace, options->batch_step_max);
     return takes_ns;
 }
 
@@ -110,7 +113,11 @@ static bool is_behind(const struct herd_node *node, struct herd_now now)
     if (all_is_written(node) || node->stopping || !answers(node, now))
         return false;
     int64_t age_ns = pace->fresh_ns < now.mono_ns ? now.mono_ns - pace->fresh_ns : 0;
-    return age_ns + until_written_ns(node, now) > PACE_LIMIT_MS * HERD_NS_PER_MS;
+    int64_t until_ns = until_written_ns(node, now);
+    /* Who waits does so for as long as it takes to write this. */
+    bool much = store_unread(node->store) > node->options.batch_records_max &&
+                until_ns > PACE_BACKLOG_MS * HERD_NS_PER_MS;
+    return much || age_ns + until_ns > PACE_LIMIT_MS * HERD_NS_PER_MS;
 }
 
 bool pace_holds(const struct herd_conn *conn, struct herd_now now, struct herd_slice line)
@@ -140,10 +147,11 @@ void pace_on_handed(struct herd_node *node, struct herd_now now)
     pace_let_go(node, now);
 }
 
-/* Grows fast, as more is lost by what is too low; but a disk that was slow once is not slow yet. */
+/* More than the mean, as more is lost by what is too low; but a disk that was slow once is not so for
+ * ever. */
 static int64_t learnt(int64_t known_ns, int64_t ns)
 {
-    return ns > known_ns ? (known_ns + ns) / 2 : known_ns - (known_ns - ns) / 4;
+    return ns > known_ns ? (known_ns + ns) / 2 : known_ns - (known_ns - ns) / 16;
 }
 
 static void learn(struct herd_node *node, struct herd_now now)
@@ -153,6 +161,7 @@ static void learn(struct herd_node *node, struct herd_now now)
     size_t records = node->persist.batch_records;
     if (records < PACE_MANY) {
         pace->batch_ns = learnt(pace->batch_ns, took_ns) + 1;
+        pace->mean_ns += (took_ns - pace->mean_ns) / 8;
     } else {
         int64_t records_ns = took_ns > pace->batch_ns ? took_ns - pace->batch_ns : 0;
         pace->record_ns = learnt(pace->record_ns, records_ns / (int64_t)records) + 1;

@@ -6,13 +6,14 @@
 #include <herd/node.h>
 
 enum {
-    PACE_LIMIT_MS = 800,  /* what was answered is expected on disk by then: a second, and no luck */
-    PACE_PERIOD_MS = 250, /* from one batch to the next, where little has changed */
-    PACE_LATE_MS = 500,   /* and where much has, which may change again */
-    PACE_MUCH = 16384,    /* records */
-    PACE_MANY = 1024,     /* likewise: fewer say nothing of how long one takes */
-    PACE_FIRST_MS = 20,   /* what a batch takes, before one has shown it, */
-    PACE_FIRST_NS = 1500, /* and each of its records */
+    PACE_LIMIT_MS = 800, /* what was answered is expected on disk by then: a second, and no luck */
+    PACE_BACKLOG_MS = 400,  /* of writing, where that is more than a batch */
+    PACE_PERIOD_MS = 250,   /* from one batch to the next, where little has changed */
+    PACE_LATE_MS = 500,     /* and where much has, which may change again */
+    PACE_MUCH = 16384,      /* records */
+    PACE_MANY = 1024,       /* likewise: fewer say nothing of how long one takes */
+    PACE_FIRST_MS = 20,     /* what a batch takes, before one has shown it, */
+    PACE_FIRST_NS = 1500,   /* and each of its records */
     PACE_PATIENCE_MS = 1000 /* with one batch: then the disk is not behind, but does not answer */
 };
 
@@ -25,7 +26,7 @@ struct pace {
     uint64_t told;      /* the sequence of the last IAMAT answered */
     uint64_t read;      /* the journal's cursor */
     /* What batches took lately. */
-    int64_t batch_ns;
+    int64_t batch_ns, mean_ns; /* without its records: more than the mean, and that */
     int64_t record_ns;
 };
 

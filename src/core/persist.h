@@ -11,6 +11,7 @@ enum {
     SAFETY_STOP_MS = 3000,      /* what answers have when the node stops: refusals are to go out */
     BATCH_STEP_RECORDS = 16384, /* copied in one turn: 2 ms or so */
     BATCH_RECORDS_MAX = 262144,
+    BATCH_JOURNAL_SHARE = 8, /* of the journal that is behind, for each part of a snapshot */
     BATCH_BYTES_MAX = 32 * 1024 * 1024,
     BATCH_KEPT_BYTES = 4 * 1024 * 1024, /* what is kept of that for smaller ones */
     BATCH_USUAL_BYTES = 128             /* of a record, if it is to be guessed */
@@ -35,13 +36,13 @@ struct persist {
     bool failing;
     bool marks_changed; /* since they were last put into a batch */
     bool snapshot_wanted, snapshotting;
-    bool last_was_journal;
-    uint64_t snapshot_upto; /* what is copied: the rest is in the generation's journal */
-    uint64_t on_disk;       /* all records up to this sequence, or newer ones of their clients */
-    uint64_t at_neighbour;  /* likewise, held by some neighbour */
-    int64_t handed_ns;      /* the last batch was handed out; INT64_MIN: none was */
-    int64_t again_ns;       /* not before, after a failure */
-    int64_t refuse_by_ns;   /* all that wait; INT64_MAX: the node does not stop */
+    unsigned journal_batches; /* since the last part of a snapshot */
+    uint64_t snapshot_upto;   /* what is copied: the rest is in the generation's journal */
+    uint64_t on_disk;         /* all records up to this sequence, or newer ones of their clients */
+    uint64_t at_neighbour;    /* likewise, held by some neighbour */
+    int64_t handed_ns;        /* the last batch was handed out; INT64_MIN: none was */
+    int64_t again_ns;         /* not before, after a failure */
+    int64_t refuse_by_ns;     /* all that wait; INT64_MAX: the node does not stop */
     struct herd_ask *first, **end; /* answers that wait, by sequence */
     struct herd_ask *in_vain;      /* those that are to be refused, in no order */
     int64_t ended_ns;              /* persist_on_ended: of answers that wait for what was received
