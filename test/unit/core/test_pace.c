@@ -71,7 +71,7 @@ static void iamat_wait_while_the_disk_is_behind(void **state)
     assert_true(other->reading);
     CHECK_INT(("told"), stats(driver)->clients_paused_disk, 1);
     CHECK_INT(("among the limits"), stats(driver)->limits_reached, 1);
-    driver_advance_ms(driver, 400); /* half a second: then it is quick */
+    driver_advance_ms(driver, 450); /* then it is quick */
     for (int batch = 0; batch < 3; batch++) {
         disk_done(&disk, 0);
         EDGE_EXPECT(client, "%s", "");
