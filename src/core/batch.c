@@ -36,7 +36,7 @@ void batch_init(struct herd_node *node)
     /* An answer waits for its batch: none that comes after it is to make that longer. */
     if (options->durability == HERD_DURABILITY_COMMIT)
         options->batch_records_max = least(options->batch_records_max, options->batch_step_max);
-    node->persist.handed_ns = node->persist.again_ns = INT64_MIN;
+    node->persist.journal_ns = node->persist.again_ns = INT64_MIN;
     node->persist.batch_is_clean = true;
 }
 
@@ -216,11 +216,11 @@ static int64_t journal_due_ns(const struct herd_node *node)
     bool work = has_work(node);
     if (!work && !persist->marks_changed)
         return INT64_MAX;
-    if (node->stopping || !persist->batch_is_clean || persist->handed_ns == INT64_MIN)
+    if (node->stopping || !persist->batch_is_clean || persist->journal_ns == INT64_MIN)
         return INT64_MIN;
     if (work && node->options.durability == HERD_DURABILITY_COMMIT)
         return INT64_MIN;
-    return persist->handed_ns + pace_period_ns(node);
+    return persist->journal_ns + pace_period_ns(node);
 }
 
 /* Whether there is a part to be written, or only the end to be told. */
@@ -271,6 +271,8 @@ bool persist_effect(struct herd_node *node, struct herd_now now, struct herd_eff
     }
     persist->has_batch = persist->in_flight = true;
     persist->handed_ns = now.mono_ns;
+    if (!persist->batch.is_snapshot)
+        persist->journal_ns = now.mono_ns;
     pace_on_handed(node, now);
     *out = (struct herd_effect){.kind = HERD_EFFECT_PERSIST, .batch = &persist->batch};
     return true;

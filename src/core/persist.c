@@ -6,8 +6,8 @@
  * client whose record is not.
  *
  *   journal:   changes … PERSIST … persisted -> answers that waited for the disk
- *   snapshot:  herd_node_snapshot -> a journal batch that begins a generation -> snapshot and
- * journal batches in turn -> ends
+ *   snapshot:  herd_node_snapshot -> a journal batch that begins a generation -> parts of the
+ * snapshot, and journal batches when it is their time (batch.c) -> one of these ends it
  */
 #include <assert.h>
 #include <stdlib.h>

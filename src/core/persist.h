@@ -40,7 +40,8 @@ struct persist {
     uint64_t snapshot_upto;   /* what is copied: the rest is in the generation's journal */
     uint64_t on_disk;         /* all records up to this sequence, or newer ones of their clients */
     uint64_t at_neighbour;    /* likewise, held by some neighbour */
-    int64_t handed_ns;        /* the last batch was handed out; INT64_MIN: none was */
+    int64_t handed_ns;        /* the last batch was handed out */
+    int64_t journal_ns;       /* the journal's last one was; INT64_MIN: none */
     int64_t again_ns;         /* not before, after a failure */
     int64_t refuse_by_ns;     /* all that wait; INT64_MAX: the node does not stop */
     struct herd_ask *first, **end; /* answers that wait, by sequence */

@@ -571,6 +571,31 @@ static void a_snapshot_ends_with_what_has_replaced_its_rest(void **state)
     disk_free(&disk);
 }
 
+/* Its parts do not put off what was answered. */
+static void a_long_snapshot_leaves_the_journal_its_time(void **state)
+{
+    (void)state;
+    enum { PART_MS = 100 };
+    struct disk disk;
+    struct driver *driver = open_with_ten(&disk);
+    struct wire *client = driver_accept(driver);
+    herd_node_snapshot(driver->node);
+    driver_run(driver);
+    disk_done(&disk, 0);
+    wire_say(client, "IAMAT a +1+1 100\n");
+    int waited_ms = 0;
+    for (; disk.last_is_snapshot; waited_ms += PART_MS) {
+        driver_advance_ms(driver, PART_MS);
+        disk_done(&disk, 0);
+    }
+    CHECK_INT(("three parts of five, then a"), waited_ms, 3 * PART_MS);
+    CHECK_INT(("a"), disk.last_records, 1);
+    disk_done(&disk, 0);
+    assert_non_null(disk_newest(&disk, "a"));
+    assert_true(disk.last_is_snapshot && !disk.last_ends);
+    disk_free(&disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -594,6 +619,7 @@ int main(void)
         cmocka_unit_test(journal_takes_turns_with_the_snapshot),
         cmocka_unit_test(a_batch_of_all_clients_is_its_own_snapshot),
         cmocka_unit_test(a_snapshot_ends_with_what_has_replaced_its_rest),
+        cmocka_unit_test(a_long_snapshot_leaves_the_journal_its_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
