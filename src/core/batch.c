@@ -1,7 +1,7 @@
 /*
  * Batches for the disk: when one begins, and what is in it.
  *
- *   something has changed -> (batch_due_ns) it is cut, BATCH_STEP_RECORDS records in each turn, until
+ *   something has changed -> (journal_due_ns) it is cut, BATCH_STEP_RECORDS records in each turn, until
  * the end of the list, or as much as one may have -> PERSIST -> persisted -> the next one
  *
  * A batch is cut at once, and not as it is written, so that from then on what is replaced in the
