@@ -57,6 +57,7 @@ struct herd_node_options {
     unsigned turn_lines_link;    /* lines of a neighbour in one turn */
     unsigned waits_max; /* WHATSAT … AFTER that wait; of a connection as many as are free */
     unsigned batch_records_max; /* of one effect PERSIST; never changes */
+    unsigned batch_step_max;    /* of these, copied in one turn; never changes */
     /* Sees every line, without its LF, if not NULL. The only thing here that shows where clients
      * are. */
     void (*on_line)(void *arg, const struct herd_conn *conn, enum herd_direction direction,
@@ -171,9 +172,8 @@ struct herd_batch {
                               the epoch, in their order */
     uint64_t upto;
     bool is_snapshot;
-    bool begins; /* JOURNAL: from here on a new generation; older ones are needed until its snapshot
-                    ends */
-    bool ends;   /* SNAPSHOT: this was the last part; older generations may go */
+    bool begins; /* JOURNAL: from here on a new generation; older ones are needed until one ends */
+    bool ends;   /* with this the generation has all records; older ones may go */
 };
 
 /* The effect PERSIST's batch has been written, or not: then it comes again after a while, without

@@ -1,4 +1,6 @@
 /* Cursors: slots of the list by sequence. What is behind one is what its reader has not read. */
+#include <assert.h>
+
 #include <herd/proto.h>
 #include <herd/store.h>
 
@@ -131,6 +133,18 @@ bool store_cursor_peek(const struct herd_store *store, herd_cursor cursor, uint6
         slot = slot_at(store, slot->next);
     *sequence = slot->sequence;
     return slot->kind == SLOT_RECORD;
+}
+
+void store_note_read(struct herd_store *store, herd_cursor cursor, size_t records)
+{
+    assert(records <= store->unread);
+    store->noted = slot_at(store, cursor)->sequence;
+    store->unread -= records;
+}
+
+size_t store_unread(const struct herd_store *store)
+{
+    return store->unread;
 }
 
 void store_cursor_to(struct herd_store *store, herd_cursor cursor, herd_cursor other)

@@ -6,8 +6,8 @@
  * client whose record is not.
  *
  *   journal:   changes … PERSIST … persisted -> answers that waited for the disk
- *   snapshot:  herd_node_snapshot -> a journal batch that begins a generation -> snapshot and
- * journal batches in turn -> ends
+ *   snapshot:  herd_node_snapshot -> a journal batch that begins a generation -> parts of the
+ * snapshot, and journal batches when it is their time (batch.c) -> one of these ends it
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -16,21 +16,15 @@
 #include <herd/posix_time.h>
 #include <herd/proto.h>
 
-#include "core/copy.h"
 #include "core/node.h"
 #include "core/store.h"
-
-/* `<sequence> <canonical text>` LF. */
-enum { SEQUENCE_DIGITS_MAX = 20, ENTRY_BYTES_MAX = SEQUENCE_DIGITS_MAX + HERD_RECORD_TEXT_MAX + 2 };
 
 int persist_init(struct herd_node *node)
 {
     struct persist *persist = &node->persist;
     persist->end = &persist->first;
-    if (node->options.batch_records_max == 0)
-        node->options.batch_records_max = PERSIST_RECORDS_MAX;
+    batch_init(node);
     pace_init(node);
-    persist->next_ns = persist->again_ns = INT64_MIN;
     persist->refuse_by_ns = INT64_MAX;
     int rc = herd_cursor_new(node->store, &persist->journal);
     if (rc == 0)
@@ -335,161 +329,6 @@ void herd_node_snapshot(struct herd_node *node)
         node->persist.snapshot_wanted = true;
 }
 
-/* Room for it has been reserved. */
-static void append_entry(struct herd_buf *out, const struct herd_entry *entry)
-{
-    char digits[SEQUENCE_DIGITS_MAX];
-    size_t first = sizeof(digits);
-    uint64_t rest = entry->sequence;
-    do {
-        digits[--first] = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest > 0);
-    char *at = copy_bytes(out->data + out->len, digits + first, sizeof(digits) - first);
-    *at++ = ' ';
-    at = copy_bytes(at, entry->text.data, entry->text.len);
-    *at++ = '\n';
-    out->len = (size_t)(at - out->data);
-    assert(out->len <= out->cap);
-}
-
-/* Copies what is behind a cursor, as far as a batch may go. True at the end. */
-static int fill_records(struct herd_node *node, herd_cursor cursor, bool *out_end)
-{
-    struct herd_buf *records = &node->persist.batch.records;
-    struct herd_entry entry;
-    unsigned records_max = node->options.batch_records_max;
-    unsigned *count = &node->persist.batch_records;
-    *out_end = false;
-    for (*count = 0; *count < records_max && records->len < PERSIST_BYTES_MAX; ++*count) {
-        if (herd_cursor_at_end(node->store, cursor))
-            break;
-        /* Before it is read, because it cannot be given back. What did fit goes out. */
-        if (herd_buf_reserve(records, ENTRY_BYTES_MAX) < 0)
-            return *count > 0 ? 0 : HERD_ENOMEM;
-        herd_cursor_next(node->store, cursor, &entry);
-        append_entry(records, &entry);
-    }
-    *out_end = herd_cursor_at_end(node->store, cursor);
-    return 0;
-}
-
-/* Older marks than there are do no harm: more is sent again. So no record is held back for them.
- * One that is removed stays until its link is closed, and another may have its name by then. */
-static void append_marks(struct herd_node *node)
-{
-    struct herd_buf *out = &node->persist.batch.neighbours;
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < node->neighbour_count; i++) {
-        const struct neighbour *neighbour = node->neighbours[i];
-        if (neighbour->link.removed)
-            continue;
-        uint64_t marked = neighbour->mark.sequence;
-        if (marked > neighbour->sound)
-            marked = neighbour->sound; /* this server's next life will not know */
-        if (marked > 0)
-            rc = herd_buf_printf(out, "%s %016llx %llu %016llx %llu\n", neighbour->name,
-                                 (unsigned long long)neighbour->mark.epoch,
-                                 (unsigned long long)marked,
-                                 (unsigned long long)neighbour->mark.life,
-                                 (unsigned long long)neighbour->mark.life_from);
-    }
-    if (rc < 0)
-        out->len = 0;
-    node->persist.marks_changed = rc < 0;
-}
-
-static int make_journal_batch(struct herd_node *node)
-{
-    struct persist *persist = &node->persist;
-    persist->batch.begins = persist->snapshot_wanted;
-    int rc = fill_records(node, persist->journal, &persist->batch_is_clean);
-    persist->batch.upto = herd_cursor_sequence(node->store, persist->journal);
-    /* What neighbours have marked is only borne out by a batch that leaves nothing behind. */
-    if (rc == 0 && persist->batch_is_clean)
-        append_marks(node);
-    if (rc == 0 && persist->snapshot_wanted) {
-        persist->snapshot_wanted = false;
-        persist->snapshotting = true;
-        herd_cursor_to_begin(node->store, persist->snapshot);
-    }
-    persist->last_was_journal = true;
-    return rc;
-}
-
-/* It ends where the list does, and not where that was when it began: a record that has been
- * replaced meanwhile is only on disk in the generation that goes then, as long as the newer one is
- * not. */
-static int make_snapshot_batch(struct herd_node *node)
-{
-    struct persist *persist = &node->persist;
-    persist->batch.is_snapshot = true;
-    int rc = fill_records(node, persist->snapshot, &persist->batch.ends);
-    persist->batch.upto = herd_cursor_sequence(node->store, persist->snapshot);
-    persist->snapshotting = !persist->batch.ends;
-    persist->last_was_journal = false;
-    return rc;
-}
-
-/* There is a batch's worth, as far as one can tell: those of a small store may be the same ones,
- * and fit into one batch in any case. */
-static bool is_full_batch(const struct herd_node *node)
-{
-    unsigned records_max = node->options.batch_records_max;
-    return herd_store_count(node->store) > records_max &&
-           herd_store_sequence(node->store) - node->pace.read >= records_max;
-}
-
-static bool is_due(const struct herd_node *node, struct herd_now now)
-{
-    const struct persist *persist = &node->persist;
-    if (!node->options.has_disk || persist->in_flight || now.mono_ns < persist->again_ns)
-        return false;
-    if (persist->has_batch)
-        return true;
-    bool work = !herd_cursor_at_end(node->store, persist->journal) || persist->snapshot_wanted;
-    bool hurry =
-        work && (node->options.durability == HERD_DURABILITY_COMMIT || is_full_batch(node));
-    bool time = node->stopping || now.mono_ns >= persist->next_ns;
-    return persist->snapshotting || hurry || (time && (work || persist->marks_changed));
-}
-
-static int make_batch(struct herd_node *node)
-{
-    struct persist *persist = &node->persist;
-    struct herd_batch *batch = &persist->batch;
-    batch->records.len = batch->neighbours.len = 0;
-    batch->epoch = node->epoch;
-    batch->life = node->life;
-    batch->begins = batch->ends = batch->is_snapshot = false;
-    bool journal_waits = !herd_cursor_at_end(node->store, persist->journal);
-    if (persist->snapshotting && (persist->last_was_journal || !journal_waits))
-        return make_snapshot_batch(node);
-    return make_journal_batch(node);
-}
-
-bool persist_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out)
-{
-    struct persist *persist = &node->persist;
-    if (!is_due(node, now))
-        return false;
-    if (!persist->has_batch) {
-        if (make_batch(node) < 0) {
-            persist->again_ns = now.mono_ns + PERSIST_AGAIN_MS * HERD_NS_PER_MS;
-            return false;
-        }
-        if (!persist->batch.is_snapshot)
-            pace_on_batch(node, now, persist->batch_records);
-    }
-    persist->has_batch = persist->in_flight = true;
-    pace_on_handed(node, now);
-    persist->next_ns = now.mono_ns;
-    if (persist->batch.is_snapshot || persist->batch_is_clean)
-        persist->next_ns += PERSIST_MS * HERD_NS_PER_MS;
-    *out = (struct herd_effect){.kind = HERD_EFFECT_PERSIST, .batch = &persist->batch};
-    return true;
-}
-
 /* Its records come again as they are; its marks are made anew, in a later batch: records do not fail
  * with them for ever. */
 static void on_failed(struct herd_node *node, struct herd_now now, int status)
@@ -532,22 +371,6 @@ void herd_node_persisted(struct herd_node *node, struct herd_now now, int status
         acks_send(node->neighbours[i]);
 }
 
-/* When the next batch is due. */
-static int64_t batch_wakeup(const struct herd_node *node)
-{
-    const struct persist *persist = &node->persist;
-    if (!node->options.has_disk || persist->in_flight)
-        return INT64_MAX;
-    bool work = !herd_cursor_at_end(node->store, persist->journal) || persist->snapshot_wanted ||
-                persist->marks_changed;
-    int64_t at = INT64_MAX;
-    if (persist->has_batch || persist->snapshotting)
-        at = INT64_MIN;
-    else if (work)
-        at = is_full_batch(node) ? INT64_MIN : persist->next_ns;
-    return at > persist->again_ns ? at : persist->again_ns;
-}
-
 int64_t persist_wakeup(const struct herd_node *node)
 {
     const struct herd_ask *first = node->persist.first;
@@ -564,6 +387,7 @@ int64_t persist_wakeup(const struct herd_node *node)
 bool herd_node_is_persisted(const struct herd_node *node)
 {
     const struct persist *persist = &node->persist;
-    return !node->options.has_disk || (!persist->has_batch && !persist->marks_changed &&
-                                       herd_cursor_at_end(node->store, persist->journal));
+    return !node->options.has_disk ||
+           (!persist->has_batch && !persist->cutting && !persist->marks_changed &&
+            herd_cursor_at_end(node->store, persist->journal));
 }

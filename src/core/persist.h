@@ -6,12 +6,15 @@
 #include "core/waiting.h"
 
 enum {
-    PERSIST_MS = 250,            /* between two batches, where no answer waits for one */
-    PERSIST_AGAIN_MS = 1000,     /* after a failure */
-    PERSIST_RECORDS_MAX = 16384, /* of one batch */
+    PERSIST_AGAIN_MS = 1000, /* after a failure */
     REFUSALS_PER_TURN = 1024,
-    SAFETY_STOP_MS = 3000, /* what answers have when the node stops: refusals are to go out */
-    PERSIST_BYTES_MAX = 4 * 1024 * 1024
+    SAFETY_STOP_MS = 3000,      /* what answers have when the node stops: refusals are to go out */
+    BATCH_STEP_RECORDS = 16384, /* copied in one turn: 2 ms or so */
+    BATCH_RECORDS_MAX = 262144,
+    BATCH_JOURNAL_SHARE = 8, /* of the journal that is behind, for each part of a snapshot */
+    BATCH_BYTES_MAX = 32 * 1024 * 1024,
+    BATCH_KEPT_BYTES = 4 * 1024 * 1024, /* what is kept of that for smaller ones */
+    BATCH_USUAL_BYTES = 128             /* of a record, if it is to be guessed */
 };
 
 /*
@@ -24,17 +27,23 @@ struct persist {
     struct herd_batch batch;
     bool has_batch; /* on its way, or to be written again */
     bool in_flight;
-    bool batch_is_clean; /* it reaches to the end of the list */
+    bool cutting;        /* a journal batch is being made, in steps */
+    bool batch_is_clean; /* the last journal batch reaches to the end of the list */
     unsigned batch_records;
+    uint64_t cut_turn; /* of the last step */
+    size_t cut_rest;   /* what was still to be copied then */
+    uint64_t cut_from; /* all up to this sequence was in batches before */
     bool failing;
     bool marks_changed; /* since they were last put into a batch */
     bool snapshot_wanted, snapshotting;
-    bool last_was_journal;
-    uint64_t on_disk;      /* all records up to this sequence, or newer ones of their clients */
-    uint64_t at_neighbour; /* likewise, held by some neighbour */
-    int64_t next_ns;       /* not before, unless an answer waits */
-    int64_t again_ns;      /* not before, after a failure */
-    int64_t refuse_by_ns;  /* all that wait; INT64_MAX: the node does not stop */
+    unsigned journal_batches; /* since the last part of a snapshot */
+    uint64_t snapshot_upto;   /* what is copied: the rest is in the generation's journal */
+    uint64_t on_disk;         /* all records up to this sequence, or newer ones of their clients */
+    uint64_t at_neighbour;    /* likewise, held by some neighbour */
+    int64_t handed_ns;        /* the last batch was handed out */
+    int64_t journal_ns;       /* the journal's last one was; INT64_MIN: none */
+    int64_t again_ns;         /* not before, after a failure */
+    int64_t refuse_by_ns;     /* all that wait; INT64_MAX: the node does not stop */
     struct herd_ask *first, **end; /* answers that wait, by sequence */
     struct herd_ask *in_vain;      /* those that are to be refused, in no order */
     int64_t ended_ns;              /* persist_on_ended: of answers that wait for what was received
@@ -68,7 +77,13 @@ uint64_t persist_safe_sequence(const struct herd_node *node);
 /* Whether answers wait for a neighbour's ACK. */
 bool persist_wants_ack(const struct herd_node *node);
 
+/* batch.c */
+
+void batch_init(struct herd_node *node);
 bool persist_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out);
+/* When the next batch, or the next step of one, is due. */
+int64_t batch_wakeup(const struct herd_node *node);
+
 int64_t persist_wakeup(const struct herd_node *node);
 
 #endif

@@ -5,6 +5,7 @@
 #include <herd/posix_time.h>
 
 #include "core/node.h"
+#include "core/store.h"
 
 void herd_node_restore_epoch(struct herd_node *node, uint64_t epoch)
 {
@@ -44,6 +45,7 @@ void herd_node_restore_end(struct herd_node *node, uint64_t sequence_free)
 {
     herd_store_skip_sequences(node->store, sequence_free);
     herd_cursor_to_end(node->store, node->persist.journal);
+    store_note_read(node->store, node->persist.journal, store_unread(node->store));
     node->persist.on_disk = node->pace.read = sequence_free;
     node->life.from = sequence_free + 1;
     for (size_t i = 0; i < node->neighbour_count; i++)

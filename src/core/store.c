@@ -312,6 +312,7 @@ static void fill(struct herd_store *store, uint32_t index, const struct herd_rec
                  size_t len, uint64_t less)
 {
     struct slot *slot = slot_at(store, index);
+    store->unread += slot->sequence <= store->noted;
     slot->sequence = ++store->sequence;
     slot->text_len = len & ((1 << 13) - 1);
     herd_record_write_text(record, arena_text(&store->arena, slot->text));
@@ -500,6 +501,7 @@ static int64_t remove_record(struct herd_store *store, uint32_t index)
     table_remove(&store->table, tag_of(store, client_of(store, slot)), index);
     unlink_slot(store, slot);
     arena_release(&store->arena, slot->text, slot->text_len);
+    store->unread -= slot->sequence > store->noted;
     store_give_slot(store, index);
     store->clients--;
     store->removed++;

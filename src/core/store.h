@@ -53,6 +53,11 @@ bool store_cursor_peek(const struct herd_store *store, herd_cursor cursor, uint6
  * and the sequence of the first, if there is one. */
 size_t store_cursor_pass(struct herd_store *store, herd_cursor cursor, uint32_t source,
                          size_t steps_max, uint64_t *first);
+/* What is behind a cursor counts as unread from now on; there is one such cursor in a store, or
+ * none. `records` of those that were unread so far are before it. */
+void store_note_read(struct herd_store *store, herd_cursor cursor, size_t records);
+/* How many records are: all, if none was ever noted. */
+size_t store_unread(const struct herd_store *store);
 /* Puts a cursor where another one stands. */
 void store_cursor_to(struct herd_store *store, herd_cursor cursor, herd_cursor other);
 /* What is told of each record that has ended, before it is taken out or gives way to an older one. */

@@ -56,6 +56,8 @@ struct herd_store {
     uint32_t clients;
     uint64_t sequence;
     uint64_t removed; /* records, or moved to another slot, so far */
+    uint64_t noted;   /* store_note_read: all up to this sequence was read */
+    size_t unread;    /* records since */
     /* NULL: nobody asks. */
     void (*on_ended)(void *arg, struct herd_slice client, uint64_t sequence);
     void *on_ended_arg;

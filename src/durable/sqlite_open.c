@@ -51,7 +51,7 @@ int64_t records_journal_rows(const struct records *records)
     for (size_t i = 0; i < records->state.segment_count; i++) {
         const struct segment *segment = &records->state.segments[i];
         if (segment->stream == JOURNAL && state_needs(records, segment))
-            rows += segment->rows;
+            rows += segment->records;
     }
     return rows;
 }

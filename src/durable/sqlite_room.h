@@ -11,10 +11,11 @@
 
 enum {
     RECORDS_APPLICATION_ID = 0x68726563, /* "hrec", at byte 68 of the file */
-    RECORDS_VERSION = 3,                 /* PRAGMA user_version; state_upgrade knows older ones */
-    SEGMENT_MAX_BYTES = 16 << 20,        /* of text: to drop such a table takes some 10 ms */
-    CHECKPOINT_PAGES = 4096,             /* of the write-ahead log: 16 MiB */
-    CACHE_PAGES = 128,                   /* 512 KiB: rows are appended, and never read again */
+    RECORDS_VERSION = 4,                 /* PRAGMA user_version; state_upgrade knows older ones */
+    SEGMENT_MAX_BYTES = 16 << 20,        /* of rows: to drop such a table takes some 10 ms */
+    ROW_MAX_BYTES = 2027,    /* if it has more than one record: a page has room for two such */
+    CHECKPOINT_PAGES = 4096, /* of the write-ahead log: 16 MiB */
+    CACHE_PAGES = 128,       /* 512 KiB: rows are appended, and never read again */
     REASON_MAX_BYTES = 256
 };
 
@@ -26,15 +27,18 @@ enum stream { JOURNAL, SNAPSHOT, STREAM_COUNT };
 /*
  * A table segment_<id> of rows (sequence, text), appended in order. A generation's journal and
  * snapshot are cut into such, because one of a bounded size is dropped in a bounded time.
+ *
+ * A row has one record, or more: `sequence` and the first line of `text` are the first one, each
+ * further line is `<sequence> <text>` of the next one. LF stands between lines, not behind the last.
  */
 struct segment {
     int64_t id, generation;
     enum stream stream;
-    int64_t rows, bytes; /* bytes of text */
-    int64_t last;        /* the highest sequence */
-    uint64_t sum;        /* of its rows' hashes (row_hash), mod 2^64: what a lost, a changed or a
-                            repeated row gives away at the next start */
-    uint64_t hash;       /* of the above, for the state's sum */
+    int64_t records, bytes; /* bytes of text */
+    int64_t last;           /* the highest sequence */
+    uint64_t sum;  /* of its records' hashes (record_hash), mod 2^64: what a lost, a changed
+                               or a repeated one gives away at the next start */
+    uint64_t hash; /* of the above, for the state's sum */
 };
 
 /* What a neighbour had marked. */
@@ -182,7 +186,7 @@ int state_remove_segment(struct records *records, size_t i);
 bool state_needs(const struct records *records, const struct segment *segment);
 void state_free(struct state *state);
 
-uint64_t row_hash(int64_t sequence, struct herd_slice text);
+uint64_t record_hash(int64_t sequence, struct herd_slice text);
 
 /* sqlite_read.c: gives all rows to `found`, and checks that they are those that were written. */
 int rows_read(struct records *records, const struct durable_found *found);

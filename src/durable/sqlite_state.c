@@ -36,10 +36,10 @@ static const char schema[] =
     "    id INTEGER PRIMARY KEY, -- its rows are in the table segment_<id>\n"
     "    generation INTEGER NOT NULL,\n"
     "    is_snapshot INTEGER NOT NULL, -- 0: it belongs to the journal\n"
-    "    rows INTEGER NOT NULL,\n"
+    "    rows INTEGER NOT NULL, -- records in them\n"
     "    bytes INTEGER NOT NULL, -- of their texts\n"
     "    last INTEGER NOT NULL, -- the highest sequence\n"
-    "    sum INTEGER NOT NULL -- of its rows\n"
+    "    sum INTEGER NOT NULL -- of its records\n"
     ") STRICT;\n"
     "CREATE TABLE neighbour (\n"
     "    name TEXT PRIMARY KEY,\n"
@@ -49,8 +49,8 @@ static const char schema[] =
     "    life_from INTEGER NOT NULL DEFAULT 0 -- the first sequence of that life\n"
     ") STRICT, WITHOUT ROWID;\n" LIFE_TABLE;
 
-/* What makes a version the next one. The marks of version 1 had no life, and version 2 kept none of
- * the server's own. */
+/* What makes a version the next one. The marks of version 1 had no life, version 2 kept none of the
+ * server's own, and version 3 had one record in each row, as a row of this one may have. */
 static const char *const upgrades[RECORDS_VERSION] = {
     [1] = "BEGIN IMMEDIATE;"
           "ALTER TABLE neighbour ADD COLUMN life INTEGER NOT NULL DEFAULT 0;"
@@ -59,12 +59,13 @@ static const char *const upgrades[RECORDS_VERSION] = {
           "COMMIT",
     [2] = "BEGIN IMMEDIATE;" LIFE_TABLE "PRAGMA user_version = 3;"
           "COMMIT",
+    [3] = "PRAGMA user_version = 4",
 };
 
 static const char select_marks[] = "SELECT name, epoch, sequence, life, life_from FROM neighbour";
 static const char select_marks_1[] = "SELECT name, epoch, sequence, 0, 0 FROM neighbour";
 
-uint64_t row_hash(int64_t sequence, struct herd_slice text)
+uint64_t record_hash(int64_t sequence, struct herd_slice text)
 {
     return XXH3_64bits_withSeed(text.data, text.len, (uint64_t)sequence);
 }
@@ -84,7 +85,7 @@ static uint64_t segment_hash(const struct segment *segment)
 {
     return state_hash("segment %" PRId64 " %" PRId64 " %d %" PRId64 " %" PRId64 " %" PRId64
                       " %016" PRIx64,
-                      segment->id, segment->generation, (int)segment->stream, segment->rows,
+                      segment->id, segment->generation, (int)segment->stream, segment->records,
                       segment->bytes, segment->last, segment->sum);
 }
 
@@ -171,7 +172,7 @@ static int on_segment(struct records *records, sqlite3_stmt *row)
         .id = sqlite3_column_int64(row, 0),
         .generation = sqlite3_column_int64(row, 1),
         .stream = sqlite3_column_int64(row, 2) == 0 ? JOURNAL : SNAPSHOT,
-        .rows = sqlite3_column_int64(row, 3),
+        .records = sqlite3_column_int64(row, 3),
         .bytes = sqlite3_column_int64(row, 4),
         .last = sqlite3_column_int64(row, 5),
         .sum = (uint64_t)sqlite3_column_int64(row, 6),
@@ -254,7 +255,7 @@ int state_write_segment(struct records *records, struct segment *segment)
     sqlite3_bind_int64(set, 1, segment->id);
     sqlite3_bind_int64(set, 2, segment->generation);
     sqlite3_bind_int(set, 3, segment->stream == SNAPSHOT);
-    sqlite3_bind_int64(set, 4, segment->rows);
+    sqlite3_bind_int64(set, 4, segment->records);
     sqlite3_bind_int64(set, 5, segment->bytes);
     sqlite3_bind_int64(set, 6, segment->last);
     sqlite3_bind_int64(set, 7, (int64_t)segment->sum);

@@ -27,18 +27,44 @@ static int prepare_insert(struct records *records, const struct segment *segment
     return 0;
 }
 
-/* Cuts `<sequence> <text>` LF off the lines. */
-static struct herd_slice take_record(struct herd_slice *lines, int64_t *out_sequence)
+/* A line `<sequence> <text>` LF of a batch. */
+struct line {
+    int64_t sequence;
+    struct herd_slice text;
+};
+
+static struct line first_line(struct herd_slice lines)
 {
-    const char *end = memchr(lines->data, '\n', lines->len);
+    const char *end = memchr(lines.data, '\n', lines.len);
     char *space;
     assert(end != NULL);
-    uint64_t sequence = strtoull(lines->data, &space, 10);
+    uint64_t sequence = strtoull(lines.data, &space, 10);
     assert(*space == ' ' && space < end && sequence > 0 && sequence <= INT64_MAX);
-    *out_sequence = (int64_t)sequence;
-    struct herd_slice text = herd_slice(space + 1, (size_t)(end - space - 1));
-    *lines = herd_slice(end + 1, lines->len - (size_t)(end + 1 - lines->data));
-    return text;
+    return (struct line){(int64_t)sequence, herd_slice(space + 1, (size_t)(end - space - 1))};
+}
+
+/* Counts as many of the lines as a row takes, one at least, as a segment's, and cuts them off. The
+ * row is what they are but for the first sequence, which is its key, and the last LF. */
+static struct herd_slice take_row(struct segment *segment, struct herd_slice *lines,
+                                  int64_t *out_sequence)
+{
+    struct line line = first_line(*lines);
+    struct herd_slice row = line.text;
+    *out_sequence = line.sequence;
+    do {
+        assert(line.sequence > segment->last);
+        segment->records++;
+        segment->last = line.sequence;
+        segment->sum += record_hash(line.sequence, line.text);
+        const char *end = line.text.data + line.text.len;
+        row.len = (size_t)(end - row.data);
+        *lines = herd_slice(end + 1, lines->len - (size_t)(end + 1 - lines->data));
+        if (lines->len == 0)
+            break;
+        line = first_line(*lines);
+    } while ((size_t)(line.text.data + line.text.len - row.data) <= ROW_MAX_BYTES);
+    segment->bytes += (int64_t)row.len;
+    return row;
 }
 
 /* Appends lines to a segment until there are none or it is full. */
@@ -48,17 +74,12 @@ static int fill_segment(struct records *records, struct segment *segment, struct
     int rc = prepare_insert(records, segment, &insert);
     while (rc == 0 && lines->len > 0 && segment->bytes < SEGMENT_MAX_BYTES) {
         int64_t sequence;
-        struct herd_slice text = take_record(lines, &sequence);
-        assert(sequence > segment->last);
+        struct herd_slice row = take_row(segment, lines, &sequence);
         sqlite3_bind_int64(insert, 1, sequence);
-        sqlite3_bind_text(insert, 2, text.data, (int)text.len, SQLITE_STATIC);
+        sqlite3_bind_text(insert, 2, row.data, (int)row.len, SQLITE_STATIC);
         if (sqlite3_step(insert) != SQLITE_DONE)
             rc = records_fail(records);
         sqlite3_reset(insert);
-        segment->rows++;
-        segment->bytes += (int64_t)text.len;
-        segment->last = sequence;
-        segment->sum += row_hash(sequence, text);
     }
     return rc == 0 ? state_write_segment(records, segment) : rc;
 }
@@ -111,6 +132,8 @@ static int write_journal(struct records *records, const struct herd_batch *batch
     struct herd_slice marks = herd_buf_slice(&batch->neighbours);
     if (marks.len > 0 && !is_same_marks(state, marks))
         rc = state_write_marks(records, marks);
+    if (batch->ends)
+        state->complete = state->current;
     return rc;
 }
 
@@ -169,7 +192,7 @@ static int failed(struct records *records, int rc)
 
 int records_write(struct records *records, const struct herd_batch *batch)
 {
-    assert(batch->is_snapshot ? !batch->begins : !batch->ends);
+    assert(!batch->is_snapshot || !batch->begins);
     assert(batch->upto <= INT64_MAX - SEQUENCES_RESERVED);
     int rc = records_get_ready(records);
     if (rc == 0)
@@ -186,7 +209,7 @@ int records_write(struct records *records, const struct herd_batch *batch)
         rc = records_end(records, rc);
     }
     if (rc == 0 && (batch->begins || batch->ends))
-        records->is_snapshotting = batch->begins;
+        records->is_snapshotting = !batch->ends;
     if (rc < 0)
         records->checkpoint_at = 0; /* a checkpoint may make room in the log */
     return rc == 0 ? rc : failed(records, rc);

@@ -55,7 +55,7 @@ def baseline(rig):
 
 def durability_rows(rig, bare, hills, pipeline):
     """Of servers by durability, and the bare one."""
-    # In sequence: up to 400,000 a second, all IAMAT of a quarter of a second are of different clients, and each is written.
+    # In sequence: up to 200,000 a second, all IAMAT of half a second are of different clients, and each is written.
     options = ("--connections", 50, "--pipeline", pipeline, "--clients", 100000, "--sequential")
     seen = {kept: [] for kept in hills}  # CPU time of the loop an IAMAT, answers a second
 

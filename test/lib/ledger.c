@@ -102,7 +102,7 @@ const char *ledger_write(struct ledger *ledger, const struct herd_batch *batch)
 {
     struct herd_slice text = herd_buf_slice(&batch->records), line;
     const char *wrong = NULL;
-    if (batch->is_snapshot ? batch->begins || batch->neighbours.len > 0 : batch->ends)
+    if (batch->is_snapshot && (batch->begins || batch->neighbours.len > 0))
         return "a batch of both kinds";
     ledger->generation += batch->begins;
     while (wrong == NULL && ledger_next_line(&text, &line))

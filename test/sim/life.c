@@ -119,6 +119,7 @@ void server_start(struct server *server)
         .output_max = world->options.output_max,
         .pipeline_max = world->options.pipeline_max,
         .batch_records_max = world->options.batch_records_max,
+        .batch_step_max = world->options.batch_step_max,
         .prune = world->options.prune,
         .durability = world->options.durability,
         .has_disk = server->disk != NULL,

@@ -24,6 +24,8 @@ enum {
     LATE_MAX_MS = 1000,
     SAFETY_TIMEOUT_S = 2,
     FEW_RECORDS_MIN = 4,
+    STEP_RECORDS_MIN = 1,
+    STEP_RECORDS_MAX = 40,
     TTL_MIN_S = 20, /* as long as a probe takes */
     TTL_MAX_S = 30,
     DOUBT_MAX_S = 40, /* from the end of all records until each connection counts again */
@@ -125,6 +127,13 @@ static unsigned few_records(struct rng *rng, const struct world_options *world)
     return few ? (unsigned)rng_between(rng, FEW_RECORDS_MIN, WORLD_FEW_RECORDS_MAX) : 0;
 }
 
+/* A batch for the disk is copied over several turns then, between which more comes. */
+static unsigned few_in_a_turn(struct rng *rng)
+{
+    return rng_percent(rng, 70) ? (unsigned)rng_between(rng, STEP_RECORDS_MIN, STEP_RECORDS_MAX)
+                                : 0;
+}
+
 /* With durability herd, somebody has to be there who can say that he holds it. */
 static void choose_disks(const struct run_options *options, struct rng *rng,
                          struct world_options *world)
@@ -147,6 +156,8 @@ static void choose_disks(const struct run_options *options, struct rng *rng,
     world->batch_records_max = options->batch;
     if (options->batch == RUN_RANDOM)
         world->batch_records_max = few_records(&other, world);
+    if (world->durability != HERD_DURABILITY_COMMIT) /* where a step is all of a batch */
+        world->batch_step_max = few_in_a_turn(&other);
     world->lose_digests = options->lose_digests;
 }
 

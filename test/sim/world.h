@@ -45,6 +45,7 @@ struct world_options {
     size_t output_max;
     unsigned pipeline_max;
     unsigned batch_records_max; /* 0: the node's own */
+    unsigned batch_step_max;    /* likewise */
     bool prune;
     enum herd_durability durability;
     bool disks;                /* each server of ours has one */

@@ -55,7 +55,9 @@ static void iamat_wait_while_the_disk_is_behind(void **state)
 {
     (void)state;
     struct disk disk;
-    struct driver *driver = fall_behind(&disk, 299);
+    /* The batch under way was to take 20 ms, and so is each of the four to come. Where it takes 100,
+     * four times that is as much as those who wait may have before them. */
+    struct driver *driver = fall_behind(&disk, 99);
     struct wire *client = driver_accept(driver), *other = driver_accept(driver);
     say_iamat(client, "a");
     expect_at(client, "a");
@@ -69,11 +71,12 @@ static void iamat_wait_while_the_disk_is_behind(void **state)
     assert_true(other->reading);
     CHECK_INT(("told"), stats(driver)->clients_paused_disk, 1);
     CHECK_INT(("among the limits"), stats(driver)->limits_reached, 1);
+    driver_advance_ms(driver, 450); /* then it is quick */
     for (int batch = 0; batch < 3; batch++) {
         disk_done(&disk, 0);
         EDGE_EXPECT(client, "%s", "");
     }
-    disk_done(&disk, 0); /* the next one has all that was answered */
+    disk_done(&disk, 0);
     EDGE_EXPECT(client, "AT Hill +1699999900.000000000 b +1+1 100\n"
                         "AT Hill +1699999900.000000000 d +1+1 100\nPONG\n");
     assert_true(client->reading);
@@ -230,6 +233,113 @@ static void the_age_is_that_of_the_oldest_answered(void **state)
     disk_free(&disk);
 }
 
+enum { MANY = 17000 }; /* more than PACE_MUCH */
+
+static void say_many(struct wire *client, unsigned time)
+{
+    for (unsigned i = 0; i < MANY; i++)
+        wire_sayf(client, "IAMAT m%u +1+1 %u\n", i, time);
+    CHECK_TRUE(("answered"), wire_take(client).len > 0);
+}
+
+static struct driver *open_fast(struct disk *disk)
+{
+    struct herd_node_options options = driver_options("Hill");
+    options.durability = HERD_DURABILITY_INTERVAL;
+    *disk = (struct disk){.is_slow = true};
+    return disk_driver(disk, &options, NULL, NULL);
+}
+
+/* How long it takes until a batch is asked for, which then takes `write_ms`. */
+static int wait_for_batch(struct disk *disk, int write_ms)
+{
+    int waited_ms = 0;
+    for (; disk->pending == NULL; waited_ms++) {
+        CHECK_TRUE(("%d ms", waited_ms), waited_ms < 1000);
+        driver_advance_ms(disk->driver, 1);
+    }
+    driver_advance_ms(disk->driver, write_ms);
+    disk_done(disk, 0);
+    return waited_ms;
+}
+
+static void where_much_changes_a_batch_begins_late(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_fast(&disk);
+    struct wire *client = driver_accept(driver);
+    say_iamat(client, "first");
+    disk_done(&disk, 0);
+    say_iamat(client, "one");
+    CHECK_INT(("little"), wait_for_batch(&disk, 0), 250);
+    for (unsigned time = 1; time <= 3; time++)
+        say_many(client, time);
+    CHECK_INT(("much"), wait_for_batch(&disk, 0), 500);
+    CHECK_INT(("each of them once"), disk.last_records, MANY);
+    CHECK_INT(("nobody waited"), stats(driver)->clients_paused_disk, 0);
+    disk_free(&disk);
+}
+
+/* So that it is on disk in time if it takes twice as long. */
+static void a_slow_disk_has_its_batches_earlier(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_fast(&disk);
+    struct wire *client = driver_accept(driver);
+    say_iamat(client, "first");
+    disk_done(&disk, 0);
+    int last_ms = 501;
+    for (unsigned time = 1; time < 6; time++) {
+        say_many(client, time);
+        int waited_ms = wait_for_batch(&disk, 200);
+        CHECK_TRUE(("%d, then %d ms", last_ms, waited_ms), waited_ms <= last_ms);
+        last_ms = waited_ms;
+    }
+    CHECK_TRUE(("%d ms after the last one's 200", last_ms), last_ms < 220);
+    for (unsigned time = 6; time < 20; time++) {
+        say_many(client, time);
+        last_ms = wait_for_batch(&disk, 10);
+    }
+    CHECK_INT(("late again"), last_ms, 490);
+    disk_free(&disk);
+}
+
+/* What comes between the turns in which a batch is copied is in it, too, however much that is. */
+static void a_batch_is_cut_over_several_turns(void **state)
+{
+    (void)state;
+    struct disk disk = {.is_slow = true};
+    struct herd_node_options options = driver_options("Hill");
+    options.durability = HERD_DURABILITY_INTERVAL;
+    options.batch_step_max = 10;
+    struct driver *driver = disk_driver(&disk, &options, NULL, NULL);
+    struct wire *client = driver_accept(driver);
+    say_iamat(client, "first");
+    disk_done(&disk, 0);
+    for (unsigned i = 0; i < 25; i++)
+        wire_sayf(client, "IAMAT c%u +1+1 100\n", i);
+    driver_advance_ms(driver, 249);
+    driver->ticks = false; /* one turn each */
+    driver->now.mono_ns += HERD_NS_PER_MS;
+    wire_say(client, "PING\n");
+    assert_null(disk.pending);
+    char lines[40 * 32], *at = lines;
+    for (unsigned i = 0; i < 40; i++)
+        at += sprintf(at, "IAMAT c%u +1+1 200\n", 20 + i);
+    wire_say(client, lines);
+    assert_null(disk.pending);
+    wire_say(client, "PING\n");
+    driver->ticks = true;
+    assert_non_null(disk.pending);
+    CHECK_INT(("c0 to c19, and c20 to c59 as they are now"), disk.last_records, 60);
+    disk_done(&disk, 0);
+    CHECK_INT(("all is written"), unwritten_ms(driver), 0);
+    assert_true(herd_node_is_persisted(driver->node));
+    disk_free(&disk);
+}
+
 /* Clients in a closed loop, far more than the disk takes; some ids come again and again. What was
  * answered more than a second ago is on disk, at each moment. */
 enum { CHECKS_A_SECOND = 10, CHECK_MS = 100, WIRES = 20, LINES = 8, IDS = 4000, HOT = 7 };
@@ -349,6 +459,9 @@ int main(void)
         cmocka_unit_test(one_that_has_ended_its_half_is_answered),
         cmocka_unit_test(what_has_ended_is_not_waited_for),
         cmocka_unit_test(the_age_is_that_of_the_oldest_answered),
+        cmocka_unit_test(where_much_changes_a_batch_begins_late),
+        cmocka_unit_test(a_slow_disk_has_its_batches_earlier),
+        cmocka_unit_test(a_batch_is_cut_over_several_turns),
         cmocka_unit_test(interval_is_a_second_under_overload),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

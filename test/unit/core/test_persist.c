@@ -1,4 +1,4 @@
-/* The way to disk, and the answers that wait for it: batches, failures, snapshots. */
+/* The way to disk, and the answers that wait for it: batches, failures. */
 #include <time.h>
 
 #include <herd/store.h>
@@ -404,92 +404,6 @@ static void answers_behind_places_hold_the_lines_back(void **state)
     disk_free(&disk);
 }
 
-static void snapshot_holds_all_records(void **state)
-{
-    (void)state;
-    enum { CLIENTS = 17000 }; /* more than one part */
-    struct disk disk;
-    struct driver *driver = open_disk(&disk, HERD_DURABILITY_INTERVAL);
-    struct wire *flood = driver_accept(driver);
-    disk.is_slow = false;
-    for (unsigned i = 0; i < CLIENTS; i++)
-        wire_sayf(flood, "FLOOD Jaquez c%u +1+1 1 2.0 Jaquez +0.0\n", i);
-    driver_advance_ms(driver, 1000);
-    disk.is_slow = true;
-    herd_node_snapshot(driver->node);
-    driver_run(driver);
-    assert_true(disk.last_begins);
-    assert_false(disk.last_is_snapshot);
-    CHECK_INT(("nothing had changed"), disk.last_records, 0);
-    unsigned parts = 0;
-    for (unsigned update = 0; disk.pending != NULL; update++) {
-        assert_true(update < 20);
-        if (update < 6)
-            wire_sayf(flood, "FLOOD Jaquez c%u +1+1 2 3.0 Jaquez +0.0\n", update * 2000);
-        parts += disk.last_is_snapshot;
-        disk_done(&disk, update == 3 ? -5 : 0);
-        driver_advance_ms(driver, 1000);
-    }
-    assert_true(parts >= 2);
-    CHECK_INT(("generation"), disk.ledger.generation_whole, 1);
-    for (unsigned i = 0; i < CLIENTS; i += i < 12100 ? 100 : 1) {
-        char name[16];
-        snprintf(name, sizeof(name), "c%u", i);
-        const struct ledger_row *row = disk_newest(&disk, name);
-        CHECK_TRUE(("%s", name), row != NULL);
-        bool updated = i % 2000 == 0 && i / 2000 < 6;
-        CHECK_TRUE(("%s: %s", name, row->text),
-                   strstr(row->text, updated ? " +1+1 2 " : " +1+1 1 ") != NULL);
-    }
-    driver_advance_ms(driver, 5000);
-    assert_null(disk.pending);
-    disk_free(&disk);
-}
-
-static void snapshot_of_nothing_begins_and_ends(void **state)
-{
-    (void)state;
-    struct disk disk;
-    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
-    herd_node_snapshot(driver->node);
-    herd_node_snapshot(driver->node);
-    driver_run(driver);
-    assert_true(disk.last_begins);
-    disk_done(&disk, 0);
-    herd_node_snapshot(driver->node); /* one is under way */
-    assert_true(disk.last_is_snapshot);
-    assert_true(disk.last_ends);
-    disk_done(&disk, 0);
-    assert_null(disk.pending);
-    CHECK_INT(("one generation"), disk.ledger.generation_whole, 1);
-    disk_free(&disk);
-}
-
-/* An answer that waits for the disk does not wait for the snapshot's end. */
-static void journal_takes_turns_with_the_snapshot(void **state)
-{
-    (void)state;
-    struct disk disk;
-    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
-    struct wire *client = driver_accept(driver), *flood = driver_accept(driver);
-    disk.is_slow = false;
-    for (unsigned i = 0; i < 18000; i++)
-        wire_sayf(flood, "FLOOD Jaquez c%u +1+1 1 2.0 Jaquez +0.0\n", i);
-    disk.is_slow = true;
-    herd_node_snapshot(driver->node);
-    driver_run(driver);
-    disk_done(&disk, 0);
-    assert_true(disk.last_is_snapshot);
-    wire_say(client, "IAMAT a +1+1 100\n");
-    disk_done(&disk, 0);
-    assert_false(disk.last_is_snapshot);
-    EDGE_EXPECT(client, "%s", "");
-    disk_done(&disk, 0);
-    EDGE_EXPECT(client, AT_A);
-    assert_true(disk.last_is_snapshot);
-    disk_free(&disk);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -508,9 +422,6 @@ int main(void)
         cmocka_unit_test(stop_writes_and_answers_all),
         cmocka_unit_test(unread_answers_hold_the_lines_back),
         cmocka_unit_test(answers_behind_places_hold_the_lines_back),
-        cmocka_unit_test(snapshot_holds_all_records),
-        cmocka_unit_test(snapshot_of_nothing_begins_and_ends),
-        cmocka_unit_test(journal_takes_turns_with_the_snapshot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

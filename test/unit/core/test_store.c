@@ -1,5 +1,6 @@
 /* The store against a naive model of it: an array of records, searched from its beginning. */
 #include <herd/err.h>
+#include <herd/posix_time.h>
 #include <herd/store.h>
 
 #include "check.h"
@@ -450,6 +451,55 @@ static void test_updates_take_no_memory(void **state)
     herd_store_free(store);
 }
 
+/* The records behind a cursor, counted one by one. */
+static size_t count_behind(struct herd_store *store, herd_cursor cursor, herd_cursor walker)
+{
+    struct herd_entry entry;
+    size_t count = 0;
+    store_cursor_to(store, walker, cursor);
+    while (herd_cursor_next(store, walker, &entry))
+        count++;
+    return count;
+}
+
+static void test_unread_is_what_is_behind_the_noted_cursor(void **state)
+{
+    enum { IDS = 40, TTL_S = 50, UNREAD_STEPS = 20000 };
+    struct herd_store *store;
+    struct rng rng = {.state = 7};
+    herd_cursor cursor, walker;
+    size_t ended = 0;
+    (void)state;
+    assert_int_equal(herd_store_new(1, 0, &store), 0);
+    assert_int_equal(herd_store_set_ttl(store, TTL_S * HERD_NS_PER_S), 0);
+    assert_int_equal(herd_cursor_new(store, &cursor), 0);
+    assert_int_equal(herd_cursor_new(store, &walker), 0);
+    for (unsigned step = 1; step < UNREAD_STEPS; step++) {
+        struct text_record record;
+        struct herd_entry entry;
+        char text[64];
+        int64_t now_ns = step * HERD_NS_PER_S;
+        if (rng_below(&rng, 100) < 80) {
+            snprintf(text, sizeof(text), "c%u +1+1 %u %u.0 A +0.0", (unsigned)rng_below(&rng, IDS),
+                     step, step);
+            record_of(text, &record);
+            assert_int_equal(herd_store_apply(store, &record.record, 0, now_ns), 1);
+        } else {
+            size_t wanted = rng_below(&rng, IDS), read = 0;
+            while (read < wanted && herd_cursor_next(store, cursor, &entry))
+                read++;
+            store_note_read(store, cursor, read);
+        }
+        size_t before = herd_store_count(store);
+        while (!herd_store_expire(store, now_ns)) {
+        }
+        ended += before - herd_store_count(store);
+        CHECK_INT(("step %u", step), store_unread(store), count_behind(store, cursor, walker));
+    }
+    assert_true(ended > 100);
+    herd_store_free(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -462,6 +512,7 @@ int main(void)
         cmocka_unit_test(test_a_million_clients),
         cmocka_unit_test(test_cursor_passes_what_came_from_one_source),
         cmocka_unit_test(test_updates_take_no_memory),
+        cmocka_unit_test(test_unread_is_what_is_behind_the_noted_cursor),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }

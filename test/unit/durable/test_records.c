@@ -353,6 +353,33 @@ static void test_a_long_journal_is_cut_into_segments(void **state)
     assert_found_in(fixture->folder, &world->disk);
 }
 
+/* A row costs more than what it holds: short records share one, long ones have one of their own. */
+static void test_rows_of_many_records(void **state)
+{
+    struct fixture *fixture = *state;
+    struct world *world = &fixture->world;
+    int64_t records = 0;
+    begin_life(fixture, false);
+    for (unsigned i = 0; i < 100; i++) {
+        world->text_max = i % 3 == 0 ? WORLD_TEXT_MAX : 1 + i;
+        world_change(world, 40);
+        world_make_journal(world, i % 4 == 0 ? 1 : SIZE_MAX, i == 50);
+        write_batch(fixture);
+        for (size_t at = 0; at < world->batch.records.len; at++)
+            records += world->batch.records.data[at] == '\n';
+    }
+    char sql[128];
+    int len = sprintf(sql, "SELECT count(*) FROM segment_2 WHERE length(CAST(text AS BLOB)) > %d",
+                      ROW_MAX_BYTES);
+    assert_true(number_in(fixture, sql) > 0);
+    snprintf(sql + len, sizeof sql - (size_t)len, " AND instr(text, char(10)) > 0");
+    assert_int_equal(number_in(fixture, sql), 0);
+    assert_int_equal(number_in(fixture, "SELECT sum(rows) FROM segment"), records);
+    assert_true(number_in(fixture, "SELECT count(*) FROM segment_1") < records / 4);
+    end_life(fixture);
+    assert_found_in(fixture->folder, &world->disk);
+}
+
 /* A file that has been large, and will not be again, gives its space back. */
 static void test_a_file_shrinks(void **state)
 {
@@ -561,6 +588,7 @@ int main(void)
         TEST(test_what_a_snapshot_replaces_goes),
         TEST(test_a_snapshot_that_was_cut_short),
         TEST(test_a_long_journal_is_cut_into_segments),
+        TEST(test_rows_of_many_records),
         TEST(test_a_file_shrinks),
         TEST(test_the_log_is_short),
         TEST(test_a_backup_while_it_is_written),

@@ -92,6 +92,7 @@ static void clear_batch(struct world *world)
 
 void world_make_journal(struct world *world, size_t rows_max, bool begins)
 {
+    uint64_t from = world->journal_at;
     clear_batch(world);
     size_t client = next_client(world, world->journal_at);
     for (size_t rows = 0; rows < rows_max && client < WORLD_CLIENTS; rows++) {
@@ -117,7 +118,20 @@ void world_make_journal(struct world *world, size_t rows_max, bool begins)
         world->is_snapshotting = true;
         world->snapshot_at = 0;
         world->snapshot_upto = world->sequence;
+        world->began_from = from;
     }
+}
+
+/* The journal's batch ends the generation where it comes to the end of what has changed, and there is
+ * nothing left to be copied from before that generation. */
+static void end_with_journal(struct world *world)
+{
+    bool is_clean = next_client(world, world->journal_at) == WORLD_CLIENTS;
+    size_t client = next_client(world, world->snapshot_at);
+    bool is_copied =
+        client == WORLD_CLIENTS || world->held.held[client].sequence > world->began_from;
+    world->batch.ends = world->is_snapshotting && is_clean && is_copied;
+    world->is_snapshotting &= !world->batch.ends;
 }
 
 void world_make_snapshot(struct world *world, size_t rows_max)
@@ -144,11 +158,14 @@ void world_make_any(struct world *world)
 {
     if (world_random(world, 3) > 0)
         world_change(world, world_random(world, 60));
-    if (world->is_snapshotting && world_random(world, 2) == 0)
+    if (world->is_snapshotting && world_random(world, 2) == 0) {
         world_make_snapshot(world, 1 + world_random(world, 100));
-    else
+    } else {
         world_make_journal(world, world_random(world, 4) == 0 ? 10 : SIZE_MAX,
                            !world->is_snapshotting && world_random(world, 6) == 0);
+        if (world_random(world, 2) == 0)
+            end_with_journal(world);
+    }
 }
 
 void world_restart(struct world *world, const struct found *found)

@@ -35,6 +35,7 @@ struct world {
     uint64_t journal_at; /* all up to this one has been put into batches */
     bool is_snapshotting;
     uint64_t snapshot_at, snapshot_upto;
+    uint64_t began_from; /* what was in batches before the one that began the generation */
     struct herd_batch batch;
 };
 
