@@ -11,7 +11,7 @@
 #include <herd/err.h>
 #include <herd/geo.h>
 
-#include "base/utf8.h"
+#include "base/output.h"
 #include "herd_places.h"
 #include "places/local.h"
 #include "places/local_db.h"
@@ -72,25 +72,6 @@ struct printer {
     size_t left;
 };
 
-/* What a file says is shown, not obeyed: control characters, C1's too, and what is no UTF-8 become
- * question marks. */
-static void print_text(const char *text)
-{
-    const unsigned char *at = (const unsigned char *)text;
-    size_t left = strlen(text);
-    while (left > 0) {
-        size_t len = utf8_length(at, left);
-        bool is_control = *at < 0x20 || *at == 0x7f || (len == 2 && *at == 0xc2 && at[1] < 0xa0);
-        if (len == 0 || is_control)
-            putchar('?');
-        else
-            fwrite(at, 1, len, stdout);
-        len += len == 0;
-        at += len;
-        left -= len;
-    }
-}
-
 static int on_place(void *arg, const struct local_place *place)
 {
     struct printer *printer = arg;
@@ -98,12 +79,12 @@ static int on_place(void *arg, const struct local_place *place)
         return 0;
     printer->left--;
     printf("%8.2f km  ", place->distance_m / 1000);
-    print_text(place->name);
+    output_shown(herd_slice_of(place->name));
     if (place->vicinity[0] != '\0')
         printf(", ");
-    print_text(place->vicinity);
+    output_shown(herd_slice_of(place->vicinity));
     printf("  (");
-    print_text(place->types);
+    output_shown(herd_slice_of(place->types));
     printf(")\n");
     return 0;
 }
