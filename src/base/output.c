@@ -29,7 +29,7 @@ void output_no_server(const char *program, const struct config *config, const ch
     fputc('\n', stderr);
 }
 
-void output_shown(struct herd_slice text)
+void output_shown(FILE *to, struct herd_slice text)
 {
     const unsigned char *at = (const unsigned char *)text.data;
     size_t left = text.len;
@@ -37,9 +37,9 @@ void output_shown(struct herd_slice text)
         size_t len = utf8_length(at, left);
         bool is_control = *at < 0x20 || *at == 0x7f || (len == 2 && *at == 0xc2 && at[1] < 0xa0);
         if (len == 0 || is_control)
-            putchar('?');
+            fputc('?', to);
         else
-            fwrite(at, 1, len, stdout);
+            fwrite(at, 1, len, to);
         len += len == 0;
         at += len;
         left -= len;

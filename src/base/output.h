@@ -3,6 +3,8 @@
 #ifndef BASE_OUTPUT_H
 #define BASE_OUTPUT_H
 
+#include <stdio.h>
+
 #include <herd/buf.h>
 
 #include "base/config.h"
@@ -13,9 +15,9 @@ void output_mistakes(const char *program, const char *path, int rc, const struct
 /* On stderr, that `name` is no server of the file, which one was meant, and which ones it has. */
 void output_no_server(const char *program, const struct config *config, const char *name);
 
-/* Text from elsewhere on stdout, shown and not obeyed: control characters, C1's too, and what is no
+/* Text from elsewhere, shown and not obeyed: control characters, C1's too, and what is no
  * UTF-8 become question marks. */
-void output_shown(struct herd_slice text);
+void output_shown(FILE *to, struct herd_slice text);
 
 /*
  * Flushes stdout. Gives `status`, the exit status so far; or, when something written to stdout was

@@ -19,9 +19,8 @@ enum feature_state {
 
 struct feature {
     enum feature_state state;
-    struct herd_slice
-        text;     /* a JSON object, or what there is of it; the reader's, until its next one */
-    int64_t line; /* that it begins in */
+    struct herd_slice text; /* an object, or its beginning; the reader's, until its next one */
+    int64_t line;           /* that it begins in */
 };
 
 struct feature_reader;

@@ -102,14 +102,14 @@ int command_build(const struct arguments *arguments)
 static void print_shown(const char *label, const char *text)
 {
     fputs(label, stdout);
-    output_shown(herd_slice_of(text));
+    output_shown(stdout, herd_slice_of(text));
 }
 
 static void print_without_tags(const char *html)
 {
     while (*html != '\0') {
         size_t len = strcspn(html, "<");
-        output_shown(herd_slice(html, len));
+        output_shown(stdout, herd_slice(html, len));
         html += len;
         html += strcspn(html, ">");
         html += *html == '>';

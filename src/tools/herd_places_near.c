@@ -92,12 +92,12 @@ static int on_place(void *arg, const struct local_place *place)
         return 0;
     printer->left--;
     printf("%8.2f km  ", place->distance_m / 1000);
-    output_shown(herd_slice_of(place->name));
+    output_shown(stdout, herd_slice_of(place->name));
     if (place->vicinity[0] != '\0')
         printf(", ");
-    output_shown(herd_slice_of(place->vicinity));
+    output_shown(stdout, herd_slice_of(place->vicinity));
     printf("  (");
-    output_shown(herd_slice_of(place->types));
+    output_shown(stdout, herd_slice_of(place->types));
     printf(")\n");
     return 0;
 }

@@ -34,30 +34,25 @@ static const struct command {
     bool takes_after;
     int (*run)(const struct context *context, int argc, char **argv);
 } commands[] = {
-    {"iamat",
-     "SERVER CLIENT LOCATION [TIME]",
-     "tell SERVER where CLIENT is (TIME: POSIX seconds, else now)",
-     3,
-     4,
-     {WORD_SERVER, WORD_CLIENT, WORD_LOCATION, WORD_TIME},
-     false,
-     ctl_iamat},
-    {"whatsat",
-     "SERVER CLIENT RADIUS COUNT [--after TIME]",
-     "ask SERVER what is within RADIUS km of CLIENT, from an update sent at TIME or later",
-     4,
-     4,
-     {WORD_SERVER, WORD_CLIENT, WORD_RADIUS, WORD_COUNT},
-     true,
-     ctl_whatsat},
-    {"status",
-     "",
-     "each server: up or not, clients held, digest equal or not, links",
-     0,
-     0,
-     {0},
-     false,
-     ctl_status},
+    {.name = "iamat",
+     .words = "SERVER CLIENT LOCATION [TIME]",
+     .text = "tell SERVER where CLIENT is (TIME: POSIX seconds, else now)",
+     .words_min = 3,
+     .words_max = 4,
+     .kinds = {WORD_SERVER, WORD_CLIENT, WORD_LOCATION, WORD_TIME},
+     .run = ctl_iamat},
+    {.name = "whatsat",
+     .words = "SERVER CLIENT RADIUS COUNT [--after TIME]",
+     .text = "ask SERVER what is within RADIUS km of CLIENT, from an update sent at TIME or later",
+     .words_min = 4,
+     .words_max = 4,
+     .kinds = {WORD_SERVER, WORD_CLIENT, WORD_RADIUS, WORD_COUNT},
+     .takes_after = true,
+     .run = ctl_whatsat},
+    {.name = "status",
+     .words = "",
+     .text = "each server: up or not, clients held, digest equal or not, links",
+     .run = ctl_status},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
@@ -78,6 +73,13 @@ static void print_usage(FILE *out)
           out);
 }
 
+static void print_foreign(const char *name, struct herd_slice line)
+{
+    fprintf(stderr, "herdctl: %s does not speak this protocol: it answered \"", name);
+    output_shown(stderr, herd_slice_of(config_show(line.data, line.len).text));
+    fputs("\"\n", stderr);
+}
+
 /* What came back to `asked`, or EXIT_ANSWER after saying on stderr why it is no answer. */
 static int ask(const struct context *context, const char *name, const struct herd_command *asked,
                const struct herd_buf *line, struct herd_buf *bytes, struct answer *out)
@@ -95,8 +97,7 @@ static int ask(const struct context *context, const char *name, const struct her
         error.len > 0 ? herd_buf_slice(&error) : herd_slice_of(herd_strerror(rc));
     bool is_cut = rc < 0 && answer_may_go_on(herd_buf_slice(bytes));
     if (kind == ANSWER_FOREIGN && !is_cut && rc != HERD_ENOMEM)
-        fprintf(stderr, "herdctl: %s does not speak this protocol: it answered \"%s\"\n", name,
-                config_show(out->first_line.data, out->first_line.len).text);
+        print_foreign(name, out->first_line);
     else if (rc < 0)
         fprintf(stderr, "herdctl: %s: %.*s\n", name, (int)why.len, why.data);
     else if (kind == ANSWER_REFUSED)

@@ -1,5 +1,5 @@
 /* herdctl_answer.h: what a server has answered: whether it speaks this protocol at all, what its AT
- * line says, and why it took a line not. */
+ * line says, and why it may have refused a line. */
 #ifndef TOOLS_HERDCTL_ANSWER_H
 #define TOOLS_HERDCTL_ANSWER_H
 

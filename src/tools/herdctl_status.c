@@ -193,9 +193,9 @@ static void print_links(const json_t *status)
         const json_t *link = json_array_get(links, i);
         if (i > 0)
             putchar(' ');
-        output_shown(herd_slice_of(text_of(link, "peer")));
+        output_shown(stdout, herd_slice_of(text_of(link, "peer")));
         putchar(':');
-        output_shown(herd_slice_of(text_of(link, "state")));
+        output_shown(stdout, herd_slice_of(text_of(link, "state")));
     }
     putchar('\n');
 }
@@ -205,7 +205,7 @@ static void print_row(const struct row *row, const char *digest)
     printf("%-12s %-6s ", row->name, state_names[row->state]);
     if (row->status == NULL) {
         fputs(row->state == STATE_UP ? "no status: " : "", stdout);
-        output_shown(herd_buf_slice(&row->error));
+        output_shown(stdout, herd_buf_slice(&row->error));
         putchar('\n');
         return;
     }
