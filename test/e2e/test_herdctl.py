@@ -50,8 +50,9 @@ def test_a_server_that_is_not_in_the_file(herd):
     for name, hint in ("Hil", ' (did you mean "Hill"?)'), ("Nowhere", ""):
         done = herdctl(herd, "whatsat", name, "x", "1", "1")
         assert done.returncode == 1
-        assert done.stderr == (f'herdctl: {herd.config}: no server "{name}" in it{hint}; '
-                               "its servers are: Hill Jaquez Smith Campbell Singleton\n")
+        words = f'{herd.config}: no server "{name}" in it{hint}; its servers are: Hill Jaquez Smith Campbell Singleton\n'
+        assert done.stderr == f"herdctl: {words}"
+        assert run(BIN / "herd-server", "--config", herd.config, name).stderr == f"herd-server: {words}"
 
 
 @pytest.mark.parametrize("words, reason", [
