@@ -332,6 +332,8 @@ int places_answer_add_attribution(struct places_answer *answer, const char *html
 {
     if (answer->without_memory)
         return HERD_ENOMEM;
+    if (html[0] == '\0')
+        return 0;
     struct herd_buf *all = &answer->attributions;
     size_t before = all->len;
     int rc = begin_element(all);
@@ -344,7 +346,7 @@ int places_answer_add_attribution(struct places_answer *answer, const char *html
 
 int places_answer_render_attribution(const char *html, struct herd_buf *out)
 {
-    return append_text(out, html, ATTRIBUTIONS_MAX_BYTES);
+    return html[0] != '\0' ? append_text(out, html, ATTRIBUTIONS_MAX_BYTES) : 0;
 }
 
 int places_answer_add_rendered_attribution(struct places_answer *answer, struct herd_slice html)

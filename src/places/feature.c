@@ -164,7 +164,8 @@ int feature_make(struct feature_maker *maker, struct herd_slice text, struct loc
     json_decref(maker->root);
     int rc = json_load_bytes(text, 0, &maker->root, &error);
     if (rc < 0) {
-        *fault = FEATURE_NOT_JSON;
+        bool is_cut = json_error_code(&error) == json_error_premature_end_of_input;
+        *fault = is_cut ? FEATURE_CUT : FEATURE_NOT_JSON;
         return rc == HERD_ENOMEM ? rc : 0;
     }
     *fault = find_fault(maker->root, &geometry);

@@ -9,6 +9,7 @@
 enum feature_fault {
     FEATURE_GOOD,
     FEATURE_NOT_JSON,
+    FEATURE_CUT,     /* JSON as far as it goes, which is not to its end */
     FEATURE_NOT_ONE, /* no object of type Feature */
     FEATURE_NO_NAME,
     FEATURE_NO_GEOMETRY /* none on the earth */

@@ -87,7 +87,7 @@ static void give(struct feature_reader *reader, enum feature_state state, struct
     if (reader->is_too_large)
         state = FEATURE_TOO_LARGE;
     *out = (struct feature){.state = state, .line = reader->begin_line};
-    if (state == FEATURE_WHOLE)
+    if (state == FEATURE_WHOLE || state == FEATURE_CUT_OFF)
         out->text = herd_buf_slice(&reader->text);
     reader->is_kept = false;
     reader->end_line = reader->line;
@@ -96,7 +96,7 @@ static void give(struct feature_reader *reader, enum feature_state state, struct
 /* Back between two features, with what was read of one lost. */
 static void cut_off(struct feature_reader *reader, struct feature *out)
 {
-    give(reader, FEATURE_CUT_OFF, out);
+    give(reader, reader->is_garbage ? FEATURE_STRAY : FEATURE_CUT_OFF, out);
     reader->depth = 0;
     reader->in_string = reader->is_escaped = reader->is_garbage = false;
 }

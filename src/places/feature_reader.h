@@ -13,12 +13,13 @@ enum { FEATURE_MAX_BYTES = 16 << 20 };
 enum feature_state {
     FEATURE_WHOLE,
     FEATURE_TOO_LARGE, /* of more than FEATURE_MAX_BYTES: its text is not there */
-    FEATURE_CUT_OFF    /* its line, or the file, ends within it */
+    FEATURE_CUT_OFF,   /* its line, or the file, ends within it */
+    FEATURE_STRAY      /* no object: what stands between two features; its text is not there */
 };
 
 struct feature {
     enum feature_state state;
-    struct herd_slice text; /* a JSON object; the reader's, until its next one */
+    struct herd_slice text; /* an object, or its beginning; the reader's, until its next one */
     int64_t line;           /* that it begins in */
 };
 

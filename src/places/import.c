@@ -60,7 +60,13 @@ static int fail_reading(struct import *import)
 {
     int code;
     const char *reason = gzerror(import->file, &code);
-    return fail(import, HERD_EIO, code == Z_ERRNO ? strerror(errno) : reason);
+    if (code == Z_ERRNO)
+        return fail(import, HERD_EIO, strerror(errno));
+    /* zlib has the descriptor's number in front, having been given no name. */
+    const char *colon = strstr(reason, ": ");
+    herd_buf_printf(import->error, "%s: its gzip data is damaged or cut short: %s", import->from,
+                    colon != NULL ? colon + 2 : reason);
+    return HERD_EIO;
 }
 
 /* zlib tells of a file that is cut short once all that is there was read, and not as a failure. */
@@ -143,17 +149,16 @@ static int take_feature(struct import *import, struct feature_maker *maker,
                         const struct feature *feature)
 {
     static const enum import_fault faults[] = {
-        [FEATURE_NOT_JSON] = IMPORT_NOT_JSON,
-        [FEATURE_NOT_ONE] = IMPORT_NO_FEATURE,
-        [FEATURE_NO_NAME] = IMPORT_NO_NAME,
+        [FEATURE_NOT_JSON] = IMPORT_NOT_JSON,       [FEATURE_CUT] = IMPORT_CUT_OFF,
+        [FEATURE_NOT_ONE] = IMPORT_NO_FEATURE,      [FEATURE_NO_NAME] = IMPORT_NO_NAME,
         [FEATURE_NO_GEOMETRY] = IMPORT_NO_GEOMETRY,
     };
     struct local_row row;
     enum feature_fault fault;
-    if (feature->state != FEATURE_WHOLE)
-        return count_fault(import,
-                           feature->state == FEATURE_TOO_LARGE ? IMPORT_TOO_LARGE : IMPORT_CUT_OFF,
-                           feature->line);
+    if (feature->state == FEATURE_TOO_LARGE)
+        return count_fault(import, IMPORT_TOO_LARGE, feature->line);
+    if (feature->state == FEATURE_STRAY)
+        return count_fault(import, IMPORT_NOT_JSON, feature->line);
     int rc = feature_make(maker, feature->text, &row, &fault);
     if (rc < 0)
         return rc;
@@ -211,9 +216,9 @@ static int take_line(struct import *import, struct geonames_maker *maker, char *
     bool is_whole = has_end && strlen(line) == len;
     if (!has_end)
         skip_line(import);
-    line[strcspn(line, "\r\n")] = '\0';
-    if (line[0] == '#' || line[0] == '\0')
+    if (line[0] == '#' || line[0] == '\r' || line[0] == '\n')
         return 0;
+    line[strcspn(line, "\r\n")] = '\0';
     if (is_whole && is_utf8(line) && geonames_make(maker, line, &row) == NULL)
         return add(import, &row, number);
     return count_fault(import, IMPORT_BAD_LINE, number);
@@ -266,15 +271,16 @@ static void close_file(struct import *import)
 /* JSON begins with a brace, or a separator. 0 or negative. */
 static int look(struct import *import, enum import_format *out)
 {
+    static const char white[] = " \t\r\n\xef\xbb\xbf";
     *out = import->options->format;
     if (*out != IMPORT_BY_LOOK)
         return 0;
     int byte;
-    while ((byte = gzgetc(import->file)) != -1 && strchr(" \t\r\n\xef\xbb\xbf", byte) != NULL)
+    while ((byte = gzgetc(import->file)) != -1 && memchr(white, byte, sizeof white - 1) != NULL)
         continue;
     if (byte == -1)
-        return gzeof(import->file) ? fail(import, HERD_ENOTFOUND, "is empty")
-                                   : fail_reading(import);
+        return has_ended_early(import) ? fail_reading(import)
+                                       : fail(import, HERD_ENOTFOUND, "is empty");
     *out = byte == '{' || byte == '[' || byte == 0x1e ? IMPORT_GEOJSON : IMPORT_GEONAMES;
     return gzungetc(byte, import->file) == byte ? 0 : HERD_EIO;
 }

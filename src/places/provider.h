@@ -79,14 +79,16 @@ struct places_answer *places_answer_none(bool is_found);
  * Bytes of `message` and `html` that are not UTF-8 become question marks.
  */
 int places_answer_set_error(struct places_answer *answer, const char *message);
-/* Besides, HERD_EINVAL when all attributions come to more than 64 KiB: nothing is added. */
+/* Besides, HERD_EINVAL when all attributions come to more than 64 KiB: nothing is added. An empty
+ * one is none. */
 int places_answer_add_attribution(struct places_answer *answer, const char *html);
 
 /* The same for one that is rendered already. */
 int places_answer_add_rendered_attribution(struct places_answer *answer, struct herd_slice html);
 
-/* Appends `html` as it is to stand in an answer. 0, HERD_ENOMEM, or HERD_EINVAL when it is longer
- * than all attributions of an answer may be; then a part of it is there. */
+/* Appends `html` as it is to stand in an answer; nothing for an empty one. 0, HERD_ENOMEM, or
+ * HERD_EINVAL when it is longer than all attributions of an answer may be; then a part of it is
+ * there. */
 int places_answer_render_attribution(const char *html, struct herd_buf *out);
 
 /* `object` is one result as jansson holds it (struct json_t, borrowed). Besides, HERD_EFULL at

@@ -67,20 +67,10 @@ static int parse(int argc, char **argv, struct arguments *out)
     return EXIT_USAGE;
 }
 
-static void list_servers(const struct config *config)
-{
-    fputs("its servers are:", stderr);
-    for (size_t i = 0; i < config->server_count; i++)
-        fprintf(stderr, " %s", config->servers[i].name);
-    fputc('\n', stderr);
-}
-
 static int run(struct config *take_config, const struct arguments *arguments)
 {
     if (config_find(take_config, arguments->name) == NULL) {
-        fprintf(stderr, "herd-server: %s: no server \"%s\" in it; ", arguments->config,
-                arguments->name);
-        list_servers(take_config);
+        output_no_server("herd-server", take_config, arguments->name);
         config_free(take_config);
         return EXIT_START;
     }

@@ -66,8 +66,9 @@ static int send_all(int fd, struct herd_slice line, int64_t deadline_ms)
 
 static bool is_whole(const struct herd_buf *answer, const char *end)
 {
-    size_t len = answer->len > 1 && answer->data[0] == '?' ? 1 : strlen(end);
-    const char *mark = len == 1 ? "\n" : end;
+    bool is_at = answer->len > 2 && memcmp(answer->data, "AT ", 3) == 0;
+    const char *mark = is_at ? end : "\n";
+    size_t len = strlen(mark);
     return answer->len >= len && memcmp(answer->data + answer->len - len, mark, len) == 0;
 }
 
@@ -85,6 +86,8 @@ static int receive(int fd, const char *end, int64_t deadline_ms, struct herd_buf
             return HERD_EIO;
         if (len > 0 && herd_buf_append(answer, bytes, (size_t)len) < 0)
             return HERD_ENOMEM;
+        if (answer->len > CALL_ANSWER_MAX_BYTES)
+            return HERD_ETOOLONG;
     }
     return 0;
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,16 +36,35 @@ static const struct command {
      command_info},
 };
 
-enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
+enum { COMMAND_COUNT = sizeof commands / sizeof commands[0], REPEAT_MAX = 1000000000 };
+
+static void print_command(FILE *to, const struct command *command)
+{
+    fprintf(to, "  herd-places %s %s\n      %s\n", command->name, command->words, command->help);
+}
 
 static int print_usage(FILE *to, int code)
 {
     fputs("Usage:\n", to);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(to, "  herd-places %s %s\n      %s\n", commands[i].name, commands[i].words,
-                commands[i].help);
-    fputs("FILE is the data set that came with herd, unless it is given.\n", to);
+        print_command(to, &commands[i]);
+    fputs("  herd-places --help | --version\n"
+          "      prints this, or the version, and exits\n\n"
+          "FILE is the data set that came with herd, unless it is given; import makes places.db.\n"
+          "Exit status: 0 done, 1 it failed (the last line on stderr says why), 2 wrong usage.\n",
+          to);
     return code;
+}
+
+int wrong_usage(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("herd-places: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return EXIT_USAGE;
 }
 
 int print_failure(int rc, const struct herd_buf *error)
@@ -66,7 +86,7 @@ int find_places_file(const struct arguments *arguments, struct herd_buf *out)
 int command_build(const struct arguments *arguments)
 {
     if (arguments->out == NULL || arguments->count == 0)
-        return EXIT_USAGE;
+        return wrong_usage("build: no %s", arguments->out == NULL ? "--out FILE" : "TABLE");
     struct herd_buf error = {0};
     int64_t places;
     int rc = local_build(arguments->out, arguments->words, arguments->count, &places, &error);
@@ -79,14 +99,20 @@ int command_build(const struct arguments *arguments)
     return code;
 }
 
+static void print_shown(const char *label, const char *text)
+{
+    fputs(label, stdout);
+    output_shown(stdout, herd_slice_of(text));
+}
+
 static void print_without_tags(const char *html)
 {
-    bool inside = false;
-    for (; *html != '\0'; html++) {
-        inside = inside || *html == '<';
-        if (!inside)
-            putchar(*html);
-        inside = inside && *html != '>';
+    while (*html != '\0') {
+        size_t len = strcspn(html, "<");
+        output_shown(stdout, herd_slice(html, len));
+        html += len;
+        html += strcspn(html, ">");
+        html += *html == '>';
     }
 }
 
@@ -95,9 +121,12 @@ static void print_info(const char *path, const struct local_db *db)
     printf("%s: version %d\n", path, LOCAL_DB_VERSION);
     const struct local_source *source;
     for (size_t i = 0; (source = local_db_source(db, i)) != NULL; i++) {
-        printf("\n%s: %" PRId64 " places\n  licence  %s\n  made of  %s\n  credit   ", source->name,
-               source->places, source->licence, source->version);
-        print_without_tags(source->attribution);
+        print_shown("\n", source->name);
+        printf(": %" PRId64 " places", source->places);
+        print_shown("\n  licence  ", source->licence);
+        print_shown("\n  made of  ", source->version);
+        fputs("\n  credit   ", stdout);
+        print_without_tags(source->attribution[0] != '\0' ? source->attribution : "none");
         putchar('\n');
     }
 }
@@ -105,7 +134,7 @@ static void print_info(const char *path, const struct local_db *db)
 int command_info(const struct arguments *arguments)
 {
     if (arguments->count != 0)
-        return EXIT_USAGE;
+        return wrong_usage("info: one word too many: \"%s\"", arguments->words[0]);
     struct herd_buf path = {0}, error = {0};
     struct local_db *db = NULL;
     int rc = find_places_file(arguments, &path);
@@ -127,22 +156,12 @@ static bool parse_count(const char *text, int64_t *out)
     char *end;
     errno = 0;
     *out = strtoll(text, &end, 10);
-    return end != text && *end == '\0' && errno == 0 && *out > 0 && *out <= 1000000000;
+    return end != text && *end == '\0' && errno == 0 && *out > 0 && *out <= REPEAT_MAX;
 }
 
-/* One option of `argv`, at *at, which is left at its last word. */
-static bool parse_option(int argc, char **argv, int *at, struct arguments *out)
+/* The option `name` with its value; NULL: none stands behind it. 0 or EXIT_USAGE. */
+static int take_option(const char *name, const char *value, struct arguments *out)
 {
-    const char *name = argv[*at] + 2;
-    if (strcmp(name, "json") == 0) {
-        out->json = 1;
-        return true;
-    }
-    if (++*at == argc)
-        return false;
-    const char *value = argv[*at];
-    if (strcmp(name, "repeat") == 0)
-        return parse_count(value, &out->repeat);
     const struct {
         const char *name;
         const char **value;
@@ -154,20 +173,30 @@ static bool parse_option(int argc, char **argv, int *at, struct arguments *out)
         if (strcmp(options[i].name, name) != 0)
             continue;
         *options[i].value = value;
-        return true;
+        return value != NULL ? 0 : wrong_usage("--%s: no value behind it", name);
     }
-    return false;
+    if (strcmp(name, "repeat") != 0)
+        return wrong_usage("no option --%s", name);
+    if (value == NULL || !parse_count(value, &out->repeat))
+        return wrong_usage("--repeat: a whole number from 1 to %d behind it", REPEAT_MAX);
+    return 0;
 }
 
-static bool parse_arguments(int argc, char **argv, struct arguments *out)
+/* 0 or EXIT_USAGE. */
+static int parse_arguments(int argc, char **argv, struct arguments *out)
 {
-    for (int at = 0; at < argc; at++) {
-        if (strncmp(argv[at], "--", 2) != 0)
+    int code = 0;
+    for (int at = 0; at < argc && code == 0; at++) {
+        if (strncmp(argv[at], "--", 2) != 0) {
             out->words[out->count++] = argv[at];
-        else if (!parse_option(argc, argv, &at, out))
-            return false;
+        } else if (strcmp(argv[at], "--json") == 0) {
+            out->json = 1;
+        } else {
+            code = take_option(argv[at] + 2, argv[at + 1], out);
+            at++;
+        }
     }
-    return true;
+    return code;
 }
 
 static int run_command(const struct command *command, int argc, char **argv)
@@ -176,15 +205,21 @@ static int run_command(const struct command *command, int argc, char **argv)
     if (words == NULL)
         return print_failure(HERD_ENOMEM, &(struct herd_buf){0});
     struct arguments arguments = {.words = words};
-    int code = parse_arguments(argc, argv, &arguments) ? command->run(&arguments) : EXIT_USAGE;
+    int code = parse_arguments(argc, argv, &arguments);
+    if (code == 0)
+        code = command->run(&arguments);
     free(words);
-    return code == EXIT_USAGE ? print_usage(stderr, code) : code;
+    if (code == EXIT_USAGE) {
+        fputs("Usage:\n", stderr);
+        print_command(stderr, command);
+    }
+    return code;
 }
 
 static int run(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
-    if (strcmp(name, "--help") == 0)
+    if (strcmp(name, "--help") == 0 || (argc > 2 && strcmp(argv[2], "--help") == 0))
         return print_usage(stdout, EXIT_DONE);
     if (strcmp(name, "--version") == 0) {
         puts("herd-places " HERD_VERSION);
@@ -194,6 +229,8 @@ static int run(int argc, char **argv)
         if (strcmp(commands[i].name, name) == 0)
             return run_command(&commands[i], argc - 2, argv + 2);
     }
+    if (argc > 1)
+        wrong_usage("no command \"%s\"", name);
     return print_usage(stderr, EXIT_USAGE);
 }
 

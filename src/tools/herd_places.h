@@ -24,7 +24,7 @@ struct arguments {
 };
 
 /* Each prints what it does or why it cannot; the program's exit code. EXIT_USAGE: the words are
- * wrong, and nothing was printed. */
+ * wrong, which was said; the command's usage has yet to be. */
 int command_import(const struct arguments *arguments);
 int command_build(const struct arguments *arguments);
 int command_near(const struct arguments *arguments);
@@ -33,6 +33,9 @@ int command_info(const struct arguments *arguments);
 /* The places file to read, terminated: --file, or the data set that came with herd. 0 or
  * HERD_ENOMEM. */
 int find_places_file(const struct arguments *arguments, struct herd_buf *out);
+
+/* Says on stderr, as `herd-places: …`, what is wrong with the words; EXIT_USAGE. */
+int wrong_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Prints `error` as `herd-places: …` to stderr; EXIT_FAILED. */
 int print_failure(int rc, const struct herd_buf *error);

@@ -99,23 +99,41 @@ static void print_costs(int64_t began_ms, int64_t places)
            memory_max_kib() >> 10);
 }
 
-static void print_report(const char *out, const char *from, const struct import_report *report)
+static void print_examples(const char *from, const struct import_report *report)
 {
-    int64_t skipped = 0;
     for (size_t i = 0; i < report->example_count; i++)
         fprintf(stderr, "%s:%" PRId64 ": left out: %s\n", from, report->examples[i].line,
                 import_fault_text(report->examples[i].fault));
+}
+
+static void print_counts(FILE *to, const char *file, const struct import_report *report)
+{
+    int64_t skipped = 0;
     for (size_t i = 0; i < IMPORT_FAULT_COUNT; i++)
         skipped += report->faults[i];
-    printf("%s: %" PRId64 " places; %" PRId64 " left out", out, report->places, skipped);
+    fprintf(to, "%s: %" PRId64 " places; %" PRId64 " left out", file, report->places, skipped);
     const char *before = ": ";
     for (enum import_fault i = 0; i < IMPORT_FAULT_COUNT; i++) {
         if (report->faults[i] == 0)
             continue;
-        printf("%s%" PRId64 " %s", before, report->faults[i], import_fault_text(i));
+        fprintf(to, "%s%" PRId64 " %s", before, report->faults[i], import_fault_text(i));
         before = ", ";
     }
-    putchar('\n');
+    fputc('\n', to);
+}
+
+/* Why none came of it: what was left out of what was read is part of that. */
+static int print_no_file(int rc, const struct herd_buf *error, const char *from,
+                         const struct import_report *report)
+{
+    bool was_read = false;
+    for (size_t i = 0; i < IMPORT_FAULT_COUNT && rc != HERD_ECANCELED; i++)
+        was_read = was_read || report->faults[i] > 0;
+    if (was_read) {
+        print_examples(from, report);
+        print_counts(stderr, from, report);
+    }
+    return print_failure(rc, error);
 }
 
 /* The names of the formats, as --format takes them. */
@@ -137,8 +155,13 @@ static bool find_format(const char *name, enum import_format *out)
 int command_import(const struct arguments *arguments)
 {
     enum import_format format;
-    if (arguments->count != 1 || !find_format(arguments->format, &format))
-        return EXIT_USAGE;
+    if (arguments->count == 0)
+        return wrong_usage("import: no FROM");
+    if (arguments->count > 1)
+        return wrong_usage("import: one word too many: \"%s\"", arguments->words[1]);
+    if (!find_format(arguments->format, &format))
+        return wrong_usage("\"%s\" is no format: geojson, geojsonseq or geonames",
+                           arguments->format);
     struct herd_buf error = {0};
     struct import_report report;
     struct bar bar = {.is_shown = isatty(STDERR_FILENO)};
@@ -161,12 +184,13 @@ int command_import(const struct arguments *arguments)
         error.len = 0;
         herd_buf_printf(&error, "interrupted: %s is as it was", out);
     }
-    if (rc < 0)
-        code = print_failure(rc, &error);
-    else
-        print_report(out, arguments->words[0], &report);
-    if (rc == 0)
+    if (rc < 0) {
+        code = print_no_file(rc, &error, arguments->words[0], &report);
+    } else {
+        print_examples(arguments->words[0], &report);
+        print_counts(stdout, out, &report);
         print_costs(began_ms, report.places);
+    }
     herd_buf_free(&error);
     return code;
 }

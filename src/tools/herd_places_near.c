@@ -10,8 +10,9 @@
 
 #include <herd/err.h>
 #include <herd/geo.h>
+#include <herd/proto.h>
 
-#include "base/utf8.h"
+#include "base/output.h"
 #include "herd_places.h"
 #include "places/local.h"
 #include "places/local_db.h"
@@ -50,20 +51,32 @@ static bool parse_location(const char *text, struct places_query *out)
            parse_number(rest, '\0', -180, 180, &out->longitude, &rest);
 }
 
-static bool parse_question(const struct arguments *arguments, struct question *out)
+static bool parse_count(const char *text, double *out)
 {
-    if (arguments->count < 2 || arguments->count > 3)
-        return false;
     const char *rest;
+    return parse_number(text, '\0', 0, PLACES_RESULTS_MAX, out, &rest) && *out == floor(*out);
+}
+
+/* 0 or EXIT_USAGE. */
+static int parse_question(const struct arguments *arguments, struct question *out)
+{
+    const char *const *words = arguments->words, *rest;
     double radius_km, count = PLACES_RESULTS_MAX;
-    bool is_right = parse_location(arguments->words[0], &out->query) &&
-                    parse_number(arguments->words[1], '\0', 0, 50, &radius_km, &rest);
-    if (is_right && arguments->count == 3)
-        is_right = parse_number(arguments->words[2], '\0', 0, PLACES_RESULTS_MAX, &count, &rest) &&
-                   count == floor(count);
-    out->query.radius_m = is_right ? radius_km * 1000 : 0;
+    if (arguments->count < 2)
+        return wrong_usage("near: no %s", arguments->count == 0 ? "LAT,LON" : "RADIUS_KM");
+    if (arguments->count > 3)
+        return wrong_usage("near: one word too many: \"%s\"", words[3]);
+    if (!parse_location(words[0], &out->query))
+        return wrong_usage("\"%s\" is no LAT,LON: degrees, -90 to 90 and -180 to 180", words[0]);
+    if (!parse_number(words[1], '\0', 0, HERD_RADIUS_MAX_KM, &radius_km, &rest))
+        return wrong_usage("\"%s\" is no RADIUS_KM: a number, 0 to %d", words[1],
+                           HERD_RADIUS_MAX_KM);
+    if (arguments->count == 3 && !parse_count(words[2], &count))
+        return wrong_usage("\"%s\" is no COUNT: a whole number, 0 to %d", words[2],
+                           PLACES_RESULTS_MAX);
+    out->query.radius_m = radius_km * 1000;
     out->count = (size_t)count;
-    return is_right;
+    return 0;
 }
 
 /* ---- For people ------------------------------------------------------------------------------ */
@@ -72,25 +85,6 @@ struct printer {
     size_t left;
 };
 
-/* What a file says is shown, not obeyed: control characters, C1's too, and what is no UTF-8 become
- * question marks. */
-static void print_text(const char *text)
-{
-    const unsigned char *at = (const unsigned char *)text;
-    size_t left = strlen(text);
-    while (left > 0) {
-        size_t len = utf8_length(at, left);
-        bool is_control = *at < 0x20 || *at == 0x7f || (len == 2 && *at == 0xc2 && at[1] < 0xa0);
-        if (len == 0 || is_control)
-            putchar('?');
-        else
-            fwrite(at, 1, len, stdout);
-        len += len == 0;
-        at += len;
-        left -= len;
-    }
-}
-
 static int on_place(void *arg, const struct local_place *place)
 {
     struct printer *printer = arg;
@@ -98,12 +92,12 @@ static int on_place(void *arg, const struct local_place *place)
         return 0;
     printer->left--;
     printf("%8.2f km  ", place->distance_m / 1000);
-    print_text(place->name);
+    output_shown(stdout, herd_slice_of(place->name));
     if (place->vicinity[0] != '\0')
         printf(", ");
-    print_text(place->vicinity);
+    output_shown(stdout, herd_slice_of(place->vicinity));
     printf("  (");
-    print_text(place->types);
+    output_shown(stdout, herd_slice_of(place->types));
     printf(")\n");
     return 0;
 }
@@ -216,15 +210,16 @@ static int print_answer(const char *path, const struct question *question, int64
 int command_near(const struct arguments *arguments)
 {
     struct question question;
-    if (!parse_question(arguments, &question))
-        return EXIT_USAGE;
+    int code = parse_question(arguments, &question);
+    if (code != 0)
+        return code;
     struct herd_buf path = {0}, error = {0};
     int rc = find_places_file(arguments, &path);
     if (rc == 0)
         rc = arguments->json || arguments->repeat > 0
                  ? print_answer(path.data, &question, arguments->repeat, &error)
                  : print_near(path.data, &question, &error);
-    int code = rc < 0 ? print_failure(rc, &error) : EXIT_DONE;
+    code = rc < 0 ? print_failure(rc, &error) : EXIT_DONE;
     herd_buf_free(&path);
     herd_buf_free(&error);
     return code;

@@ -17,25 +17,42 @@
 #include "base/program.h"
 #include "caller.h"
 #include "herdctl.h"
+#include "herdctl_answer.h"
+#include "herdctl_words.h"
 #include "json_print.h"
 #include "json_text.h"
 
 static int ctl_iamat(const struct context *context, int argc, char **argv);
 static int ctl_whatsat(const struct context *context, int argc, char **argv);
 
+enum { WORDS_MAX = 4 };
+
 static const struct command {
     const char *name, *words, *text;
     int words_min, words_max;
+    enum word_kind kinds[WORDS_MAX];
     bool takes_after;
     int (*run)(const struct context *context, int argc, char **argv);
 } commands[] = {
-    {"iamat", "SERVER CLIENT LOCATION [TIME]",
-     "tell SERVER where CLIENT is (TIME: POSIX seconds, else now)", 3, 4, false, ctl_iamat},
-    {"whatsat", "SERVER CLIENT RADIUS COUNT [--after TIME]",
-     "ask SERVER what is within RADIUS km of CLIENT, from an update sent at TIME or later", 4, 4,
-     true, ctl_whatsat},
-    {"status", "", "each server: up or not, clients held, digest equal or not, links", 0, 0, false,
-     ctl_status},
+    {.name = "iamat",
+     .words = "SERVER CLIENT LOCATION [TIME]",
+     .text = "tell SERVER where CLIENT is (TIME: POSIX seconds, else now)",
+     .words_min = 3,
+     .words_max = 4,
+     .kinds = {WORD_SERVER, WORD_CLIENT, WORD_LOCATION, WORD_TIME},
+     .run = ctl_iamat},
+    {.name = "whatsat",
+     .words = "SERVER CLIENT RADIUS COUNT [--after TIME]",
+     .text = "ask SERVER what is within RADIUS km of CLIENT, from an update sent at TIME or later",
+     .words_min = 4,
+     .words_max = 4,
+     .kinds = {WORD_SERVER, WORD_CLIENT, WORD_RADIUS, WORD_COUNT},
+     .takes_after = true,
+     .run = ctl_whatsat},
+    {.name = "status",
+     .words = "",
+     .text = "each server: up or not, clients held, digest equal or not, links",
+     .run = ctl_status},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
@@ -56,86 +73,105 @@ static void print_usage(FILE *out)
           out);
 }
 
-/* The server's answer to a line: on stdout, or why there is none on stderr. */
-static int ask(const struct context *context, const char *name, struct herd_slice line,
-               const char *end, struct herd_buf *answer)
+static void print_foreign(const char *name, struct herd_slice line)
 {
-    const struct config_server *server = config_find(context->config, name);
-    struct herd_buf error = {0};
-    if (server == NULL) {
-        fprintf(stderr, "herdctl: no server \"%s\" in %s\n", name, context->config->path);
-        return EXIT_ANSWER;
-    }
-    int rc = call_tcp(&server->listen, line, end, CALL_TIMEOUT_MS, answer, &error);
-    if (rc < 0 && error.len == 0)
-        fprintf(stderr, "herdctl: %s: %s\n", name, herd_strerror(rc));
-    else if (rc < 0)
-        fprintf(stderr, "herdctl: %s: %.*s\n", name, (int)error.len, error.data);
-    herd_buf_free(&error);
-    if (rc == 0 && answer->data[0] == '?') {
-        fprintf(stderr, "herdctl: %s does not take that line: %.*s", name, (int)answer->len,
-                answer->data);
-        return EXIT_ANSWER;
-    }
-    return rc < 0 ? EXIT_ANSWER : 0;
+    fprintf(stderr, "herdctl: %s does not speak this protocol: it answered \"", name);
+    output_shown(stderr, herd_slice_of(config_show(line.data, line.len).text));
+    fputs("\"\n", stderr);
 }
 
-/* `AT server diff client location sent` as an object. NULL: no memory. */
-static json_t *at_object(struct herd_slice line)
+/* What came back to `asked`, or EXIT_ANSWER after saying on stderr why it is no answer. */
+static int ask(const struct context *context, const char *name, const struct herd_command *asked,
+               const struct herd_buf *line, struct herd_buf *bytes, struct answer *out)
 {
-    static const char *const keys[] = {"server", "time_diff", "client", "location", "time_sent"};
+    const struct config_server *server = config_find(context->config, name);
+    const char *end = asked->verb == HERD_VERB_WHATSAT ? "\n\n" : "\n";
+    struct herd_buf error = {0};
+    if (server == NULL) {
+        output_no_server("herdctl", context->config, name);
+        return EXIT_ANSWER;
+    }
+    int rc = call_tcp(&server->listen, herd_buf_slice(line), end, CALL_TIMEOUT_MS, bytes, &error);
+    enum answer_kind kind = answer_read(herd_buf_slice(bytes), asked, out);
+    struct herd_slice why =
+        error.len > 0 ? herd_buf_slice(&error) : herd_slice_of(herd_strerror(rc));
+    bool is_cut = rc < 0 && answer_may_go_on(herd_buf_slice(bytes));
+    if (kind == ANSWER_FOREIGN && !is_cut && rc != HERD_ENOMEM)
+        print_foreign(name, out->first_line);
+    else if (rc < 0)
+        fprintf(stderr, "herdctl: %s: %.*s\n", name, (int)why.len, why.data);
+    else if (kind == ANSWER_REFUSED)
+        answer_explain_refusal(name, asked);
+    herd_buf_free(&error);
+    return rc == 0 && kind == ANSWER_AT ? 0 : EXIT_ANSWER;
+}
+
+/* The AT line as an object. NULL: no memory. */
+static json_t *at_object(const struct herd_slice at[AT_FIELDS])
+{
+    static const char *const keys[AT_FIELDS] = {"server", "time_diff", "client", "location",
+                                                "time_sent"};
     json_t *object = json_object();
-    const char *at = line.data + strlen("AT ");
-    const char *end = line.data + line.len;
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        const char *space = memchr(at, ' ', (size_t)(end - at));
-        size_t len = (size_t)((space != NULL ? space : end) - at);
-        if (json_object_set_new(object, keys[i], json_text(herd_slice(at, len))) < 0) {
+    for (size_t i = 0; i < AT_FIELDS; i++) {
+        if (json_object_set_new(object, keys[i], json_text(at[i])) < 0) {
             json_decref(object);
             return NULL;
         }
-        at += len + (space != NULL);
     }
     return object;
 }
 
-static int print_json(struct herd_slice at_line, struct herd_slice places_text)
+/* The places behind the AT line; NULL: there are none. 0, or EXIT_ANSWER after saying why. */
+static int read_places(const char *server, struct herd_slice text, json_t **out)
 {
-    json_t *places = NULL;
     json_error_t error;
-    int rc = places_text.len > 0 ? json_load_bytes(places_text, 0, &places, &error) : 0;
-    if (rc < 0) {
-        fprintf(stderr, "herdctl: the places are no JSON: %s\n",
-                rc == HERD_ENOMEM ? herd_strerror(rc) : error.text);
-        return EXIT_ANSWER;
-    }
-    json_t *object = json_pack("{s:o, s:o*}", "at", at_object(at_line), "places", places);
-    return json_print("herdctl", object, JSON_INDENT(2)) < 0 ? EXIT_ANSWER : 0;
-}
-
-static int print(const struct context *context, const struct herd_buf *answer)
-{
-    const char *lf = memchr(answer->data, '\n', answer->len);
-    size_t at_len = (size_t)(lf - answer->data);
-    if (context->json)
-        return print_json(herd_slice(answer->data, at_len),
-                          herd_slice(lf + 1, answer->len - at_len - 1));
-    fwrite(answer->data, 1, answer->len, stdout);
-    return 0;
-}
-
-static int ask_and_print(const struct context *context, const char *server,
-                         struct herd_buf *take_line, const char *end)
-{
-    struct herd_buf answer = {0};
-    int status = EXIT_ANSWER;
-    if (take_line->len == 0)
-        fprintf(stderr, "herdctl: %s\n", herd_strerror(HERD_ENOMEM));
+    *out = NULL;
+    int rc = text.len > 0 ? json_load_bytes(text, 0, out, &error) : 0;
+    if (rc == HERD_ENOMEM)
+        fprintf(stderr, "herdctl: %s\n", herd_strerror(rc));
+    else if (rc < 0 || (*out != NULL && !json_is_object(*out)))
+        fprintf(stderr, "herdctl: %s does not speak this protocol: the places are no JSON object\n",
+                server);
     else
-        status = ask(context, server, herd_buf_slice(take_line), end, &answer);
+        return 0;
+    json_decref(*out);
+    *out = NULL;
+    return EXIT_ANSWER;
+}
+
+static int print(const struct context *context, const char *server, const struct answer *answer,
+                 const struct herd_buf *bytes)
+{
+    json_t *places;
+    int status = read_places(server, answer->rest, &places);
+    if (status == 0 && !context->json) {
+        fwrite(bytes->data, 1, bytes->len, stdout);
+        json_decref(places);
+    } else if (status == 0) {
+        json_t *object = json_pack("{s:o, s:o*}", "at", at_object(answer->at), "places", places);
+        status = json_print("herdctl", object, JSON_INDENT(2)) < 0 ? EXIT_ANSWER : 0;
+    }
+    return status;
+}
+
+/* `line`: with its LF. */
+static int ask_and_print(const struct context *context, const char *server,
+                         struct herd_buf *take_line)
+{
+    struct herd_buf bytes = {0};
+    struct herd_command asked;
+    struct answer answer;
+    int status = EXIT_ANSWER;
+    int rc = take_line->len > 0
+                 ? herd_command_parse(herd_slice(take_line->data, take_line->len - 1), &asked)
+                 : HERD_ENOMEM;
+    if (rc < 0)
+        fprintf(stderr, "herdctl: %s\n", herd_strerror(rc));
+    else
+        status = ask(context, server, &asked, take_line, &bytes, &answer);
     if (status == 0)
-        status = print(context, &answer);
-    herd_buf_free(&answer);
+        status = print(context, server, &answer, &bytes);
+    herd_buf_free(&bytes);
     herd_buf_free(take_line);
     return status;
 }
@@ -148,7 +184,7 @@ static int ctl_iamat(const struct context *context, int argc, char **argv)
     clock_gettime(CLOCK_REALTIME, &now);
     herd_time_format((int64_t)now.tv_sec * HERD_NS_PER_S + now.tv_nsec, now_text);
     herd_buf_printf(&line, "IAMAT %s %s %s\n", argv[1], argv[2], argc == 4 ? argv[3] : now_text);
-    return ask_and_print(context, argv[0], &line, "\n");
+    return ask_and_print(context, argv[0], &line);
 }
 
 static int ctl_whatsat(const struct context *context, int argc, char **argv)
@@ -158,7 +194,7 @@ static int ctl_whatsat(const struct context *context, int argc, char **argv)
     bool after = context->after != NULL;
     herd_buf_printf(&line, "WHATSAT %s %s %s%s%s\n", argv[1], argv[2], argv[3],
                     after ? " AFTER " : "", after ? context->after : "");
-    return ask_and_print(context, argv[0], &line, "\n\n");
+    return ask_and_print(context, argv[0], &line);
 }
 
 struct arguments {
@@ -202,37 +238,36 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
-/* Whether `word` can be a field of a line: it would be two, none, or end the line else. */
-static bool is_field(const char *word)
-{
-    enum { DEL = 127 };
-    for (const unsigned char *at = (const unsigned char *)word; *at != '\0'; at++)
-        if (*at <= ' ' || *at == DEL)
-            return false;
-    return word[0] != '\0';
-}
-
-static bool check_field(const char *word)
-{
-    if (is_field(word))
-        return true;
-    fprintf(stderr, "herdctl: \"%s\" is %s\n", config_show(word, strlen(word)).text,
-            word[0] == '\0' ? "empty" : "no word: white space or a control byte in it");
-    return false;
-}
-
-/* 0, or EXIT_USAGE after saying what is wrong. */
-static int check_words(const struct command *command, const struct arguments *arguments)
+/* Whether there are as many words as the command takes. */
+static bool check_count(const struct command *command, const struct arguments *arguments)
 {
     int count = arguments->count - 1;
-    bool right = count >= command->words_min && count <= command->words_max;
-    for (int i = 1; i <= count && right; i++)
-        right = check_field(arguments->words[i]);
-    if (right && arguments->after != NULL)
-        right = command->takes_after && check_field(arguments->after);
-    if (!right)
-        fprintf(stderr, "usage: herdctl %s %s\n", command->name, command->words);
-    return right ? 0 : EXIT_USAGE;
+    if (count < command->words_min)
+        fprintf(stderr, "herdctl: %s: no %s\n", command->name, word_name(command->kinds[count]));
+    if (count > command->words_max) {
+        const char *word = arguments->words[1 + command->words_max];
+        fprintf(stderr, "herdctl: %s: one word too many: \"%s\"\n", command->name,
+                config_show(word, strlen(word)).text);
+    }
+    return count >= command->words_min && count <= command->words_max;
+}
+
+/* 0, or the exit status after saying what is wrong. */
+static int check_words(const struct command *command, const struct arguments *arguments)
+{
+    int status = check_count(command, arguments) ? 0 : EXIT_USAGE;
+    for (int i = 1; i < arguments->count && status == 0; i++)
+        status = word_check(command->kinds[i - 1], arguments->words[i]);
+    if (status == 0 && arguments->after != NULL && !command->takes_after) {
+        fprintf(stderr, "herdctl: %s takes no --after\n", command->name);
+        status = EXIT_USAGE;
+    }
+    if (status == 0 && arguments->after != NULL)
+        status = word_check(WORD_TIME, arguments->after);
+    if (status == EXIT_USAGE)
+        fprintf(stderr, "usage: herdctl %s%s%s\n", command->name,
+                command->words[0] != '\0' ? " " : "", command->words);
+    return status;
 }
 
 /* An option begins with a minus and a letter, or with two; a location may begin with a minus. */

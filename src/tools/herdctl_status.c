@@ -15,9 +15,12 @@
 
 #include <herd/err.h>
 
+#include "base/config_mistakes.h"
 #include "base/json_load.h"
+#include "base/output.h"
 #include "caller.h"
 #include "herdctl.h"
+#include "herdctl_answer.h"
 #include "json_print.h"
 #include "json_text.h"
 
@@ -26,10 +29,11 @@ enum { STATUS_TIMEOUT_MS = 2000, ASKERS_MAX = 64 };
 enum state {
     STATE_UP,     /* it answers */
     STATE_SILENT, /* it takes connections and answers nothing: it hangs, or was stopped */
+    STATE_OTHER,  /* who answers is no server of herd, or another one */
     STATE_DOWN
 };
 
-static const char *const state_names[] = {"up", "silent", "down"};
+static const char *const state_names[] = {"up", "silent", "other", "down"};
 
 /* What is known of one server: its own words, or why there are none. */
 struct row {
@@ -39,6 +43,54 @@ struct row {
     struct herd_buf error;
     bool lacks_memory; /* here, to ask it */
 };
+
+static const char *text_of(const json_t *status, const char *key)
+{
+    const char *text = json_string_value(json_object_get(status, key));
+    return text != NULL ? text : "";
+}
+
+static long long number_of(const json_t *status, const char *key)
+{
+    return json_integer_value(json_object_get(status, key));
+}
+
+/* Whether all that is shown of a status is there, and of this server. */
+static bool is_status_of(const json_t *status, const char *name)
+{
+    const json_t *links = json_object_get(status, "links");
+    bool is_one = strcmp(text_of(status, "server"), name) == 0 &&
+                  text_of(status, "digest")[0] != '\0' &&
+                  json_is_integer(json_object_get(status, "clients")) &&
+                  json_is_number(json_object_get(status, "uptime_s")) && json_is_array(links);
+    for (size_t i = 0; i < json_array_size(links) && is_one; i++) {
+        const json_t *link = json_array_get(links, i);
+        is_one = text_of(link, "peer")[0] != '\0' && text_of(link, "state")[0] != '\0';
+    }
+    return is_one;
+}
+
+/* Who answers so is no server of herd, or another one. */
+static void take_foreign(struct row *row, const char *where, struct herd_slice answer)
+{
+    struct herd_slice line = answer_first_line(answer);
+    row->state = STATE_OTHER;
+    row->error.len = 0;
+    herd_buf_printf(&row->error, "%s does not answer as this server does: \"%s\"", where,
+                    config_show(line.data, line.len).text);
+}
+
+static void take_status(struct row *row, const char *path, struct herd_slice answer)
+{
+    json_error_t error;
+    int rc = json_load_bytes(answer, 0, &row->status, &error);
+    row->lacks_memory = rc == HERD_ENOMEM;
+    if (row->lacks_memory || (rc == 0 && is_status_of(row->status, row->name)))
+        return;
+    json_decref(row->status);
+    row->status = NULL;
+    take_foreign(row, path, answer);
+}
 
 static void ask_control(const struct config *config, struct row *row)
 {
@@ -52,31 +104,30 @@ static void ask_control(const struct config *config, struct row *row)
         rc = call_unix(path.data, herd_slice_of("STATUS\n"), "\n", STATUS_TIMEOUT_MS, &answer,
                        &row->error);
     row->lacks_memory = rc == HERD_ENOMEM;
-    if (rc == 0) {
-        json_error_t error;
-        rc = json_load_bytes(herd_buf_slice(&answer), 0, &row->status, &error);
-        row->lacks_memory = rc == HERD_ENOMEM;
-        if (rc == HERD_ESYNTAX)
-            herd_buf_append_text(&row->error, "its answer is not JSON");
-    } else if (rc != HERD_ENOMEM && access(path.data, W_OK) != 0 && errno == EACCES) {
+    if (rc == 0)
+        take_status(row, path.data, herd_buf_slice(&answer));
+    else if (rc != HERD_ENOMEM && access(path.data, W_OK) != 0 && errno == EACCES)
         herd_buf_append_text(&row->error, "; ask as the user that the server runs as");
-    }
     herd_buf_free(&path);
     herd_buf_free(&answer);
 }
 
-/* Any line is answered: with PONG, or with a question mark and the line. */
+/* Each server answers it: with PONG, or, a plain one, with a question mark and the line. */
 static void ask_listener(const struct config_server *server, struct row *row)
 {
     struct herd_buf answer = {0}, error = {0};
     int rc = call_tcp(&server->listen, herd_slice_of("PING\n"), "\n", STATUS_TIMEOUT_MS, &answer,
                       &error);
+    struct herd_slice line = answer_first_line(herd_buf_slice(&answer));
     row->state = rc == 0 ? STATE_UP : rc == HERD_ETIMEDOUT ? STATE_SILENT : STATE_DOWN;
     row->lacks_memory = rc == HERD_ENOMEM;
     if (rc < 0) {
         herd_buf_free(&row->error);
         row->error = error;
     }
+    if (rc != HERD_ENOMEM && answer.len > 0 && !herd_slice_equal(line, herd_slice_of("PONG")) &&
+        !answer_refuses(line, herd_slice_of("PING")))
+        take_foreign(row, "who listens at its address", line);
     herd_buf_free(&answer);
 }
 
@@ -96,7 +147,7 @@ static void *ask_some(void *arg)
         struct row *row = &asking->rows[i];
         *row = (struct row){.name = server->name, .state = STATE_UP};
         ask_control(asking->config, row);
-        if (row->status == NULL && !row->lacks_memory)
+        if (row->status == NULL && row->state == STATE_UP && !row->lacks_memory)
             ask_listener(server, row);
     }
     return NULL;
@@ -114,17 +165,6 @@ static void ask_all(const struct config *config, struct row *rows)
     ask_some(&asking);
     for (size_t i = 0; i < count; i++)
         pthread_join(helpers[i], NULL);
-}
-
-static const char *text_of(const json_t *status, const char *key)
-{
-    const char *text = json_string_value(json_object_get(status, key));
-    return text != NULL ? text : "";
-}
-
-static long long number_of(const json_t *status, const char *key)
-{
-    return json_integer_value(json_object_get(status, key));
 }
 
 /* The digest that most servers have. */
@@ -151,7 +191,11 @@ static void print_links(const json_t *status)
     const json_t *links = json_object_get(status, "links");
     for (size_t i = 0; i < json_array_size(links); i++) {
         const json_t *link = json_array_get(links, i);
-        printf("%s%s:%s", i > 0 ? " " : "", text_of(link, "peer"), text_of(link, "state"));
+        if (i > 0)
+            putchar(' ');
+        output_shown(stdout, herd_slice_of(text_of(link, "peer")));
+        putchar(':');
+        output_shown(stdout, herd_slice_of(text_of(link, "state")));
     }
     putchar('\n');
 }
@@ -160,8 +204,9 @@ static void print_row(const struct row *row, const char *digest)
 {
     printf("%-12s %-6s ", row->name, state_names[row->state]);
     if (row->status == NULL) {
-        printf("%s%.*s\n", row->state == STATE_UP ? "no status: " : "", (int)row->error.len,
-               row->error.data);
+        fputs(row->state == STATE_UP ? "no status: " : "", stdout);
+        output_shown(stdout, herd_buf_slice(&row->error));
+        putchar('\n');
         return;
     }
     bool equal = strcmp(text_of(row->status, "digest"), digest) == 0;

@@ -65,6 +65,17 @@ def test_info_names_sources_and_licences(tmp_path):
         assert part in out
 
 
+def test_info_shows_no_control_bytes(tmp_path):
+    """Of a file that somebody else made: its name, licence and credit are shown, not obeyed."""
+    features, out = tmp_path / "a\x1b[7m.geojson", tmp_path / "out.db"
+    features.write_text('{"type":"Feature","geometry":{"type":"Point","coordinates":[1,2]},"properties":{"name":"A"}}')
+    run("import", "--out", out, "--name", "\x1b[31mred", "--licence", "\x07x", "--attribution", "<b>\x9bme</b>\x7f", features)
+    info = run("info", "--file", out)
+    assert "\n?[31mred: 1 places\n  licence  ?x\n  made of  a?[7m.geojson\n  credit   ?me?\n" in info
+    run("import", "--out", out, features)
+    assert "  credit   none\n" in run("info", "--file", out)
+
+
 def test_default_data_set():
     out = run("info")
     assert "GeoNames: 171075 places" in out and "OurAirports: 59766 places" in out
@@ -92,16 +103,32 @@ def test_failures_say_why(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["bad.tsv"]
 
 
-def test_wrong_usage():
+def test_wrong_usage_has_its_reason():
+    place, radius, count = "LAT,LON: degrees", "RADIUS_KM: a number, 0 to 50", "COUNT: a whole number, 0 to 20"
     wrong = (
-        [], ["fly"], ["build", "x"], ["build", "--out"], ["info", "x"], ["near", "1,2"],
-        ["near", "91,0", 1], ["near", "1,2x", 1], ["near", "1,2", 51], ["near", "1,2", -1],
-        ["near", "1,2", 1, 21], ["near", "1,2", 1, 1.5], ["near", "--repeat", 0, "1,2", 1],
-        ["near", "--colour", "red", "1,2", 1],
+        (["build", "x"], "build: no --out FILE"), (["build", "--out", "x"], "build: no TABLE"),
+        (["build", "--out"], "--out: no value behind it"), (["info", "x"], 'info: one word too many: "x"'),
+        (["near"], "near: no LAT,LON"), (["near", "1,2"], "near: no RADIUS_KM"),
+        (["near", "1,2", 1, 1, 1], 'near: one word too many: "1"'), (["near", "91,0", 1], f'"91,0" is no {place}'),
+        (["near", "1,2x", 1], f'"1,2x" is no {place}'), (["near", "1,2", 51], f'"51" is no {radius}'),
+        (["near", "1,2", -1], f'"-1" is no {radius}'), (["near", "1,2", 1, 21], f'"21" is no {count}'),
+        (["near", "1,2", 1, 1.5], f'"1.5" is no {count}'),
+        (["near", "--repeat", 0, "1,2", 1], "--repeat: a whole number from 1 to 1000000000"), (["near", "1,2", 1, "--repeat"], "--repeat: "),
+        (["near", "--colour", "red", "1,2", 1], "no option --colour"), (["import"], "import: no FROM"),
+        (["import", "a", "b"], 'import: one word too many: "b"'), (["import", "--format", "kml", "a"], '"kml" is no format: geojson, geojsonseq'),
     )
-    for words in wrong:
-        assert "herd-places near" in run(*words, code=2), words
-    assert "herd-places build" in run("--help")
+    for words, reason in wrong:
+        lines = run(*words, code=2).splitlines()
+        assert lines[0].startswith(f"herd-places: {reason}"), words
+        assert lines[1:3] == ["Usage:", next(line for line in lines if f"  herd-places {words[0]} " in line)], words
+    unknown = run("fly", code=2)
+    assert unknown.startswith('herd-places: no command "fly"\nUsage:\n')
+    assert unknown.split("\n", 1)[1] == run(code=2) == run("--help") == run("near", "--help")
+
+
+def test_help_names_versions_and_exit_statuses():
+    for words in "herd-places build", "--version", "Exit status: 0 done, 1 ", "2 wrong usage":
+        assert words in run("--help")
     assert run("--version").startswith("herd-places ")
 
 

@@ -7,7 +7,9 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -35,8 +37,149 @@ def test_iamat_and_whatsat(herd):
 
 def test_it_says_what_is_wrong(herd):
     unknown = herdctl(herd, "whatsat", "Hill", "nobody", "10", "3")
-    assert unknown.returncode == 1 and "? WHATSAT nobody 10 3" in unknown.stderr
-    assert herdctl(herd, "whatsat", "Nowhere", "x", "1", "1").returncode == 1
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert unknown.stderr == 'herdctl: Hill: no record of "nobody": ? WHATSAT nobody 10 3\n'
+    assert herdctl(herd, "iamat", "Hill", "kiwi", "+1+1", "5").returncode == 0
+    late = herdctl(herd, "whatsat", "Hill", "kiwi", "10", "3", "--after", "6")
+    assert late.returncode == 1
+    assert late.stderr == ('herdctl: Hill: no record of "kiwi" of that time or later has come in time: '
+                           "? WHATSAT kiwi 10 3 AFTER 6\n")
+    long = herdctl(herd, "iamat", "Hill", "kiwi", "+1." + "0" * 4000 + "+1", "5")
+    assert long.returncode == 1 and "or too long: ? IAMAT kiwi +1.000" in long.stderr
+
+
+def test_a_server_that_is_not_in_the_file(herd):
+    for name, hint in ("Hil", ' (did you mean "Hill"?)'), ("Nowhere", ""):
+        done = herdctl(herd, "whatsat", name, "x", "1", "1")
+        assert done.returncode == 1
+        words = f'{herd.config}: no server "{name}" in it{hint}; its servers are: Hill Jaquez Smith Campbell Singleton\n'
+        assert done.stderr == f"herdctl: {words}"
+        assert run(BIN / "herd-server", "--config", herd.config, name).stderr == f"herd-server: {words}"
+
+
+@pytest.mark.parametrize("words, reason", [
+    (["status", "Hill"], 'status: one word too many: "Hill"'), (["whatsat", "Hill"], "whatsat: no CLIENT"),
+    (["iamat", "Hill", "x"], "iamat: no LOCATION"), (["status", "--after", "3"], "status takes no --after"),
+    (["iamat", "Hill", "x", "+1+1", "--after", "5"], "iamat takes no --after"),
+    (["iamat", "Hill", "x", "34,-118"], '"34,-118" is no LOCATION: latitude and longitude on the earth, both with a sign: '),
+    (["iamat", "Hill", "x", "+91+1"], '"+91+1" is no LOCATION: '), (["iamat", "Hill", "x", "+1+1", "now"], '"now" is no TIME: '),
+    (["iamat", "Hill", "x" * 257, "+1+1"], "x...\" is no CLIENT: at most 256 bytes"),
+    (["whatsat", "Hill", "x", "51", "1"], '"51" is no RADIUS: kilometres, 0 to 50'),
+    (["whatsat", "Hill", "x", "x", "1"], '"x" is no RADIUS: kilometres, 0 to 50'),
+    (["whatsat", "Hill", "x", "1", "21"], '"21" is no COUNT: a whole number, 0 to 20'),
+    (["whatsat", "Hill", "x", "1", "1", "--after", "x"], '"x" is no TIME: ')], ids=range(13))
+def test_wrong_usage_has_its_reason(words, reason, tmp_path):
+    done = run((BIN / "herdctl").resolve(), *words, cwd=tmp_path)
+    first, usage = done.stderr.splitlines()
+    assert done.returncode == 2 and first.startswith("herdctl: ") and reason in first
+    assert usage.startswith(f"usage: herdctl {words[0]}") and usage == usage.rstrip()
+
+
+@contextlib.contextmanager
+def answering(listener, answer):
+    """Who answers each connection so, and closes it."""
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection, contextlib.suppress(OSError):
+                    connection.recv(4096)
+                    connection.sendall(answer)
+
+    thread = threading.Thread(target=serve)
+    listener.listen()
+    thread.start()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+def foreign(herd, answer):
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", herd.ports["Hill"]))
+    return answering(listener, answer)
+
+
+@pytest.mark.parametrize("answer", [
+    b"X\n", b"\n", b"AT\n", b"AT Hill\n", b"AT Hill +1.0 kiwi +1+1 5 more\n", b"AT Hill 1.0 kiwi +1+1 5\n", b"AT Hill +1.0 kiwi 1,1 5\n",
+    b"AT Hill +1.0 kiwi +1+1 \x1b[31m\n", b"AT Hill +1.0 other +1+1 5\n", b"-ERR unknown command\r\n", b"? other\n", b"HTTP/1.1 400",
+    b"\x1b[31m\xc2\x9b\n"], ids=range(13))
+def test_who_does_not_speak_the_protocol_is_told(make_herd, answer):
+    herd = make_herd({"Hill": []})
+    with foreign(herd, answer):
+        for words in ["iamat", "Hill", "kiwi", "+1+1", "5"], ["whatsat", "Hill", "kiwi", "1", "1"]:
+            for options in [], ["--json"]:
+                done = herdctl(herd, *options, *words)
+                assert (done.returncode, done.stdout) == (1, "")
+                assert done.stderr.startswith("herdctl: Hill does not speak this protocol: it answered ")
+                assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", done.stderr) and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("places", [b"[]", b"nothing"])
+def test_places_that_are_none_are_told(make_herd, places):
+    herd = make_herd({"Hill": []})
+    with foreign(herd, b"AT Hill +1.0 kiwi +1+1 5\n" + places + b"\n\n"):
+        for options in [], ["--json"]:
+            done = herdctl(herd, *options, "whatsat", "Hill", "kiwi", "1", "1")
+            assert (done.returncode, done.stdout) == (1, "")
+            assert done.stderr == "herdctl: Hill does not speak this protocol: the places are no JSON object\n"
+
+
+def test_an_answer_that_is_cut_is_told_as_that(make_herd):
+    herd = make_herd({"Hill": []})
+    for answer in b"", b"AT Hil", b"? IAM":
+        with foreign(herd, answer):
+            done = herdctl(herd, "iamat", "Hill", "kiwi", "+1+1", "5")
+            assert (done.returncode, done.stderr) == (1, "herdctl: Hill: no whole answer: closed\n")
+
+
+def test_status_of_somebody_else_at_the_address(make_herd):
+    herd = make_herd({"Hill": []})
+    with foreign(herd, b"-ERR \x1b unknown command\r\n"):
+        done = herdctl(herd, "status")
+        as_json = json.loads(herdctl(herd, "status", "--json").stdout)
+    assert done.returncode == 1
+    assert re.search(r'^Hill +other +who listens at its address does not answer as this server does: "-ERR \? unknown command"$', done.stdout, re.M)
+    assert as_json["Hill"]["up"] is False and as_json["Hill"]["state"] == "other"
+    with foreign(herd, b"? PING\n"):  # a plain server
+        assert re.search(r"^Hill +up +no status: ", herdctl(herd, "status").stdout, re.M)
+
+
+STATUS = {"server": "Hill", "digest": "0", "clients": 1, "uptime_s": 1.5, "links": [{"peer": "A", "state": "up"}]}
+
+
+@pytest.mark.parametrize("status", [
+    {}, [], {**STATUS, "server": "Smith"}, {**STATUS, "digest": 7}, {**STATUS, "clients": "1"}, {**STATUS, "uptime_s": "1"},
+    {**STATUS, "links": 5}, {**STATUS, "links": [1]}, {**STATUS, "links": [{"peer": "A"}]}, "? STATUS"], ids=range(10))
+def test_status_that_is_none(make_herd, status):
+    herd = make_herd({"Hill": []})
+    folder = herd.folder / "data" / "Hill"
+    folder.mkdir(parents=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(folder / "control.sock"))
+    said = status if isinstance(status, str) else json.dumps(status)
+    with answering(listener, said.encode() + b"\n"):
+        done = herdctl(herd, "status")
+    assert done.returncode == 1
+    assert re.search(r'^Hill +other +\S+control.sock does not answer as this server does: "', done.stdout, re.M)
+
+
+def test_status_shows_no_control_bytes(make_herd):
+    herd = make_herd({"Hill": []})
+    folder = herd.folder / "data" / "Hill"
+    folder.mkdir(parents=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(folder / "control.sock"))
+    status = {**STATUS, "links": [{"peer": "\x1b]0;t\x07", "state": "\x9bup"}]}
+    with answering(listener, json.dumps(status).encode() + b"\n"):
+        done = herdctl(herd, "status")
+    assert done.returncode == 0 and done.stdout.endswith(" ?]0;t?:?up\n")
 
 
 @pytest.mark.parametrize("words", [

@@ -89,6 +89,43 @@ def test_bad_features_are_named(tmp_path):
         [f"{bad}:6", "not JSON, or not UTF-8"]]
 
 
+def test_why_no_place_could_be_read(tmp_path):
+    """What is left out is counted, and the first ten are named with their line, also when nothing else was there."""
+    bad = tmp_path / "bad.geojson"
+    point = '{"type":"Feature","geometry":{"type":"Point","coordinates":[1,%d]},"properties":{"name":"A"}}\n'
+    cases = (
+        (2 * (point % 91).encode(), [1, 2], "without a geometry on the earth"),
+        (b'{"x":"' + b"x" * (17 << 20) + b'"}', [1], "larger than 16 MiB"),
+        (b"\xfe\x80\n" * 12, range(1, 11), "not a line of GeoNames' tables"), (bytes(4096), [1], "not a line of GeoNames' tables"),
+        (b"{broken", [1], "not JSON, or not UTF-8"), (b'{"type":"Feature",', [1], "cut off"))
+    for content, lines, why in cases:
+        bad.write_bytes(content)
+        said = run("import", "--out", tmp_path / "out.db", bad, code=1).splitlines()
+        assert said[:-2] == [f"{bad}:{line}: left out: {why}" for line in lines]
+        count = content.count(b"\n") or 1
+        assert said[-2:] == [f"{bad}: 0 places; {count} left out: {count} {why}", f"herd-places: {bad}: no place in it could be read"]
+    bad.write_text('{"type":"Feature","properties":{}}')  # those without a name are counted alone
+    assert run("import", "--out", tmp_path / "out.db", bad, code=1).startswith(f"{bad}: 0 places; 1 left out: 1 without a name\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.geojson"]
+
+
+def test_who_is_credited_for_what(tmp_path, make_herd):
+    """A source that says no credit adds none to an answer, asked on disk or from memory."""
+    features, out = tmp_path / "a.geojson", tmp_path / "out.db"
+    features.write_text(json.dumps(feature("A", 10, 50)))
+    for words, credit in ([], []), (["--attribution", ""], []), (["--attribution", "me"], ["me"]):
+        run("import", "--out", out, *words, features)
+        assert json.loads(run("near", "--file", out, "--json", "50,10", 1))["html_attributions"] == credit
+    run("import", "--out", out, features)
+    server = make_herd({"Hill": []}, places=f'data_file = "{out}"').start()["Hill"]
+    with server.client() as client:
+        client.ask(b"IAMAT kiwi +50+10 1")
+        for _ in range(2):
+            answer = json.loads(client.whatsat(b"WHATSAT kiwi 1 1")[1])
+            assert answer["html_attributions"] == [] and len(answer["results"]) == 1
+            wait_until(lambda: 'msg="in memory"' in server.log(), "it is read")
+
+
 def test_what_is_cut_short_is_no_new_file(tmp_path):
     """A gzipped file says itself that there is more of it."""
     out, cut = tmp_path / "places.db", tmp_path / "cut.ndjson.gz"
@@ -99,8 +136,22 @@ def test_what_is_cut_short_is_no_new_file(tmp_path):
         at = whole.index(b"\n", len(whole) // 2) + 1 if level == 0 else len(whole) // 2
         cut.write_bytes(whole[:at])
         done = subprocess.run([BIN / "herd-places", "import", "--out", out, cut], capture_output=True, text=True)
-        assert done.returncode == 1 and "unexpected end of file" in done.stderr
+        assert done.returncode == 1
+        assert done.stderr == f"herd-places: {cut}: its gzip data is damaged or cut short: unexpected end of file\n"
         assert out.read_text() == "the old one"
+
+
+def test_a_gzipped_file_that_is_damaged(tmp_path):
+    """Within its first block, before there is a byte of it, too."""
+    out, bad = tmp_path / "places.db", tmp_path / "bad.geojson.gz"
+    whole = gzip.compress("".join(json.dumps(feature(f"Place {i}", 1, 1)) + "\n" for i in range(1000)).encode())
+    wrong_sum = whole[:-8] + bytes(4) + whole[-4:]
+    for content, why in ((whole[:30], "unexpected end of file"), (whole[:12], "unexpected end of file"), (wrong_sum, "incorrect data check"),
+                         (whole[:10] + b"\xff" * 100, "invalid block type")):
+        bad.write_bytes(content)
+        said = run("import", "--out", out, bad, code=1)
+        assert said == f"herd-places: {bad}: its gzip data is damaged or cut short: {why}\n", content[:40]
+    assert not out.exists()
 
 
 def test_a_line_with_nul_takes_no_other_with_it(tmp_path):

@@ -1,6 +1,7 @@
 """What `cmake --install` puts where."""
 
 import fcntl
+import gzip
 import os
 import pathlib
 import re
@@ -50,6 +51,20 @@ def test_the_unit_names_what_is_installed(installed):
     assert not re.search(r"@\w+@", unit)
     for path in re.findall(r"^(?:ExecStart=|Documentation=file:)(\S+)", unit, re.M):
         assert (installed / path.lstrip("/")).exists(), path
+
+
+@pytest.mark.parametrize("page", ["herd-server.8", "herdctl.1", "herd-places.1", "herd-bench.1"])
+def test_manual_pages_say_what_help_says(installed, page):
+    name, section = page.split(".")
+    text = gzip.decompress((installed / f"usr/share/man/man{section}/{page}.gz").read_bytes()).decode()
+    assert not re.search(r"@\w+@", text)
+    assert run(BIN / name, "--help").stdout in text.replace(r"\&", "").replace(r"\-", "-").replace(r"\e", "\\")
+    paths = re.findall(r"^\.I (share/\S+)", text, re.M)
+    assert paths and all((installed / "usr" / path).exists() for path in paths), paths
+    assert re.search(rf"^\.TH {name.upper()} {section} .*\n\.SH NAME\n{name} \\- ".replace("-", r"\\?-"), text), "for apropos"
+    if shutil.which("groff"):
+        shown = subprocess.run(["groff", "-man", "-Tutf8", "-Kutf8", "-ww"], input=text, capture_output=True, text=True, check=True)
+        assert shown.stderr == ""
 
 
 def test_the_unit_waits_for_a_notification_only_of_a_server_that_sends_one(installed):

@@ -116,6 +116,23 @@ static void test_empty(void **state)
     places_answer_unref(answer);
 }
 
+static void test_an_empty_attribution_is_none(void **state)
+{
+    (void)state;
+    struct herd_buf rendered = {0};
+    struct places_answer *answer = places_answer_new(PLACES_ZERO_RESULTS);
+    assert_int_equal(places_answer_add_attribution(answer, ""), 0);
+    assert_int_equal(places_answer_render_attribution("", &rendered), 0);
+    assert_int_equal(rendered.len, 0);
+    assert_rendered(answer, 20,
+                    "{\n"
+                    "   \"html_attributions\": [],\n"
+                    "   \"results\": [],\n"
+                    "   \"status\": \"ZERO_RESULTS\"\n"
+                    "}\n\n");
+    places_answer_unref(answer);
+}
+
 static void test_error(void **state)
 {
     (void)state;
@@ -458,6 +475,7 @@ int main(void)
         cmocka_unit_test(test_whole),
         cmocka_unit_test(test_count_cuts),
         cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_an_empty_attribution_is_none),
         cmocka_unit_test(test_error),
         cmocka_unit_test(test_no_blank_line_inside),
         cmocka_unit_test(test_attributions_are_bounded),

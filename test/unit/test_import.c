@@ -36,7 +36,8 @@ static int64_t give_bytes(void *arg, char *data, size_t size)
     return (int64_t)len;
 }
 
-/* Each feature as `LINE:text ` or `LINE:! ` (cut off) or `LINE:# ` (too large); then the result. */
+/* Each feature as `LINE:text ` or `LINE:!text ` (cut off), `LINE:# ` (too large) or `LINE:? `
+ * (stray); then the result. */
 static char *features_of(struct bytes bytes)
 {
     struct feature_reader *reader;
@@ -45,8 +46,10 @@ static char *features_of(struct bytes bytes)
     assert_int_equal(feature_reader_new(give_bytes, &bytes, &reader), 0);
     int rc;
     while ((rc = feature_reader_next(reader, &feature)) > 0) {
-        static const char *const marks[] = {
-            [FEATURE_WHOLE] = "", [FEATURE_TOO_LARGE] = "#", [FEATURE_CUT_OFF] = "!"};
+        static const char *const marks[] = {[FEATURE_WHOLE] = "",
+                                            [FEATURE_TOO_LARGE] = "#",
+                                            [FEATURE_CUT_OFF] = "!",
+                                            [FEATURE_STRAY] = "?"};
         herd_buf_printf(&out, "%d:%s%.*s ", (int)feature.line, marks[feature.state],
                         (int)feature.text.len, feature.text.data);
     }
@@ -71,16 +74,16 @@ static const struct {
     {"{\"a\":1}\n{\"b\":2}\n", "1:{\"a\":1} 2:{\"b\":2} 0"},
     {"{\"a\":1}{\"b\":2}", "1:{\"a\":1} 1:{\"b\":2} 0"},
     {"\x1e{\"a\":1}\n\x1e{\n\"b\":2\n}\n", "1:{\"a\":1} 2:{\n\"b\":2\n} 0"},
-    {"{\"a\":1}\n{\"b\":\n{\"c\":3}\n", "1:{\"a\":1} 2:! 3:{\"c\":3} 0"},
-    {"{\"a\":1}\n{\"b\":\"2\n{\"c\":3}\n", "1:{\"a\":1} 2:! 3:{\"c\":3} 0"},
-    {"\x1e{\"a\":1}\n\x1e{\"b\":\n\x1e{\"c\":3}\n", "1:{\"a\":1} 2:! 3:{\"c\":3} 0"},
-    {"{\"a\":1}\n{\"b\":", "1:{\"a\":1} 2:! 0"},
+    {"{\"a\":1}\n{\"b\":\n{\"c\":3}\n", "1:{\"a\":1} 2:!{\"b\": 3:{\"c\":3} 0"},
+    {"{\"a\":1}\n{\"b\":\"2\n{\"c\":3}\n", "1:{\"a\":1} 2:!{\"b\":\"2 3:{\"c\":3} 0"},
+    {"\x1e{\"a\":1}\n\x1e{\"b\":\n\x1e{\"c\":3}\n", "1:{\"a\":1} 2:!{\"b\":\n 3:{\"c\":3} 0"},
+    {"{\"a\":1}\n{\"b\":", "1:{\"a\":1} 2:!{\"b\": 0"},
     {"{\n\"a\":1\n}\n{\n\"b\":2\n}", "1:{\n\"a\":1\n} 4:{\n\"b\":2\n} 0"},
     {"\xef\xbb\xbf{\"a\":1}", "1:{\"a\":1} 0"},
     {"{\"features\":[{\"a\":1},{\"b\"", "1:{\"a\":1} -3"},
     {"[{\"a\":1}]", "-3"},
-    {"{\"a\":1}\nnonsense {[\n{\"b\":2}\n", "1:{\"a\":1} 2:! 3:{\"b\":2} 0"},
-    {"{\"a\":1}\nnonsense", "1:{\"a\":1} 2:! 0"},
+    {"{\"a\":1}\nnonsense {[\n{\"b\":2}\n", "1:{\"a\":1} 2:? 3:{\"b\":2} 0"},
+    {"{\"a\":1}\nnonsense", "1:{\"a\":1} 2:? 0"},
     {"{\"a\":1}\n{\"b\":]}\n{\"c\":3}\n", "1:{\"a\":1} 2:{\"b\":] 3:{\"c\":3} 0"},
     {"nonsense\n{\"a\":1}", "-3"},
 };
@@ -224,7 +227,11 @@ static void test_rows(void **state)
         {"{\"type\":\"Feature\",\"geometry\":null,\"properties\":{\"name\":\"A\"}}",
          FEATURE_NO_GEOMETRY, NULL, NULL, NULL},
         {"{\"type\":\"Topology\"}", FEATURE_NOT_ONE, NULL, NULL, NULL},
-        {"{\"type\":", FEATURE_NOT_JSON, NULL, NULL, NULL},
+        {"{\"type\":", FEATURE_CUT, NULL, NULL, NULL},
+        {"{\"type\":\"Fea", FEATURE_CUT, NULL, NULL, NULL},
+        {"{\"type\":\"Feature\",", FEATURE_CUT, NULL, NULL, NULL},
+        {"{broken", FEATURE_NOT_JSON, NULL, NULL, NULL},
+        {"{\"name\": \"a\"b\"}", FEATURE_NOT_JSON, NULL, NULL, NULL},
         {"{\"type\":\"Feature\"," AT_1_2 ",\"properties\":{\"name\":\"\xc3\x28\"}}",
          FEATURE_NOT_JSON, NULL, NULL, NULL},
     };

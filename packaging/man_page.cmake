@@ -1,0 +1,16 @@
+# cmake -DPROGRAM= -DIN= -DOUT= -DGZIP= -DVERSION= -DDOCDIR= -P: the page OUT, compressed, of the template IN.
+execute_process(COMMAND "${PROGRAM}" --help OUTPUT_VARIABLE HELP RESULT_VARIABLE status OUTPUT_STRIP_TRAILING_WHITESPACE)
+if(NOT status EQUAL 0 OR HELP STREQUAL "")
+    message(FATAL_ERROR "${PROGRAM} --help: ${status}")
+endif()
+# What roff would take for its own: backslashes, a hyphen that is a minus, a line that looks like a request.
+string(REPLACE "\\" "\\e" HELP "${HELP}")
+string(REPLACE "-" "\\-" HELP "${HELP}")
+string(REGEX REPLACE "(^|\n)([.'])" "\\1\\\\&\\2" HELP "${HELP}")
+string(REGEX REPLACE "\\.gz$" "" page "${OUT}")
+configure_file("${IN}" "${page}" @ONLY)
+execute_process(COMMAND "${GZIP}" -9nc "${page}" OUTPUT_FILE "${OUT}" RESULT_VARIABLE status)
+if(NOT status EQUAL 0)
+    file(REMOVE "${OUT}")
+    message(FATAL_ERROR "${GZIP} ${page}: ${status}")
+endif()
