@@ -3,9 +3,10 @@
  * closed. A read or write that fails closes the stream: `failed` tells why.
  */
 #include <assert.h>
+#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/socket.h>
 
 #include <herd/err.h>
 
@@ -209,21 +210,9 @@ int stream_init(struct stream *stream, struct stream_loop *shared, enum stream_k
     return uv_tcp_init(shared->linger.loop, &stream->tcp) == 0 ? 0 : HERD_EIO;
 }
 
-/* Who closes may have sent megabytes that nobody wants: little is read of each, and of few. */
-static size_t drop_max(struct stream_loop *shared)
-{
-    if (shared->drops == STREAM_DROPS_PER_TURN)
-        return 0;
-    shared->drops++;
-    shared->limited_reads++;
-    return STREAM_DROP_BYTES;
-}
-
 static size_t read_max(struct stream_loop *shared, struct stream *stream)
 {
     const struct stream_events *events = shared->events[stream->kind];
-    if (stream->closing)
-        return drop_max(shared);
     if (events->read_max == NULL)
         return STREAM_INPUT_BYTES;
     size_t most = events->read_max(stream);
@@ -242,7 +231,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     struct stream_loop *shared = stream_loop_of(stream);
     (void)suggested;
     *buf = uv_buf_init(NULL, 0);
-    if (stream->read_turn == shared->turn)
+    if (stream->read_turn == shared->turn || stream->closing)
         return;
     size_t most = read_max(shared, stream);
     if (most == 0)
@@ -277,15 +266,43 @@ static void leave_unread(struct stream_loop *shared, struct stream *stream)
         wait_for_turn(stream, true);
 }
 
-static void drop(struct stream_loop *shared, struct stream *stream, size_t len)
+static void on_end(struct stream *stream, int error)
 {
-    struct stream_extra *extra = stream->of.extra;
-    shared->bytes_dropped += len;
-    extra->dropped += len;
-    if (extra->dropped <= STREAM_LINGER_BYTES)
+    uv_read_stop((uv_stream_t *)&stream->tcp);
+    stream->ended = true;
+    if (error != UV_EOF)
+        fail(stream, error);
+    else if (!stream->closing)
+        events_of(stream)->end(stream);
+    else if (stream->of.extra->shut)
+        finish(stream);
+}
+
+/* Who closes may still send megabytes, which nobody wants: the kernel drops them, without a copy.
+ */
+static void drop(struct stream_loop *shared, struct stream *stream)
+{
+    uv_os_fd_t fd;
+    if (shared->drops == STREAM_DROPS_PER_TURN) {
+        wait_for_turn(stream, false);
         return;
-    shared->cut_off++;
-    finish(stream);
+    }
+    shared->drops++;
+    shared->limited_reads++;
+    uv_fileno((uv_handle_t *)&stream->tcp, &fd);
+    ssize_t len = recv(fd, shared->input, STREAM_INPUT_BYTES, MSG_TRUNC | MSG_DONTWAIT);
+    if (len <= 0) {
+        if (len == 0 || (errno != EAGAIN && errno != EINTR))
+            on_end(stream, len == 0 ? UV_EOF : uv_translate_sys_error(errno));
+        return;
+    }
+    shared->bytes_received += (uint64_t)len;
+    shared->bytes_dropped += (uint64_t)len;
+    stream->of.extra->dropped += (size_t)len;
+    if (stream->of.extra->dropped > STREAM_LINGER_BYTES) {
+        shared->cut_off++;
+        finish(stream);
+    }
 }
 
 static void on_read(uv_stream_t *tcp, ssize_t len, const uv_buf_t *buf)
@@ -294,26 +311,15 @@ static void on_read(uv_stream_t *tcp, ssize_t len, const uv_buf_t *buf)
     struct stream_loop *shared = stream_loop_of(stream);
     if (len > 0) {
         shared->bytes_received += (uint64_t)len;
-        if (!stream->closing)
-            shared->events[stream->kind]->data(stream, buf->base, (size_t)len);
+        shared->events[stream->kind]->data(stream, buf->base, (size_t)len);
+    } else if (len == UV_ENOBUFS && buf->base == NULL) { /* as on_alloc wanted it */
+        if (stream->closing)
+            drop(shared, stream);
         else
-            drop(shared, stream, (size_t)len);
-        return;
+            leave_unread(shared, stream);
+    } else if (len < 0) {
+        on_end(stream, (int)len);
     }
-    if (len == UV_ENOBUFS && buf->base == NULL) { /* as on_alloc wanted it */
-        leave_unread(shared, stream);
-        return;
-    }
-    if (len == 0)
-        return;
-    uv_read_stop(tcp);
-    stream->ended = true;
-    if (len != UV_EOF)
-        fail(stream, (int)len);
-    else if (!stream->closing)
-        events_of(stream)->end(stream);
-    else if (stream->of.extra->shut)
-        finish(stream);
 }
 
 static void start_reading(struct stream *stream)

@@ -60,8 +60,7 @@ enum {
     STREAM_GATHER_BYTES = 16384,    /* of small writes that wait for the socket as one */
     STREAM_RESUMED_LEAST = 64,      /* in a turn, of those that had to wait to be read from */
     STREAM_LINGER_BYTES = 1 << 20,  /* dropped at most while it closes */
-    STREAM_DROP_BYTES = 4096,       /* of those, of one read */
-    STREAM_DROPS_PER_TURN = 64,     /* such reads of all that close */
+    STREAM_DROPS_PER_TURN = 64,     /* reads of all that close */
     STREAM_STALLED_MS = 30000,      /* closing, and the other side has taken nothing for so long */
     STREAM_LINGER_MS = 2000         /* all is sent: for the other side to close */
 };

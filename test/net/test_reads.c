@@ -328,11 +328,11 @@ static void little_is_dropped_in_a_turn(void **state)
         uint64_t came = streams->bytes_dropped - before;
         most = came > most ? came : most;
     }
-    assert_int_equal(most, FEW * STREAM_DROP_BYTES);
+    assert_int_equal(most, FEW * STREAM_INPUT_BYTES);
     take_turn(crowd, FEW); /* a turn's end counts them */
     assert_int_equal(metrics[METRIC_connections_cut_off_total], CROWD);
     assert_in_range(metrics[METRIC_bytes_dropped_total], CROWD * STREAM_LINGER_BYTES,
-                    CROWD * (STREAM_LINGER_BYTES + STREAM_DROP_BYTES));
+                    CROWD * (STREAM_LINGER_BYTES + STREAM_INPUT_BYTES));
     assert_true(crowd->a->net->limits.of[LIMIT_CUT_OFF].told);
     crowd_free(crowd);
 }

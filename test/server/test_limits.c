@@ -257,7 +257,7 @@ static void test_what_is_fixed_is_as_the_table_says(void **state)
         {"| reads of clients in a turn", HERD_TOUCHED_MAX, STREAM_INPUT_BYTES / 1024},
         {"| what is answered and not yet on disk", PACE_AGE_MS, PACE_BACKLOG_MS},
         {"| bytes that are read and dropped", STREAM_LINGER_BYTES >> 20, 0},
-        {"| the same in a turn", STREAM_DROPS_PER_TURN, STREAM_DROP_BYTES / 1024},
+        {"| the same in a turn", STREAM_DROPS_PER_TURN, STREAM_INPUT_BYTES / 1024},
         {"| bytes of places for who reads", TURN_PLACES_BYTES >> 20, 0},
     };
     (void)state;
