@@ -174,6 +174,7 @@ static void flush(struct net *net)
         carry_out(net, &effect);
     metrics->value[METRIC_bytes_received_total] = (int64_t)net->streams.bytes_received;
     metrics->value[METRIC_bytes_sent_total] = (int64_t)net->streams.bytes_sent;
+    metrics->value[METRIC_bytes_dropped_total] = (int64_t)net->streams.bytes_dropped;
     net->has_now = false; /* the loop sleeps next */
 }
 
@@ -227,6 +228,22 @@ static void count_stalled(struct net *net)
     net->stalled_told = stalled;
 }
 
+static void count_cut_off(struct net *net)
+{
+    uint64_t cut_off = net->streams.cut_off;
+    metrics_set(net->options.metrics, METRIC_connections_cut_off_total, (int64_t)cut_off);
+    limits_count(&net->limits, LIMIT_CUT_OFF, (int64_t)(cut_off - net->cut_off_told));
+    net->cut_off_told = cut_off;
+}
+
+/* Where a turn's bytes were used up, more clients share those of the next one. */
+static void begin_reads(struct net *net)
+{
+    net->read_most_bytes = net->read_bytes_left > 0 ? STREAM_INPUT_BYTES : NET_BULKY_READ_BYTES;
+    net->reads_left = NET_READS_PER_TURN;
+    net->read_bytes_left = (int64_t)net->options.room.turn_read_bytes;
+}
+
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct net *net = prepare->data;
@@ -238,8 +255,10 @@ static void on_prepare(uv_prepare_t *prepare)
         limits_look_at(&net->limits, net->stats);
     if (net->stalled_told != net->streams.stalled)
         count_stalled(net);
+    if (net->cut_off_told != net->streams.cut_off)
+        count_cut_off(net);
     set_wakeup(net);
-    net->reads_left = NET_READS_PER_TURN;
+    begin_reads(net);
     stream_loop_next_turn(&net->streams);
     measure_turn(net, idle_ns);
 }
@@ -251,7 +270,8 @@ int net_new(const struct net_options *options, struct net **out)
         return HERD_ENOMEM;
     net->options = *options;
     net->stats = herd_node_stats(options->node);
-    net->reads_left = NET_READS_PER_TURN;
+    net_set_room(net, &options->room);
+    begin_reads(net);
     int rc = stream_loop_init(&net->streams, options->loop);
     if (rc < 0) {
         free(net);
@@ -292,6 +312,8 @@ void net_count_limit(struct net *net, enum limit which)
 void net_set_room(struct net *net, const struct net_room *room)
 {
     net->options.room = *room;
+    if (room->turn_read_bytes == 0)
+        net->options.room.turn_read_bytes = NET_TURN_READ_BYTES;
 }
 
 static bool is_open(const struct net *net)

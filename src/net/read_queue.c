@@ -17,11 +17,14 @@ static bool grow(struct read_queue *queue)
     return true;
 }
 
-bool read_queue_join(struct read_queue *queue, struct stream *stream)
+bool read_queue_join(struct read_queue *queue, struct stream *stream, bool was_read)
 {
     if (queue->count == queue->cap && !grow(queue))
         return false;
-    queue->streams[queue->count++] = stream;
+    size_t place = was_read ? queue->count : queue->count - queue->read;
+    queue->streams[queue->count++] = queue->streams[place];
+    queue->streams[place] = stream;
+    queue->read += was_read;
     queue->most = queue->count > queue->most ? queue->count : queue->most;
     return true;
 }
@@ -39,12 +42,16 @@ void read_queue_leave(struct read_queue *queue, const struct stream *stream)
     while (at < queue->count && queue->streams[at] != stream)
         at++;
     assert(at < queue->count);
+    queue->read -= at >= queue->count - queue->read;
     drop(queue, at, 1);
 }
 
 void read_queue_resume(struct read_queue *queue, size_t max, void (*resume)(struct stream *stream))
 {
-    size_t count = queue->count < max ? queue->count : max;
+    size_t count = queue->count - queue->read;
+    if (count > max)
+        count = max;
+    queue->read = 0;
     if (count == 0)
         return;
     for (size_t i = 0; i < count; i++)

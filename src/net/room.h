@@ -9,8 +9,9 @@
 enum {
     NET_LISTENERS_MAX = 16,
     LISTEN_BACKLOG = 1024,
-    NET_ACCEPTS_PER_TURN = 64, /* of all listeners; who is left waits for the next turn */
-    NET_READS_PER_TURN = 1024  /* of clients */
+    NET_ACCEPTS_PER_TURN = 64,  /* of all listeners; who is left waits for the next turn */
+    NET_READS_PER_TURN = 1024,  /* of clients */
+    NET_BULKY_READ_BYTES = 4096 /* of one client, where the last turn's bytes were used up */
 };
 
 struct listener {
@@ -54,13 +55,15 @@ struct net {
     size_t neighbours, on_trial;
     size_t freed_bytes;                  /* of sessions that are gone, since net_give_back */
     unsigned reads_left;                 /* of clients, in this turn */
+    int64_t read_bytes_left;             /* the same */
+    size_t read_most_bytes;              /* of one */
     struct trial trials[NET_TRIALS_MAX]; /* that may still pass, the oldest first */
     size_t trial_count;
     uv_timer_t trial_timer;
     struct gather gather; /* of neighbours' sessions */
     size_t peer_count;
     struct limits limits;
-    uint64_t stalled_told; /* of `streams.stalled` */
+    uint64_t stalled_told, cut_off_told; /* of `streams` */
     struct peer *peers;
     struct herd_now now; /* of the events of a turn */
     bool has_now;

@@ -23,6 +23,8 @@ static void on_closed(struct stream *stream)
 static void on_data(struct stream *session, const char *data, size_t len)
 {
     struct net *net = net_of(session);
+    if (!session->is_neighbour)
+        net->read_bytes_left -= (int64_t)len;
     if (!trial_hear(net, session, data, len))
         return;
     net_on_data(session, data, len);
@@ -32,24 +34,39 @@ static void on_data(struct stream *session, const char *data, size_t len)
         last_words_hear(session, len);
 }
 
+/* A client is not read from in this turn. */
+static void count_unread(struct net *net)
+{
+    struct metrics *metrics = net->options.metrics;
+    bool is_of_bytes = net->read_bytes_left <= 0;
+    enum limit why = net->reads_left == 0 ? LIMIT_TURN_READS : LIMIT_TURN_CLIENTS;
+    metrics_add(metrics,
+                is_of_bytes ? METRIC_turns_full_bytes_total : METRIC_turns_full_reads_total, 1);
+    limits_count(&net->limits, is_of_bytes ? LIMIT_TURN_BYTES : why, 1);
+}
+
 /*
  * A crowd that speaks all at once is heard in several turns, so that neighbours, who are heard in
- * each, do not wait for all of it: so many reads of clients, and none when their lines have used up
- * the turn. What a client says meanwhile waits in the kernel.
+ * each, do not wait for all of it: so many reads of clients, so many bytes, and none when their lines
+ * have used up the turn. What a client says meanwhile waits in the kernel.
  */
 static size_t read_max(struct stream *session)
 {
     struct net *net = net_of(session);
     if (session->is_neighbour)
         return last_words_read_max(session, STREAM_INPUT_BYTES);
-    size_t most = net->reads_left > 0 ? herd_node_read_max(net->options.node) : 0;
-    if (most > 0) {
-        net->reads_left--;
-        return last_words_read_max(session, most);
+    bool is_full = net->reads_left == 0 || net->read_bytes_left <= 0;
+    size_t most = is_full ? 0 : herd_node_read_max(net->options.node);
+    if (most == 0) {
+        count_unread(net);
+        return 0;
     }
-    metrics_add(net->options.metrics, METRIC_turns_full_reads_total, 1);
-    limits_count(&net->limits, net->reads_left == 0 ? LIMIT_TURN_READS : LIMIT_TURN_CLIENTS, 1);
-    return 0;
+    net->reads_left--;
+    if (most > net->read_most_bytes)
+        most = net->read_most_bytes;
+    if (most > (size_t)net->read_bytes_left)
+        most = (size_t)net->read_bytes_left;
+    return last_words_read_max(session, most);
 }
 
 const struct stream_events session_events = {

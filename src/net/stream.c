@@ -3,44 +3,16 @@
  * closed. A read or write that fails closes the stream: `failed` tells why.
  */
 #include <assert.h>
+#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/socket.h>
 
 #include <herd/err.h>
 
-#include "net/stream.h"
+#include "net/stream_extra.h"
 
 enum { LINGER_STEP_MS = 250, PIECES_AT_ONCE = 64 };
-
-struct piece {
-    struct piece *next;
-    struct herd_buf buf;
-};
-
-/*
- * What a stream has only while there is more to write than its turn's one write has taken, or while
- * it closes without haste.
- *
- * What waits does so in pieces, small ones together, for a buffer of its own for each line would
- * take several times the line's bytes. At the end of a turn that has had no write of this stream
- * all pieces are written together. If that was too much for the socket, the first one goes to libuv
- * in the next turn, which tries at once, and then waits for the socket.
- */
-struct stream_extra {
-    struct stream *stream;
-    struct stream_loop *shared;
-    struct piece *first, **end; /* not sent */
-    uv_write_t write;           /* of the first, if it `is_with_libuv` */
-    struct stream_ring resting; /* something is to be done at the end of a turn */
-    bool is_with_libuv;
-    bool is_full;                 /* the socket, when it was last written to */
-    bool shut;                    /* our half is closed, all was sent */
-    uv_shutdown_t shutdown;       /* until on_shutdown, before the stream's last callback */
-    struct stream_ring lingering; /* closes without haste, until the socket is closed */
-    uint64_t deadline_ms;         /* uv_now */
-    size_t unsent, dropped;       /* bytes */
-};
 
 static struct stream *stream_of(void *handle)
 {
@@ -139,23 +111,10 @@ static void give_time(struct stream_extra *extra, uint32_t ms)
     extra->deadline_ms = uv_now(extra->stream->tcp.loop) + ms;
 }
 
-static size_t count_unsent(const struct stream_extra *extra)
-{
-    size_t bytes = 0;
-    const struct piece *piece = extra->first;
-    if (extra->is_with_libuv) {
-        bytes = uv_stream_get_write_queue_size((const uv_stream_t *)&extra->stream->tcp);
-        piece = piece->next;
-    }
-    for (; piece != NULL; piece = piece->next)
-        bytes += piece->buf.len;
-    return bytes;
-}
-
 /* A reader that takes its time has it; one that takes nothing is given up. */
 static void check_progress(struct stream_extra *extra)
 {
-    size_t unsent = count_unsent(extra);
+    size_t unsent = extra_unsent(extra);
     if (unsent == extra->unsent)
         return;
     extra->unsent = unsent;
@@ -251,6 +210,16 @@ int stream_init(struct stream *stream, struct stream_loop *shared, enum stream_k
     return uv_tcp_init(shared->linger.loop, &stream->tcp) == 0 ? 0 : HERD_EIO;
 }
 
+static size_t read_max(struct stream_loop *shared, struct stream *stream)
+{
+    const struct stream_events *events = shared->events[stream->kind];
+    if (events->read_max == NULL)
+        return STREAM_INPUT_BYTES;
+    size_t most = events->read_max(stream);
+    shared->limited_reads += most > 0;
+    return most;
+}
+
 /*
  * libuv asks again, up to 32 times an event, as long as buffers come full. Without one it leaves
  * the rest to the next poll: what the owner does about the first (it may want no more) comes before
@@ -261,15 +230,10 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     struct stream *stream = stream_of(handle);
     struct stream_loop *shared = stream_loop_of(stream);
     (void)suggested;
-    const struct stream_events *events = events_of(stream);
-    size_t most = STREAM_INPUT_BYTES;
     *buf = uv_buf_init(NULL, 0);
-    if (stream->read_turn == shared->turn)
+    if (stream->read_turn == shared->turn || stream->closing)
         return;
-    if (events->read_max != NULL) {
-        most = events->read_max(stream);
-        shared->limited_reads += most > 0;
-    }
+    size_t most = read_max(shared, stream);
     if (most == 0)
         return;
     most = most < STREAM_INPUT_BYTES ? most : STREAM_INPUT_BYTES;
@@ -279,40 +243,83 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 
 /* Not in this turn: the kernel keeps its bytes meanwhile, and the poll does not tell of them again.
  * Without memory for that it does, until there is a turn for them. */
-static void wait_for_turn(struct stream *stream)
+static void wait_for_turn(struct stream *stream, bool was_read)
 {
-    if (!read_queue_join(&stream_loop_of(stream)->unread, stream))
+    if (!read_queue_join(&stream_loop_of(stream)->unread, stream, was_read))
         return;
     stream->is_unread = true;
     uv_read_stop((uv_stream_t *)&stream->tcp);
 }
 
-static void on_read(uv_stream_t *tcp, ssize_t len, const uv_buf_t *buf)
+/*
+ * There is more to read than the turn has room for, or than a stream has in a turn. The poll tells
+ * of the latter first in the next turn, again and again: where others have waited they go ahead.
+ */
+static void leave_unread(struct stream_loop *shared, struct stream *stream)
 {
-    struct stream *stream = stream_of(tcp);
-    if (len > 0) {
-        stream_loop_of(stream)->bytes_received += (uint64_t)len;
-        if (!stream->closing)
-            events_of(stream)->data(stream, buf->base, (size_t)len);
-        else if ((stream->of.extra->dropped += (size_t)len) > STREAM_LINGER_BYTES)
-            finish(stream);
-        return;
-    }
-    if (len == UV_ENOBUFS && buf->base == NULL) { /* as on_alloc wanted it */
-        if (stream->read_turn != stream_loop_of(stream)->turn)
-            wait_for_turn(stream);
-        return;
-    }
-    if (len == 0)
-        return;
-    uv_read_stop(tcp);
+    bool was_read = stream->read_turn == shared->turn;
+    shared->is_short = shared->is_short || !was_read;
+    if (!was_read)
+        wait_for_turn(stream, false);
+    else if ((shared->is_short || shared->was_short) && stream->kind == STREAM_SESSION &&
+             !stream->is_neighbour)
+        wait_for_turn(stream, true);
+}
+
+static void on_end(struct stream *stream, int error)
+{
+    uv_read_stop((uv_stream_t *)&stream->tcp);
     stream->ended = true;
-    if (len != UV_EOF)
-        fail(stream, (int)len);
+    if (error != UV_EOF)
+        fail(stream, error);
     else if (!stream->closing)
         events_of(stream)->end(stream);
     else if (stream->of.extra->shut)
         finish(stream);
+}
+
+/* Who closes may still send megabytes, which nobody wants: the kernel drops them, without a copy.
+ */
+static void drop(struct stream_loop *shared, struct stream *stream)
+{
+    uv_os_fd_t fd;
+    if (shared->drops == STREAM_DROPS_PER_TURN) {
+        wait_for_turn(stream, false);
+        return;
+    }
+    shared->drops++;
+    shared->limited_reads++;
+    uv_fileno((uv_handle_t *)&stream->tcp, &fd);
+    ssize_t len = recv(fd, shared->input, STREAM_INPUT_BYTES, MSG_TRUNC | MSG_DONTWAIT);
+    if (len <= 0) {
+        if (len == 0 || (errno != EAGAIN && errno != EINTR))
+            on_end(stream, len == 0 ? UV_EOF : uv_translate_sys_error(errno));
+        return;
+    }
+    shared->bytes_received += (uint64_t)len;
+    shared->bytes_dropped += (uint64_t)len;
+    stream->of.extra->dropped += (size_t)len;
+    if (stream->of.extra->dropped > STREAM_LINGER_BYTES) {
+        shared->cut_off++;
+        finish(stream);
+    }
+}
+
+static void on_read(uv_stream_t *tcp, ssize_t len, const uv_buf_t *buf)
+{
+    struct stream *stream = stream_of(tcp);
+    struct stream_loop *shared = stream_loop_of(stream);
+    if (len > 0) {
+        shared->bytes_received += (uint64_t)len;
+        shared->events[stream->kind]->data(stream, buf->base, (size_t)len);
+    } else if (len == UV_ENOBUFS && buf->base == NULL) { /* as on_alloc wanted it */
+        if (stream->closing)
+            drop(shared, stream);
+        else
+            leave_unread(shared, stream);
+    } else if (len < 0) {
+        on_end(stream, (int)len);
+    }
 }
 
 static void start_reading(struct stream *stream)
@@ -340,22 +347,6 @@ static void resume(struct stream *stream)
     if ((stream->reading || stream->closing) && !stream->ended &&
         !uv_is_closing((uv_handle_t *)&stream->tcp))
         start_reading(stream);
-}
-
-/* What may wait for long, with hundreds like it, must not hold what has been sent of it already
- * (the owner counts the rest alone), nor much room that is left in its buffer. */
-static void tighten(struct herd_buf *buf, size_t sent)
-{
-    buf->len -= sent;
-    if (sent > 0)
-        memmove(buf->data, buf->data + sent, buf->len);
-    if (buf->len > buf->cap / 4 * 3)
-        return;
-    char *data = realloc(buf->data, buf->len);
-    if (data == NULL)
-        return;
-    buf->data = data;
-    buf->cap = buf->len;
 }
 
 static void send_fin(struct stream_extra *extra);
@@ -398,7 +389,7 @@ static void hand_over(struct stream_extra *extra)
 {
     struct herd_buf *buf = &extra->first->buf;
     struct stream *stream = extra->stream;
-    tighten(buf, 0);
+    extra_tighten(buf, 0);
     uv_buf_t bytes = uv_buf_init(buf->data, (unsigned)buf->len);
     ring_leave(&extra->resting);
     stream->write_turn = extra->shared->turn;
@@ -416,7 +407,7 @@ static void drop_sent(struct stream_extra *extra, size_t sent)
         recycle_first(extra);
     }
     if (sent > 0)
-        tighten(&extra->first->buf, sent);
+        extra_tighten(&extra->first->buf, sent);
 }
 
 /* All pieces, or as many as go into one write; libuv has none of them. */
@@ -465,7 +456,9 @@ static void resume_some(struct stream_loop *shared)
     if (count < STREAM_RESUMED_LEAST)
         count = STREAM_RESUMED_LEAST;
     read_queue_resume(&shared->unread, count, resume);
-    shared->limited_reads = 0;
+    shared->limited_reads = shared->drops = 0;
+    shared->was_short = shared->is_short;
+    shared->is_short = false;
 }
 
 void stream_loop_next_turn(struct stream_loop *shared)
@@ -485,26 +478,6 @@ void stream_loop_next_turn(struct stream_loop *shared)
     shared->turn++;
 }
 
-/* Behind what waits already, in the same piece if that is not libuv's and both are small. */
-static int add_piece(struct stream_extra *extra, struct herd_buf *take_buf, size_t sent)
-{
-    struct piece *last = NULL;
-    if (extra->first != NULL)
-        last = (struct piece *)(void *)((char *)extra->end - offsetof(struct piece, next));
-    bool is_open = last != NULL && !(extra->is_with_libuv && last == extra->first);
-    if (is_open && last->buf.len + take_buf->len <= STREAM_GATHER_BYTES)
-        return herd_buf_append_slice(&last->buf, herd_buf_slice(take_buf)) < 0 ? UV_ENOMEM : 0;
-    struct piece *piece = malloc(sizeof(*piece));
-    if (piece == NULL)
-        return UV_ENOMEM;
-    tighten(take_buf, sent);
-    *piece = (struct piece){.buf = *take_buf};
-    *take_buf = (struct herd_buf){0};
-    *extra->end = piece;
-    extra->end = &piece->next;
-    return 0;
-}
-
 /* What is not sent in this turn, but for the first `sent` bytes. */
 static int keep(struct stream *stream, struct herd_buf *take_buf, size_t sent)
 {
@@ -512,7 +485,7 @@ static int keep(struct stream *stream, struct herd_buf *take_buf, size_t sent)
     if (extra == NULL)
         return UV_ENOMEM;
     bool waits = extra->first != NULL;
-    int rc = add_piece(extra, take_buf, sent);
+    int rc = extra_add(extra, take_buf, sent);
     if (rc == 0 && !waits)
         ring_join(&extra->shared->resting, &extra->resting);
     return rc;
@@ -575,7 +548,7 @@ static int begin_linger(struct stream *stream)
     if (extra == NULL)
         return UV_ENOMEM;
     struct stream_loop *shared = extra->shared;
-    extra->unsent = count_unsent(extra);
+    extra->unsent = extra_unsent(extra);
     give_time(extra, shared->stalled_ms);
     ring_join(&shared->lingering, &extra->lingering);
     if (!uv_is_active((uv_handle_t *)&shared->linger))

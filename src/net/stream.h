@@ -17,7 +17,7 @@ struct stream;
 struct stream_events {
     void (*data)(struct stream *stream, const char *data, size_t len);
     /* How many bytes may be read of it in this turn; 0: it is read from in one of the next. NULL:
-     * STREAM_INPUT_BYTES. */
+     * STREAM_INPUT_BYTES. Not asked of one that closes. */
     size_t (*read_max)(struct stream *stream);
     void (*end)(struct stream *stream); /* the other side closed its half */
     /* Bytes of a write went out; runs inside stream_write too, and tells there that none did. The
@@ -42,11 +42,15 @@ struct stream_loop {
     struct read_queue unread;   /* are to be read from, in one of the next turns */
     uv_idle_t awake;            /* the loop does not sleep before that */
     char *input;            /* STREAM_INPUT_BYTES; each read's bytes, for the time of the call */
-    unsigned limited_reads; /* in this turn, of streams with a read_max */
-    uint16_t turn;          /* of the loop; a stream has one read and one write in each */
+    unsigned limited_reads; /* in this turn, of streams with a read_max, or that close: */
+    unsigned drops;
+    bool is_short, was_short; /* somebody could not be read from in this turn; in the last one */
+    uint16_t turn;            /* of the loop; a stream has one read and one write in each */
     uint64_t bytes_received, bytes_sent;
-    uint32_t stalled_ms; /* STREAM_STALLED_MS, but in tests */
-    uint64_t stalled;    /* streams that were given up after that */
+    uint32_t stalled_ms;    /* STREAM_STALLED_MS, but in tests */
+    uint64_t stalled;       /* streams that were given up after that */
+    uint64_t bytes_dropped; /* of bytes_received: came while the stream closed */
+    uint64_t cut_off;       /* streams, after STREAM_LINGER_BYTES */
     void (*closed)(void *arg);
     void *closed_arg;
 };
@@ -56,6 +60,7 @@ enum {
     STREAM_GATHER_BYTES = 16384,    /* of small writes that wait for the socket as one */
     STREAM_RESUMED_LEAST = 64,      /* in a turn, of those that had to wait to be read from */
     STREAM_LINGER_BYTES = 1 << 20,  /* dropped at most while it closes */
+    STREAM_DROPS_PER_TURN = 64,     /* reads of all that close */
     STREAM_STALLED_MS = 30000,      /* closing, and the other side has taken nothing for so long */
     STREAM_LINGER_MS = 2000         /* all is sent: for the other side to close */
 };

@@ -15,7 +15,7 @@
 
 #include "herd_bench.h"
 
-enum { SECOND_PARTS = 1000, FLOOD_LINES = 256 };
+enum { SECOND_PARTS = 1000, FLOOD_LINES = 256, LONG_BYTES = 64 * 1024 };
 
 struct crowd {
     const struct bench_options *options;
@@ -153,6 +153,34 @@ static int turn_deaf(struct crowd *crowd, uint64_t n)
     return 0;
 }
 
+/* True: the server has closed it, or its answer to a line that is too long has come to an end. */
+static bool has_ended(int fd)
+{
+    char bytes[8192];
+    ssize_t len = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    return len == 0 || (len < 0 && errno != EAGAIN);
+}
+
+/* A line that does not end, as fast as it goes; who is closed for it comes again. */
+static int turn_long(struct crowd *crowd, uint64_t n)
+{
+    static char bytes[LONG_BYTES];
+    if (n == 0)
+        memset(bytes, 'x', sizeof(bytes));
+    for (unsigned i = 0; i < crowd->count; i++) {
+        int *fd = &crowd->fds[i];
+        ssize_t sent = send(*fd, bytes, sizeof(bytes), MSG_NOSIGNAL);
+        crowd->done += sent > 0 ? (uint64_t)sent : 0;
+        if (!has_ended(*fd))
+            continue;
+        close(*fd);
+        *fd = bench_connect(&crowd->options->targets[i % crowd->options->target_count]);
+        if (*fd < 0)
+            return HERD_EIO;
+    }
+    return 0;
+}
+
 static const struct crowd_kind {
     const char *name, *text;
     int (*turn)(struct crowd *crowd, uint64_t n);
@@ -163,6 +191,7 @@ static const struct crowd_kind {
     {"asked", "one WHATSAT each, for five places, then silent", turn_asked, true},
     {"slow", "a byte a second each", turn_slow, true},
     {"churn", "--rate new connections a second, --connections at once", turn_churn, false},
+    {"long", "a line without an end each, as fast as it goes, and anew", turn_long, true},
     {"deaf", "asking without end, never reading", turn_deaf, true},
 };
 

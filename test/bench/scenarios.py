@@ -448,6 +448,8 @@ CROWDS = (
     ("2,000 new connections a second", "churn", ("--connections", 1000, "--rate", 2000), None,
      (2000, "connections/s"), ("connections_accepted_total", 2000)),
     ("40 clients that never read", "deaf", ("--connections", 40), None, None, ("clients_paused_total", 40)),
+    ("50 lines without an end, over and over", "long", ("--connections", 50), None, None,
+     ("bytes_dropped_total", 50 << 20)),
     ("1,000 more connections than files (EMFILE)", "idle", ("--connections", 1256), 256, None,
      ("connections_refused_total", 1000)),
 )

@@ -139,7 +139,7 @@ def test_sighup_changes_edges_without_a_client_noticing(make_herd):
         wait_until(lambda: [link["peer"] for link in herd["Hill"].status()["links"]] == ["Smith"], "Hill has a new neighbour")
         wait_until(lambda: knows(herd["Smith"], b"x", at_line), "Smith knows")
         assert AT.match(client.ask(b"IAMAT y %s 5" % LOCATION))
-    assert herd["Jaquez"].status()["links"] == []
+    wait_until(lambda: herd["Jaquez"].status()["links"] == [], "Jaquez has let go of Hill")
 
 
 def test_sighup_with_a_mistake_keeps_the_old_configuration(server):

@@ -22,6 +22,8 @@ enum {
     TURN = 10 * LINES, /* of all */
     BULK = 3 * LINES,
     FEW = 4,
+    LONG_LINE = 4000,
+    LONG_LINES = 25,                  /* of those, that a socket takes at once */
     QUEUE_BYTES = 64 * sizeof(void *) /* when somebody is in it for the first time */
 };
 
@@ -30,6 +32,7 @@ struct crowd {
     uv_prepare_t hook; /* behind that of A's net, which begins a turn */
     bool has_few;      /* reads in each turn: */
     unsigned few;
+    int64_t few_bytes; /* of clients in each turn; 0: as ever */
     struct rig_server *a;
     int fds[CROWD], count;
     unsigned answers, wanted;
@@ -54,8 +57,12 @@ static bool are_accepted(void *arg)
 static void on_turn(uv_prepare_t *hook)
 {
     struct crowd *crowd = hook->data;
-    if (crowd->has_few)
+    if (crowd->has_few) {
         crowd->a->net->reads_left = crowd->few;
+        crowd->a->net->streams.drops = STREAM_DROPS_PER_TURN - crowd->few;
+    }
+    if (crowd->few_bytes > 0)
+        crowd->a->net->read_bytes_left = crowd->few_bytes;
 }
 
 static struct crowd *crowd_new(void)
@@ -220,6 +227,71 @@ static void how_much_is_read_follows_what_waits(void **state)
     crowd_free(crowd);
 }
 
+/* As much of a line that does not end as its client's socket takes. */
+static void send_all(int fd)
+{
+    static char bytes[65536];
+    memset(bytes, 'x', sizeof(bytes));
+    while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        continue;
+}
+
+static uint64_t bytes_received(const struct crowd *crowd)
+{
+    return crowd->a->net->streams.bytes_received;
+}
+
+/* Lines of 4,000 bytes, so that lines alone would let in as much as comes. */
+static void say_in_bulk(const struct crowd *crowd, int client, unsigned lines)
+{
+    static char line[LONG_LINE];
+    memset(line, 'y', sizeof(line));
+    line[sizeof(line) - 1] = '\n';
+    for (unsigned i = 0; i < lines; i++)
+        assert_int_equal(send(crowd->fds[client], line, sizeof(line), 0), sizeof(line));
+}
+
+static void a_turn_has_so_many_bytes(void **state)
+{
+    (void)state;
+    struct crowd *crowd = crowd_new();
+    crowd->wanted = CROWD * LONG_LINES;
+    for (int client = 0; client < crowd->count; client++)
+        say_in_bulk(crowd, client, LONG_LINES);
+    uint64_t all = (uint64_t)CROWD * LONG_LINES * LONG_LINE, most = 0;
+    while (!is_answered(crowd)) {
+        uint64_t before = bytes_received(crowd);
+        uv_run(&crowd->rig.loop, UV_RUN_NOWAIT);
+        uint64_t came = bytes_received(crowd) - before;
+        most = came > most ? came : most;
+    }
+    assert_int_equal(bytes_received(crowd), all);
+    assert_true(all > 2 * NET_TURN_READ_BYTES);
+    assert_int_equal(most, NET_TURN_READ_BYTES); /* it was full, and no more came */
+    assert_true(crowd->a->metrics.value[METRIC_turns_full_bytes_total] > 0);
+    assert_true(crowd->a->net->limits.of[LIMIT_TURN_BYTES].told);
+    crowd_free(crowd);
+}
+
+/* A turn has room for a tenth of them, whoever the poll tells of first. */
+static void each_of_a_bulky_crowd_has_its_turn(void **state)
+{
+    (void)state;
+    struct crowd *crowd = crowd_new();
+    unsigned turns = 0;
+    crowd->few_bytes = CROWD / 10 * (int64_t)LONG_LINE;
+    for (int client = 1; client < crowd->count; client++)
+        say_in_bulk(crowd, client, LONG_LINES);
+    assert_int_equal(send(crowd->fds[0], "IAMAT me +1+1 1\n", 16, 0), 16);
+    for (; herd_store_count(crowd->a->node->store) == 0; turns++)
+        uv_run(&crowd->rig.loop, UV_RUN_NOWAIT);
+    assert_in_range(turns, 1, 2 * CROWD);
+    crowd->few_bytes = 0;
+    crowd->wanted = (CROWD - 1) * LONG_LINES + 1;
+    rig_run_until(&crowd->rig, is_answered, crowd);
+    crowd_free(crowd);
+}
+
 static bool are_gone(void *arg)
 {
     const struct crowd *crowd = arg;
@@ -235,6 +307,33 @@ static void who_leaves_is_seen_in_several_turns(void **state)
     take_turn(crowd, FEW);
     assert_int_equal(unread(crowd), CROWD - FEW);
     rig_run_until(&crowd->rig, are_gone, crowd);
+    crowd_free(crowd);
+}
+
+/* Who is closed for a line that is too long, and sends on and on, takes little of each turn until it
+ * is cut off. */
+static void little_is_dropped_in_a_turn(void **state)
+{
+    (void)state;
+    struct crowd *crowd = crowd_new();
+    struct stream_loop *streams = &crowd->a->net->streams;
+    const int64_t *metrics = crowd->a->metrics.value;
+    uint64_t most = 0;
+    while (!are_gone(crowd)) {
+        for (int client = 0; client < crowd->count; client++)
+            send_all(crowd->fds[client]);
+        uint64_t before = streams->bytes_dropped;
+        uv_timer_stop(&streams->linger); /* none is given up because the test takes long */
+        take_turn(crowd, FEW);
+        uint64_t came = streams->bytes_dropped - before;
+        most = came > most ? came : most;
+    }
+    assert_int_equal(most, FEW * STREAM_INPUT_BYTES);
+    take_turn(crowd, FEW); /* a turn's end counts them */
+    assert_int_equal(metrics[METRIC_connections_cut_off_total], CROWD);
+    assert_in_range(metrics[METRIC_bytes_dropped_total], CROWD * STREAM_LINGER_BYTES,
+                    CROWD * (STREAM_LINGER_BYTES + STREAM_INPUT_BYTES));
+    assert_true(crowd->a->net->limits.of[LIMIT_CUT_OFF].told);
     crowd_free(crowd);
 }
 
@@ -304,7 +403,7 @@ static void a_queue_is_as_long_as_it_was_needed(void **state)
     static struct stream streams[LONG];
     assert_int_equal(read_queue_give_back(&queue), 0);
     for (int i = 0; i < LONG; i++)
-        assert_true(read_queue_join(&queue, &streams[i]));
+        assert_true(read_queue_join(&queue, &streams[i], false));
     for (int i = 3; i < LONG; i++)
         read_queue_leave(&queue, &streams[i]);
     assert_int_equal(read_queue_give_back(&queue), 0);
@@ -317,6 +416,35 @@ static void a_queue_is_as_long_as_it_was_needed(void **state)
     read_queue_free(&queue);
 }
 
+static struct stream *resumed[4];
+static int resumed_count;
+
+static void on_resume(struct stream *stream)
+{
+    resumed[resumed_count++] = stream;
+}
+
+/* It misses a turn, and comes behind those who have not been read from. */
+static void who_was_read_from_waits_behind_the_others(void **state)
+{
+    (void)state;
+    struct read_queue queue = {0};
+    static struct stream first, second, read, other;
+    assert_true(read_queue_join(&queue, &first, false));
+    assert_true(read_queue_join(&queue, &read, true));
+    assert_true(read_queue_join(&queue, &other, true));
+    assert_true(read_queue_join(&queue, &second, false));
+    read_queue_leave(&queue, &other);
+    read_queue_resume(&queue, 4, on_resume);
+    assert_int_equal(resumed_count, 2);
+    assert_ptr_equal(resumed[0], &first);
+    assert_ptr_equal(resumed[1], &second);
+    read_queue_resume(&queue, 4, on_resume);
+    assert_int_equal(resumed_count, 3);
+    assert_ptr_equal(resumed[2], &read);
+    read_queue_free(&queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,11 +452,15 @@ int main(void)
         cmocka_unit_test(a_turn_has_so_many_reads),
         cmocka_unit_test(what_a_neighbour_says_is_read_all_the_same),
         cmocka_unit_test(how_much_is_read_follows_what_waits),
+        cmocka_unit_test(a_turn_has_so_many_bytes),
+        cmocka_unit_test(each_of_a_bulky_crowd_has_its_turn),
         cmocka_unit_test(who_leaves_is_seen_in_several_turns),
+        cmocka_unit_test(little_is_dropped_in_a_turn),
         cmocka_unit_test(a_stop_does_not_wait_for_turns),
         cmocka_unit_test(without_memory_for_a_queue_the_poll_tells_again),
         cmocka_unit_test(a_crowd_that_has_left_leaves_nothing_behind),
         cmocka_unit_test(a_queue_is_as_long_as_it_was_needed),
+        cmocka_unit_test(who_was_read_from_waits_behind_the_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

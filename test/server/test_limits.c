@@ -258,6 +258,7 @@ static void test_what_is_fixed_is_as_the_table_says(void **state)
         {"| reads of clients in a turn", HERD_TOUCHED_MAX, STREAM_INPUT_BYTES / 1024},
         {"| what is answered and not yet on disk", PACE_LIMIT_MS, PACE_BACKLOG_MS},
         {"| bytes that are read and dropped", STREAM_LINGER_BYTES >> 20, 0},
+        {"| the same in a turn", STREAM_DROPS_PER_TURN, STREAM_INPUT_BYTES / 1024},
         {"| bytes of places for who reads", TURN_PLACES_BYTES >> 20, 0},
     };
     (void)state;
@@ -289,6 +290,7 @@ static void test_numbers_in_the_texts_of_metrics_and_keys(void **state)
         {METRIC_places_refused_total, BROKER_QUESTIONS_MAX},
         {METRIC_notices_lost_total, NODE_NOTICES_MAX},
         {METRIC_leaves_beyond_total, WALK_LEAF_MAX},
+        {METRIC_connections_cut_off_total, STREAM_LINGER_BYTES >> 20},
         {METRIC_turns_full_accepts_total, NET_ACCEPTS_PER_TURN},
         {METRIC_turns_full_reads_total, NET_READS_PER_TURN},
     };
