@@ -18,6 +18,7 @@
 
 #include "core/copy.h"
 #include "core/node.h"
+#include "core/put.h"
 #include "core/store.h"
 
 /* `<sequence> <canonical text>` LF. */
@@ -374,6 +375,24 @@ static int fill_records(struct herd_node *node, herd_cursor cursor, bool *out_en
     return 0;
 }
 
+/* `<name> <epoch> <sequence> <life> <life_from>` LF. */
+static int append_mark(struct herd_buf *out, const struct neighbour *neighbour, uint64_t marked)
+{
+    enum {
+        MARK_BYTES_MAX = HERD_NAME_MAX + 2 * (1 + HEX_DIGITS) + 2 * (1 + NUMBER_DIGITS_MAX) + 1
+    };
+    const struct herd_mark *mark = &neighbour->mark;
+    int rc = herd_buf_reserve(out, MARK_BYTES_MAX);
+    if (rc < 0)
+        return rc;
+    char *at = copy_bytes(out->data + out->len, neighbour->name, strlen(neighbour->name));
+    at = put_number(put_hex(at, mark->epoch), marked);
+    at = put_number(put_hex(at, mark->life), mark->life_from);
+    *at++ = '\n';
+    out->len = (size_t)(at - out->data);
+    return 0;
+}
+
 /* Older marks than there are do no harm: more is sent again. So no record is held back for them.
  * One that is removed stays until its link is closed, and another may have its name by then. */
 static void append_marks(struct herd_node *node)
@@ -388,11 +407,7 @@ static void append_marks(struct herd_node *node)
         if (marked > neighbour->sound)
             marked = neighbour->sound; /* this server's next life will not know */
         if (marked > 0)
-            rc = herd_buf_printf(out, "%s %016llx %llu %016llx %llu\n", neighbour->name,
-                                 (unsigned long long)neighbour->mark.epoch,
-                                 (unsigned long long)marked,
-                                 (unsigned long long)neighbour->mark.life,
-                                 (unsigned long long)neighbour->mark.life_from);
+            rc = append_mark(out, neighbour, marked);
     }
     if (rc < 0)
         out->len = 0;
@@ -406,7 +421,7 @@ static int make_journal_batch(struct herd_node *node)
     int rc = fill_records(node, persist->journal, &persist->batch_is_clean);
     persist->batch.upto = herd_cursor_sequence(node->store, persist->journal);
     /* What neighbours have marked is only borne out by a batch that leaves nothing behind. */
-    if (rc == 0 && persist->batch_is_clean)
+    if (rc == 0 && persist->batch_is_clean && persist->marks_changed)
         append_marks(node);
     if (rc == 0 && persist->snapshot_wanted) {
         persist->snapshot_wanted = false;

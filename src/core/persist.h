@@ -27,7 +27,7 @@ struct persist {
     bool batch_is_clean; /* it reaches to the end of the list */
     unsigned batch_records;
     bool failing;
-    bool marks_changed; /* since they were last put into a batch */
+    bool marks_changed; /* since a batch had them last: it has all of them, or none */
     bool snapshot_wanted, snapshotting;
     bool last_was_journal;
     uint64_t on_disk;      /* all records up to this sequence, or newer ones of their clients */
