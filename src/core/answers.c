@@ -54,10 +54,16 @@ static int release_first(struct herd_conn *conn)
     return rc;
 }
 
+/* What waits, but for places: those are to become part of it. */
+static size_t bytes_before_places(const struct herd_conn *conn)
+{
+    return conn_unsent(conn) + conn->work->held;
+}
+
 /* What waits behind places takes room too; but with nothing on its way nothing would make more. */
 static bool has_room_for_places(const struct herd_conn *conn)
 {
-    return conn_unsent(conn) == 0 || conn_waiting_bytes(conn) < conn->node->options.output_max;
+    return conn_unsent(conn) == 0 || bytes_before_places(conn) < conn->node->options.output_max;
 }
 
 bool herd_ask_has_room(const struct herd_ask *ask)
@@ -81,11 +87,13 @@ static void hold_back(struct herd_ask *ask)
     ask->node->stats.limits_reached++;
 }
 
-/* A client that does not read has so much kept for it; what it has asked besides, it will again. */
+/* A client that does not read has what there is room for kept; what it has asked besides, it will
+ * again. */
 static void keep_less(struct herd_conn *conn)
 {
     struct conn_work *work = conn->work;
-    size_t kept = 0, kept_max = conn->node->options.output_max;
+    size_t kept = 0, before = bytes_before_places(conn), max = conn->node->options.output_max;
+    size_t kept_max = before < max ? max - before : 0;
     if (work->kept <= kept_max || conn->in_flight == 0)
         return;
     for (struct herd_ask *ask = work->asks; ask != NULL; ask = ask->next) {

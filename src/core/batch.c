@@ -9,6 +9,7 @@
  * later a batch begins, the less there is to write.
  */
 #include <assert.h>
+#include <string.h>
 
 #include <herd/err.h>
 #include <herd/posix_time.h>
@@ -16,6 +17,7 @@
 
 #include "core/copy.h"
 #include "core/node.h"
+#include "core/put.h"
 #include "core/store.h"
 
 /* `<sequence> <canonical text>` LF. */
@@ -85,6 +87,24 @@ static int fill_records(struct herd_node *node, herd_cursor cursor, uint64_t upt
     return (int)count;
 }
 
+/* `<name> <epoch> <sequence> <life> <life_from>` LF. */
+static int append_mark(struct herd_buf *out, const struct neighbour *neighbour, uint64_t marked)
+{
+    enum {
+        MARK_BYTES_MAX = HERD_NAME_MAX + 2 * (1 + HEX_DIGITS) + 2 * (1 + NUMBER_DIGITS_MAX) + 1
+    };
+    const struct herd_mark *mark = &neighbour->mark;
+    int rc = herd_buf_reserve(out, MARK_BYTES_MAX);
+    if (rc < 0)
+        return rc;
+    char *at = copy_bytes(out->data + out->len, neighbour->name, strlen(neighbour->name));
+    at = put_number(put_hex(at, mark->epoch), marked);
+    at = put_number(put_hex(at, mark->life), mark->life_from);
+    *at++ = '\n';
+    out->len = (size_t)(at - out->data);
+    return 0;
+}
+
 /* Older marks than there are do no harm: more is sent again. So no record is held back for them.
  * One that is removed stays until its link is closed, and another may have its name by then. */
 static void append_marks(struct herd_node *node)
@@ -99,11 +119,7 @@ static void append_marks(struct herd_node *node)
         if (marked > neighbour->sound)
             marked = neighbour->sound; /* this server's next life will not know */
         if (marked > 0)
-            rc = herd_buf_printf(out, "%s %016llx %llu %016llx %llu\n", neighbour->name,
-                                 (unsigned long long)neighbour->mark.epoch,
-                                 (unsigned long long)marked,
-                                 (unsigned long long)neighbour->mark.life,
-                                 (unsigned long long)neighbour->mark.life_from);
+            rc = append_mark(out, neighbour, marked);
     }
     if (rc < 0)
         out->len = 0;
@@ -140,7 +156,7 @@ static void end_journal_batch(struct herd_node *node)
     persist->batch.upto = herd_cursor_sequence(node->store, persist->journal);
     persist->batch.begins = persist->snapshot_wanted;
     /* What neighbours have marked is only borne out by a batch that leaves nothing behind. */
-    if (persist->batch_is_clean)
+    if (persist->batch_is_clean && persist->marks_changed)
         append_marks(node);
     if (persist->snapshot_wanted)
         begin_snapshot(node);

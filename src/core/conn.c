@@ -224,7 +224,7 @@ size_t conn_unsent(const struct herd_conn *conn)
 
 size_t conn_waiting_bytes(const struct herd_conn *conn)
 {
-    return conn_unsent(conn) + (conn->work != NULL ? conn->work->held : 0);
+    return conn_unsent(conn) + (conn->work != NULL ? conn->work->held + conn->work->kept : 0);
 }
 
 static unsigned waiting_asks(const struct herd_conn *conn)

@@ -206,6 +206,8 @@ int ended_on_mark(struct neighbour *from, struct herd_now now, uint64_t marked_b
 
 void ended_forget_doubt(struct neighbour *from, struct herd_now now)
 {
-    if (now.mono_ns >= from->sound_again_ns)
-        from->sound = UINT64_MAX;
+    if (now.mono_ns < from->sound_again_ns)
+        return;
+    from->inbound->node->persist.marks_changed |= from->mark.sequence > from->sound;
+    from->sound = UINT64_MAX;
 }

@@ -119,6 +119,7 @@ static void begin_anew(struct herd_node *node, struct neighbour *neighbour, uint
 {
     link_neighbour_reborn(&neighbour->link);
     neighbour->source = node_new_source(node); /* what it told before it may have lost */
+    node->persist.marks_changed |= neighbour->mark.sequence > 0;
     neighbour->mark = (struct herd_mark){.epoch = epoch};
     neighbour->sound = UINT64_MAX;
     neighbour->recovered = false; /* it sends all it has anyway */

@@ -236,6 +236,7 @@ int herd_node_remove_neighbour(struct herd_node *node, struct herd_now now, cons
     if (neighbour == NULL)
         return HERD_ENOTFOUND;
     neighbour->link.removed = true;
+    node->persist.marks_changed |= neighbour->mark.sequence > 0;
     if (neighbour->inbound != NULL)
         conn_close(neighbour->inbound);
     forget_inbound(neighbour);

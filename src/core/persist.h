@@ -34,7 +34,7 @@ struct persist {
     size_t cut_rest;   /* what was still to be copied then */
     uint64_t cut_from; /* all up to this sequence was in batches before */
     bool failing;
-    bool marks_changed; /* since they were last put into a batch */
+    bool marks_changed; /* since a batch had them last: it has all of them, or none */
     bool snapshot_wanted, snapshotting;
     unsigned journal_batches; /* since the last part of a snapshot */
     uint64_t snapshot_upto;   /* what is copied: the rest is in the generation's journal */

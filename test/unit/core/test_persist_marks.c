@@ -125,12 +125,74 @@ static void failed_batch_is_written_again_without_marks(void **state)
     disk_free(&disk);
 }
 
+/* A batch without marks leaves those on disk as they are. */
+static void marks_are_written_when_they_have_changed(void **state)
+{
+    struct disk disk = {.is_slow = true};
+    struct herd_node_options options = driver_options("Hill");
+    struct wire *link;
+    (void)state;
+    struct driver *driver = disk_driver(&disk, &options, "Jaquez", &link);
+    struct wire *inbound = tell_and_mark(driver, 5, 7), *client = driver_accept(driver);
+    disk_done(&disk, 0); /* made before the mark came */
+    driver_advance_ms(driver, 250);
+    EXPECT_MARKS(&disk, "Jaquez 0000000000000005 7 0000000000000000 0\n");
+    disk_done(&disk, 0);
+    wire_say(client, "IAMAT b +1+1 100\n");
+    driver_advance_ms(driver, 250);
+    CHECK_INT(("b"), disk.last_records, 1);
+    EXPECT_MARKS(&disk, "");
+    disk_done(&disk, 0);
+    wire_say(inbound, "MARK 0000000000000005 18446744073709551615\n");
+    driver_advance_ms(driver, 250);
+    EXPECT_MARKS(&disk, "Jaquez 0000000000000005 18446744073709551615 0000000000000000 0\n");
+    disk_done(&disk, 0);
+    disk_crash(&disk);
+    driver = disk_driver(&disk, &options, "Jaquez", &link);
+    driver->keeps_upkeep = true;
+    EDGE_EXPECT(edge_hello(driver, 5, UINT64_MAX),
+                "RESUME 0000000000000005 18446744073709551615 recovered life=%016" PRIx64 "\n",
+                driver->node->life.id);
+    disk_free(&disk);
+}
+
+/* What a neighbour marked in another epoch does not stand on disk beside what others mark. */
+static void marks_of_a_neighbour_reborn_go(void **state)
+{
+    struct disk disk = {.is_slow = true};
+    struct herd_node_options options = driver_options("Hill");
+    struct wire *link;
+    (void)state;
+    struct driver *driver = disk_driver(&disk, &options, "Jaquez", &link);
+    driver_add_neighbour(driver, "Smith");
+    tell_and_mark(driver, 5, 7);
+    struct wire *smith = driver_accept(driver);
+    wire_say(smith, "HELLO Smith 2 00000000000000ff 0 -\n");
+    wire_say(smith, "MARK 00000000000000ff 1\n");
+    disk_done(&disk, 0); /* made before the marks came */
+    driver_advance_ms(driver, 250);
+    EXPECT_MARKS(&disk, "Jaquez 0000000000000005 7 0000000000000000 0\n"
+                        "Smith 00000000000000ff 1 0000000000000000 0\n");
+    disk_done(&disk, 0);
+    edge_hello(driver, 6, 0);
+    driver_advance_ms(driver, 250);
+    EXPECT_MARKS(&disk, "Smith 00000000000000ff 1 0000000000000000 0\n");
+    disk_done(&disk, 0);
+    driver_remove_neighbour(driver, "Smith");
+    driver_advance_ms(driver, 250);
+    EXPECT_MARKS(&disk, "");
+    disk_done(&disk, 0);
+    disk_free(&disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cut_batch_bears_out_nothing),
         cmocka_unit_test(mark_of_a_removed_neighbour_is_not_written),
         cmocka_unit_test(failed_batch_is_written_again_without_marks),
+        cmocka_unit_test(marks_are_written_when_they_have_changed),
+        cmocka_unit_test(marks_of_a_neighbour_reborn_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

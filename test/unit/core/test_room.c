@@ -225,8 +225,8 @@ static void test_what_costs_nothing_is_asked_again(void **state)
     struct wire *wire = ask(driver, PIPELINE);
     answer_all(driver);
     assert_int_equal(driver->renders, 1);
-    assert_int_equal(driver->places_held, 4);
-    assert_int_equal(herd_node_stats(driver->node)->places_again, PIPELINE - 5);
+    assert_int_equal(driver->places_held, 0); /* the first one takes all the room */
+    assert_int_equal(herd_node_stats(driver->node)->places_again, PIPELINE - 1);
     assert_int_equal(driver->ask_count, 0);
     assert_int_equal(open_questions(driver), 0);
     check_answers(wire, 1, 1);
@@ -242,6 +242,29 @@ static void test_what_costs_nothing_is_asked_again(void **state)
         check_answers(wire, i, i);
     }
     assert_int_equal(driver->renders, PIPELINE);
+    wire_wrote(wire, wire->unwritten);
+    assert_true(wire->reading);
+    driver_free(driver);
+}
+
+/* All that waits for it together is bounded: what it was sent, what is to be, and places for that. */
+static void test_what_is_kept_counts_with_what_is_on_its_way(void **state)
+{
+    enum { PLACES_BYTES = OUTPUT_MAX / 16, WRITTEN = PLACES_BYTES };
+    struct driver *driver = start();
+    (void)state;
+    driver->places_padding = driver->places_bytes = PLACES_BYTES;
+    struct wire *wire = ask(driver, PIPELINE);
+    answer_all(driver);
+    for (unsigned steps = 0; driver->renders < PIPELINE; steps++) {
+        size_t all = wire->unwritten + driver->places_held * PLACES_BYTES;
+        CHECK_TRUE(("%u: %zu and %zu", steps, wire->unwritten, driver->places_held),
+                   all < OUTPUT_MAX + PLACES_BYTES + 1024);
+        wire_wrote(wire, WRITTEN);
+        answer_all(driver);
+    }
+    assert_true(herd_node_stats(driver->node)->places_again > 0);
+    assert_true(wire->unwritten > 0);
     wire_wrote(wire, wire->unwritten);
     assert_true(wire->reading);
     driver_free(driver);
@@ -382,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_what_waits_for_the_first_is_not_rendered),
         cmocka_unit_test(test_questions_are_open_until_the_places_come),
         cmocka_unit_test(test_what_costs_nothing_is_asked_again),
+        cmocka_unit_test(test_what_is_kept_counts_with_what_is_on_its_way),
         cmocka_unit_test(test_an_end_before_it_is_asked_again),
         cmocka_unit_test(test_lines_between_places),
         cmocka_unit_test(test_a_client_that_goes),

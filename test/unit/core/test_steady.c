@@ -119,7 +119,7 @@ static const struct load {
     unsigned at_once; /* in one turn */
     enum herd_durability durability;
     enum links links;
-    /* In each turn. The driver makes places with printf, and a batch has the neighbours' marks. */
+    /* In each turn: the driver makes places with printf. */
     unsigned formats;
 } loads[] = {
     {"alone", UPDATES, 1, HERD_DURABILITY_NONE, NO_LINKS, 0},
@@ -140,7 +140,7 @@ static const struct load {
     {"after", AFTER, 1, HERD_DURABILITY_NONE, LINKS, 1},
     {"floods", FLOODS, 1, HERD_DURABILITY_NONE, LINKS, 0},
     {"floods, 16", FLOODS, 16, HERD_DURABILITY_NONE, LINKS, 0},
-    {"floods and commit", FLOODS, 1, HERD_DURABILITY_COMMIT, LINKS, 2},
+    {"floods and commit", FLOODS, 1, HERD_DURABILITY_COMMIT, LINKS, 0},
     {"floods that are held back", FLOODS, 1, HERD_DURABILITY_NONE, PRUNED, 0},
     {"floods, and HAVE", HAVES, 1, HERD_DURABILITY_NONE, PRUNED, 0},
 };
