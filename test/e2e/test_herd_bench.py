@@ -329,7 +329,7 @@ def test_a_neighbour_that_is_told_another_update_than_was_sent_is_found(wrong):
         assert f"watch 127.0.0.1:{watch_port}: what no client has sent\n  line: FLOOD Fake bench-device000000" in errors
 
 
-@pytest.mark.parametrize("kind", ["idle", "once", "asked", "slow", "churn", "deaf"])
+@pytest.mark.parametrize("kind", ["idle", "slow", "churn", "deaf"])
 def test_a_crowd_comes_and_goes(server, kind):
     crowd = start("--crowd", kind, "-c", 40, "-r", 200, f"127.0.0.1:{server.port}")
     assert crowd.stdout.readline() == f"crowd {kind}: 40 connections\n"
