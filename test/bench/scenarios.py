@@ -98,7 +98,7 @@ def peers(rig):
     rows = []
     for name, start in (("redis", rig.redis), ("memcached", rig.memcached)):
         try:
-            runs[name] = cpu_us(rig, [start()], *options, "--speech", name)
+            runs[name] = cpu_us(rig, [start()], *options)
         except Missing as missing:
             rows.append(Row(f"{name}: {missing}", None, ""))
     found = rounds(rig.options.rounds, runs)
@@ -132,7 +132,7 @@ def herd5(rig):
 
     runs = {"five": five}
     try:
-        runs["redis"] = cpu_us(rig, [rig.redis()], *options, "--speech", "redis")
+        runs["redis"] = cpu_us(rig, [rig.redis()], *options)
     except Missing:
         pass
     found = rounds(rig.options.rounds, runs)
