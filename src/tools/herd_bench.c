@@ -26,7 +26,8 @@ static const struct option_row {
     const char *arg, *text;
 } rows[] = {
 #define AT(field) offsetof(struct bench_options, field)
-    {"speech", 's', KIND_TEXT, AT(speech), 0, 0, "NAME", "herd (default), redis or memcached"},
+    {"speech", 's', KIND_TEXT, AT(speech), 0, 0, "NAME",
+     "herd (default), bare, redis or memcached"},
     {"connections", 'c', KIND_WHOLE, AT(connections), 1, 100000, "N", "connections in all (50)"},
     {"pipeline", 'p', KIND_WHOLE, AT(pipeline), 1, BENCH_PIPELINE_MAX, "N",
      "requests in flight a connection (1)"},
@@ -50,6 +51,8 @@ static const struct option_row {
      "an earlier run has told the servers all ids: WHATSAT may ask for any"},
     {"server", 0, KIND_SERVER, 0, 0, 0, "NAME",
      "the name that must stand in AT lines (any, but one a connection); one for each HOST:PORT"},
+    {"skew", 0, KIND_NUMBER, AT(skew_s), 0, 1e6, "S",
+     "how far the servers' clocks may be from this one's (0: one machine, one clock)"},
     {"seed", 0, KIND_WHOLE, AT(seed), 0, 1e15, "N", "of the random ids (1)"},
     {"pid", 0, KIND_PID, 0, 1, 1e9, "PID", "measure this process's CPU time; may be repeated"},
     {"watch", 0, KIND_WATCH, 0, 0, 0, "HOST:PORT",
@@ -174,7 +177,7 @@ static int check_options(const struct bench_options *options)
     if (options->target_count == 0)
         return wrong("HOST:PORT", "none is given");
     if (speech_find(options->speech) == NULL)
-        return wrong_option("speech", "herd, redis or memcached");
+        return wrong_option("speech", "herd, bare, redis or memcached");
     if (strlen(options->prefix) > PREFIX_MAX || strpbrk(options->prefix, " \t\r\n") != NULL)
         return wrong_option("prefix", "at most 32 bytes without white space");
     if (options->server_count != 0 && options->server_count != options->target_count)

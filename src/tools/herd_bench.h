@@ -34,7 +34,7 @@ struct bench_options {
     unsigned server_count;
     const char *speech, *crowd, *prefix;
     double connections, pipeline, clients, rate, duration_s, warmup_s, requests, timeout_s;
-    double whatsat_share, radius_km, count, seed, cpu;
+    double whatsat_share, radius_km, count, seed, cpu, skew_s;
     bool json, sequential, known, help, version;
 };
 
@@ -47,6 +47,7 @@ struct bench_source {
 struct request {
     int64_t due_ns;  /* monotonic; its latency counts from here */
     int64_t sent_ns; /* POSIX; of an IAMAT its time_sent, of a WHATSAT the oldest time allowed */
+    int64_t diff_ns; /* the time_diff that an IAMAT was answered with */
     uint32_t client;
     uint8_t is_question, echo_len;
     char echo[BENCH_ECHO_MAX]; /* what the answer repeats: `<client> <location> <time_sent>` */
@@ -58,16 +59,23 @@ struct peer_name {
     char text[BENCH_NAME_MAX];
 };
 
-/* What requests are made from. */
+/* An IAMAT that was answered. */
+struct acked {
+    int64_t sent_ns; /* POSIX; 0: none was */
+    int64_t diff_ns;
+};
+
+/* What requests are made from and answers are checked against. */
 struct maker {
     const struct bench_options *options;
     uint64_t random;
     uint64_t made;                        /* requests so far */
     uint64_t made_for[BENCH_TARGETS_MAX]; /* of them, for each target */
     int64_t last_ns; /* the last time_sent: each is later than the one before */
-    /* Per client, which belongs to one target, the newest time_sent that was answered: a WHATSAT
-     * must show it or a later one. NULL: nothing is asked. */
-    int64_t *acked_ns;
+    int64_t over_ns; /* POSIX; the clock has shown it, so all until then is over */
+    /* Per client, which belongs to one target, the newest IAMAT that was answered: a WHATSAT must
+     * show it or a later one. NULL: nothing is asked. */
+    struct acked *acked;
 };
 
 enum { SPEECH_MORE = 0, SPEECH_WRONG = -1 };
@@ -79,8 +87,8 @@ struct speech {
      * answer repeats to `request`. Returns the bytes. */
     size_t (*say)(struct maker *maker, struct request *request, char *out);
     /* Looks at the start of what came. The bytes of the answer; SPEECH_MORE when it is not whole;
-     * SPEECH_WRONG when it is not the answer to `request`. */
-    long (*check)(const struct maker *maker, const struct request *request, struct peer_name *name,
+     * SPEECH_WRONG when it is not the answer to `request`, where its time_diff is noted. */
+    long (*check)(struct maker *maker, struct request *request, struct peer_name *name,
                   const char *data, size_t len);
 };
 

@@ -73,42 +73,6 @@ static int turn_idle(struct crowd *crowd, uint64_t n)
     return 0;
 }
 
-/* A whole command of each, all at once, then nothing more. */
-static int say_once(struct crowd *crowd, uint64_t n,
-                    int (*print)(char *out, size_t size, unsigned client))
-{
-    for (unsigned i = 0; n == 0 && i < crowd->count; i++) {
-        char line[96];
-        int len = print(line, sizeof(line), i);
-        if (send(crowd->fds[i], line, (size_t)len, MSG_NOSIGNAL) != len)
-            return HERD_EIO;
-        crowd->done++;
-    }
-    for (unsigned i = 0; n == SECOND_PARTS && i < crowd->count; i++)
-        drop(crowd->fds[i]);
-    return 0;
-}
-
-static int print_iamat(char *out, size_t size, unsigned client)
-{
-    return snprintf(out, size, "IAMAT bench-device%08u +34.068930-118.445127 1700000000\n", client);
-}
-
-static int print_whatsat(char *out, size_t size, unsigned client)
-{
-    return snprintf(out, size, "WHATSAT bench-device%08u 10 5\n", client);
-}
-
-static int turn_once(struct crowd *crowd, uint64_t n)
-{
-    return say_once(crowd, n, print_iamat);
-}
-
-static int turn_asked(struct crowd *crowd, uint64_t n)
-{
-    return say_once(crowd, n, print_whatsat);
-}
-
 /* A byte a second each: an IAMAT that takes a minute. */
 static int turn_slow(struct crowd *crowd, uint64_t n)
 {
@@ -187,8 +151,6 @@ static const struct crowd_kind {
     bool opens; /* all connections before the first turn */
 } kinds[] = {
     {"idle", "connected, and silent", turn_idle, true},
-    {"once", "one IAMAT each, then silent", turn_once, true},
-    {"asked", "one WHATSAT each, for five places, then silent", turn_asked, true},
     {"slow", "a byte a second each", turn_slow, true},
     {"churn", "--rate new connections a second, --connections at once", turn_churn, false},
     {"long", "a line without an end each, as fast as it goes, and anew", turn_long, true},

@@ -261,9 +261,9 @@ static void take_answer(struct load *load, struct connection *connection, int64_
             request->is_question ? &result->question_latency : &result->latency;
         histogram_add(latency, now_ns - request->due_ns);
     }
-    if (load->maker.acked_ns != NULL && !request->is_question &&
-        load->maker.acked_ns[request->client] < request->sent_ns)
-        load->maker.acked_ns[request->client] = request->sent_ns;
+    if (load->maker.acked != NULL && !request->is_question &&
+        load->maker.acked[request->client].sent_ns < request->sent_ns)
+        load->maker.acked[request->client] = (struct acked){request->sent_ns, request->diff_ns};
     connection->first = connection->first + 1 < load->pipeline ? connection->first + 1 : 0;
     connection->count--;
 }
@@ -475,7 +475,7 @@ static int open_load(struct load *load)
     load->input = malloc(INPUT_BYTES);
     load->output = malloc((size_t)load->pipeline * BENCH_REQUEST_MAX);
     if (options->whatsat_share > 0)
-        load->maker.acked_ns = calloc((size_t)options->clients, sizeof(int64_t));
+        load->maker.acked = calloc((size_t)options->clients, sizeof(*load->maker.acked));
     load->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     struct epoll_event alarm = {.events = EPOLLIN, .data.ptr = &load->alarm};
     if (load->poller < 0 || load->alarm_fd < 0 ||
@@ -484,7 +484,7 @@ static int open_load(struct load *load)
         return HERD_EIO;
     }
     if (load->connections == NULL || load->input == NULL || load->output == NULL ||
-        (options->whatsat_share > 0 && load->maker.acked_ns == NULL))
+        (options->whatsat_share > 0 && load->maker.acked == NULL))
         return HERD_ENOMEM;
     int rc = 0;
     for (unsigned i = 0; rc == 0 && i < load->connection_count; i++)
@@ -510,7 +510,7 @@ static void close_load(struct load *load)
     if (load->poller >= 0)
         close(load->poller);
     free(load->connections);
-    free(load->maker.acked_ns);
+    free(load->maker.acked);
     free(load->input);
     free(load->output);
 }

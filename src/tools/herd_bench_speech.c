@@ -1,13 +1,19 @@
 /* What is said to a server and what must come back: of herd, and of what it is compared with. */
+#include <math.h>
 #include <string.h>
 
 #include <jansson.h>
 
+#include <herd/geo.h>
+
 #include "herd_bench.h"
 
 enum {
+    LINE_MAX_BYTES = 4096,
     AREA_UDEG = 10000, /* a client moves within ± 0.01 degrees of its place */
-    DECIMALS = 1000000
+    DECIMALS = 1000000,
+    DIFF_DIGITS_MAX = 9 + 9,
+    SLACK_M = 1 /* a result may be so much farther away than asked for: its decimals are rounded */
 };
 
 /* SplitMix64 (Steele, Lea, Flood 2014): also where a client lives. */
@@ -127,9 +133,13 @@ bool speech_said(const struct bench_options *options, uint32_t client,
 
 /* ---- herd: IAMAT and WHATSAT ---------------------------------------------------------------- */
 
-static char *put_radius(char *at, double radius_km)
+static uint64_t radius_m(const struct bench_options *options)
 {
-    uint64_t metres = (uint64_t)(radius_km * 1000 + 0.5);
+    return (uint64_t)(options->radius_km * 1000 + 0.5);
+}
+
+static char *put_radius(char *at, uint64_t metres)
+{
     at = put_digits(at, metres / 1000, 2);
     return metres % 1000 == 0 ? at : put_digits(put_text(at, "."), metres % 1000, 3);
 }
@@ -139,11 +149,11 @@ static size_t say_whatsat(struct maker *maker, struct request *request, char *ou
     char *id = put_text(out, "WHATSAT ");
     char *at = put_client(maker->options, id, request->client);
     request->is_question = 1;
-    request->sent_ns = maker->acked_ns[request->client];
+    request->sent_ns = maker->acked[request->client].sent_ns;
     request->echo_len = (uint8_t)(at - id);
     memcpy(request->echo, id, request->echo_len);
     *at++ = ' ';
-    at = put_radius(at, maker->options->radius_km);
+    at = put_radius(at, radius_m(maker->options));
     *at++ = ' ';
     at = put_digits(at, (uint64_t)maker->options->count, 2);
     *at++ = '\n';
@@ -155,13 +165,11 @@ static bool asks_now(struct maker *maker, uint32_t client)
     double share = maker->options->whatsat_share;
     if (share <= 0 || (double)(mix(~maker->made) >> 11) * 0x1p-53 >= share)
         return false;
-    return maker->options->known || maker->acked_ns[client] > 0;
+    return maker->options->known || maker->acked[client].sent_ns > 0;
 }
 
-static size_t say_herd(struct maker *maker, struct request *request, char *out)
+static size_t say_iamat(struct maker *maker, struct request *request, char *out)
 {
-    if (asks_now(maker, request->client))
-        return say_whatsat(maker, request, out);
     char *echo = put_text(out, "IAMAT ");
     request->is_question = 0;
     request->sent_ns = next_time(maker);
@@ -170,6 +178,12 @@ static size_t say_herd(struct maker *maker, struct request *request, char *out)
     memcpy(request->echo, echo, request->echo_len);
     *at++ = '\n';
     return (size_t)(at - out);
+}
+
+static size_t say_herd(struct maker *maker, struct request *request, char *out)
+{
+    return asks_now(maker, request->client) ? say_whatsat(maker, request, out)
+                                            : say_iamat(maker, request, out);
 }
 
 /* `<server> `, the same one each time. What stands behind it, or NULL. */
@@ -187,73 +201,149 @@ static const char *check_name(struct peer_name *name, const char *at, const char
     return at + name->len + 1;
 }
 
-static const char *skip_digits(const char *at, const char *end)
+/* Digits from `at` on, at most `max`, as a number. What stands behind them. */
+static const char *take_digits(const char *at, const char *end, int max, uint64_t *out)
 {
-    while (at < end && *at >= '0' && *at <= '9')
-        at++;
+    uint64_t value = 0;
+    for (; at < end && max > 0 && *at >= '0' && *at <= '9'; at++, max--)
+        value = value * 10 + (uint64_t)(*at - '0');
+    *out = value;
     return at;
 }
 
-/* `±digits.9digits `. What stands behind it, or NULL. */
-static const char *check_diff(const char *at, const char *end)
+/* `±digits.9digits `, written in the one way there is: no zeros before it, and 0 is `+0`. What
+ * stands behind it, or NULL. */
+static const char *check_diff(const char *at, const char *end, int64_t *out_ns)
 {
+    uint64_t whole, part;
     if (at == end || (*at != '+' && *at != '-'))
         return NULL;
-    const char *dot = skip_digits(at + 1, end);
-    if (dot == at + 1 || dot == end || *dot != '.')
+    const char *dot = take_digits(at + 1, end, DIFF_DIGITS_MAX - HERD_TIME_DECIMALS, &whole);
+    if (dot == at + 1 || dot == end || *dot != '.' || (at[1] == '0' && dot > at + 2))
         return NULL;
-    const char *space = skip_digits(dot + 1, end);
-    return space - dot == 10 && space < end && *space == ' ' ? space + 1 : NULL;
+    const char *space = take_digits(dot + 1, end, HERD_TIME_DECIMALS, &part);
+    int64_t ns = (int64_t)whole * HERD_NS_PER_S + (int64_t)part;
+    if (space - dot != 1 + HERD_TIME_DECIMALS || space == end || *space != ' ' ||
+        (*at == '-' && ns == 0))
+        return NULL;
+    *out_ns = *at == '-' ? -ns : ns;
+    return space + 1;
 }
 
 /* `AT <server> <time_diff> ` of a line up to `end`. What stands behind it, or NULL. */
-static const char *check_at(struct peer_name *name, const char *line, const char *end)
+static const char *check_at(struct peer_name *name, const char *line, const char *end,
+                            int64_t *out_diff_ns)
 {
     if (end - line < 3 || memcmp(line, "AT ", 3) != 0)
         return NULL;
     const char *at = check_name(name, line + 3, end);
-    return at != NULL ? check_diff(at, end) : NULL;
+    return at != NULL ? check_diff(at, end, out_diff_ns) : NULL;
+}
+
+/* Whether `ns` is over by herd-bench's clock, which is only read when it may not be. */
+static bool is_over(struct maker *maker, int64_t ns)
+{
+    if (ns > maker->over_ns)
+        maker->over_ns = bench_wall_ns();
+    return ns <= maker->over_ns;
+}
+
+/* What was sent at `sent_ns` was received after that, and before now. */
+static bool is_received(struct maker *maker, int64_t sent_ns, int64_t diff_ns)
+{
+    int64_t skew_ns = (int64_t)(maker->options->skew_s * 1e9);
+    return diff_ns + skew_ns > 0 && is_over(maker, sent_ns + diff_ns - skew_ns);
 }
 
 /* `<client> <location> <time_sent>` as it was sent: of the client asked for, not older than what
  * this server had confirmed before, not newer than what was sent last (`known`: by whom else, until
  * now), and with the place that the client was at then. */
-static bool check_record(const struct maker *maker, const struct request *request, const char *at,
-                         const char *end)
+static bool check_record(struct maker *maker, const struct request *request, const char *at,
+                         const char *end, int64_t *out_sent_ns)
 {
     char right[BENCH_ECHO_MAX];
-    int64_t sent_ns, newest_ns = maker->last_ns;
-    if (maker->options->known && bench_wall_ns() > newest_ns)
-        newest_ns = bench_wall_ns();
+    int64_t sent_ns;
     const char *space = memrchr(at, ' ', (size_t)(end - at));
     if (space == NULL ||
         herd_time_parse(herd_slice(space + 1, (size_t)(end - space - 1)), &sent_ns) != 0 ||
-        sent_ns < request->sent_ns || sent_ns < 0 || sent_ns > newest_ns)
+        sent_ns < request->sent_ns || sent_ns < 0)
         return false;
+    if (sent_ns > maker->last_ns && !(maker->options->known && is_over(maker, sent_ns)))
+        return false;
+    *out_sent_ns = sent_ns;
     size_t len = (size_t)(put_record(maker->options, right, request->client, sent_ns) - right);
     return (size_t)(end - at) == len && memcmp(at, right, len) == 0;
 }
 
-/* One JSON object: a status that is no error, and an array of at most as many results as were
- * asked for. */
-static bool check_json(const struct maker *maker, const char *text, size_t len)
+/* The AT line of a WHATSAT: a record as it was sent, and its time_diff, which is the one that its
+ * IAMAT was answered with where that was the last one answered. */
+static bool check_held(struct maker *maker, const struct request *request, struct peer_name *name,
+                       const char *line, const char *end, int64_t *out_sent_ns)
 {
+    const struct acked *acked = &maker->acked[request->client];
+    int64_t diff_ns;
+    const char *at = check_at(name, line, end, &diff_ns);
+    if (at == NULL || !check_record(maker, request, at, end, out_sent_ns) ||
+        !is_received(maker, *out_sent_ns, diff_ns))
+        return false;
+    return *out_sent_ns != acked->sent_ns || diff_ns == acked->diff_ns;
+}
+
+/* An object with a place in it that is within the radius. */
+static bool check_result(const json_t *result, struct herd_location centre, double radius)
+{
+    const json_t *location = json_object_get(json_object_get(result, "geometry"), "location");
+    const json_t *lat = json_object_get(location, "lat"), *lng = json_object_get(location, "lng");
+    if (!json_is_number(lat) || !json_is_number(lng))
+        return false;
+    struct herd_location place = {json_number_value(lat), json_number_value(lng)};
+    return fabs(place.latitude) <= 90 && fabs(place.longitude) <= 180 &&
+           herd_geo_distance_m(centre, place) <= radius;
+}
+
+/* At most as many results as were asked for, all of them near where the client was. */
+static bool check_results(const struct bench_options *options, const json_t *results,
+                          struct herd_location centre)
+{
+    size_t count = json_array_size(results);
+    if (!json_is_array(results) || (double)count > options->count)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (!check_result(json_array_get(results, i), centre, (double)radius_m(options) + SLACK_M))
+            return false;
+    return true;
+}
+
+/* OK with results, ZERO_RESULTS without. Where none were asked for there are none to tell by. */
+static bool check_status(const struct bench_options *options, const char *status, size_t count)
+{
+    bool is_ok = status != NULL && strcmp(status, "OK") == 0;
+    bool is_zero = status != NULL && strcmp(status, "ZERO_RESULTS") == 0;
+    return options->count == 0 ? is_ok || is_zero : count > 0 ? is_ok : is_zero;
+}
+
+/* One JSON object: attributions, a status and the places near where `client` was at `sent_ns`. */
+static bool check_json(const struct bench_options *options, uint32_t client, int64_t sent_ns,
+                       const char *text, size_t len)
+{
+    int32_t lat, lon;
+    locate(client, (uint64_t)sent_ns, &lat, &lon);
     json_t *object = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
     const json_t *results = json_object_get(object, "results");
-    const char *status = json_string_value(json_object_get(object, "status"));
-    bool right =
-        status != NULL && (strcmp(status, "OK") == 0 || strcmp(status, "ZERO_RESULTS") == 0) &&
-        json_is_array(results) && (double)json_array_size(results) <= maker->options->count;
+    bool right = json_is_array(json_object_get(object, "html_attributions")) &&
+                 check_status(options, json_string_value(json_object_get(object, "status")),
+                              json_array_size(results)) &&
+                 check_results(options, results, (struct herd_location){lat / 1e6, lon / 1e6});
     json_decref(object);
     return right;
 }
 
 /* The AT line, one JSON object, a blank line. */
-static long check_places(const struct maker *maker, const struct request *request,
-                         struct peer_name *name, const char *data, const char *lf, size_t len)
+static long check_places(struct maker *maker, const struct request *request, struct peer_name *name,
+                         const char *data, const char *lf, size_t len)
 {
-    const char *at = check_at(name, data, lf);
-    if (at == NULL || !check_record(maker, request, at, lf))
+    int64_t sent_ns;
+    if (!check_held(maker, request, name, data, lf, &sent_ns))
         return SPEECH_WRONG;
     const char *json = lf + 1;
     size_t left = len - (size_t)(json - data);
@@ -262,21 +352,45 @@ static long check_places(const struct maker *maker, const struct request *reques
         return SPEECH_WRONG;
     if (end == NULL)
         return left < BENCH_PLACES_MAX ? SPEECH_MORE : SPEECH_WRONG;
-    return check_json(maker, json, (size_t)(end - json)) ? end + 2 - data : SPEECH_WRONG;
+    return check_json(maker->options, request->client, sent_ns, json, (size_t)(end - json))
+               ? end + 2 - data
+               : SPEECH_WRONG;
 }
 
-static long check_herd(const struct maker *maker, const struct request *request,
-                       struct peer_name *name, const char *data, size_t len)
+/* `AT <server> <time_diff> ` and what the IAMAT has said. */
+static bool check_iamat(struct request *request, struct peer_name *name, const char *data,
+                        const char *lf)
+{
+    const char *at = check_at(name, data, lf, &request->diff_ns);
+    return at != NULL && lf - at == request->echo_len &&
+           memcmp(at, request->echo, request->echo_len) == 0;
+}
+
+static long check_herd(struct maker *maker, struct request *request, struct peer_name *name,
+                       const char *data, size_t len)
 {
     const char *lf = memchr(data, '\n', len);
     if (lf == NULL)
-        return len < 4096 ? SPEECH_MORE : SPEECH_WRONG;
+        return len < LINE_MAX_BYTES ? SPEECH_MORE : SPEECH_WRONG;
     if (request->is_question)
         return check_places(maker, request, name, data, lf, len);
-    const char *at = check_at(name, data, lf);
-    if (at == NULL || lf - at != request->echo_len || memcmp(at, request->echo, request->echo_len))
-        return SPEECH_WRONG;
-    return lf + 1 - data;
+    return check_iamat(request, name, data, lf) &&
+                   is_received(maker, request->sent_ns, request->diff_ns)
+               ? lf + 1 - data
+               : SPEECH_WRONG;
+}
+
+/* ---- The baseline, which reads no clock ------------------------------------------------------ */
+
+static long check_bare(struct maker *maker, struct request *request, struct peer_name *name,
+                       const char *data, size_t len)
+{
+    (void)maker;
+    const char *lf = memchr(data, '\n', len);
+    if (lf == NULL)
+        return len < LINE_MAX_BYTES ? SPEECH_MORE : SPEECH_WRONG;
+    return check_iamat(request, name, data, lf) && request->diff_ns == 0 ? lf + 1 - data
+                                                                         : SPEECH_WRONG;
 }
 
 /* ---- Redis: GEOADD of a moving position ------------------------------------------------------ */
@@ -303,8 +417,8 @@ static size_t say_redis(struct maker *maker, struct request *request, char *out)
 }
 
 /* `:1` for a new member, `:0` for one that has moved. */
-static long check_redis(const struct maker *maker, const struct request *request,
-                        struct peer_name *name, const char *data, size_t len)
+static long check_redis(struct maker *maker, struct request *request, struct peer_name *name,
+                        const char *data, size_t len)
 {
     (void)maker;
     (void)request;
@@ -332,8 +446,8 @@ static size_t say_memcached(struct maker *maker, struct request *request, char *
     return (size_t)(put_text(at + len, "\r\n") - out);
 }
 
-static long check_memcached(const struct maker *maker, const struct request *request,
-                            struct peer_name *name, const char *data, size_t len)
+static long check_memcached(struct maker *maker, struct request *request, struct peer_name *name,
+                            const char *data, size_t len)
 {
     static const char stored[] = "STORED\r\n";
     const size_t stored_len = sizeof(stored) - 1;
@@ -347,6 +461,7 @@ static long check_memcached(const struct maker *maker, const struct request *req
 
 static const struct speech speeches[] = {
     {"herd", "IAMAT and WHATSAT of herd", say_herd, check_herd},
+    {"bare", "IAMAT of bare-server, whose time_diff is always 0", say_iamat, check_bare},
     {"redis", "GEOADD herd <longitude> <latitude> <client>", say_redis, check_redis},
     {"memcached", "set <client> to its location and time", say_memcached, check_memcached},
 };

@@ -106,6 +106,8 @@ static char *spoil(const char *wrong, char *begin, char *end)
         return swap_last_two(begin, end);
     if (strcmp(wrong, "echo") == 0)
         end[-2] = end[-2] == '0' ? '1' : '0';
+    else if (strcmp(wrong, "diff") == 0)
+        begin[ANSWER_LEN - 2] = '1';
     else if (strcmp(wrong, "shape") == 0)
         begin[ANSWER_LEN - 2] = 'x';
     else if (strcmp(wrong, "name") == 0)
@@ -216,7 +218,7 @@ int main(int argc, char **argv)
     bool wrong = argc == 4 && strcmp(argv[2], "--wrong") == 0;
     int port = argc >= 2 ? atoi(argv[1]) : 0;
     if (port < 1 || port > 65535 || (argc != 2 && !wrong)) {
-        fputs("usage: bare-server PORT [--wrong echo|extra|missing|name|order|shape]\n", stderr);
+        fputs("usage: bare-server PORT [--wrong diff|echo|extra|missing|name|order|shape]\n", stderr);
         return 2;
     }
     struct bare *bare = calloc(1, sizeof(*bare));

@@ -23,6 +23,8 @@ CPUCLOCK_SCHED = 2
 URGENT_NICE = -15
 LONGER_MAX = 16
 PORTS = 10000, 20000
+# It counts seconds in floating point, which are some 240 ns coarse: 1 us is the most that two of them are off.
+ASYNCIO_SPOKEN = ("--skew", "0.000001")
 SEED = {
     "Hill": ["Jaquez", "Smith"],
     "Jaquez": ["Hill", "Singleton"],
@@ -68,15 +70,19 @@ def wait_until(condition, what, pause_s=0.02):
 
 
 class Process:
-    """A server of any kind. `name` is what it has to say in AT lines; None where it says none."""
+    """
+    A server of any kind. `name` is what it has to say in AT lines; None where it says none. `spoken` are the options of
+    herd-bench for its answers; herd-server's need none.
+    """
 
-    def __init__(self, name, command, port, log, cpus=(SERVER_CPU,)):
+    def __init__(self, name, command, port, log, cpus=(SERVER_CPU,), spoken=()):
         def prepare():
             os.sched_setaffinity(0, cpus)
 
         self.name = name
         self.port = port
         self.log = log
+        self.spoken = spoken
         with open(log, "ab") as out:
             self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                           preexec_fn=prepare)
@@ -250,33 +256,34 @@ class Rig:
         self.stack.callback(herd.stop)
         return herd
 
-    def process(self, name, command, port):
+    def process(self, name, command, port, spoken):
         self.count += 1
-        process = Process(name, command, port, self.folder / f"{self.count}.log")
+        process = Process(name, command, port, self.folder / f"{self.count}.log", spoken=spoken)
         self.stack.callback(process.stop)
         wait_until(process.is_listening, f"{command[0]} listens")
         return process
 
     def bare(self):
         port = free_ports(1)[0]
-        return self.process("Bare", [BIN / "bare-server", str(port)], port)
+        return self.process("Bare", [BIN / "bare-server", str(port)], port, ("--speech", "bare"))
 
     def asyncio_herd(self, peers, *options):
         """Servers by name of a herd on asyncio (asyncio_herd.py); they dial each other for as long as it takes."""
         ports = dict(zip(peers, free_ports(len(peers))))
         program = [sys.executable, pathlib.Path(__file__).with_name("asyncio_herd.py")]
         return {name: self.process(name, [*program, *options, name, str(ports[name]),
-                                          *(f"{peer}={ports[peer]}" for peer in neighbours)], ports[name]) for name, neighbours in peers.items()}
+                                          *(f"{peer}={ports[peer]}" for peer in neighbours)], ports[name], ASYNCIO_SPOKEN)
+                for name, neighbours in peers.items()}
 
     def redis(self):
         port = free_ports(1)[0]
         return self.process(None, [installed("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
-                                   "--appendonly", "no", "--dir", str(self.folder)], port)
+                                   "--appendonly", "no", "--dir", str(self.folder)], port, ("--speech", "redis"))
 
     def memcached(self):
         port = free_ports(1)[0]
         return self.process(None, [installed("memcached"), "-u", "nobody", "-l", "127.0.0.1", "-p", str(port), "-U", "0",
-                                   "-t", "1", "-m", "1024"], port)
+                                   "-t", "1", "-m", "1024"], port, ("--speech", "memcached"))
 
     def crowd(self, kind, server, *options):
         """A crowd on LOAD_CPU; to be ended with stop_child()."""
@@ -316,7 +323,7 @@ class Rig:
 
     def start_bench(self, servers, *options, pids=None, cpu=LOAD_CPU):
         """Starts herd-bench against servers; finish_bench() gives what it has shown."""
-        command = [BIN / "herd-bench", "--json", "--cpu", str(cpu), *map(str, options)]
+        command = [BIN / "herd-bench", "--json", "--cpu", str(cpu), *map(str, options), *servers[0].spoken]
         for pid in pids or [server.pid for server in servers]:
             command += ["--pid", str(pid)]
         for server in servers:

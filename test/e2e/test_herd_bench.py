@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import math
 import re
 import signal
 import socket
@@ -52,17 +53,17 @@ def bench(*options, status=0):
 def test_right_answers_of_a_bare_server():
     with bare_server() as (port, process):
         for pipeline in (1, 16, 500):
-            found, errors = bench("-q", 20000, "-d", 0, "-p", pipeline, "--pid", process.pid, f"127.0.0.1:{port}")
+            found, errors = bench("-s", "bare", "-q", 20000, "-d", 0, "-p", pipeline, "--pid", process.pid, f"127.0.0.1:{port}")
             assert (found["answered"], found["wrong"], errors) == (20000, 0, "")
             assert found["latency"]["count"] == 20000
             assert found["server_cpu_us"] > 0
             assert 0 < found["latency"]["p50_us"] <= found["latency"]["p99_us"] <= found["latency"]["max_us"]
 
 
-@pytest.mark.parametrize("wrong", ["echo", "extra", "name", "order", "shape"])
+@pytest.mark.parametrize("wrong", ["diff", "echo", "extra", "name", "order", "shape"])
 def test_a_wrong_answer_is_found(wrong):
     with bare_server("--wrong", wrong) as (port, _):
-        found, errors = bench("-q", 20000, "-d", 0, "-p", 16, f"127.0.0.1:{port}", status=1)
+        found, errors = bench("-s", "bare", "-q", 20000, "-d", 0, "-p", 16, f"127.0.0.1:{port}", status=1)
         assert found["wrong"] == 1
         assert 0 < found["answered"] < 20000
         assert ("nothing was asked for" if wrong == "extra" else "a wrong answer") in errors
@@ -70,14 +71,14 @@ def test_a_wrong_answer_is_found(wrong):
 
 def test_a_missing_answer_is_found():
     with bare_server("--wrong", "missing") as (port, _):
-        found, errors = bench("-q", 20000, "-d", 0, "-t", 0.5, f"127.0.0.1:{port}", status=1)
+        found, errors = bench("-s", "bare", "-q", 20000, "-d", 0, "-t", 0.5, f"127.0.0.1:{port}", status=1)
         assert "without an answer" in errors
 
 
 def test_a_name_that_is_not_the_servers_is_found():
     with bare_server() as (port, _):
-        bench("-q", 100, "-d", 0, "--server", "Bare", f"127.0.0.1:{port}")
-        _, errors = bench("-q", 100, "-d", 0, "--server", "Hill", f"127.0.0.1:{port}", status=1)
+        bench("-s", "bare", "-q", 100, "-d", 0, "--server", "Bare", f"127.0.0.1:{port}")
+        _, errors = bench("-s", "bare", "-q", 100, "-d", 0, "--server", "Hill", f"127.0.0.1:{port}", status=1)
         assert "a wrong answer" in errors
 
 
@@ -91,7 +92,7 @@ def test_names_belong_to_servers_in_their_order(make_herd):
 
 def test_an_end_of_the_connection_is_found():
     with bare_server() as (port, process):
-        child = start("-d", 60, f"127.0.0.1:{port}")
+        child = start("-s", "bare", "-d", 60, f"127.0.0.1:{port}")
         wait_until(lambda: connected(process.pid) > 50, "all are connected")
         process.terminate()
         process.wait(300)
@@ -134,7 +135,7 @@ def stalling_server():
 def test_a_stall_is_charged_to_all_that_came_due_in_it():
     """1,000 requests a second and a stall of 0.4 s: 400 are late, though at most 5 were in flight."""
     with stalling_server() as port:
-        found, _ = bench("-r", 1000, "-q", 1000, "-d", 0, "-c", 5, f"127.0.0.1:{port}")
+        found, _ = bench("-s", "bare", "-r", 1000, "-q", 1000, "-d", 0, "-c", 5, f"127.0.0.1:{port}")
     # The 200th is not due before 0.2 s. Whatever else the machine does, those due until 0.6 s have waited for that time, half
     # of the stall each in the middle.
     assert found["latency"]["max_us"] >= STALL_S * 0.9e6
@@ -144,7 +145,7 @@ def test_a_stall_is_charged_to_all_that_came_due_in_it():
 def test_a_stall_at_the_end_is_charged_as_well():
     """What came due and could not be sent in the run is sent afterwards; it has been late all the while."""
     with bare_server() as (port, process):
-        child = start("--json", "-r", 1000, "-d", 1, "-c", 5, f"127.0.0.1:{port}")
+        child = start("--json", "-s", "bare", "-r", 1000, "-d", 1, "-c", 5, f"127.0.0.1:{port}")
         wait_until(lambda: connected(process.pid) > 0, "herd-bench is connected")
         process.send_signal(signal.SIGSTOP)
         threading.Timer(2, process.send_signal, [signal.SIGCONT]).start()
@@ -203,26 +204,70 @@ def test_an_unknown_client_is_a_wrong_answer_where_all_are_known(server):
     assert "a wrong answer" in errors
 
 
-RESULTS = b'{\n   "html_attributions": [],\n   "results": [%s],\n   "status": "OK"\n}\n\n'
-# What is wrong in an answer to WHATSAT: its location, its time (None: the last one sent), and what stands behind the line.
+def placed(result, count=5, status=b"OK", attributions=b"[]"):
+    """The JSON of `count` times that result, and its blank line."""
+    return (b'{\n   "html_attributions": %s,\n   "results": [%s],\n   "status": "%s"\n}\n\n'
+            % (attributions, b", ".join(count * [result]), status))
+
+
+def found_at(lat, lng):
+    return b'{"name": "x", "geometry": {"location": {"lat": %s, "lng": %s}}}' % (lat, lng)
+
+
+def north(metres):
+    """A place so far north of a location, which is in degrees."""
+    def found(location):
+        lat, lng = (float(degrees) for degrees in re.findall(rb"[+-][0-9.]+", location))
+        return found_at(b"%.7f" % (lat + metres / METRES_A_DEGREE), b"%.7f" % lng)
+    return found
+
+
+def near(**how):
+    return lambda location: placed(north(3000)(location), **how)
+
+
+METRES_A_DEGREE = 6371008.8 * math.pi / 180
+NONE = placed(b"", 0, b"ZERO_RESULTS")
+# What is wrong in an answer to WHATSAT, within 10 km: its time_diff, its location, its time (None: as it was sent last), and
+# what stands behind the line, or how that follows from the location.
 WRONG_PLACES = {
-    "nothing": (None, None, RESULTS % b"{}, {}, {}, {}, {}"),
-    "location": (b"+00.000000+000.000000", None, RESULTS % b""),
-    "time in the future": (None, b"9000000000.000000000", RESULTS % b""),
-    "time never sent": (None, b"%d.000000000", RESULTS % b""),
-    "older time": (None, b"1000000000.000000000", RESULTS % b""),
-    "no JSON": (None, None, b'{ this is not json "results": [] "status": "OK" }\n\n'),
-    "no results": (None, None, b'{\n   "status": "OK"\n}\n\n'),
-    "too many results": (None, None, RESULTS % b"{}, {}, {}, {}, {}, {}"),
-    "two objects": (None, None, (RESULTS % b"")[:-1] + RESULTS % b""),
-    "status": (None, None, (RESULTS % b"").replace(b"OK", b"UNKNOWN_ERROR")),
-    "two blank lines": (None, None, RESULTS % b"" + b"\n"),
+    "nothing": {},
+    "nothing, one place": {"places": near(count=1)},
+    "nothing, no places": {"places": NONE},
+    "nothing, far but within": {"places": lambda location: placed(north(-9998)(location))},
+    "difference": {"diff": b"+0.000000002"},
+    "difference of hours": {"diff": b"+12345.000000000"},
+    "difference before it": {"diff": b"-0.000000001"},
+    "location": {"location": b"+00.000000+000.000000"},
+    "time in the future": {"sent": b"9000000000.000000000"},
+    "time never sent": {"sent": b"%d.000000000"},
+    "older time": {"sent": b"1000000000.000000000"},
+    "no JSON": {"places": b'{ this is not json "results": [] "status": "OK" }\n\n'},
+    "no results": {"places": b'{\n   "html_attributions": [],\n   "status": "ZERO_RESULTS"\n}\n\n'},
+    "results no array": {"places": placed(b"", 0, b"ZERO_RESULTS").replace(b'"results": []', b'"results": {}')},
+    "too many results": {"places": near(count=6)},
+    "two objects": {"places": NONE[:-1] + NONE},
+    "status of an error": {"places": placed(b"", 0, b"UNKNOWN_ERROR")},
+    "OK without a result": {"places": placed(b"", 0)},
+    "ZERO_RESULTS with a result": {"places": near(count=1, status=b"ZERO_RESULTS")},
+    "no status": {"places": NONE.replace(b"status", b"state")},
+    "no attributions": {"places": NONE.replace(b"html_", b"")},
+    "attributions no array": {"places": placed(b"", 0, b"ZERO_RESULTS", b"null")},
+    "numbers for results": {"places": placed(b"1")},
+    "no geometry": {"places": placed(b"{}", 1)},
+    "latitude in text": {"places": placed(found_at(b'"48.85"', b"2.35"), 1)},
+    "no longitude": {"places": lambda location: placed(north(0)(location).replace(b"lng", b"lon"))},
+    "off the earth": {"places": lambda location: placed(north(360 * METRES_A_DEGREE)(location))},
+    "Paris": {"places": placed(found_at(b"48.85", b"2.35"))},
+    "just too far": {"places": lambda location: placed(north(10003)(location))},
+    "the last one too far": {"places": lambda location: near(count=4)(location).replace(
+        b"}}}]", b"}}}, " + north(10003)(location) + b"]")},
+    "two blank lines": {"places": NONE + b"\n"},
 }
 
 
-def serve_wrong_places(listener, wrong):
-    """One connection: IAMAT are answered right; WHATSAT with what is `wrong`, `client`s being known by the last IAMAT."""
-    location, sent, places = WRONG_PLACES[wrong]
+def serve_wrong_places(listener, diff=b"+0.000000001", location=None, sent=None, places=near()):
+    """One connection: IAMAT are answered right; WHATSAT with what is wrong, `client`s being known by the last IAMAT."""
     held = {}
     connection, _ = listener.accept()
     with connection, connection.makefile("rb") as lines, contextlib.suppress(OSError):
@@ -233,22 +278,62 @@ def serve_wrong_places(listener, wrong):
                 connection.sendall(b"AT Fake +0.000000001 %s %s\n" % (client, b" ".join(rest)))
                 continue
             of = [location or held[client][0], sent or held[client][1]]
-            if wrong == "time never sent":  # a moment later than the last one, and in the past
+            if sent == b"%d.000000000":  # a moment later than the last one, and in the past
                 of[1] = held[client][1][:-1] + b"%d" % ((int(held[client][1][-1:]) + 1) % 10)
-            connection.sendall(b"AT Fake +0.000000001 %s %s\n%s" % (client, b" ".join(of), places))
+            text = places if isinstance(places, bytes) else places(held[client][0])
+            connection.sendall(b"AT Fake %s %s %s\n%s" % (diff, client, b" ".join(of), text))
 
 
 @pytest.mark.parametrize("wrong", WRONG_PLACES)
 def test_what_is_wrong_with_places_is_found(wrong):
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = threading.Thread(target=serve_wrong_places, args=(listener, wrong))
+        server = threading.Thread(target=serve_wrong_places, args=[listener], kwargs=WRONG_PLACES[wrong])
         server.start()
-        right = wrong == "nothing"
+        right = wrong.startswith("nothing")
         found, errors = bench("-c", 1, "-n", 50, "-q", 2000, "-d", 0, "--whatsat", 0.5, "--count", 5,
                               f"127.0.0.1:{listener.getsockname()[1]}", status=0 if right else 1)
         server.join()
         assert found["wrong"] == (0 if right else 1)
         assert errors == "" if right else "a wrong answer" in errors or "nothing was asked for" in errors
+
+
+def serve_differences(listener, diff):
+    """One connection, whose IAMAT are right but for time_diff; None: that is what it is."""
+    connection, _ = listener.accept()
+    with connection, connection.makefile("rb") as lines, contextlib.suppress(OSError):
+        for line in lines:
+            _, client, location, sent = line.split()
+            ns = time.time_ns() - int(sent.replace(b".", b""))
+            said = diff or b"+%d.%09d" % divmod(ns, 10**9)
+            connection.sendall(b"AT Fake %s %s %s %s\n" % (said, client, location, sent))
+
+
+@pytest.mark.parametrize("diff, options", [
+    (None, []), (b"+0.000000001", []), (b"-0.400000000", ["--skew", 0.5]), (b"+0.400000000", ["--skew", 0.5]),
+    (b"+0.000000000", ["--skew", 0.5])])
+def test_a_difference_that_may_be_passes(diff, options):
+    assert differences(diff, *options, status=0) == (100, "")
+
+
+# It is neither negative nor zero, nor longer than what has passed since, and there is one way to write it.
+@pytest.mark.parametrize("diff, options", [
+    (b"+31536000.000000000", []), (b"+60.000000000", []), (b"-99999.000000000", []), (b"-0.000000001", []),
+    (b"+0.000000000", []), (b"-0.000000000", ["--skew", 1]), (b"-0.500000000", ["--skew", 0.4]),
+    (b"+60.000000000", ["--skew", 0.4]), (b"+000000.000000001", []), (b"+00.000000001", []), (b"+.000000001", []),
+    (b"0.000000001", []), (b"+0.00000001", []), (b"+0.0000000001", []), (b"+0,000000001", []), (b"+0", []), (b"+", []),
+    (b"+18446744073709551616.000000001", []), (b"+0.00000000x", [])])
+def test_a_difference_that_cannot_be_is_found(diff, options):
+    answered, errors = differences(diff, *options, status=1)
+    assert answered == 0 and "a wrong answer" in errors
+
+
+def differences(diff, *options, status):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve_differences, args=(listener, diff))
+        server.start()
+        found, errors = bench("-c", 1, "-q", 100, "-d", 0, *options, f"127.0.0.1:{listener.getsockname()[1]}", status=status)
+        server.join()
+        return found["answered"], errors
 
 
 def test_known_clients_are_where_another_run_has_left_them(server):
@@ -329,7 +414,7 @@ def test_a_neighbour_that_is_told_another_update_than_was_sent_is_found(wrong):
         assert f"watch 127.0.0.1:{watch_port}: what no client has sent\n  line: FLOOD Fake bench-device000000" in errors
 
 
-@pytest.mark.parametrize("kind", ["idle", "once", "asked", "slow", "churn", "long", "deaf"])
+@pytest.mark.parametrize("kind", ["idle", "slow", "churn", "long", "deaf"])
 def test_a_crowd_comes_and_goes(server, kind):
     crowd = start("--crowd", kind, "-c", 40, "-r", 200, f"127.0.0.1:{server.port}")
     assert crowd.stdout.readline() == f"crowd {kind}: 40 connections\n"
@@ -366,7 +451,7 @@ def test_the_radius_is_asked_for_as_given(given, asked):
 
 def test_a_process_that_ends_while_it_is_measured_is_told():
     with bare_server() as (port, process), subprocess.Popen(["cat"], stdin=subprocess.PIPE) as measured:
-        child = start("-d", 5, "--pid", measured.pid, f"127.0.0.1:{port}")
+        child = start("-s", "bare", "-d", 5, "--pid", measured.pid, f"127.0.0.1:{port}")
         wait_until(lambda: connected(process.pid) > 50, "all are connected")
         measured.stdin.close()
         assert measured.wait(300) == 0
@@ -381,7 +466,8 @@ def test_a_process_that_ends_while_it_is_measured_is_told():
     (["--count", "3.5", "localhost:1"], '--count: "3.5" is not a whole number from 0 to 20'),
     (["--radius", "51", "localhost:1"], '--radius: "51" is not a number from 0 to 50'),
     (["-p", "0", "localhost:1"], '--pipeline: "0" is not a whole number from 1 to 4096'),
-    (["-s", "gopher", "localhost:1"], "--speech: herd, redis or memcached"),
+    (["--skew", "-1", "localhost:1"], '--skew: "-1" is not a number from 0 to 1e+06'),
+    (["-s", "gopher", "localhost:1"], "--speech: herd, bare, redis or memcached"),
     (["-d", "0", "localhost:1"], "it would never end"),
     (["--server", "Hill", "localhost:1", "localhost:2"], "--server: one for each HOST:PORT, or none"),
     (["--server", "", "localhost:1"], "--server: 1 to 64 bytes"),

@@ -57,7 +57,7 @@ static const struct play {
     {"herd-places", {"info", "--file", "PLACES"}},
     {"herd-bench", {"-c", "2", "-p", "2", "-n", "4", "-q", "20", "ADDRESS"}},
     {"herd-bench", {"-c", "2", "-n", "4", "-q", "20", "--whatsat", "0.5", "--json", "ADDRESS"}},
-    {"herd-bench", {"--crowd", "once", "-c", "2", "-d", "0.001", "ADDRESS"}},
+    {"herd-bench", {"--crowd", "slow", "-c", "2", "-d", "0.001", "ADDRESS"}},
 };
 
 struct fixture {
