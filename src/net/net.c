@@ -237,14 +237,14 @@ static void count_cut_off(struct net *net)
 static void begin_reads(struct net *net)
 {
     net->read_most_bytes = net->read_bytes_left > 0 ? STREAM_INPUT_BYTES : NET_BULKY_READ_BYTES;
-    net->reads_left = NET_READS_PER_TURN;
+    net->reads_left = net->options.room.turn_reads;
     net->read_bytes_left = (int64_t)net->options.room.turn_read_bytes;
 }
 
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct net *net = prepare->data;
-    gather_turn(net, turn_now(net).mono_ns, net->reads_left < NET_READS_PER_TURN);
+    gather_turn(net, turn_now(net).mono_ns, net->reads_left < net->options.room.turn_reads);
     flush(net);
     if (net->stats->limits_reached != net->limits.reached)
         limits_look_at(&net->limits, net->stats);
@@ -306,6 +306,8 @@ void net_count_limit(struct net *net, enum limit which)
 void net_set_room(struct net *net, const struct net_room *room)
 {
     net->options.room = *room;
+    if (room->turn_reads == 0)
+        net->options.room.turn_reads = NET_TURN_READS;
     if (room->turn_read_bytes == 0)
         net->options.room.turn_read_bytes = NET_TURN_READ_BYTES;
 }
