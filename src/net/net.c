@@ -240,7 +240,7 @@ static void count_cut_off(struct net *net)
 static void begin_reads(struct net *net)
 {
     net->read_most_bytes = net->read_bytes_left > 0 ? STREAM_INPUT_BYTES : NET_BULKY_READ_BYTES;
-    net->reads_left = NET_READS_PER_TURN;
+    net->reads_left = net->options.room.turn_reads;
     net->read_bytes_left = (int64_t)net->options.room.turn_read_bytes;
 }
 
@@ -248,7 +248,7 @@ static void on_prepare(uv_prepare_t *prepare)
 {
     struct net *net = prepare->data;
     uint64_t idle_ns = uv_metrics_idle_time(net->options.loop);
-    bool was_woken = idle_ns != net->turn_idle_ns && net->reads_left < NET_READS_PER_TURN;
+    bool was_woken = idle_ns != net->turn_idle_ns && net->reads_left < net->options.room.turn_reads;
     gather_turn(net, turn_now(net).mono_ns, was_woken);
     flush(net);
     if (net->stats->limits_reached != net->limits.reached)
@@ -312,6 +312,8 @@ void net_count_limit(struct net *net, enum limit which)
 void net_set_room(struct net *net, const struct net_room *room)
 {
     net->options.room = *room;
+    if (room->turn_reads == 0)
+        net->options.room.turn_reads = NET_TURN_READS;
     if (room->turn_read_bytes == 0)
         net->options.room.turn_read_bytes = NET_TURN_READ_BYTES;
 }

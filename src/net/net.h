@@ -20,13 +20,15 @@ enum {
     /* Descriptors that each takes at most: the one accepted connection that has greeted, and those
      * that have not. */
     NET_FILES_PER_PEER = NET_NEIGHBOURS_PER_PEER + 1,
+    NET_TURN_READS = 512,
     NET_TURN_READ_BYTES = 1024 * 1024
 };
 
 /* How much there may be of clients. */
 struct net_room {
     size_t connections_max; /* at once */
-    size_t turn_read_bytes; /* in a turn of the loop; 0: NET_TURN_READ_BYTES */
+    unsigned turn_reads;    /* in a turn of the loop; 0: NET_TURN_READS */
+    size_t turn_read_bytes; /* the same; 0: NET_TURN_READ_BYTES */
     /* Descriptors that clients must not have: links, accepted neighbours (NET_FILES_PER_PEER of
      * each), NET_TRIALS_MAX, places, disk. */
     size_t files_reserved;

@@ -10,7 +10,6 @@ enum {
     NET_LISTENERS_MAX = 16,
     LISTEN_BACKLOG = 1024,
     NET_ACCEPTS_PER_TURN = 64,  /* of all listeners; who is left waits for the next turn */
-    NET_READS_PER_TURN = 1024,  /* of clients */
     NET_BULKY_READ_BYTES = 4096 /* of one client, where the last turn's bytes were used up */
 };
 

@@ -47,8 +47,8 @@ static void count_unread(struct net *net)
 
 /*
  * A crowd that speaks all at once is heard in several turns, so that neighbours, who are heard in
- * each, do not wait for all of it: so many reads of clients, so many bytes, and none when their lines
- * have used up the turn. What a client says meanwhile waits in the kernel.
+ * each, do not wait for all of it: so many reads of clients, so many bytes, and none when their
+ * lines have used up the turn. What a client says meanwhile waits in the kernel.
  */
 static size_t read_max(struct stream *session)
 {

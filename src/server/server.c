@@ -116,6 +116,7 @@ struct net_room server_net_room(const struct server *server)
     const struct config_values *values = &server->config->values;
     const struct net_room room = {
         .connections_max = (size_t)values->connections_max,
+        .turn_reads = (unsigned)values->turn_reads,
         .turn_read_bytes = (size_t)values->turn_read_kib * 1024,
         .files_reserved = FILES_RESERVED + NET_TRIALS_MAX +
                           (LINK_FILES + NET_FILES_PER_PEER) * (size_t)server->self->peer_count +

@@ -310,8 +310,8 @@ static void who_leaves_is_seen_in_several_turns(void **state)
     crowd_free(crowd);
 }
 
-/* Who is closed for a line that is too long, and sends on and on, takes little of each turn until it
- * is cut off. */
+/* Who is closed for a line that is too long, and sends on and on, takes little of each turn
+ * until it is cut off. */
 static void little_is_dropped_in_a_turn(void **state)
 {
     (void)state;
