@@ -210,34 +210,57 @@ def test_a_client_that_never_reads_disturbs_nobody(server):
 
 
 @pytest.mark.skipif(SLOW != 1, reason="memory is measured, which valgrind and sanitizers take more of")
-def test_clients_that_never_read_cost_their_answers_and_one_read(server):
+@pytest.mark.parametrize("question", [b"WHATSAT nobody 50 20\n", b"WHATSAT x 50 20\n", b"WHATSAT x 10 5\n"])
+def test_clients_that_never_read_cost_their_answers_and_one_read(server, question):
     def rss_kib():
         status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
 
-    count = 10
-    clients = [server.client() for _ in range(count)]
-    before = rss_kib()
-    for client in clients:
-        client.socket.setblocking(False)
+    def metrics():
+        return server.status()["metrics"]
 
-    def fill():
+    def fill(clients):
         sent = 0
         for client in clients:
             with contextlib.suppress(BlockingIOError):
                 while True:
-                    sent += client.socket.send(b"WHATSAT nobody 50 20\n" * 1000)
+                    sent += client.socket.send(question * 1000)
         return sent
 
-    def is_silent():
-        return fill() == 0 and server.status()["metrics"]["clients_paused_total"] >= count
+    def deaf_kib(count):
+        """What each of so many clients costs that ask and never read; they have left then, and their memory is back."""
+        clients = [server.client() for _ in range(count)]
+        paused, was_sent, before = metrics()["clients_paused_total"], -1, rss_kib()
+        for client in clients:
+            client.socket.setblocking(False)
 
-    wait_until(is_silent, "none is read from, and no socket takes more")
+        def is_silent():
+            nonlocal was_sent
+            last_sent, now = was_sent, metrics()
+            was_sent = now["bytes_sent_total"]
+            return (fill(clients) == 0 and was_sent == last_sent and now["places_questions_open"] == 0
+                    and now["clients_paused_total"] >= paused + count)
+
+        wait_until(is_silent, "none is read from, no socket takes more, and nothing is sent")
+        each, given_back = (rss_kib() - before) / count, metrics()["memory_given_back_total"]
+        for client in clients:
+            client.close()
+        wait_until(lambda: metrics()["memory_given_back_total"] > given_back and metrics()["memory_kept_bytes"] < 1 << 16,
+                   "what they had is given back")
+        return each
+
+    count = 20
+    with server.client() as client:
+        client.ask(b"IAMAT x %s 5" % UCLA)
+        client.send(b"WHATSAT x 50 20\n")
+        assert json.loads(client.answer()[1])["status"] == "OK"
+    deaf_kib(count)  # what reading the places file took goes back with theirs
+    before = rss_kib()
+    each = deaf_kib(count)
+    print(f"{question.decode().strip()}: {each} KiB a client")
     # 256 KiB of answers (output_max_kib), a read of 64 KiB, and what libuv and malloc add to that.
-    each = (rss_kib() - before) / count
     assert each < 500, f"{each} KiB a client"
-    for client in clients:
-        client.close()
+    wait_until(lambda: rss_kib() - before < count * 50, "what they took goes back to the system")
 
 
 def test_a_client_that_vanishes_in_the_middle(server):
