@@ -14,14 +14,13 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "core/arena.h"
+#include "core/pages.h"
 
 enum {
     CHUNK_UNITS = ARENA_CHUNK_BYTES / ARENA_STEP_BYTES,
-    UNITS_MIN = 2, /* a gap says what it is */
-    PAGE_BYTES = 4096
+    UNITS_MIN = 2 /* a gap says what it is */
 };
 
 /* What stands in a gap. No text begins with NUL. */
@@ -189,14 +188,10 @@ static void begin_to_empty(struct arena *arena)
     arena->pace = (ARENA_IDLE_PART + 1) * CHUNK_UNITS / (ARENA_IDLE_PART * (CHUNK_UNITS - least));
 }
 
-/* The pages go back at once: malloc may keep them among others. */
 static void give_back(struct arena *arena, struct arena_chunk *chunk)
 {
     assert(chunk->live == 0);
-    size_t misaligned = (PAGE_BYTES - (uintptr_t)chunk->bytes % PAGE_BYTES) % PAGE_BYTES;
-    size_t pages = (ARENA_CHUNK_BYTES - misaligned) / PAGE_BYTES;
-    madvise(chunk->bytes + misaligned, pages * PAGE_BYTES, MADV_DONTNEED);
-    free(chunk->bytes);
+    pages_free(chunk->bytes, ARENA_CHUNK_BYTES);
     *chunk = (struct arena_chunk){.used = arena->missing};
     arena->missing = arena->emptied;
     arena->bytes -= ARENA_CHUNK_BYTES;

@@ -7,7 +7,7 @@
 
 int herd_cursor_new(struct herd_store *store, herd_cursor *out)
 {
-    int rc = store_take_slot(store, out);
+    int rc = store_take_low_slot(store, out);
     if (rc < 0)
         return rc;
     *slot_at(store, *out) = (struct slot){.kind = SLOT_CURSOR};

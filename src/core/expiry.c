@@ -1,127 +1,175 @@
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <herd/err.h>
 #include <herd/posix_time.h>
 
 #include "core/expiry.h"
+#include "core/pages.h"
 
-int expiry_init(struct expiry *expiry, int64_t ttl_ns)
+/* Seconds count from half a year before 1970, for clocks that were never set, to 2105. */
+#define SECONDS_BEFORE_1970 (1 << 24)
+#define SECOND_NEVER        UINT32_MAX
+
+void expiry_init(struct expiry *expiry, int64_t ttl_ns)
 {
-    *expiry = (struct expiry){.ttl_ns = ttl_ns};
-    if (ttl_ns == 0)
-        return 0;
-    expiry->bucket_count = (size_t)(ttl_ns / HERD_NS_PER_S) + 2;
-    expiry->buckets = calloc(expiry->bucket_count, sizeof(*expiry->buckets));
-    return expiry->buckets != NULL ? 0 : HERD_ENOMEM;
+    *expiry = (struct expiry){.ttl_ns = ttl_ns, .first = SECOND_NEVER, .first_again = SECOND_NEVER};
 }
 
 void expiry_close(struct expiry *expiry)
 {
-    free(expiry->buckets);
-    free(expiry->places);
+    for (uint32_t i = 0; i < expiry->page_count; i++)
+        free(expiry->pages[i]);
+    free(expiry->pages);
     *expiry = (struct expiry){0};
+}
+
+static int add_page(struct expiry *expiry)
+{
+    if (expiry->page_count == expiry->page_cap) {
+        uint32_t cap = expiry->page_cap > 0 ? expiry->page_cap * 2 : 16;
+        struct expiry_page **pages = realloc(expiry->pages, cap * sizeof(*pages));
+        if (pages == NULL)
+            return HERD_ENOMEM;
+        expiry->pages = pages;
+        expiry->page_cap = cap;
+    }
+    struct expiry_page *page = malloc(sizeof(*page));
+    if (page == NULL)
+        return HERD_ENOMEM;
+    memset(page, 0xff, sizeof(*page)); /* SECOND_NEVER */
+    expiry->pages[expiry->page_count++] = page;
+    return 0;
 }
 
 int expiry_reserve(struct expiry *expiry, size_t count)
 {
-    if (expiry->ttl_ns == 0 || count <= expiry->place_count)
-        return 0;
-    struct expiry_place *places = realloc(expiry->places, count * sizeof(*places));
-    if (places == NULL)
-        return HERD_ENOMEM;
-    expiry->places = places;
-    expiry->place_count = count;
+    while (expiry->ttl_ns > 0 && (size_t)expiry->page_count * EXPIRY_PAGE < count) {
+        if (add_page(expiry) < 0)
+            return HERD_ENOMEM;
+    }
     return 0;
 }
 
-/* Also of a second before 1970. */
-static size_t place_of(const struct expiry *expiry, int64_t second)
+static int64_t clamp(int64_t second, int64_t least, int64_t most)
 {
-    int64_t count = (int64_t)expiry->bucket_count, place = second % count;
-    return (size_t)(place < 0 ? place + count : place);
+    second = second < least ? least : second;
+    return second > most ? most : second;
 }
 
-/* Rounded up, so that it has ended when it is looked at. What a wrong clock has put further ahead
- * than the wheel goes is looked at early, and put back. */
-static uint32_t bucket_of(const struct expiry *expiry, int64_t end_ns)
+/* The first in which it is over. 1 at least, which is after all that `second_of` says of a time
+ * before these. */
+static uint32_t second_behind(int64_t end_ns)
 {
-    int64_t second = end_ns / HERD_NS_PER_S + 1;
-    int64_t last = expiry->second + (int64_t)expiry->bucket_count - 1;
-    if (second < expiry->second)
-        second = expiry->second;
-    else if (second > last)
-        second = last;
-    return (uint32_t)place_of(expiry, second);
+    return (uint32_t)clamp(end_ns / HERD_NS_PER_S + 1 + SECONDS_BEFORE_1970, 1, SECOND_NEVER);
 }
 
-/* How many others are emptied before it. */
-static size_t turns_before(const struct expiry *expiry, uint32_t bucket)
+static uint32_t second_of(int64_t now_ns)
 {
-    size_t now = place_of(expiry, expiry->second);
-    return (bucket + expiry->bucket_count - now) % expiry->bucket_count;
+    return (uint32_t)clamp(now_ns / HERD_NS_PER_S + SECONDS_BEFORE_1970, 0, SECOND_NEVER - 1);
 }
 
-static void put(struct expiry *expiry, uint32_t index, uint32_t bucket)
+static void lower(uint32_t *first, uint32_t second)
 {
-    uint32_t first = expiry->buckets[bucket];
-    expiry->places[index] = (struct expiry_place){.next = first, .bucket = bucket};
-    if (first != 0)
-        expiry->places[first].prev = index;
-    expiry->buckets[bucket] = index;
+    if (second < *first)
+        *first = second;
 }
 
-static void take(struct expiry *expiry, uint32_t index)
+static struct expiry_page *page_of(const struct expiry *expiry, uint32_t index)
 {
-    const struct expiry_place *place = &expiry->places[index];
-    if (place->prev != 0)
-        expiry->places[place->prev].next = place->next;
-    else
-        expiry->buckets[place->bucket] = place->next;
-    if (place->next != 0)
-        expiry->places[place->next].prev = place->prev;
+    assert(index / EXPIRY_PAGE < expiry->page_count);
+    return expiry->pages[index / EXPIRY_PAGE];
+}
+
+static uint32_t *first_of(const struct expiry *expiry, uint32_t index)
+{
+    return &page_of(expiry, index)->firsts[index % EXPIRY_PAGE / EXPIRY_GROUP];
+}
+
+static uint32_t *second_at(const struct expiry *expiry, uint32_t index)
+{
+    return &page_of(expiry, index)->seconds[index % EXPIRY_PAGE];
+}
+
+static void note(struct expiry *expiry, uint32_t index, uint32_t second)
+{
+    lower(second_at(expiry, index), second);
+    lower(first_of(expiry, index), second);
+    lower(&expiry->first, second);
+    lower(&expiry->first_again, second);
 }
 
 void expiry_add(struct expiry *expiry, uint32_t index, int64_t end_ns)
 {
-    if (expiry->ttl_ns == 0)
-        return;
-    assert(index > 0 && index < expiry->place_count);
-    put(expiry, index, bucket_of(expiry, end_ns));
+    if (expiry->ttl_ns > 0)
+        note(expiry, index, second_behind(end_ns));
 }
 
-void expiry_bring_forward(struct expiry *expiry, uint32_t index, int64_t end_ns)
-{
-    uint32_t bucket = bucket_of(expiry, end_ns);
-    if (turns_before(expiry, bucket) >= turns_before(expiry, expiry->places[index].bucket))
-        return;
-    take(expiry, index);
-    put(expiry, index, bucket);
-}
-
-uint32_t expiry_take(struct expiry *expiry, int64_t now_ns, size_t *buckets)
+void expiry_rename(struct expiry *expiry, uint32_t from, uint32_t to)
 {
     if (expiry->ttl_ns == 0)
-        return 0;
-    int64_t now = now_ns / HERD_NS_PER_S;
-    /* After a small step back the wheel waits: what ends meanwhile is looked at later by as much. */
-    if (now < expiry->second && expiry->second - now <= EXPIRY_BACK_S)
-        return 0;
-    /* A clock that jumps goes around the wheel once at most. Where it has been set back, it does so as
-     * well: what was added since stands where the wheel was. */
-    if (now - expiry->second > (int64_t)expiry->bucket_count || now < expiry->second)
-        expiry->second = now - (int64_t)expiry->bucket_count;
-    for (; expiry->second <= now; expiry->second++) {
-        if (*buckets == 0)
-            return 0;
-        uint32_t first = expiry->buckets[place_of(expiry, expiry->second)];
-        if (first != 0) {
-            take(expiry, first);
-            return first;
+        return;
+    note(expiry, to, *second_at(expiry, from));
+    *second_at(expiry, from) = SECOND_NEVER;
+}
+
+void expiry_trim(struct expiry *expiry, size_t count)
+{
+    while (expiry->page_count > 0 && (size_t)(expiry->page_count - 1) * EXPIRY_PAGE >= count)
+        pages_free(expiry->pages[--expiry->page_count], sizeof(struct expiry_page));
+    uint32_t end = expiry->page_count * EXPIRY_PAGE;
+    expiry->at = expiry->at < end ? expiry->at : end;
+}
+
+/* The next one in the group it is in, or 0: it has passed that. */
+static uint32_t take_in_group(struct expiry *expiry, uint32_t now)
+{
+    uint32_t *first = first_of(expiry, expiry->at - 1), taken = 0;
+    uint32_t *seconds = page_of(expiry, expiry->at - 1)->seconds;
+    if (expiry->at % EXPIRY_GROUP == 0)
+        *first = SECOND_NEVER; /* of those that have been passed */
+    do {
+        uint32_t *second = &seconds[--expiry->at % EXPIRY_PAGE];
+        if (*second <= now) {
+            *second = SECOND_NEVER;
+            taken = expiry->at;
         }
-        --*buckets;
+        lower(first, *second);
+    } while (taken == 0 && expiry->at % EXPIRY_GROUP != 0);
+    lower(&expiry->first_again, *first);
+    return taken;
+}
+
+static void begin_again(struct expiry *expiry)
+{
+    expiry->at = expiry->page_count * EXPIRY_PAGE;
+    expiry->first = expiry->first_again;
+    expiry->first_again = SECOND_NEVER;
+}
+
+uint32_t expiry_take(struct expiry *expiry, int64_t now_ns, size_t *groups)
+{
+    uint32_t now = second_of(now_ns);
+    for (; expiry->ttl_ns > 0 && expiry->first <= now && *groups > 0; --*groups) {
+        if (expiry->at == 0) {
+            begin_again(expiry);
+            continue;
+        }
+        uint32_t first = *first_of(expiry, expiry->at - 1);
+        if (expiry->at % EXPIRY_GROUP == 0 && first > now) {
+            lower(&expiry->first_again, first);
+            expiry->at -= EXPIRY_GROUP;
+            continue;
+        }
+        uint32_t taken = take_in_group(expiry, now);
+        if (taken != 0)
+            return taken;
     }
-    expiry->second = now;
     return 0;
+}
+
+size_t expiry_bytes(const struct expiry *expiry)
+{
+    return expiry->page_count * sizeof(struct expiry_page) +
+           expiry->page_cap * sizeof(*expiry->pages);
 }

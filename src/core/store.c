@@ -23,7 +23,8 @@
 
 enum {
     EXPIRE_STEPS_MAX = 2000,   /* records looked at in one call */
-    EXPIRE_BUCKETS_MAX = 65536 /* and seconds in which none ends */
+    EXPIRE_GROUPS_MAX = 16384, /* and groups of them of which none ends */
+    DROPS_PER_REMOVAL = 2      /* slots */
 };
 
 int herd_store_new(uint64_t seed, int64_t max_skew_ns, struct herd_store **out)
@@ -48,8 +49,8 @@ int herd_store_set_ttl(struct herd_store *store, int64_t ttl_ns)
 {
     assert(store->clients == 0);
     expiry_close(&store->expiry);
-    int rc = expiry_init(&store->expiry, ttl_ns);
-    return rc < 0 ? rc : expiry_reserve(&store->expiry, store->slab_count * (size_t)SLAB_SLOTS);
+    expiry_init(&store->expiry, ttl_ns);
+    return expiry_reserve(&store->expiry, store->slab_count * (size_t)SLAB_SLOTS);
 }
 
 void herd_store_free(struct herd_store *store)
@@ -112,15 +113,12 @@ static void fetch_record(const struct herd_store *store, const struct slot *slot
 void store_expect(struct herd_store *store, const struct herd_slice *clients, size_t count)
 {
     struct expected *expected = store->expected;
-    uint32_t tags[STORE_EXPECT_MAX];
+    struct table_walk walks[STORE_EXPECT_MAX];
     assert(count <= STORE_EXPECT_MAX);
+    for (size_t i = 0; i < count; i++)
+        walks[i] = table_walk(&store->table, tag_of(store, clients[i]));
     for (size_t i = 0; i < count; i++) {
-        tags[i] = tag_of(store, clients[i]);
-        table_prefetch(&store->table, tags[i]);
-    }
-    for (size_t i = 0; i < count; i++) {
-        struct table_walk walk = table_walk(&store->table, tags[i]);
-        expected[i] = (struct expected){clients[i].data, table_walk_next(&walk)};
+        expected[i] = (struct expected){clients[i].data, table_walk_next(&walks[i])};
         if (expected[i].index != TABLE_NONE)
             __builtin_prefetch(slot_at(store, expected[i].index), 1);
     }
@@ -369,7 +367,7 @@ static int replace(struct herd_store *store, uint32_t index, const struct herd_r
     }
     if (store->expiry.ttl_ns > 0 &&
         record->received_ns < held_received_ns(store, slot, record->client.len))
-        expiry_bring_forward(&store->expiry, index, end_ns(store, record));
+        expiry_add(&store->expiry, index, end_ns(store, record));
     uint64_t less = uncount(store, slot);
     bool moves = text != slot->text;
     if (moves)
@@ -448,16 +446,56 @@ size_t herd_store_count(const struct herd_store *store)
     return store->clients;
 }
 
-/* How many records were passed on the way, of its leaf, all of which may be in one, and texts that
- * had to move. */
+/* Where a leaf names a record. *passed: how many of it were passed on the way; all may be in one. */
+static uint32_t *name_in_leaf(const struct herd_store *store, uint32_t index, int64_t *passed)
+{
+    uint32_t *at = &store->digest.heads[slot_at(store, index)->leaf];
+    for (; *at != index; ++*passed)
+        at = &slot_at(store, *at)->next_in_leaf;
+    return at;
+}
+
+int64_t store_move_record(struct herd_store *store, uint32_t from, uint32_t to)
+{
+    struct slot *slot = slot_at(store, from);
+    int64_t passed = 0;
+    count_noted(store); /* by their slots */
+    *name_in_leaf(store, from, &passed) = to;
+    table_rename(&store->table, tag_of(store, client_of(store, slot)), from, to);
+    expiry_rename(&store->expiry, from, to);
+    *slot_at(store, to) = *slot;
+    slot_at(store, slot->prev)->next = to;
+    slot_at(store, slot->next)->prev = to;
+    store_give_slot(store, from);
+    store->removed++;
+    return passed;
+}
+
+/* Drops more slots than have become free, so that what is free meets its bound again. How many
+ * records moved or were passed. */
+static int64_t drop_slots(struct herd_store *store)
+{
+    int64_t steps = 0;
+    for (int i = 0; i < DROPS_PER_REMOVAL && store_has_too_many_slots(store); i++) {
+        uint32_t last = store_last_slot(store), to;
+        count_noted(store); /* by their slots */
+        if (slot_at(store, last)->kind == SLOT_CURSOR)
+            break;
+        if (slot_at(store, last)->kind == SLOT_RECORD) {
+            store_take_slot(store, &to); /* one is free */
+            steps += 1 + store_move_record(store, last, to);
+        }
+        store_drop_last_slot(store);
+    }
+    return steps;
+}
+
+/* How many records were passed on the way, or had to move, and texts that had to. */
 static int64_t remove_record(struct herd_store *store, uint32_t index)
 {
     struct slot *slot = slot_at(store, index);
-    uint32_t *at = &store->digest.heads[slot->leaf];
-    int64_t passed = 0;
-    for (; *at != index; passed++)
-        at = &slot_at(store, *at)->next_in_leaf;
-    *at = slot->next_in_leaf;
+    int64_t steps = 0;
+    *name_in_leaf(store, index, &steps) = slot->next_in_leaf;
     digest_subtract(&store->digest, (uint16_t)slot->leaf, uncount(store, slot));
     table_remove(&store->table, tag_of(store, client_of(store, slot)), index);
     unlink_slot(store, slot);
@@ -465,7 +503,8 @@ static int64_t remove_record(struct herd_store *store, uint32_t index)
     store_give_slot(store, index);
     store->clients--;
     store->removed++;
-    return passed + tidy(store);
+    steps += tidy(store);
+    return steps + drop_slots(store);
 }
 
 void store_on_ended(struct herd_store *store,
@@ -477,12 +516,12 @@ void store_on_ended(struct herd_store *store,
 
 bool herd_store_expire(struct herd_store *store, int64_t now_ns)
 {
-    size_t buckets = EXPIRE_BUCKETS_MAX;
+    size_t groups = EXPIRE_GROUPS_MAX;
     for (int64_t steps = 0; steps < EXPIRE_STEPS_MAX; steps++) {
         struct herd_record record;
-        uint32_t index = expiry_take(&store->expiry, now_ns, &buckets);
+        uint32_t index = expiry_take(&store->expiry, now_ns, &groups);
         if (index == 0)
-            return buckets > 0;
+            return groups > 0;
         view(store, slot_at(store, index), &record);
         if (herd_store_is_expired(store, &record, now_ns)) {
             tell_ended(store, slot_at(store, index));
@@ -546,20 +585,4 @@ uint64_t herd_store_digest(const struct herd_store *store)
 uint64_t store_changes(const struct herd_store *store)
 {
     return store->sequence + store->removed;
-}
-
-size_t herd_store_bytes(const struct herd_store *store)
-{
-    return sizeof(*store) + table_bytes(&store->table) + store->arena.bytes +
-           store->arena.chunk_cap * sizeof(*store->arena.chunks) +
-           store->slab_cap * sizeof(*store->slabs) +
-           DIGEST_LEAVES * (sizeof(uint64_t) + sizeof(uint32_t)) + sizeof(struct digest_notes) +
-           store->expiry.bucket_count * sizeof(uint32_t) +
-           store->expiry.place_count * sizeof(struct expiry_place) +
-           store->slab_count * (SLAB_SLOTS - SLAB_UNUSED) * sizeof(struct slot);
-}
-
-size_t herd_store_idle_bytes(const struct herd_store *store)
-{
-    return store->arena.bytes - store->arena.live;
 }

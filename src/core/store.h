@@ -27,7 +27,7 @@ void store_children(const struct herd_store *store, struct digest_prefix prefix,
 /*
  * The records of a prefix of at least DIGEST_DEPTH digits, in no particular order: *at is
  * STORE_FIRST, then what the last call left. False behind the last one. Valid until the next
- * apply or expire.
+ * apply or expire, or new cursor.
  */
 bool store_next_in_prefix(const struct herd_store *store, struct digest_prefix prefix, uint32_t *at,
                           struct herd_record *out);
@@ -39,7 +39,7 @@ bool store_find_source(const struct herd_store *store, struct herd_slice client,
 /* The sequence of the record of a client; 0: there is none. */
 uint64_t store_sequence_of(const struct herd_store *store, struct herd_slice client);
 
-/* Another number whenever a record has been kept or taken out: while it stays, records keep their
+/* Another number whenever a record has been kept, taken out or moved: while it stays, records keep their
  * names, texts and places. */
 uint64_t store_changes(const struct herd_store *store);
 /* The record behind `at`, a cursor or a record, by its name: *out as herd_cursor_next gives it.

@@ -1,5 +1,5 @@
-/* table.h: hash -> index of a record; open addressing that grows a few slots at a time, so that no
- * insert takes long. */
+/* table.h: hash -> index of a record; open addressing whose size follows the number of records, a
+ * few slots at a time. */
 #ifndef CORE_TABLE_H
 #define CORE_TABLE_H
 
@@ -12,80 +12,74 @@
  * gives the slot's place in a table of any size, so growing never touches the records, and it
  * answers nearly every look-up of a wrong record without touching that either.
  *
- * Growing is spread over many inserts. At 5/8 full the next slots are allocated, and from then on
- * their memory is touched a little with each insert, so that the system gives it page by page. At
- * 3/4 full they are put to use; the old ones stay in use as well and move over a few an insert, and
- * their memory goes back piece by piece.
+ * Slots stand in descending order of their tags (~tag, the rank, ascends), each at its place or
+ * behind it with no free one between. So a walk ends at a lower tag, as which a free slot reads.
+ *
+ * A place is rank * slots / 2^32: for ranks below a limit of a table of `few` slots, for others of
+ * one of `many`. Growing lowers the limit, and what stood right below it moves to the right, into
+ * room that the memory behind the table has for it; shrinking raises it. At 0 `many` becomes `few`,
+ * and a size a fifth larger or so `many`. The limit follows the count: at any number of records 7/5
+ * slots are touched for each. (docs/decisions/0013-flat-as-it-grows.md)
  */
 struct table_slot {
     uint32_t tag;
     uint32_t entry;
 };
 
-struct table_half {
-    struct table_slot *slots;
-    uint32_t mask; /* slots - 1 */
-};
-
 struct table {
-    struct table_half now;
-    struct table_half old;  /* slots NULL unless growing */
-    struct table_half next; /* slots NULL unless it is about to grow */
-    size_t touched;         /* bytes of `next` whose memory is there */
-    size_t touch_due;       /* bytes of it that should be */
-    uint32_t moved;         /* old slots below this are empty or moved */
-    uint32_t gap;           /* old slots below this are not passed on the way to any other one */
-    size_t released;        /* bytes of `old` given back to the system */
+    struct table_slot *slots;
+    uint64_t limit;     /* of ranks, up to 2^32 */
+    uint32_t few, many; /* sizes of this level and the next */
+    uint32_t size;      /* between them: what the limit makes of both */
     uint32_t count;
+    unsigned level;
+    size_t margin;   /* slots wanted behind the largest place */
+    size_t capacity; /* slots there is memory for; the last is always free */
 };
 
 /* A walk over the indices whose tag is the one looked for. */
 struct table_walk {
     const struct table *table;
     uint32_t tag, at;
-    bool in_old;
 };
 
 #define TABLE_NONE UINT32_MAX
-/* An entry of the old half alone: taken out, walks go on behind it. */
-#define TABLE_ENTRY_GONE UINT32_MAX
 
 int table_init(struct table *table); /* 0 or HERD_ENOMEM */
 void table_close(struct table *table);
 
-/* Has the memory that a walk begins with fetched. */
-static inline void table_prefetch(const struct table *table, uint32_t tag)
+static inline uint32_t table_place(const struct table *table, uint32_t tag)
 {
-    __builtin_prefetch(&table->now.slots[tag & table->now.mask]);
+    uint32_t rank = ~tag;
+    return (uint32_t)((uint64_t)rank * (rank < table->limit ? table->few : table->many) >> 32);
 }
 
+/* A walk that has not begun, for whose beginning the memory is fetched. */
 static inline struct table_walk table_walk(const struct table *table, uint32_t tag)
 {
-    return (struct table_walk){.table = table, .tag = tag, .at = tag & table->now.mask};
+    struct table_walk walk = {.table = table, .tag = tag, .at = table_place(table, tag)};
+    __builtin_prefetch(&table->slots[walk.at]);
+    return walk;
 }
 
 /* The next index with that tag, or TABLE_NONE. The caller compares the records. */
 static inline uint32_t table_walk_next(struct table_walk *walk)
 {
-    for (;;) {
-        const struct table_half *half = walk->in_old ? &walk->table->old : &walk->table->now;
-        struct table_slot slot;
-        while ((slot = half->slots[walk->at]).entry != 0) {
-            walk->at = (walk->at + 1) & half->mask;
-            if (slot.tag == walk->tag && slot.entry != TABLE_ENTRY_GONE)
-                return slot.entry - 1;
-        }
-        if (walk->in_old || walk->table->old.slots == NULL)
-            return TABLE_NONE;
-        walk->in_old = true;
-        walk->at = walk->tag & walk->table->old.mask;
-    }
+    const struct table_slot *slot = &walk->table->slots[walk->at];
+    while (slot->tag > walk->tag)
+        slot++;
+    if (slot->tag != walk->tag || slot->entry == 0)
+        return TABLE_NONE;
+    walk->at = (uint32_t)(slot + 1 - walk->table->slots);
+    return slot->entry - 1;
 }
 
 /* Makes sure that one insert cannot fail. 0 or HERD_ENOMEM. */
 int table_reserve(struct table *table);
 /* Adds an index; after table_reserve, and once it is known not to be there. */
 void table_insert(struct table *table, uint32_t tag, uint32_t index);
+/* A record has another index now. */
+void table_rename(struct table *table, uint32_t tag, uint32_t from, uint32_t to);
 /* Takes an index out, which is there. */
 void table_remove(struct table *table, uint32_t tag, uint32_t index);
 

@@ -16,8 +16,6 @@
 #define herd_store_count          plain_store_count
 #define herd_store_sequence       plain_store_sequence
 #define herd_store_digest         plain_store_digest
-#define herd_store_bytes          plain_store_bytes
-#define herd_store_idle_bytes     plain_store_idle_bytes
 #define herd_cursor_next          plain_cursor_next
 #define herd_cursor_at_end        plain_cursor_at_end
 #define herd_cursor_sequence      plain_cursor_sequence
@@ -33,6 +31,7 @@
 #define store_sequence_of         plain_sequence_of
 #define store_cursor_peek         plain_cursor_peek
 #define store_cursor_to           plain_cursor_to
+#define store_move_record         plain_move_record
 
 #include "core/digest.h"
 
