@@ -218,7 +218,8 @@ int main(int argc, char **argv)
     bool wrong = argc == 4 && strcmp(argv[2], "--wrong") == 0;
     int port = argc >= 2 ? atoi(argv[1]) : 0;
     if (port < 1 || port > 65535 || (argc != 2 && !wrong)) {
-        fputs("usage: bare-server PORT [--wrong diff|echo|extra|missing|name|order|shape]\n", stderr);
+        fputs("usage: bare-server PORT [--wrong diff|echo|extra|missing|name|order|shape]\n",
+              stderr);
         return 2;
     }
     struct bare *bare = calloc(1, sizeof(*bare));

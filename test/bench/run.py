@@ -9,17 +9,18 @@ from rig import Failure, Rig, machine, program, urgent
 from scenarios import LATENCY, SCENARIOS
 
 
-def shown(row):
+def shown(row, width):
     if row.value is None:
         return f"  {row.what}"
     limit = f"   (aim: <= {row.limit:g})" if row.limit is not None else ""
-    return f"  {row.what:<62} {row.value:>12,.3f} {row.unit:<10}{limit}"
+    return f"  {row.what:<{width}} {row.value:>12,.3f} {row.unit:<10}{limit}"
 
 
 def show(name, table):
     print(f"\n{table.title}   [{name}]")
+    width = max(len(row.what) for row in table.rows)
     for row in table.rows:
-        print(shown(row))
+        print(shown(row, width))
     sys.stdout.flush()
 
 

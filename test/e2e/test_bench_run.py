@@ -5,12 +5,15 @@ import os
 import pathlib
 import re
 import subprocess
+import sys
 
 import pytest
 
 from herdlib import BIN
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "test/bench"))
+import scenarios  # noqa: E402, where it is has to be known first
 
 
 def run(*options, programs=BIN, status=0):
@@ -111,3 +114,20 @@ def test_a_status_that_the_ratios_do_not_explain_fails_the_scenario(tmp_path):
     program.chmod(0o755)
     told = json.loads(run("--json", "--quick", "trees", programs=tmp_path, status=1))["scenarios"]["trees"]
     assert told["failed"].startswith("20: sim-trees ended with 3")
+
+
+def crowded(answered, neighbour):
+    return scenarios.Crowded(scenarios.Seen(answered, neighbour, 0), pace=0, again_ms=answered * 10, kib=0)
+
+
+def test_a_crowd_that_hurts_in_one_round_of_three_shows():
+    """By the ratios of rounds: the best of all rounds is 1 ms without and with the crowd, and at the neighbour as well."""
+    pairs = [(scenarios.Seen(1, 1, 0), crowded(5, 1)), (scenarios.Seen(3, 1, 0), crowded(3, 1.5)),
+             (scenarios.Seen(2, 2, 0), crowded(1, 2))]
+    found = {row.what: (row.value, row.limit) for row in scenarios.overload_rows("crowd", pairs, 4)}
+    assert found["ratio, crowd: p99, median"] == (1, 2) and found["ratio, crowd: p99, worst"] == (5, 2)
+    assert found["ratio, crowd: p99 at the neighbour, median"] == (1, 2)
+    assert found["ratio, crowd: p99 at the neighbour, worst"] == (1.5, 2)
+    assert [found[f"{when} crowd: p99, {of}"][0] for when in ("before", "with") for of in ("median", "worst")] == [2, 3, 3, 5]
+    assert found["with crowd: a neighbour begun anew holds all after, worst"][0] == 50
+    assert found["crowd: rounds that count, of 4"][0] == 3

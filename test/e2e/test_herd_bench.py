@@ -266,9 +266,12 @@ WRONG_PLACES = {
 }
 
 
-def serve_wrong_places(listener, diff=b"+0.000000001", location=None, sent=None, places=near()):
-    """One connection: IAMAT are answered right; WHATSAT with what is wrong, `client`s being known by the last IAMAT."""
-    held = {}
+def serve_wrong_places(listener, diff=b"+0.000000001", location=None, sent=None, places=near(), held=None):
+    """
+    One connection: IAMAT are answered right; WHATSAT with what is wrong, clients being known by the last IAMAT or from an
+    earlier connection (`held`: id -> location, time).
+    """
+    held = {} if held is None else held
     connection, _ = listener.accept()
     with connection, connection.makefile("rb") as lines, contextlib.suppress(OSError):
         for line in lines:
@@ -295,6 +298,20 @@ def test_what_is_wrong_with_places_is_found(wrong):
         server.join()
         assert found["wrong"] == (0 if right else 1)
         assert errors == "" if right else "a wrong answer" in errors or "nothing was asked for" in errors
+
+
+@pytest.mark.parametrize("diff, status", [(b"+0.000000002", 0), (b"+12345.000000000", 1), (b"-0.000000001", 1)])
+def test_a_difference_of_an_earlier_run_is_checked(diff, status):
+    """That it has to be the one of the IAMAT's answer does not tell there."""
+    held = {}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        options = "-c", 1, "-n", 50, "-q", 50, "-d", 0, "--sequential", f"127.0.0.1:{listener.getsockname()[1]}"
+        for asked, expected in (([], 0), (["--known", "--whatsat", 1], status)):
+            server = threading.Thread(target=serve_wrong_places, args=[listener], kwargs={"diff": diff, "held": held})
+            server.start()
+            found, _ = bench(*asked, *options, status=expected)
+            server.join()
+            assert found["wrong"] == expected
 
 
 def serve_differences(listener, diff):
