@@ -7,6 +7,7 @@
  */
 #include "server/memory.h"
 
+#include <assert.h>
 #include <time.h>
 
 #ifdef __GLIBC__
@@ -25,17 +26,38 @@ static int64_t used_ns(void)
     return (int64_t)used.tv_sec * HERD_NS_PER_S + used.tv_nsec;
 }
 
-static void trim(struct memory *memory, struct metrics *metrics)
+/* In a thread: the loop waits for it only where it needs memory of malloc's meanwhile, which no
+ * request does that is like those before it. */
+static void trim(uv_work_t *work)
 {
+    struct memory *memory = work->data;
     int64_t begin_ns = used_ns();
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif
-    int64_t took_ns = used_ns() - begin_ns;
-    metrics_add(metrics, METRIC_memory_given_back_total, (int64_t)memory->freed_bytes);
-    metrics_max(metrics, METRIC_memory_trim_max_ns, took_ns);
+    memory->took_ns = used_ns() - begin_ns;
+}
+
+static void on_trimmed(uv_work_t *work, int status)
+{
+    struct memory *memory = work->data;
+    struct server *server = memory->timer.data;
+    assert(status == 0); /* it is never cancelled */
+    memory->trimming = false;
+    metrics_add(&server->metrics, METRIC_memory_given_back_total, (int64_t)memory->trim_bytes);
+    metrics_max(&server->metrics, METRIC_memory_trim_max_ns, memory->took_ns);
+    memory->trim_at_ns = (int64_t)uv_hrtime() + memory->took_ns * MEMORY_TRIM_SHARE;
+}
+
+static void begin_trim(struct server *server)
+{
+    struct memory *memory = &server->memory;
+    memory->trim.data = memory;
+    if (uv_queue_work(&server->loop, &memory->trim, trim, on_trimmed) < 0)
+        return;
+    memory->trimming = true;
+    memory->trim_bytes = memory->freed_bytes;
     memory->freed_bytes = 0;
-    memory->trim_at_ns = (int64_t)uv_hrtime() + took_ns * MEMORY_TRIM_SHARE;
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -49,8 +71,9 @@ static void on_timer(uv_timer_t *timer)
         memory->freed_bytes += places_give_back(server->places, &kept_bytes);
     memory->freed_bytes += blocks_give_back(&server->questions, &kept_bytes);
     metrics_set(&server->metrics, METRIC_memory_kept_bytes, (int64_t)kept_bytes);
-    if (memory->freed_bytes >= MEMORY_TRIM_BYTES && (int64_t)uv_hrtime() >= memory->trim_at_ns)
-        trim(memory, &server->metrics);
+    if (memory->freed_bytes >= MEMORY_TRIM_BYTES && !memory->trimming &&
+        (int64_t)uv_hrtime() >= memory->trim_at_ns)
+        begin_trim(server);
     metrics_set(&server->metrics, METRIC_memory_freed_bytes, (int64_t)memory->freed_bytes);
 }
 
