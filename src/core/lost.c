@@ -37,7 +37,6 @@ void prune_on_inbound_lost(struct neighbour *neighbour)
         return;
     neighbour->prunes = false;
     neighbour->pruned = (struct origin_set){{0}};
-    trial_forget(neighbour);
     for (uint32_t i = 0; i < node->prune.count; i++) {
         if (node->prune.origins[i].parent != neighbour)
             continue;
@@ -67,7 +66,10 @@ void prune_on_lost(struct neighbour *from, struct herd_slice origins)
 void prune_forget_neighbour(struct herd_node *node, const struct neighbour *neighbour)
 {
     for (uint32_t i = 0; i < node->prune.count; i++) {
-        if (node->prune.origins[i].parent == neighbour)
-            node->prune.origins[i].parent = NULL;
+        struct origin *origin = &node->prune.origins[i];
+        if (origin->parent == neighbour)
+            origin->parent = NULL;
+        if (origin->raced_to == neighbour)
+            origin->raced_to = NULL;
     }
 }
