@@ -130,7 +130,7 @@ struct neighbour {
     struct reconcile reconcile;
     bool prunes;              /* its present connection to this server knows PRUNE */
     struct origin_set pruned; /* PRUNE was said there of these */
-    uint32_t source; /* records with this source came from it, in its present epoch */
+    uint32_t source;          /* records with this source came from it, in its present epoch */
 };
 
 /* Its cursors have been made. */

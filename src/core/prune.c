@@ -304,8 +304,8 @@ int prune_on_flood(struct neighbour *from, struct herd_now now, const struct her
         origin_set_add(&set, origin);
         return prune_graft(from, &set);
     }
-    if (!node->options.prune || origin_set_has(&from->pruned, origin) ||
-        is_young(from, now) || !conn_has_room(from->inbound) ||
+    if (!node->options.prune || origin_set_has(&from->pruned, origin) || is_young(from, now) ||
+        !conn_has_room(from->inbound) ||
         herd_slice_equal(record->origin, herd_slice_of(from->name)) ||
         !is_from_another(from, now, record, origin))
         return 0;
