@@ -35,6 +35,7 @@ struct origin {
     uint8_t len;
     bool is_recent; /* its records came since it was last looked at for giving way */
     bool races_all; /* `raced` goes over all links */
+    bool is_faster; /* the parent says so */
     uint8_t news_to_trial;
     uint32_t trial_turn;      /* the neighbour that was tried last */
     int64_t heard_ns;         /* its last record, news or not */
@@ -121,6 +122,8 @@ int prune_on_flood(struct neighbour *from, struct herd_now now, const struct her
 /* Appends a line `<verb> <origin> …`, or as many as that takes. 0 or HERD_ENOMEM. */
 int prune_append(struct herd_buf *out, const struct prune *prune, enum herd_verb verb,
                  const struct origin_set *set);
+/* The same on the link to a neighbour that prunes, if there is room (lost.c). */
+void prune_tell(struct neighbour *to, enum herd_verb verb, const struct origin_set *set);
 /* GRAFT of those of these origins that were pruned there. 0 or HERD_ENOMEM. */
 int prune_graft(struct neighbour *to, const struct origin_set *wanted);
 /* The neighbour's connection is lost or replaced: look for other ways to the origins it was the way
@@ -136,6 +139,8 @@ void prune_forget_neighbour(struct herd_node *node, const struct neighbour *neig
 /* Trials of pruned links (trial.c). The newest record of the store is news of this origin, and came
  * from there. Before the neighbour becomes the parent. */
 void trial_on_news(const struct neighbour *from, uint32_t origin);
+/* FASTER: the neighbour has a faster way to these. */
+void trial_on_faster(const struct neighbour *from, struct herd_slice origins);
 /* Whether a record that is pruned there is sent all the same. */
 bool trial_sends(const struct link *link, uint32_t origin, uint64_t sequence);
 

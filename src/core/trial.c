@@ -4,6 +4,7 @@
  *
  *   news that comes another way than the last    over all links: behind this server, too, the way
  *   of that origin did                           through it may be the fastest now
+ *   (FASTER, to whom this server brings them     ... for what comes that way is sooner there, too)
  *   one of so many that are news                 over one of the pruned links, each in turn
  *
  * Whoever has had it says nothing. Where it is news the way has changed again: there GRAFT is said,
@@ -34,6 +35,30 @@ static void plan(struct herd_node *node, struct origin *origin)
         (uint8_t)(TRIAL_NEWS_MIN + rng_below(&node->rng, TRIAL_NEWS_MAX - TRIAL_NEWS_MIN + 1));
 }
 
+/* To whom it is said of nothing that they have it from elsewhere: they will see whether it is. */
+static void tell(const struct neighbour *from, uint32_t origin)
+{
+    struct herd_node *node = from->link.conn.node;
+    struct origin_set set = {{0}};
+    origin_set_add(&set, origin);
+    for (size_t i = 0; i < node->neighbour_count; i++) {
+        struct neighbour *to = node->neighbours[i];
+        if (to != from && !origin_set_has(&to->link.held.pruned, origin))
+            prune_tell(to, HERD_VERB_FASTER, &set);
+    }
+}
+
+void trial_on_faster(const struct neighbour *from, struct herd_slice origins)
+{
+    struct prune *prune = &from->link.conn.node->prune;
+    struct herd_slice name;
+    while (herd_next_word(&origins, &name)) {
+        uint32_t origin = prune_origin(prune, name, false);
+        if (origin != PRUNE_NOTHING && prune->origins[origin].parent == from)
+            prune->origins[origin].is_faster = true;
+    }
+}
+
 void trial_on_news(const struct neighbour *from, uint32_t origin)
 {
     struct herd_node *node = from->link.conn.node;
@@ -43,9 +68,12 @@ void trial_on_news(const struct neighbour *from, uint32_t origin)
         plan(node, tried);
     else
         tried->news_to_trial--;
-    tried->races_all = tried->parent != NULL && tried->parent != from;
+    tried->races_all = tried->is_faster || (tried->parent != NULL && tried->parent != from);
+    tried->is_faster = false;
     tried->raced_to = is_due ? next_in_turn(from, origin) : NULL;
     tried->raced = herd_store_sequence(node->store);
+    if (tried->races_all)
+        tell(from, origin);
 }
 
 bool trial_sends(const struct link *link, uint32_t origin, uint64_t sequence)
