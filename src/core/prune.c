@@ -73,7 +73,7 @@ static void enter(struct prune *prune, struct herd_slice name, uint32_t origin)
 {
     uint32_t at = find_slot(prune, name);
     struct origin *entered = &prune->origins[origin];
-    *entered = (struct origin){.len = (uint8_t)name.len};
+    *entered = (struct origin){.len = (uint8_t)name.len, .races_left = TRIAL_RACES_MAX};
     memcpy(entered->name, name.data, name.len);
     prune->index[at] = (uint16_t)(origin + 1);
 }
@@ -297,7 +297,7 @@ int prune_on_flood(struct neighbour *from, struct herd_now now, const struct her
     node->prune.origins[origin].heard_ns = now.mono_ns;
     if (news) {
         struct origin_set set = {{0}};
-        trial_on_news(from, origin);
+        trial_on_news(from, now, origin);
         node->prune.origins[origin].parent = from;
         if (!origin_set_has(&from->pruned, origin))
             return 0;

@@ -18,6 +18,8 @@ enum {
     PRUNE_YOUNG_MS = 2000,    /* what comes over a connection that is no older proves nothing */
     TRIAL_NEWS_MIN = 48,      /* news of an origin until one of its pruned links is tried again */
     TRIAL_NEWS_MAX = 95,
+    TRIAL_EVERY_MS = 120000,  /* the least from one trial of an origin to the next */
+    TRIAL_RACES_MAX = 4,      /* saved up for changes of the way to an origin; one more a trial */
     HAVE_MS = 200,            /* from when a record is held back until HAVE names it */
     HAVE_AGAIN_MIN_MS = 1000, /* HAVE that was not answered with HELD; doubling */
     HAVE_AGAIN_MAX_MS = 16000
@@ -37,7 +39,9 @@ struct origin {
     bool races_all; /* `raced` goes over all links */
     bool is_faster; /* the parent says so */
     uint8_t news_to_trial;
+    uint8_t races_left;       /* so often all links may be sent what they have pruned */
     uint32_t trial_turn;      /* the neighbour that was tried last */
+    int64_t trial_at_ns;      /* not before */
     int64_t heard_ns;         /* its last record, news or not */
     struct neighbour *parent; /* who brought its last news here over a link that prunes, or NULL */
     uint64_t raced;           /* the record of this sequence is not held back; 0: none */
@@ -138,7 +142,7 @@ void prune_forget_neighbour(struct herd_node *node, const struct neighbour *neig
 
 /* Trials of pruned links (trial.c). The newest record of the store is news of this origin, and came
  * from there. Before the neighbour becomes the parent. */
-void trial_on_news(const struct neighbour *from, uint32_t origin);
+void trial_on_news(const struct neighbour *from, struct herd_now now, uint32_t origin);
 /* FASTER: the neighbour has a faster way to these. */
 void trial_on_faster(const struct neighbour *from, struct herd_slice origins);
 /* Whether a record that is pruned there is sent all the same. */

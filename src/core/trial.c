@@ -29,10 +29,25 @@ static const struct neighbour *next_in_turn(const struct neighbour *from, uint32
     return NULL;
 }
 
-static void plan(struct herd_node *node, struct origin *origin)
+static void plan(struct herd_node *node, struct origin *origin, struct herd_now now)
 {
     origin->news_to_trial =
         (uint8_t)(TRIAL_NEWS_MIN + rng_below(&node->rng, TRIAL_NEWS_MAX - TRIAL_NEWS_MIN + 1));
+    origin->trial_at_ns = now.mono_ns + TRIAL_EVERY_MS * HERD_NS_PER_MS;
+}
+
+/* Whether it is time for a trial; the first news begin to count. */
+static bool is_due(struct herd_node *node, struct origin *origin, struct herd_now now)
+{
+    bool is_first = origin->news_to_trial == 0;
+    if (origin->news_to_trial > 1)
+        origin->news_to_trial--;
+    if (!is_first && (origin->news_to_trial > 1 || now.mono_ns < origin->trial_at_ns))
+        return false;
+    plan(node, origin, now);
+    if (!is_first && origin->races_left < TRIAL_RACES_MAX)
+        origin->races_left++;
+    return !is_first;
 }
 
 /* To whom it is said of nothing that they have it from elsewhere: they will see whether it is. */
@@ -59,21 +74,19 @@ void trial_on_faster(const struct neighbour *from, struct herd_slice origins)
     }
 }
 
-void trial_on_news(const struct neighbour *from, uint32_t origin)
+void trial_on_news(const struct neighbour *from, struct herd_now now, uint32_t origin)
 {
     struct herd_node *node = from->link.conn.node;
     struct origin *tried = &node->prune.origins[origin];
-    bool is_due = tried->news_to_trial == 1;
-    if (tried->news_to_trial <= 1)
-        plan(node, tried);
-    else
-        tried->news_to_trial--;
-    tried->races_all = tried->is_faster || (tried->parent != NULL && tried->parent != from);
-    tried->is_faster = false;
-    tried->raced_to = is_due ? next_in_turn(from, origin) : NULL;
+    bool changed = tried->is_faster || (tried->parent != NULL && tried->parent != from);
     tried->raced = herd_store_sequence(node->store);
-    if (tried->races_all)
+    tried->raced_to = is_due(node, tried, now) ? next_in_turn(from, origin) : NULL;
+    tried->races_all = changed && tried->races_left > 0;
+    tried->is_faster = false;
+    if (tried->races_all) {
+        tried->races_left--;
         tell(from, origin);
+    }
 }
 
 bool trial_sends(const struct link *link, uint32_t origin, uint64_t sequence)

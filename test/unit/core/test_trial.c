@@ -22,17 +22,25 @@ static void open_pruned(struct trio *trio)
         wire_say(trio->links[who], "PRUNE Far\n");
 }
 
+static void pass_two_minutes(struct trio *trio)
+{
+    trio_pass_minutes(trio, 2);
+    for (int who = 0; who < NEAR; who++)
+        wire_take(trio->links[who]); /* PING, HAVE */
+}
+
 static void pruned_links_are_tried_in_turn(void **state)
 {
     (void)state;
     struct trio trio;
     unsigned lines[NEAR];
     open_pruned(&trio);
-    bring_news(&trio, TRIAL_NEWS_MIN - 1, lines);
+    bring_news(&trio, 3 * TRIAL_NEWS_MAX, lines);
     CHECK_INT(("too early"), lines[SMITH] + lines[CAMPBELL], 0);
     int last = NEAR;
     for (int i = 0; i < 4; i++) {
         unsigned news = 0;
+        pass_two_minutes(&trio);
         do
             bring_news(&trio, 1, lines);
         while (++news <= TRIAL_NEWS_MAX && lines[SMITH] + lines[CAMPBELL] == 0);
@@ -74,7 +82,7 @@ static void news_of_another_way_go_over_all_links(void **state)
     trio_flood(&trio, CAMPBELL, "a", 2, "Far");
     EDGE_EXPECT(trio.inbound[CAMPBELL], "%s", "GRAFT Far\n");
     EDGE_EXPECT(trio.links[SMITH], "%s", FAR_FLOOD("2"));
-    EDGE_EXPECT(trio.links[JAQUEZ], "%s", FAR_FLOOD("2"));
+    EDGE_EXPECT(trio.links[JAQUEZ], "FASTER Far\n%s", FAR_FLOOD("2"));
     trio_flood(&trio, SMITH, "a", 2, "Far"); /* slower, as it was */
     EDGE_EXPECT(trio.inbound[SMITH], "%s", "");
     trio_flood(&trio, JAQUEZ, "a", 2, "Far");
@@ -82,6 +90,42 @@ static void news_of_another_way_go_over_all_links(void **state)
     trio_flood(&trio, CAMPBELL, "a", 3, "Far"); /* the way is known */
     EDGE_EXPECT(trio.links[SMITH], "%s", "");
     EDGE_EXPECT(trio.links[JAQUEZ], "%s", FAR_FLOOD("3"));
+    driver_free(trio.driver);
+}
+
+static void faster_makes_the_next_news_go_over_all_links(void **state)
+{
+    (void)state;
+    struct trio trio;
+    open_pruned(&trio);
+    wire_say(trio.links[JAQUEZ], "PRUNE Far\n");
+    wire_say(trio.inbound[SMITH], "FASTER Far\n"); /* not the parent */
+    wire_say(trio.inbound[JAQUEZ], "FASTER Unknown Hill\n");
+    trio_flood(&trio, JAQUEZ, "a", 2, "Far");
+    EDGE_EXPECT(trio.links[SMITH], "%s", "");
+    wire_say(trio.links[CAMPBELL], "GRAFT Far\n");
+    wire_take(trio.links[CAMPBELL]);
+    wire_say(trio.inbound[JAQUEZ], "FASTER Far\n");
+    trio_flood(&trio, JAQUEZ, "a", 3, "Far");
+    EDGE_EXPECT(trio.links[SMITH], "%s", FAR_FLOOD("3"));
+    EDGE_EXPECT(trio.links[CAMPBELL], "FASTER Far\n%s", FAR_FLOOD("3"));
+    EDGE_EXPECT(trio.links[JAQUEZ], "%s", "");
+    trio_flood(&trio, JAQUEZ, "a", 4, "Far");
+    EDGE_EXPECT(trio.links[SMITH], "%s", "");
+    EDGE_EXPECT(trio.links[CAMPBELL], "%s", FAR_FLOOD("4"));
+    driver_free(trio.driver);
+}
+
+/* Where the fastest way is another one each time, as where all is chance, that is no flood again. */
+static void changes_of_the_way_are_raced_a_few_times(void **state)
+{
+    (void)state;
+    struct trio trio;
+    open_pruned(&trio);
+    for (unsigned i = 0; i < 2 * TRIAL_RACES_MAX; i++) {
+        trio_flood(&trio, i % 2 == 0 ? CAMPBELL : JAQUEZ, "a", 2 + i, "Far");
+        CHECK_INT(("change %u", i), wire_take(trio.links[SMITH]).len > 0, i < TRIAL_RACES_MAX);
+    }
     driver_free(trio.driver);
 }
 
@@ -146,6 +190,8 @@ int main(void)
         cmocka_unit_test(pruned_links_are_tried_in_turn),
         cmocka_unit_test(origin_that_says_little_is_not_tried),
         cmocka_unit_test(news_of_another_way_go_over_all_links),
+        cmocka_unit_test(faster_makes_the_next_news_go_over_all_links),
+        cmocka_unit_test(changes_of_the_way_are_raced_a_few_times),
         cmocka_unit_test(young_connection_proves_nothing),
         cmocka_unit_test(pruned_origin_that_is_idle_gives_way),
     };
