@@ -11,6 +11,9 @@
  * the slower way is answered with PRUNE, and this very record goes on over all links. So it is
  * everywhere as soon as a flood would be, and takes a flood's lines just where that makes a
  * difference.
+ *
+ * Where distances are chance the way changes all the time: so an origin has TRIAL_RACES_MAX changes
+ * that are followed up, and one more for each trial.
  */
 #include "core/node.h"
 #include "core/store.h"
