@@ -17,7 +17,7 @@ add_test(NAME sim.trees.hour_every_20_s COMMAND sim-trees --seed 2 --origins 2 -
 add_test(NAME sim.trees.hour_every_60_s COMMAND sim-trees --seed 2 --origins 2 --updates 60 --every 60 --busy 100)
 add_test(NAME sim.trees.busy_when_due_100 COMMAND sim-trees --seed 29 --origins 2 --updates 40 --every 5 --busy 200)
 # Those that crashed are there again: as fast as a flood from the first update on, and a tree from the second.
-add_test(NAME sim.trees.back_100 COMMAND sim-trees --seed 25 --busy 200 --back 3)
+add_test(NAME sim.trees.back_100 COMMAND sim-trees --seed 25 --origins 4 --updates 1 --busy 20 --back 2)
 add_test(NAME sim.trees.back_30_of_100 COMMAND sim-trees --origins 3 --updates 3 --busy 1 --crash 30 --back 3)
 # Updates that are not everywhere in time are none that a ratio could leave out.
 add_test(NAME sim.trees.too_far COMMAND sim-trees --servers 20 --origins 2 --updates 1 --busy 5 --near 900 --far 900)
