@@ -25,6 +25,7 @@ enum herd_verb {
     HERD_VERB_PRUNE,
     HERD_VERB_GRAFT,
     HERD_VERB_LOST,
+    HERD_VERB_FASTER,
     HERD_VERB_HAVE,
     HERD_VERB_HELD,
     HERD_VERB_ENDED,
@@ -41,7 +42,7 @@ enum {
     HERD_PREFIX_MAX = 16 /* hexadecimal digits of a prefix */
 };
 
-/* A word behind HELLO: this server knows PRUNE, GRAFT, LOST, HAVE and HELD. */
+/* A word behind HELLO: this server knows PRUNE, GRAFT, LOST, FASTER, HAVE and HELD. */
 #define HERD_CAPABILITY_PRUNE "prune"
 /* Behind RESUME: what this server told last it may have lost. */
 #define HERD_WORD_RECOVERED "recovered"
@@ -79,7 +80,7 @@ struct herd_command {
     int64_t max_skew_ns;             /* HELLO; 0 for `-`, off */
     struct herd_slice
         rest; /* HELLO, RESUME: further words. REFUSE: the reason. KEYS, WANT, HAVE, PRUNE,
-                 GRAFT, LOST: the list. */
+                 GRAFT, LOST, FASTER: the list. */
 };
 
 /*

@@ -175,6 +175,14 @@ static int on_lost(struct herd_conn *conn, struct herd_now now, struct herd_comm
     return 0;
 }
 
+static int on_faster(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
+{
+    (void)now;
+    if (conn->neighbour != NULL)
+        trial_on_faster(conn->neighbour, command->rest);
+    return 0;
+}
+
 /* What is to be ACKed goes with it, in one write. */
 static int on_ping(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
 {
@@ -204,7 +212,7 @@ static int (*const handlers[HERD_VERB_COUNT])(struct herd_conn *conn, struct her
     [HERD_VERB_DIGEST] = on_digest,   [HERD_VERB_TREE] = on_tree,
     [HERD_VERB_WANT] = on_want,       [HERD_VERB_PING] = on_ping,
     [HERD_VERB_PONG] = on_pong,       [HERD_VERB_HAVE] = on_have,
-    [HERD_VERB_LOST] = on_lost,
+    [HERD_VERB_LOST] = on_lost,       [HERD_VERB_FASTER] = on_faster,
 };
 
 static int reject(struct herd_conn *conn, struct herd_slice line)

@@ -192,8 +192,7 @@ static int send_own(struct link *link)
     while (part.lines < limits.lines && part.record_bytes + part.lines * around < limits.bytes) {
         at = store_record_behind(node->store, at, &entry);
         if (at == STORE_NO_RECORD || entry.source == link->conn.neighbour->source ||
-            held_would_take(link, entry.text, entry.source) ||
-            (rc = append_flood(link, entry.text)) < 0)
+            held_would_take(link, &entry) || (rc = append_flood(link, entry.text)) < 0)
             break;
         int64_t received_ns = link_received_ns(node, entry.text);
         if (received_ns < part.oldest_ns)

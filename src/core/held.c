@@ -65,21 +65,22 @@ static uint32_t origin_number(const struct link *link, struct herd_slice text)
     return prune_origin(&link->conn.node->prune, origin_of(text), false);
 }
 
-bool held_would_take(const struct link *link, struct herd_slice text, uint32_t source)
+bool held_would_take(const struct link *link, const struct herd_entry *entry)
 {
     const struct held *held = &link->held;
     struct neighbour *bringer;
     if (held->pruned_count == 0)
         return false;
-    uint32_t origin = origin_number(link, text);
+    uint32_t origin = origin_number(link, entry->text);
     return origin != PRUNE_NOTHING && origin_set_has(&held->pruned, origin) &&
-           node_source_stands(link->conn.node, source, &bringer);
+           !trial_sends(link, origin, entry->sequence) &&
+           node_source_stands(link->conn.node, entry->source, &bringer);
 }
 
 bool held_take(struct link *link, const struct herd_entry *entry)
 {
     struct held *held = &link->held;
-    if (!held_would_take(link, entry->text, entry->source))
+    if (!held_would_take(link, entry))
         return false;
     if (held->from == 0) {
         held->from = entry->sequence;

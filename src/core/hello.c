@@ -199,7 +199,7 @@ int hello_take(struct herd_conn *conn, struct herd_now now, struct herd_command 
     }
     take_inbound(conn, neighbour);
     neighbour->prunes = node->options.prune && link_has_word(command->rest, HERD_CAPABILITY_PRUNE);
-    neighbour->inbound_heard_ns = now.mono_ns;
+    neighbour->inbound_since_ns = neighbour->inbound_heard_ns = now.mono_ns;
     neighbour->inbound_pinged_ns = INT64_MAX;
     meet(node, now, neighbour, command);
     if (may_tell(&neighbour->greeted, now, GREETED_TOLD))

@@ -110,7 +110,7 @@ struct neighbour {
     char name[HERD_NAME_MAX + 1];
     struct link link;
     struct herd_conn *inbound; /* its connection to this server that said HELLO last, or NULL */
-    int64_t inbound_heard_ns, inbound_pinged_ns;
+    int64_t inbound_since_ns, inbound_heard_ns, inbound_pinged_ns;
     struct told greeted, turned_away; /* HELLO in its name, taken and refused */
     struct herd_mark mark;            /* its last MARK, or as much of that as counts */
     struct herd_life life;            /* of its last HELLO; all 0: it has not told */
@@ -130,9 +130,7 @@ struct neighbour {
     struct reconcile reconcile;
     bool prunes;              /* its present connection to this server knows PRUNE */
     struct origin_set pruned; /* PRUNE was said there of these */
-    struct origin_set to_try; /* GRAFT of these is said at `try_at_ns`; INT64_MAX: none */
-    int64_t try_at_ns;
-    uint32_t source; /* records with this source came from it, in its present epoch */
+    uint32_t source;          /* records with this source came from it, in its present epoch */
 };
 
 /* Its cursors have been made. */

@@ -9,6 +9,16 @@
  */
 #include "core/node.h"
 
+void prune_tell(struct neighbour *to, enum herd_verb verb, const struct origin_set *set)
+{
+    struct link *link = &to->link;
+    if (link->state != LINK_UP || !to->prunes || !link_has_room(link))
+        return;
+    if (prune_append(conn_output(&link->conn), &link->conn.node->prune, verb, set) < 0)
+        conn_abort(&link->conn);
+    conn_touch(&link->conn);
+}
+
 /* The way to these origins is lost: others are opened, and who got them from here does the same. */
 static void look_for_others(struct herd_node *node, const struct origin_set *lost,
                             const struct neighbour *except)
@@ -17,15 +27,10 @@ static void look_for_others(struct herd_node *node, const struct origin_set *los
         return;
     for (size_t i = 0; i < node->neighbour_count; i++) {
         struct neighbour *neighbour = node->neighbours[i];
-        struct link *link = &neighbour->link;
         if (neighbour == except)
             continue;
         prune_graft(neighbour, lost);
-        if (link->state != LINK_UP || !neighbour->prunes || !link_has_room(link))
-            continue;
-        if (prune_append(conn_output(&link->conn), &node->prune, HERD_VERB_LOST, lost) < 0)
-            conn_abort(&link->conn);
-        conn_touch(&link->conn);
+        prune_tell(neighbour, HERD_VERB_LOST, lost);
     }
 }
 
@@ -37,7 +42,6 @@ void prune_on_inbound_lost(struct neighbour *neighbour)
         return;
     neighbour->prunes = false;
     neighbour->pruned = (struct origin_set){{0}};
-    trial_forget(neighbour);
     for (uint32_t i = 0; i < node->prune.count; i++) {
         if (node->prune.origins[i].parent != neighbour)
             continue;
@@ -67,7 +71,10 @@ void prune_on_lost(struct neighbour *from, struct herd_slice origins)
 void prune_forget_neighbour(struct herd_node *node, const struct neighbour *neighbour)
 {
     for (uint32_t i = 0; i < node->prune.count; i++) {
-        if (node->prune.origins[i].parent == neighbour)
-            node->prune.origins[i].parent = NULL;
+        struct origin *origin = &node->prune.origins[i];
+        if (origin->parent == neighbour)
+            origin->parent = NULL;
+        if (origin->raced_to == neighbour)
+            origin->raced_to = NULL;
     }
 }

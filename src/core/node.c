@@ -213,7 +213,6 @@ int herd_node_add_neighbour(struct herd_node *node, struct herd_now now, const c
     }
     memcpy(neighbour->name, name, len + 1);
     neighbour->source = node_new_source(node);
-    trial_forget(neighbour);
     neighbour->sound = UINT64_MAX;
     reconcile_init(&neighbour->reconcile);
     node->neighbours[node->neighbour_count++] = neighbour;
@@ -384,7 +383,6 @@ int64_t herd_node_wakeup(const struct herd_node *node)
         at = earlier(at, heartbeat_wakeup(node->neighbours[i]));
         at = earlier(at, acks_wakeup(node->neighbours[i]));
         at = earlier(at, reconcile_wakeup(node->neighbours[i]));
-        at = earlier(at, trial_wakeup(node->neighbours[i]));
     }
     return at;
 }
@@ -418,7 +416,6 @@ void herd_node_tick(struct herd_node *node, struct herd_now now)
         heartbeat_tick(node->neighbours[i], now);
         if (now.mono_ns >= acks_wakeup(node->neighbours[i]))
             acks_send(node->neighbours[i]);
-        trial_tick(node->neighbours[i], now);
         if (reconcile_tick(node->neighbours[i], now) < 0)
             conn_abort(node->neighbours[i]->inbound);
     }

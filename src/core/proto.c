@@ -495,6 +495,7 @@ static const struct verb {
     [HERD_VERB_PRUNE] = {"PRUNE", parse_want},
     [HERD_VERB_GRAFT] = {"GRAFT", parse_want},
     [HERD_VERB_LOST] = {"LOST", parse_want},
+    [HERD_VERB_FASTER] = {"FASTER", parse_want},
     [HERD_VERB_HAVE] = {"HAVE", parse_have},
     [HERD_VERB_HELD] = {"HELD", parse_range},
     [HERD_VERB_ENDED] = {"ENDED", parse_ended},

@@ -73,7 +73,7 @@ static void enter(struct prune *prune, struct herd_slice name, uint32_t origin)
 {
     uint32_t at = find_slot(prune, name);
     struct origin *entered = &prune->origins[origin];
-    *entered = (struct origin){.len = (uint8_t)name.len, .trial_at_ns = INT64_MAX};
+    *entered = (struct origin){.len = (uint8_t)name.len, .races_left = TRIAL_RACES_MAX};
     memcpy(entered->name, name.data, name.len);
     prune->index[at] = (uint16_t)(origin + 1);
 }
@@ -130,7 +130,6 @@ static void forget(struct herd_node *node, uint32_t origin)
         struct held *held = &node->neighbours[i]->link.held;
         if (origin_set_has(&node->neighbours[i]->pruned, origin))
             prune_graft(node->neighbours[i], &set);
-        origin_set_remove(&node->neighbours[i]->to_try, origin);
         held->pruned_count -= origin_set_remove(&held->pruned, origin);
         origin_set_remove(&held->grafted, origin);
     }
@@ -262,9 +261,15 @@ bool node_source_stands(const struct herd_node *node, uint32_t source, struct ne
     return false;
 }
 
+/* Its connection has just begun: what comes over it may have waited for that. */
+static bool is_young(const struct neighbour *neighbour, struct herd_now now)
+{
+    return now.mono_ns - neighbour->inbound_since_ns < PRUNE_YOUNG_MS * HERD_NS_PER_MS;
+}
+
 /* Whether this very record came over another link, on which its origin's records come as a rule. */
-static bool is_from_another(const struct neighbour *from, const struct herd_record *record,
-                            uint32_t origin)
+static bool is_from_another(const struct neighbour *from, struct herd_now now,
+                            const struct herd_record *record, uint32_t origin)
 {
     struct herd_node *node = node_of(from);
     struct herd_record held;
@@ -275,7 +280,7 @@ static bool is_from_another(const struct neighbour *from, const struct herd_reco
         return false;
     if (herd_slice_equal(record->origin, herd_slice_of(node->name)))
         return true;
-    return node_source_stands(node, source, &other) && other != from &&
+    return node_source_stands(node, source, &other) && other != from && !is_young(other, now) &&
            !origin_set_has(&other->pruned, origin);
 }
 
@@ -292,21 +297,20 @@ int prune_on_flood(struct neighbour *from, struct herd_now now, const struct her
     node->prune.origins[origin].heard_ns = now.mono_ns;
     if (news) {
         struct origin_set set = {{0}};
+        trial_on_news(from, now, origin);
         node->prune.origins[origin].parent = from;
-        trial_on_news(node, now, origin);
         if (!origin_set_has(&from->pruned, origin))
             return 0;
         origin_set_add(&set, origin);
         return prune_graft(from, &set);
     }
-    if (!node->options.prune || origin_set_has(&from->pruned, origin) ||
-        trial_goes_on(node, now, origin) || !conn_has_room(from->inbound) ||
+    if (!node->options.prune || origin_set_has(&from->pruned, origin) || is_young(from, now) ||
+        !conn_has_room(from->inbound) ||
         herd_slice_equal(record->origin, herd_slice_of(from->name)) ||
-        !is_from_another(from, record, origin))
+        !is_from_another(from, now, record, origin))
         return 0;
     origin_set_add(&from->pruned, origin);
     node->stats.prunes_sent++;
-    trial_on_prune(node, now, origin);
     return say_one(from, HERD_VERB_PRUNE, origin);
 }
 
@@ -316,7 +320,6 @@ void prune_configure(struct herd_node *node, bool wanted)
     node->options.prune = wanted;
     for (size_t i = 0; ends && i < node->neighbour_count; i++) {
         struct origin_set all = node->neighbours[i]->pruned;
-        trial_forget(node->neighbours[i]);
         prune_graft(node->neighbours[i], &all);
     }
 }

@@ -15,11 +15,11 @@ enum {
     PRUNE_UNHEARD_MAX = 512,  /* above so many, PRUNE enters none whose records never came */
     PRUNE_LOOK_MAX = 64,      /* looked at for one that gives way, for each that is new */
     PRUNE_IDLE_MS = 600000,   /* an origin that said nothing for so long gives way, pruned or not */
+    PRUNE_YOUNG_MS = 2000,    /* what comes over a connection that is no older proves nothing */
     TRIAL_NEWS_MIN = 48,      /* news of an origin until one of its pruned links is tried again */
     TRIAL_NEWS_MAX = 95,
     TRIAL_EVERY_MS = 120000,  /* the least from one trial of an origin to the next */
-    TRIAL_WAIT_MS = 1000,     /* from the news to the GRAFT */
-    TRIAL_MS = 500,           /* from then on no copy of it is answered with PRUNE */
+    TRIAL_RACES_MAX = 4,      /* saved up for changes of the way to an origin; one more a trial */
     HAVE_MS = 200,            /* from when a record is held back until HAVE names it */
     HAVE_AGAIN_MIN_MS = 1000, /* HAVE that was not answered with HELD; doubling */
     HAVE_AGAIN_MAX_MS = 16000
@@ -36,12 +36,16 @@ struct origin {
     char name[HERD_NAME_MAX + 1];
     uint8_t len;
     bool is_recent; /* its records came since it was last looked at for giving way */
+    bool races_all; /* `raced` goes over all links */
+    bool is_faster; /* the parent says so */
     uint8_t news_to_trial;
+    uint8_t races_left;       /* so often all links may be sent what they have pruned */
     uint32_t trial_turn;      /* the neighbour that was tried last */
-    int64_t trial_at_ns;      /* not before; INT64_MAX: no link was pruned for it */
-    int64_t trial_end_ns;     /* of the last one */
+    int64_t trial_at_ns;      /* not before */
     int64_t heard_ns;         /* its last record, news or not */
     struct neighbour *parent; /* who brought its last news here over a link that prunes, or NULL */
+    uint64_t raced;           /* the record of this sequence is not held back; 0: none */
+    const struct neighbour *raced_to; /* by the link to this one; NULL: by none */
 };
 
 /* The origins that this server has heard of. */
@@ -122,6 +126,8 @@ int prune_on_flood(struct neighbour *from, struct herd_now now, const struct her
 /* Appends a line `<verb> <origin> …`, or as many as that takes. 0 or HERD_ENOMEM. */
 int prune_append(struct herd_buf *out, const struct prune *prune, enum herd_verb verb,
                  const struct origin_set *set);
+/* The same on the link to a neighbour that prunes, if there is room (lost.c). */
+void prune_tell(struct neighbour *to, enum herd_verb verb, const struct origin_set *set);
 /* GRAFT of those of these origins that were pruned there. 0 or HERD_ENOMEM. */
 int prune_graft(struct neighbour *to, const struct origin_set *wanted);
 /* The neighbour's connection is lost or replaced: look for other ways to the origins it was the way
@@ -134,22 +140,20 @@ int prune_on_have(struct neighbour *from, const struct herd_command *command);
 /* The neighbour goes: nothing may point to it. */
 void prune_forget_neighbour(struct herd_node *node, const struct neighbour *neighbour);
 
-/* Trials of pruned links (trial.c). PRUNE was said of the origin; a record of it was news. */
-void trial_on_prune(struct herd_node *node, struct herd_now now, uint32_t origin);
-void trial_on_news(struct herd_node *node, struct herd_now now, uint32_t origin);
-/* Whether it is too early for PRUNE. */
-bool trial_goes_on(const struct herd_node *node, struct herd_now now, uint32_t origin);
-/* Those that were to begin at this neighbour do not. */
-void trial_forget(struct neighbour *neighbour);
-void trial_tick(struct neighbour *neighbour, struct herd_now now);
-int64_t trial_wakeup(const struct neighbour *neighbour);
+/* Trials of pruned links (trial.c). The newest record of the store is news of this origin, and came
+ * from there. Before the neighbour becomes the parent. */
+void trial_on_news(const struct neighbour *from, struct herd_now now, uint32_t origin);
+/* FASTER: the neighbour has a faster way to these. */
+void trial_on_faster(const struct neighbour *from, struct herd_slice origins);
+/* Whether a record that is pruned there is sent all the same. */
+bool trial_sends(const struct link *link, uint32_t origin, uint64_t sequence);
 
 /* At the dialler (held.c). A connection begins. */
 void held_reset(struct link *link);
 /* Nothing is held back up to here: from now on the link's cursor may be followed. */
 void held_follow(struct link *link);
 /* Whether a record is held back there, which nothing has passed yet. */
-bool held_would_take(const struct link *link, struct herd_slice text, uint32_t source);
+bool held_would_take(const struct link *link, const struct herd_entry *entry);
 /* The same of one that the link's cursor has just passed: from now on it is. */
 bool held_take(struct link *link, const struct herd_entry *entry);
 void held_on_prune(struct link *link, struct herd_slice origins);

@@ -168,8 +168,12 @@ static bool is_passed(const struct link *link, const struct run *run, unsigned a
     if (link->held.pruned_count == 0)
         return false;
     size_t begin = (at > 0 ? line[-1].end : 0) + link->conn.node->flood_prefix.len;
-    struct herd_slice text = herd_slice(run->text.data + begin, line->end - 1 - begin);
-    return held_would_take(link, text, line->source);
+    struct herd_entry entry = {
+        .text = herd_slice(run->text.data + begin, line->end - 1 - begin),
+        .sequence = line->sequence,
+        .source = line->source,
+    };
+    return held_would_take(link, &entry);
 }
 
 void run_cut(const struct link *link, unsigned at, const struct run_limits *limits,

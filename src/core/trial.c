@@ -1,20 +1,36 @@
 /*
  * A tree is as fast as the flood that made it. Another way may be faster later on: a server is back,
- * or a distance has changed. Who is next to that sees it, because a connection that comes anew is not
- * pruned; all others have to try.
+ * or a distance has changed. So some records go over pruned links as well.
  *
- *   so many records of an origin are news   -> one of the links pruned for it is next, in turn
- *   (TRIAL_WAIT_MS)                            what it holds back has been shown to be here
- *   GRAFT there                                and for TRIAL_MS a second copy proves nothing: those
- *                                              that were held back meanwhile come late
- *   the next record                            comes over both; the later one is answered with PRUNE
+ *   news that comes another way than the last    over all links: behind this server, too, the way
+ *   of that origin did                           through it may be the fastest now
+ *   (FASTER, to whom this server brings them     ... for what comes that way is sooner there, too)
+ *   one of so many that are news                 over one of the pruned links, each in turn
  *
- * So a trial costs a line for so many that are news, however many links there are, and an origin
- * that says nothing costs nothing.
+ * Whoever has had it says nothing. Where it is news the way has changed again: there GRAFT is said,
+ * the slower way is answered with PRUNE, and this very record goes on over all links. So it is
+ * everywhere as soon as a flood would be, and takes a flood's lines just where that makes a
+ * difference.
+ *
+ * Where distances are chance the way changes all the time: so an origin has TRIAL_RACES_MAX changes
+ * that are followed up, and one more for each trial.
  */
 #include "core/node.h"
+#include "core/store.h"
 
-#define NEVER INT64_MAX
+/* The next in turn of those that have pruned it and have yet to be sent the news, or NULL. */
+static const struct neighbour *next_in_turn(const struct neighbour *from, uint32_t origin)
+{
+    const struct herd_node *node = from->link.conn.node;
+    uint32_t *turn = &node->prune.origins[origin].trial_turn;
+    for (size_t i = 0; i < node->neighbour_count; i++) {
+        *turn = (uint32_t)((*turn + 1) % node->neighbour_count);
+        const struct neighbour *next = node->neighbours[*turn];
+        if (next != from && origin_set_has(&next->link.held.pruned, origin))
+            return next;
+    }
+    return NULL;
+}
 
 static void plan(struct herd_node *node, struct origin *origin, struct herd_now now)
 {
@@ -23,70 +39,62 @@ static void plan(struct herd_node *node, struct origin *origin, struct herd_now 
     origin->trial_at_ns = now.mono_ns + TRIAL_EVERY_MS * HERD_NS_PER_MS;
 }
 
-void trial_on_prune(struct herd_node *node, struct herd_now now, uint32_t origin)
+/* Whether it is time for a trial; the first news begin to count. */
+static bool is_due(struct herd_node *node, struct origin *origin, struct herd_now now)
 {
-    struct origin *pruned = &node->prune.origins[origin];
-    if (pruned->trial_at_ns == NEVER)
-        plan(node, pruned, now);
+    bool is_first = origin->news_to_trial == 0;
+    if (origin->news_to_trial > 1)
+        origin->news_to_trial--;
+    if (!is_first && (origin->news_to_trial > 1 || now.mono_ns < origin->trial_at_ns))
+        return false;
+    plan(node, origin, now);
+    if (!is_first && origin->races_left < TRIAL_RACES_MAX)
+        origin->races_left++;
+    return !is_first;
 }
 
-/* The next in turn of those that are pruned for it, or NULL. */
-static struct neighbour *next_in_turn(const struct herd_node *node, uint32_t origin)
+/* To whom it is said of nothing that they have it from elsewhere: they will see whether it is. */
+static void tell(const struct neighbour *from, uint32_t origin)
 {
-    uint32_t *turn = &node->prune.origins[origin].trial_turn;
+    struct herd_node *node = from->link.conn.node;
+    struct origin_set set = {{0}};
+    origin_set_add(&set, origin);
     for (size_t i = 0; i < node->neighbour_count; i++) {
-        *turn = (uint32_t)((*turn + 1) % node->neighbour_count);
-        if (origin_set_has(&node->neighbours[*turn]->pruned, origin))
-            return node->neighbours[*turn];
+        struct neighbour *to = node->neighbours[i];
+        if (to != from && !origin_set_has(&to->link.held.pruned, origin))
+            prune_tell(to, HERD_VERB_FASTER, &set);
     }
-    return NULL;
 }
 
-void trial_on_news(struct herd_node *node, struct herd_now now, uint32_t origin)
+void trial_on_faster(const struct neighbour *from, struct herd_slice origins)
 {
+    struct prune *prune = &from->link.conn.node->prune;
+    struct herd_slice name;
+    while (herd_next_word(&origins, &name)) {
+        uint32_t origin = prune_origin(prune, name, false);
+        if (origin != PRUNE_NOTHING && prune->origins[origin].parent == from)
+            prune->origins[origin].is_faster = true;
+    }
+}
+
+void trial_on_news(const struct neighbour *from, struct herd_now now, uint32_t origin)
+{
+    struct herd_node *node = from->link.conn.node;
     struct origin *tried = &node->prune.origins[origin];
-    if (tried->trial_at_ns == NEVER)
-        return;
-    if (tried->news_to_trial > 0)
-        tried->news_to_trial--;
-    if (tried->news_to_trial > 0 || now.mono_ns < tried->trial_at_ns)
-        return;
-    struct neighbour *next = next_in_turn(node, origin);
-    tried->trial_at_ns = NEVER;
-    if (next == NULL)
-        return;
-    plan(node, tried, now);
-    origin_set_add(&next->to_try, origin);
-    if (next->try_at_ns == NEVER)
-        next->try_at_ns = now.mono_ns + TRIAL_WAIT_MS * HERD_NS_PER_MS;
-}
-
-bool trial_goes_on(const struct herd_node *node, struct herd_now now, uint32_t origin)
-{
-    return now.mono_ns < node->prune.origins[origin].trial_end_ns;
-}
-
-void trial_forget(struct neighbour *neighbour)
-{
-    neighbour->to_try = (struct origin_set){{0}};
-    neighbour->try_at_ns = NEVER;
-}
-
-void trial_tick(struct neighbour *neighbour, struct herd_now now)
-{
-    struct prune *prune = &neighbour->link.conn.node->prune;
-    if (now.mono_ns < neighbour->try_at_ns)
-        return;
-    struct origin_set wanted = neighbour->to_try;
-    trial_forget(neighbour);
-    for (uint32_t i = 0; i < prune->count; i++) {
-        if (origin_set_has(&wanted, i) && origin_set_has(&neighbour->pruned, i))
-            prune->origins[i].trial_end_ns = now.mono_ns + TRIAL_MS * HERD_NS_PER_MS;
+    bool changed = tried->is_faster || (tried->parent != NULL && tried->parent != from);
+    tried->raced = herd_store_sequence(node->store);
+    tried->raced_to = is_due(node, tried, now) ? next_in_turn(from, origin) : NULL;
+    tried->races_all = changed && tried->races_left > 0;
+    tried->is_faster = false;
+    if (tried->races_all) {
+        tried->races_left--;
+        tell(from, origin);
     }
-    prune_graft(neighbour, &wanted);
 }
 
-int64_t trial_wakeup(const struct neighbour *neighbour)
+bool trial_sends(const struct link *link, uint32_t origin, uint64_t sequence)
 {
-    return neighbour->try_at_ns;
+    const struct origin *tried = &link->conn.node->prune.origins[origin];
+    return sequence == tried->raced &&
+           (tried->races_all || tried->raced_to == link->conn.neighbour);
 }

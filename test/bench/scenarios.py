@@ -545,6 +545,9 @@ def overload(rig):
 # Herds of the simulator: what they are, and the options of sim-trees. The last ones are harder than what the aims are for.
 LARGE = ("--servers", 500, "--origins", 4, "--updates", 2, "--busy", 100)
 HOUR = ("--seed", 2, "--origins", 2, "--busy", 100)  # links are tried again meanwhile
+BUSY = ("--seed", 29, "--origins", 2, "--updates", 40, "--every", 5, "--busy", 200)  # when links are due to be tried
+BACK = ("--seed", 25, "--busy", 200, "--back", 3)  # those that crashed are there again; three more updates of each origin
+WORSE = ("--origins", 3, "--updates", 3, "--busy", 1, "--crash", 30, "--back", 3)
 CHANCE = ("--near", 0, "--far", 0, "--jitter", 2)  # no edge is nearer than another one, so no tree is the best
 DARK = ("--dark", "--after", 0)  # they die in silence, and an update comes at once
 TREES = (
@@ -554,6 +557,10 @@ TREES = (
     ("100, an hour, every 60 s", (*HOUR, "--updates", 60, "--every", 60)),
     ("500, random edges", LARGE),
     ("500, chords", (*LARGE, "--chords")),
+    ("100, trials in a busy phase", BUSY),
+    ("100, all back after the crash", BACK),
+    ("100, 30 % crash, all back", WORSE),
+    ("500, all back after the crash", (*LARGE, "--back", 3)),
     ("100, harder: distances are chance", (*CHANCE, "--busy", 200)),
     ("100, harder: crash in silence", (*DARK, "--busy", 200)),
     ("500, harder: distances are chance", (*LARGE, *CHANCE)),

@@ -136,6 +136,7 @@ static bool on_command(struct model *model, struct herd_command *command)
     case HERD_VERB_PONG:
     case HERD_VERB_NONE:
     case HERD_VERB_LOST:
+    case HERD_VERB_FASTER:
     case HERD_VERB_DIGEST:
     case HERD_VERB_WANT:
         return true;

@@ -107,6 +107,7 @@ static void append_command(struct herd_buf *out, const struct herd_command *comm
     case HERD_VERB_PRUNE:
     case HERD_VERB_GRAFT:
     case HERD_VERB_LOST:
+    case HERD_VERB_FASTER:
         append(out, command->rest, "");
         break;
     case HERD_VERB_HAVE:

@@ -55,7 +55,7 @@ void __real_waiting_on_ended(void *arg, struct herd_slice client, uint64_t seque
 uint64_t __real_held_claim(const struct link *link, uint64_t passed);
 int __real_prune_on_have(struct neighbour *from, const struct herd_command *command);
 int __real_prune_graft(struct neighbour *to, const struct origin_set *wanted);
-void __real_trial_on_news(struct herd_node *node, struct herd_now now, uint32_t origin);
+void __real_trial_on_news(const struct neighbour *from, struct herd_now now, uint32_t origin);
 int64_t __real_ended_by(const struct herd_node *node, struct herd_now now,
                         const struct herd_record *record);
 
@@ -191,10 +191,10 @@ int __wrap_prune_graft(struct neighbour *to, const struct origin_set *wanted)
     return planted == PLANT_NO_GRAFT ? 0 : __real_prune_graft(to, wanted);
 }
 
-void __wrap_trial_on_news(struct herd_node *node, struct herd_now now, uint32_t origin)
+void __wrap_trial_on_news(const struct neighbour *from, struct herd_now now, uint32_t origin)
 {
     if (planted != PLANT_NO_TRIAL)
-        __real_trial_on_news(node, now, origin);
+        __real_trial_on_news(from, now, origin);
 }
 
 int64_t __wrap_ended_by(const struct herd_node *node, struct herd_now now,

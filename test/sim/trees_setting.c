@@ -24,7 +24,7 @@ static const char usage[] =
     "(0: not)\n"
     "  --json           one object instead of text\n"
     "  --plant BUG      plants a bug\n"
-    "  --expect         succeeds when the time after the crash is the one aim that is missed\n"
+    "  --expect         succeeds when just those aims are missed that have to show the bug\n"
     "Exits 0 when all aims are reached.\n";
 
 static const struct option options[] = {

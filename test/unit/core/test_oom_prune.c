@@ -9,6 +9,7 @@
 #include <herd/proto.h>
 
 #include "check.h"
+#include "core/prune.h"
 #include "driver.h"
 #include "shortage.h"
 
@@ -109,6 +110,7 @@ static void live(struct day *day)
     attend(day);
     day->jaquez = greet(day, day->jaquez, "Jaquez");
     day->smith = greet(day, day->smith, "Smith");
+    pass(day, PRUNE_YOUNG_MS);
     bring(day, day->jaquez, "Jaquez", 0, RECORDS / 2);
     bring(day, day->smith, "Smith", 0, RECORDS / 2); /* again: PRUNE */
     pass(day, SECOND_MS);                            /* HAVE */

@@ -182,6 +182,7 @@ static void test_marks_and_ranges(void **state)
         {"PRUNE Hill Smith", HERD_VERB_PRUNE, 0, 0, 0, "Hill Smith"},
         {"GRAFT Hill", HERD_VERB_GRAFT, 0, 0, 0, "Hill"},
         {"LOST Hill", HERD_VERB_LOST, 0, 0, 0, "Hill"},
+        {"FASTER Hill", HERD_VERB_FASTER, 0, 0, 0, "Hill"},
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -364,6 +365,7 @@ static const struct {
     {"PRUNE", HERD_ESYNTAX},
     {"GRAFT ", HERD_ESYNTAX},
     {"LOST", HERD_ESYNTAX},
+    {"FASTER", HERD_ESYNTAX},
     {"LOST a\x01"
      "b",
      HERD_ESYNTAX},
@@ -460,9 +462,9 @@ static void test_flood_that_is_too_long_to_pass_on(void **state)
 static void test_verb_names(void **state)
 {
     static const char *const names[HERD_VERB_COUNT] = {
-        "",     "IAMAT", "WHATSAT", "FLOOD", "HELLO", "RESUME", "REFUSE",
-        "MARK", "ACK",   "DIGEST",  "TREE",  "KEYS",  "WANT",   "PING",
-        "PONG", "PRUNE", "GRAFT",   "LOST",  "HAVE",  "HELD",   "ENDED"};
+        "",      "IAMAT",  "WHATSAT", "FLOOD", "HELLO", "RESUME", "REFUSE", "MARK",
+        "ACK",   "DIGEST", "TREE",    "KEYS",  "WANT",  "PING",   "PONG",   "PRUNE",
+        "GRAFT", "LOST",   "FASTER",  "HAVE",  "HELD",  "ENDED"};
     (void)state;
     for (int verb = 0; verb < HERD_VERB_COUNT; verb++)
         assert_string_equal(herd_verb_name((enum herd_verb)verb), names[verb]);

@@ -10,6 +10,21 @@ struct wire *trio_greet(struct trio *trio, int who, const char *capabilities)
     return wire;
 }
 
+static void pass(struct trio *trio, int64_t ms)
+{
+    driver_advance_ms(trio->driver, ms);
+    for (int who = 0; who < NEAR; who++) {
+        wire_say(trio->links[who], "PONG\n");
+        wire_say(trio->inbound[who], "PONG\n");
+    }
+}
+
+void trio_pass_minutes(struct trio *trio, int minutes)
+{
+    for (int i = 0; i < minutes * 40; i++)
+        pass(trio, 1500);
+}
+
 void trio_open_with(struct trio *trio, bool prune, const char *capabilities)
 {
     struct herd_node_options options = driver_options("Hill");
@@ -22,8 +37,12 @@ void trio_open_with(struct trio *trio, bool prune, const char *capabilities)
         trio->inbound[i] = trio_greet(trio, i, capabilities);
         wire_say(trio->links[i], "PONG\n");
     }
-    for (int i = 0; i < NEAR; i++)
+    for (int i = 0; i < 2; i++)
+        pass(trio, PRUNE_YOUNG_MS / 2);
+    for (int i = 0; i < NEAR; i++) {
         wire_take(trio->links[i]);
+        wire_take(trio->inbound[i]);
+    }
 }
 
 void trio_open(struct trio *trio)
@@ -45,15 +64,4 @@ void trio_grow_tree(struct trio *trio)
     }
     for (int i = 0; i < NEAR; i++)
         wire_take(trio->links[i]);
-}
-
-void trio_pass_minutes(struct trio *trio, int minutes)
-{
-    for (int i = 0; i < minutes * 40; i++) {
-        driver_advance_ms(trio->driver, 1500);
-        for (int who = 0; who < NEAR; who++) {
-            wire_say(trio->links[who], "PONG\n");
-            wire_say(trio->inbound[who], "PONG\n");
-        }
-    }
 }

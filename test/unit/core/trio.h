@@ -1,4 +1,4 @@
-/* Hill, and three neighbours that prune, with all links up. */
+/* Hill, and three neighbours that prune, with all links up for long enough. */
 #ifndef TEST_TRIO_H
 #define TEST_TRIO_H
 
