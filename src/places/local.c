@@ -510,14 +510,8 @@ static int open_file(struct local *local, const struct places_options *options,
         return rc;
     rc = local_file_open(path, &local->file, error);
     free(path);
-    if (rc == HERD_ENOTFOUND)
-        herd_buf_append_text(error, options->data_file[0] != '\0'
-                                        ? ": make it with `herd-places import`, or leave data_file "
-                                          "empty for the data set installed with herd"
-                                        : ": install herd's data set, or name another places file "
-                                          "with data_file in herd.conf");
-    else if (rc < 0 && error->len > 0 && options->data_file[0] != '\0')
-        herd_buf_append_text(error, " (herd.conf names it with data_file)");
+    if (rc < 0)
+        places_file_advise(rc, options->data_file, error);
     return rc;
 }
 

@@ -20,4 +20,7 @@ int places_default_file(struct herd_buf *out);
 /* The path of `data_file`, "" for the default one, for free(). 0 or HERD_ENOMEM. */
 int places_file_path(const char *data_file, char **out);
 
+/* Appends to a sentence that says why that file cannot be opened what is to be done. */
+void places_file_advise(int rc, const char *data_file, struct herd_buf *error);
+
 #endif

@@ -41,3 +41,16 @@ int places_file_path(const char *data_file, char **out)
     *out = path.data;
     return rc;
 }
+
+void places_file_advise(int rc, const char *data_file, struct herd_buf *error)
+{
+    bool is_named = data_file[0] != '\0';
+    if (rc == HERD_ENOTFOUND)
+        herd_buf_append_text(error, is_named
+                                        ? ": make it with `herd-places import`, or leave data_file "
+                                          "empty for the data set installed with herd"
+                                        : ": install herd's data set, or name another places file "
+                                          "with data_file in herd.conf");
+    else if (error->len > 0 && is_named)
+        herd_buf_append_text(error, " (herd.conf names it with data_file)");
+}

@@ -2,53 +2,13 @@
 #include <herd/err.h>
 
 #include "check.h"
+#include "conn_rig.h"
 #include "core/node.h"
 #include "core/rng.h"
-#include "driver.h"
-
-#define AT_A "AT Hill +0.000000000 a +1+1 1700000000\n"
-#define PLACES_1(radius)                                                                           \
-    "{\"lat\":1.000000,\"lon\":1.000000,\"radius\":" radius "000.000,\"count\":1}\n\n"
-
-/* A node that knows the client `a` and leaves places to the test, and a connection to it. */
-static struct wire *start(const struct herd_node_options *options)
-{
-    struct driver *driver = driver_new_with(options);
-    struct wire *wire = driver_accept(driver);
-    wire_say(wire, "IAMAT a +1+1 1700000000\n");
-    wire_take(wire);
-    driver->answers_places = false;
-    return wire;
-}
-
-static struct wire *start_usual(void)
-{
-    struct herd_node_options options = driver_options("Hill");
-    return start(&options);
-}
-
-/* The i-th of many lines that are easy to tell apart. */
-static void say_numbered(struct wire *wire, int first, int count)
-{
-    struct herd_buf text = {0};
-    for (int i = first; i < first + count; i++)
-        assert_int_equal(herd_buf_printf(&text, "line %d\n", i), 0);
-    wire_send(wire, herd_buf_slice(&text));
-    herd_buf_free(&text);
-}
-
-static void check_numbered(struct wire *wire, int first, int count)
-{
-    struct herd_buf text = {0};
-    for (int i = first; i < first + count; i++)
-        assert_int_equal(herd_buf_printf(&text, "? line %d\n", i), 0);
-    CHECK_SLICE(("lines %d and %d more", first, count), wire_take(wire), herd_buf_slice(&text));
-    herd_buf_free(&text);
-}
 
 static void test_answers_keep_the_order_of_requests(void **state)
 {
-    struct wire *wire = start_usual();
+    struct wire *wire = conn_start_usual();
     struct driver *driver = wire->driver;
     (void)state;
     wire_say(wire, "first\nWHATSAT a 1 1\nsecond\nWHATSAT a 2 1\nWHATSAT a 3 1\nthird\n");
@@ -67,7 +27,7 @@ static void test_answers_keep_the_order_of_requests(void **state)
 
 static void test_connections_do_not_wait_for_each_other(void **state)
 {
-    struct wire *wire = start_usual();
+    struct wire *wire = conn_start_usual();
     struct driver *driver = wire->driver;
     struct wire *other = driver_accept(driver);
     (void)state;
@@ -96,7 +56,7 @@ static void test_last_line_without_lf(void **state)
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct wire *wire = start_usual();
+        struct wire *wire = conn_start_usual();
         wire_say(wire, rows[i].sent);
         CHECK_TEXT(("%s", rows[i].sent), wire_take(wire), rows[i].before_end);
         CHECK_TRUE(("%s", rows[i].sent), wire->open);
@@ -109,7 +69,7 @@ static void test_last_line_without_lf(void **state)
 
 static void test_all_is_answered_after_a_half_close(void **state)
 {
-    struct wire *wire = start_usual();
+    struct wire *wire = conn_start_usual();
     struct driver *driver = wire->driver;
     (void)state;
     wire_say(wire, "WHATSAT a 1 1\nx\nWHATSAT a 2 1");
@@ -129,7 +89,7 @@ static void test_all_is_answered_after_a_half_close(void **state)
 
 static void test_answers_that_come_too_late(void **state)
 {
-    struct wire *wire = start_usual();
+    struct wire *wire = conn_start_usual();
     struct driver *driver = wire->driver;
     (void)state;
     wire_say(wire, "WHATSAT a 1 1\nWHATSAT a 2 1\nWHATSAT a 3 1\n");
@@ -144,24 +104,24 @@ static void test_answers_that_come_too_late(void **state)
 /* The budget of a turn: two that send a lot get their turns, one after the other. */
 static void test_one_client_does_not_hold_up_another(void **state)
 {
-    struct wire *wire = start_usual();
+    struct wire *wire = conn_start_usual();
     struct driver *driver = wire->driver;
     struct wire *other = driver_accept(driver);
     (void)state;
     driver->ticks = false;
-    say_numbered(wire, 0, 200);
-    say_numbered(other, 0, 100);
-    check_numbered(wire, 0, CONN_LINES_PER_TURN);
-    check_numbered(other, 0, CONN_LINES_PER_TURN);
+    conn_say_numbered(wire, 0, 200);
+    conn_say_numbered(other, 0, 100);
+    conn_check_numbered(wire, 0, CONN_LINES_PER_TURN);
+    conn_check_numbered(other, 0, CONN_LINES_PER_TURN);
     assert_false(wire->reading);
     for (int done = CONN_LINES_PER_TURN; done < 200; done += CONN_LINES_PER_TURN) {
         int left = 200 - done < CONN_LINES_PER_TURN ? 200 - done : CONN_LINES_PER_TURN;
         assert_true(herd_node_wakeup(driver->node) <= driver->now.mono_ns);
         herd_node_tick(driver->node, driver->now);
         driver_run(driver);
-        check_numbered(wire, done, left);
+        conn_check_numbered(wire, done, left);
         if (done == CONN_LINES_PER_TURN)
-            check_numbered(other, done, 100 - done);
+            conn_check_numbered(other, done, 100 - done);
     }
     assert_true(wire->reading);
     assert_int_equal(herd_node_stats(driver->node)->turns_full_client, 4); /* 200: 3, 100: 1 */
@@ -174,7 +134,7 @@ static void test_one_client_does_not_hold_up_another(void **state)
 static void test_many_clients_do_not_make_a_long_turn(void **state)
 {
     enum { WIRES = TURN_LINES / CONN_LINES_PER_TURN + 2 };
-    struct wire *first = start_usual(), *wires[WIRES] = {first};
+    struct wire *first = conn_start_usual(), *wires[WIRES] = {first};
     struct driver *driver = first->driver;
     struct herd_buf lines = {0};
     (void)state;
@@ -187,14 +147,14 @@ static void test_many_clients_do_not_make_a_long_turn(void **state)
         herd_conn_receive(wires[i]->conn, driver->now, lines.data, lines.len);
     driver_run(driver);
     for (int i = 0; i < WIRES - 2; i++)
-        check_numbered(wires[i], 0, CONN_LINES_PER_TURN);
-    check_numbered(wires[WIRES - 2], 0, 0);
+        conn_check_numbered(wires[i], 0, CONN_LINES_PER_TURN);
+    conn_check_numbered(wires[WIRES - 2], 0, 0);
     assert_false(wires[WIRES - 1]->reading);
     assert_int_equal(herd_node_stats(driver->node)->turns_full_clients, 2);
     herd_node_tick(driver->node, driver->now);
     driver_run(driver);
-    check_numbered(wires[WIRES - 2], 0, CONN_LINES_PER_TURN);
-    check_numbered(wires[WIRES - 1], 0, CONN_LINES_PER_TURN);
+    conn_check_numbered(wires[WIRES - 2], 0, CONN_LINES_PER_TURN);
+    conn_check_numbered(wires[WIRES - 1], 0, CONN_LINES_PER_TURN);
     assert_true(wires[WIRES - 1]->reading);
     herd_buf_free(&lines);
     driver_free(driver);
@@ -207,7 +167,7 @@ static void test_limits_of_a_turn_are_options(void **state)
     options.turn_lines_client = 3;
     options.turn_lines_clients = 5;
     options.turn_lines_link = 2;
-    struct wire *wire = start(&options), *other = driver_accept(wire->driver);
+    struct wire *wire = conn_start(&options), *other = driver_accept(wire->driver);
     struct driver *driver = wire->driver;
     const struct herd_node_stats *stats = herd_node_stats(driver->node);
     struct herd_slice lines = herd_slice_of("a\nb\nc\nd\n");
@@ -239,12 +199,12 @@ static void test_limits_of_a_turn_are_options(void **state)
 /* What comes while lines still wait for their turn stays behind them. */
 static void test_bytes_between_turns_wait_behind_the_others(void **state)
 {
-    struct wire *wire = start_usual();
+    struct wire *wire = conn_start_usual();
     struct driver *driver = wire->driver;
     (void)state;
     driver->ticks = false;
-    say_numbered(wire, 0, 100);
-    say_numbered(wire, 100, 1);
+    conn_say_numbered(wire, 0, 100);
+    conn_say_numbered(wire, 100, 1);
     wire_say(wire, "line ");
     wire_say(wire, "101\nlast");
     wire_end(wire);
@@ -262,7 +222,7 @@ static void test_too_many_questions_pause_a_client(void **state)
 {
     struct herd_node_options options = driver_options("Hill");
     options.pipeline_max = 4;
-    struct wire *wire = start(&options);
+    struct wire *wire = conn_start(&options);
     struct driver *driver = wire->driver;
     (void)state;
     for (int i = 0; i < 10; i++)
@@ -297,22 +257,22 @@ static void test_slow_reader_is_not_read_from(void **state)
 {
     struct herd_node_options options = driver_options("Hill");
     options.output_max = 100;
-    struct wire *wire = start(&options);
+    struct wire *wire = conn_start(&options);
     struct driver *driver = wire->driver;
     (void)state;
     driver->reports_writes = false;
-    say_numbered(wire, 0, 30);
-    check_numbered(wire, 0, 11); /* of 9 bytes, the last of 10 */
+    conn_say_numbered(wire, 0, 30);
+    conn_check_numbered(wire, 0, 11); /* of 9 bytes, the last of 10 */
     assert_false(wire->reading);
     assert_int_equal(wire->unwritten, 100);
     wire_wrote(wire, 49);
     CHECK_TEXT(("more than half"), wire_take(wire), "");
     assert_false(wire->reading);
     wire_wrote(wire, 1);
-    check_numbered(wire, 11, 5);
+    conn_check_numbered(wire, 11, 5);
     while (wire->unwritten > 0)
         wire_wrote(wire, 17);
-    check_numbered(wire, 16, 14);
+    conn_check_numbered(wire, 16, 14);
     assert_true(wire->reading);
     assert_true(herd_node_stats(driver->node)->clients_paused >= 2);
     assert_int_equal(herd_node_stats(driver->node)->clients_paused_pipeline, 0);
@@ -324,11 +284,11 @@ static void test_held_answers_are_bounded(void **state)
 {
     struct herd_node_options options = driver_options("Hill");
     options.output_max = 100;
-    struct wire *wire = start(&options);
+    struct wire *wire = conn_start(&options);
     struct driver *driver = wire->driver;
     (void)state;
     wire_say(wire, "WHATSAT a 1 1\n");
-    say_numbered(wire, 0, 30);
+    conn_say_numbered(wire, 0, 30);
     assert_false(wire->reading);
     driver_answer(driver, 0);
     struct herd_slice got = wire_take(wire);
@@ -342,7 +302,7 @@ static void test_end_while_paused(void **state)
 {
     struct herd_node_options options = driver_options("Hill");
     options.pipeline_max = 1;
-    struct wire *wire = start(&options);
+    struct wire *wire = conn_start(&options);
     struct driver *driver = wire->driver;
     (void)state;
     wire_say(wire, "WHATSAT a 1 1\nWHATSAT a 2 1\nx");
@@ -360,7 +320,7 @@ static void test_end_while_paused(void **state)
 static void test_long_line_behind_a_question(void **state)
 {
     static char line[HERD_LINE_MAX + 2];
-    struct wire *wire = start_usual();
+    struct wire *wire = conn_start_usual();
     struct driver *driver = wire->driver;
     (void)state;
     memset(line, 'x', sizeof(line));
@@ -378,86 +338,6 @@ static void test_long_line_behind_a_question(void **state)
     driver_free(driver);
 }
 
-static void test_stop_answers_what_was_received(void **state)
-{
-    struct wire *wire = start_usual();
-    struct driver *driver = wire->driver;
-    struct wire *idle = driver_accept(driver);
-    (void)state;
-    wire_say(wire, "WHATSAT a 1 1\nx\nhalf a li");
-    driver_stop(driver);
-    assert_false(idle->open);
-    assert_true(wire->open);
-    wire_say(wire, "ne\ny\n");
-    driver_answer(driver, 0);
-    CHECK_TEXT(("all"), wire_take(wire), AT_A PLACES_1("1") "? x\n");
-    assert_false(wire->open);
-    driver_free(driver);
-}
-
-/* Who had said that no more follows has its last line answered even though the server stops. */
-static void test_stop_after_a_half_close(void **state)
-{
-    struct wire *wire = start_usual();
-    struct driver *driver = wire->driver;
-    (void)state;
-    driver->ticks = false;
-    say_numbered(wire, 0, CONN_LINES_PER_TURN);
-    wire_say(wire, "last");
-    wire_end(wire);
-    driver->ticks = true;
-    driver_stop(driver);
-    struct herd_slice got = wire_take(wire);
-    CHECK_TEXT(("end"), herd_slice(got.data + got.len - 7, 7), "? last\n");
-    assert_false(wire->open);
-    driver_free(driver);
-}
-
-/* What was received before the stop comes in behind it where the driver had yet to read it. */
-static void test_stop_while_more_is_unread(void **state)
-{
-    (void)state;
-    for (int is_ended = 0; is_ended < 2; is_ended++) {
-        struct wire *wire = start_usual();
-        struct driver *driver = wire->driver;
-        wire_say(wire, "x\nhalf");
-        herd_conn_has_more(wire->conn);
-        driver_stop(driver);
-        assert_true(wire->open);
-        wire_say(wire, " a line\nlast");
-        CHECK_TEXT(("so far"), wire_take(wire), "? x\n? half a line\n");
-        if (is_ended)
-            wire_end(wire);
-        else
-            herd_conn_cut(wire->conn, driver->now);
-        driver_run(driver);
-        CHECK_TEXT(("the end"), wire_take(wire), is_ended ? "? last\n" : "");
-        assert_false(wire->open);
-        driver_free(driver);
-    }
-}
-
-/* What comes behind the last of it is not taken, nor kept while lines of before wait. */
-static void test_what_comes_behind_a_cut_is_not_taken(void **state)
-{
-    (void)state;
-    struct wire *wire = start_usual();
-    struct driver *driver = wire->driver;
-    const struct herd_node_stats *stats = herd_node_stats(driver->node);
-    uint64_t before = stats->lines_received;
-    driver->ticks = false;
-    herd_conn_has_more(wire->conn);
-    driver_stop(driver);
-    say_numbered(wire, 0, 2 * CONN_LINES_PER_TURN);
-    herd_conn_cut(wire->conn, driver->now);
-    herd_conn_receive(wire->conn, driver->now, "late\n", 5);
-    driver->ticks = true;
-    driver_run(driver);
-    assert_int_equal(stats->lines_received - before, 2 * CONN_LINES_PER_TURN);
-    assert_false(wire->open);
-    driver_free(driver);
-}
-
 /* In a turn of the loop what goes to neighbours leaves first. */
 static void on_write_note_order(void *arg, struct wire *wire, struct herd_slice bytes)
 {
@@ -470,7 +350,7 @@ static void on_write_note_order(void *arg, struct wire *wire, struct herd_slice 
 static void test_neighbours_hear_it_before_the_client(void **state)
 {
     struct herd_buf order = {0};
-    struct wire *wire = start_usual();
+    struct wire *wire = conn_start_usual();
     struct driver *driver = wire->driver;
     struct wire *link = driver_add_neighbour(driver, "Jaquez");
     (void)state;
@@ -513,7 +393,7 @@ static void test_every_line_can_be_seen(void **state)
 /* Whatever it did before: an idle connection keeps no more than it began with. */
 static void test_an_idle_connection_has_no_work(void **state)
 {
-    struct wire *wire = start_usual();
+    struct wire *wire = conn_start_usual();
     struct driver *driver = wire->driver;
     (void)state;
     assert_null(wire->conn->work);
@@ -595,27 +475,12 @@ static void test_bytes_make_a_crowd(void **state)
     driver_free(driver);
 }
 
-static void test_abort_closes_all_at_once(void **state)
-{
-    struct wire *wire = start_usual();
-    struct driver *driver = wire->driver;
-    struct wire *idle = driver_accept(driver);
-    (void)state;
-    wire_say(wire, "WHATSAT a 1 1\n");
-    herd_node_abort(driver->node);
-    driver_run(driver);
-    assert_true(!wire->open && wire->aborted);
-    assert_true(!idle->open && idle->aborted);
-    driver_free(driver);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_idle_connection_has_no_work),
         cmocka_unit_test(test_early_effects),
         cmocka_unit_test(test_bytes_make_a_crowd),
-        cmocka_unit_test(test_abort_closes_all_at_once),
         cmocka_unit_test(test_answers_keep_the_order_of_requests),
         cmocka_unit_test(test_connections_do_not_wait_for_each_other),
         cmocka_unit_test(test_last_line_without_lf),
@@ -630,10 +495,6 @@ int main(void)
         cmocka_unit_test(test_held_answers_are_bounded),
         cmocka_unit_test(test_end_while_paused),
         cmocka_unit_test(test_long_line_behind_a_question),
-        cmocka_unit_test(test_stop_answers_what_was_received),
-        cmocka_unit_test(test_stop_after_a_half_close),
-        cmocka_unit_test(test_stop_while_more_is_unread),
-        cmocka_unit_test(test_what_comes_behind_a_cut_is_not_taken),
         cmocka_unit_test(test_neighbours_hear_it_before_the_client),
         cmocka_unit_test(test_every_line_can_be_seen),
     };
