@@ -8,7 +8,6 @@
 
 enum {
     WRITE_MIN_US = 200,
-    WRITE_MAX_US = 30000,
     SLOW_MAX_MS = 3000,
     LAZY_S = 20,            /* a planted bug's */
     TORN_PERCENT = 50,      /* of batches under way at a crash that are found to be there */
@@ -34,6 +33,7 @@ struct disk *disk_new(struct server *server)
     disk->server = server;
     disk->due = sim_alloc(server->world->model.client_count, sizeof(struct model_record *));
     disk->trouble_ns = -TROUBLE_OVER_MS * SIM_MS;
+    brought_init(disk);
     return disk;
 }
 
@@ -43,6 +43,7 @@ void disk_free(struct disk *disk)
         return;
     ledger_clear(&disk->ledger);
     ledger_clear(&disk->backup);
+    brought_free(disk);
     free(disk->backup_newest);
     free(disk->due);
     free(disk->young);
@@ -78,15 +79,19 @@ bool disk_is_sound(const struct disk *disk)
 }
 
 /* A thousand records in batches of a few are a catch-up that takes longer than that to write, and
- * then it is only what was answered that has to be there: with commit, see disk_on_answered. */
-static bool is_promised(const struct disk *disk, const struct model_record *record)
+ * then it is only what was answered that has to be there: with commit, see disk_on_answered. What a
+ * neighbour has brought in its place meanwhile comes behind all that is still to be written: that
+ * one is promised by the server that answered it. */
+static bool is_promised(const struct disk *disk, const struct disk_young *young)
 {
     const struct world_options *options = &disk->server->world->options;
     bool few =
         options->batch_records_max > 0 && options->batch_records_max <= WORLD_FEW_RECORDS_MAX;
     if (!few || options->clients <= WORLD_FEW_CLIENTS_MAX)
         return true;
-    return options->durability != HERD_DURABILITY_COMMIT && record->taker == disk->server->index;
+    return options->durability != HERD_DURABILITY_COMMIT && young->answered &&
+           !brought_since(disk, young->record->client, young->sequence,
+                          young->at_ns + YOUNG_MS * SIM_MS);
 }
 
 /* What has been held for so long has to be on the disk, if nothing was in the way. */
@@ -99,7 +104,7 @@ static void grow_old(struct disk *disk)
         const struct disk_young *first = young_at(disk, 0);
         if (now_ns - first->at_ns < YOUNG_MS * SIM_MS)
             break;
-        if (first->record != NULL && is_promised(disk, first->record))
+        if (first->record != NULL && is_promised(disk, first))
             demand(disk, first->record);
         disk->young_first = (disk->young_first + 1) & (disk->young_cap - 1);
         disk->young_count--;
@@ -118,18 +123,22 @@ static void grow_room(struct disk *disk)
     disk->young_first = 0;
 }
 
-void disk_on_kept(struct disk *disk, struct model_record *record)
+void disk_on_kept(struct disk *disk, struct model_record *record, bool by_neighbour,
+                  uint64_t sequence)
 {
     grow_old(disk);
     if (disk->young_count == disk->young_cap)
         grow_room(disk);
-    *young_at(disk, disk->young_count++) = (struct disk_young){sim_of(disk)->now_ns, record};
+    *young_at(disk, disk->young_count++) =
+        (struct disk_young){sim_of(disk)->now_ns, sequence, !by_neighbour, record};
+    brought_on_kept(disk, record, by_neighbour, sequence);
 }
 
 /* With it, what it has replaced. */
 void disk_on_ended(struct disk *disk, const struct model_record *record)
 {
     struct model_record **due = &disk->due[record->client];
+    brought_on_ended(disk, record->client);
     if (*due != NULL && model_compare(*due, record) <= 0)
         *due = NULL;
     for (size_t i = 0; i < disk->young_count; i++) {
@@ -194,11 +203,13 @@ static void tell_model(struct disk *disk, const struct herd_batch *batch)
         size_t skip = space != NULL ? (size_t)(space - line.data) + 1 : line.len;
         struct model_record *record =
             model_find(model_of(disk), herd_slice(line.data + skip, line.len - skip));
-        if (record != NULL)
+        if (record != NULL) {
             model_write(model_of(disk), disk->server->index, record);
-        else
+            brought_on_written(disk, record);
+        } else {
             sim_fail(sim_of(disk), SIM_SAME, "nobody has made what %s writes: %.*s",
                      disk->server->name, (int)line.len, line.data);
+        }
     }
 }
 
@@ -266,8 +277,9 @@ void disk_persist(struct disk *disk, const struct herd_batch *batch)
     struct world *world = disk->server->world;
     struct sim *sim = sim_of(disk);
     bool slow = disk->slow_until_ns > sim->now_ns;
-    int64_t wait_ns = slow ? rng_between(&world->rng, 0, SLOW_MAX_MS * SIM_MS)
-                           : rng_between(&world->rng, WRITE_MIN_US * SIM_US, WRITE_MAX_US * SIM_US);
+    int64_t wait_ns =
+        slow ? rng_between(&world->rng, 0, SLOW_MAX_MS * SIM_MS)
+             : rng_between(&world->rng, WRITE_MIN_US * SIM_US, DISK_WRITE_MAX_US * SIM_US);
     if (world->plant.kind == PLANT_LAZY_DISK)
         wait_ns = LAZY_S * SIM_S;
     disk->pending = batch;
@@ -321,6 +333,7 @@ void disk_crash(struct disk *disk)
             check_there(disk, disk->due[client], "what should long be there");
     }
     disk->young_count = 0;
+    brought_forget(disk);
     disk->trouble_ns = -TROUBLE_OVER_MS * SIM_MS;
     if (disk->fails_until_ns > sim_of(disk)->now_ns)
         disk_excuse(disk, disk->fails_until_ns); /* the next life has it to bear as well */
@@ -352,6 +365,7 @@ static void forget_demands(struct disk *disk)
 {
     memset(disk->due, 0, model_of(disk)->client_count * sizeof(struct model_record *));
     disk->young_count = 0;
+    brought_forget(disk);
     disk->lives++;
 }
 

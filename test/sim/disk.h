@@ -8,14 +8,19 @@
 #ifndef SIM_DISK_H
 #define SIM_DISK_H
 
+#include "brought.h"
 #include "ledger.h"
 #include "model.h"
 
 struct server;
 
+enum { DISK_WRITE_MAX_US = 30000 }; /* what a batch takes, where nothing makes it slow */
+
 /* A record that its server has not held for long. */
 struct disk_young {
     int64_t at_ns;
+    uint64_t sequence;           /* its server's */
+    bool answered;               /* an IAMAT of this life's, and not a neighbour's FLOOD */
     struct model_record *record; /* NULL: it has ended */
 };
 
@@ -35,6 +40,7 @@ struct disk {
     struct model_record **due;
     struct disk_young *young; /* a ring; young_cap is a power of two */
     size_t young_first, young_count, young_cap;
+    struct brought brought;
 };
 
 struct disk *disk_new(struct server *server);
@@ -67,8 +73,9 @@ void disk_put_backup(struct disk *disk);
 void disk_exchange_backup(struct disk *disk);
 void disk_make_backup(struct disk *disk);
 
-/* Its server holds a record from now on. */
-void disk_on_kept(struct disk *disk, struct model_record *record);
+/* Its server holds a record from now on, which a neighbour has brought, or a client. */
+void disk_on_kept(struct disk *disk, struct model_record *record, bool by_neighbour,
+                  uint64_t sequence);
 /* It holds it no longer: it has ended. */
 void disk_on_ended(struct disk *disk, const struct model_record *record);
 /* A client has the answer to an IAMAT: what its server held then has to be here already. */

@@ -106,7 +106,7 @@ void mirror_settle(struct server *server)
     } else if (expected != NULL) {
         keep(server, expected, sequence);
         if (server->disk != NULL)
-            disk_on_kept(server->disk, expected);
+            disk_on_kept(server->disk, expected, server->by_neighbour, sequence);
         resolve_waits(server, expected);
         check_kept(server, expected);
     }
@@ -154,6 +154,7 @@ static void take_flood(struct server *server, struct herd_slice line)
     const char *end = line.data + line.len;
     const char *text = memchr(line.data + 6, ' ', line.len - 6);
     struct model_record *record = NULL;
+    server->by_neighbour = true;
     if (text != NULL)
         record = model_find(&server->world->model, herd_slice(text + 1, (size_t)(end - text) - 1));
     if (record == NULL)
@@ -317,6 +318,7 @@ void mirror_line(struct plug *plug, struct herd_slice line)
     mirror_settle(server);
     mirror_expire(server);
     server->taking = plug;
+    server->by_neighbour = false;
     if (plug->neighbour != SERVER_NOBODY) {
         note_ended(server, line);
         return; /* else what a listener says changes no store */

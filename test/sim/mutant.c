@@ -64,6 +64,7 @@ bool __real_persist_effect(struct herd_node *node, struct herd_now now, struct h
 void __real_link_fill(struct link *link, struct herd_now now);
 uint64_t __real_store_sequence_of(const struct herd_store *store, struct herd_slice client);
 bool __real_pace_holds(const struct herd_conn *conn, struct herd_now now, struct herd_slice line);
+void __real_conn_disk_follows(struct herd_conn *conn);
 int __real_herd_append_mark(struct herd_buf *out, enum herd_verb verb, uint64_t epoch,
                             uint64_t sequence, uint64_t passed);
 
@@ -118,6 +119,12 @@ uint64_t __wrap_store_sequence_of(const struct herd_store *store, struct herd_sl
 bool __wrap_pace_holds(const struct herd_conn *conn, struct herd_now now, struct herd_slice line)
 {
     return planted != PLANT_NO_PACE && __real_pace_holds(conn, now, line);
+}
+
+void __wrap_conn_disk_follows(struct herd_conn *conn)
+{
+    if (planted != PLANT_NO_GO)
+        __real_conn_disk_follows(conn);
 }
 
 void __wrap_link_fill(struct link *link, struct herd_now now)

@@ -45,6 +45,7 @@ struct plug;
     X(PLANT_SHORT_SNAPSHOT, "mutant-short-snapshot", SIM_LOST, "a snapshot ends too early")        \
     X(PLANT_NO_FOLLOW, "mutant-no-follow", SIM_DURABLE, "it counts for what was replaced, too")    \
     X(PLANT_NO_PACE, "mutant-no-pace", SIM_DURABLE, "IAMAT are taken though the disk is behind")   \
+    X(PLANT_NO_GO, "mutant-no-go", SIM_PROMPT, "IAMAT wait though the disk is behind no more")     \
     X(PLANT_CUT_MARKS, "mutant-cut-marks", SIM_EQUAL, "it bears out marks of neighbours")          \
     X(PLANT_CLEAN_MARK, "mutant-clean-mark", SIM_SPREAD, "a MARK is clean, whatever is behind")    \
     X(PLANT_LAST_WINS, "mutant-last-wins", SIM_ORDER, "the record that comes last is the newest")  \

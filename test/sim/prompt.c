@@ -1,4 +1,5 @@
-/* In a herd that nothing befalls, answers come within a second, besides what the network takes. */
+/* In a herd that nothing befalls, answers come within a second, besides what the network takes, and
+ * the disk to write what neighbours have brought. */
 #include "phone.h"
 #include "server.h"
 
@@ -15,6 +16,12 @@ bool phone_is_undisturbed(const struct phone *phone, int64_t since_ns)
            !phone->end->wire->hole && !server_doubts(server);
 }
 
+static int64_t flooded_ns(const struct phone *phone)
+{
+    const struct server *server = phone->world->servers[phone->server];
+    return server != NULL && server->disk != NULL ? brought_flooded_ns(server->disk) : INT64_MIN;
+}
+
 static int64_t later(int64_t a, int64_t b)
 {
     return a > b ? a : b;
@@ -27,6 +34,7 @@ void phone_check_prompt(const struct phone *phone, const struct phone_request *r
     if (world->calm_ns == SIM_NEVER || phone->deaf || request->waited)
         return;
     int64_t since_ns = later(world->calm_ns, later(request->at_ns, phone->hopeful_ns));
+    since_ns = later(since_ns, flooded_ns(phone));
     int64_t most_ns = ANSWER_MAX_MS * SIM_MS + WAYS * net_way_max_ns(&world->net);
     if (now_ns - since_ns <= most_ns || !phone_is_undisturbed(phone, since_ns))
         return;

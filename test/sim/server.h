@@ -81,6 +81,7 @@ struct server {
     uint64_t records_expired;
     int64_t told_ended_ns;         /* by neighbours: what was received up to then */
     struct plug *taking;           /* whose line it is */
+    bool by_neighbour;             /* it is a FLOOD */
     struct model_record *expected; /* what has to be kept; NULL: nothing */
 };
 
