@@ -21,6 +21,7 @@
  * keep the very lines waiting that they wait for.
  */
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -88,17 +89,19 @@ void gather_leave(struct net *net, const struct stream *session)
         set_busy(net, false);
 }
 
-/* As libuv would have, if it had been told of this. It is told of an end, or an error, and finds
- * that itself. */
+/* As libuv would have, if it had been told of this. It finds an end itself; an error it would not,
+ * which the kernel tells once, and then an end. What a stop still reads is counted elsewhere. */
 static void read_from(struct net *net, struct stream *session)
 {
     struct stream_loop *shared = &net->streams;
     uv_os_fd_t fd;
     if (!session->reading || session->is_unread || session->ended || session->closing ||
-        session->read_turn == shared->turn ||
+        session->unheard_kib > 0 || session->read_turn == shared->turn ||
         uv_fileno((const uv_handle_t *)&session->tcp, &fd) != 0)
         return;
     ssize_t len = read(fd, shared->input, STREAM_INPUT_BYTES);
+    if (len < 0 && errno != EAGAIN && errno != EINTR)
+        stream_close(session, true);
     if (len <= 0)
         return;
     session->read_turn = shared->turn;

@@ -64,7 +64,8 @@ static size_t read_max(struct stream *session)
     net->reads_left--;
     if (most > net->read_most_bytes)
         most = net->read_most_bytes;
-    if (most > (size_t)net->read_bytes_left)
+    /* What a stop still reads is counted in KiB: a part of one would be taken for all of it. */
+    if (session->unheard_kib == 0 && most > (size_t)net->read_bytes_left)
         most = (size_t)net->read_bytes_left;
     return last_words_read_max(session, most);
 }

@@ -20,8 +20,10 @@ enum {
     STOP_MS = 60000,
     LITTLE_MS = 3000, /* for who runs into it */
     CROWD = 40,
-    BULK = 20000,    /* lines: more than a socket holds */
-    SOME = 2400,     /* more than one read takes */
+    BULK = 20000, /* lines: more than a socket holds */
+    SOME = 2400,  /* more than one read takes */
+    FEW = 300,    /* so few that all that was sent is in the server's socket */
+    FEW_BYTES = 65536,
     LINE_BYTES = 64, /* at most */
     IAMAT_BYTES = 32,
     ENDLESS_KIB = 10240 /* of a client that goes on */
@@ -245,6 +247,23 @@ static void a_crowd_with_full_sockets_is_heard(void **state)
     scene_free(&scene);
 }
 
+/* A turn that has read enough ends where it is, between any two bytes of what one of them has said. */
+static void a_crowd_is_heard_in_turns_of_few_bytes(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene);
+    scene.a->net->options.room.turn_read_bytes = FEW_BYTES;
+    while (scene.count < CROWD)
+        add(&scene, "IAMAT z", POSITION, FEW + scene.count);
+    for (int i = 0; i < CROWD; i++)
+        say_all(&scene, &scene.clients[i]);
+    stop_then(&scene, NULL);
+    for (int i = 0; i < CROWD; i++)
+        assert_int_equal(scene.clients[i].answers, FEW + i);
+    scene_free(&scene);
+}
+
 /* What a neighbour has flooded is kept as well. */
 static void what_was_flooded_is_kept(void **state)
 {
@@ -333,6 +352,7 @@ int main(void)
         cmocka_unit_test(who_was_not_accepted_yet_is_answered),
         cmocka_unit_test(half_a_line_is_one_only_at_an_end),
         cmocka_unit_test(a_crowd_with_full_sockets_is_heard),
+        cmocka_unit_test(a_crowd_is_heard_in_turns_of_few_bytes),
         cmocka_unit_test(what_was_flooded_is_kept),
         cmocka_unit_test(who_never_ends_is_not_heard_for_ever),
         cmocka_unit_test(who_does_not_read_is_cut_off_in_the_end),
