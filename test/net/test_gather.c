@@ -331,6 +331,33 @@ static void none_is_gathered_from_where_clients_wait_for_neighbours(void **state
     world_free(world);
 }
 
+static bool has_gone(void *arg)
+{
+    const struct world *world = arg;
+    return world->a->net->connections == 0;
+}
+
+/* The kernel tells of it once, and then of an end, which would make a line of half a one. */
+static void a_reset_that_a_turn_sees_is_no_end(void **state)
+{
+    static const char half[] = "FLOOD B c +1+1 1 1.000000000 B +0.1";
+    const struct linger at_once = {.l_onoff = 1};
+    (void)state;
+    struct world *world = world_new(HERD_DURABILITY_NONE);
+    be_busy(world);
+    say(world->neighbour, half);
+    wait_for_bytes(world, strlen(half));
+    gather_turn(world->a->net, 2 * PERIOD_NS, false);
+    assert_int_equal(setsockopt(world->neighbour, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)),
+                     0);
+    close(world->neighbour);
+    gather_turn(world->a->net, 3 * PERIOD_NS, false);
+    rig_run_until(&world->rig, has_gone, world);
+    assert_int_equal(herd_store_count(world->a->node->store), 0);
+    world->neighbour = rig_connect(world->a->port);
+    world_free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +365,7 @@ int main(void)
         cmocka_unit_test(few_lines_wake_one_that_is_not),
         cmocka_unit_test(many_lines_wake_it_all_the_same),
         cmocka_unit_test(an_end_wakes_it),
+        cmocka_unit_test(a_reset_that_a_turn_sees_is_no_end),
         cmocka_unit_test(silence_of_clients_ends_it),
         cmocka_unit_test(turns_of_clients_make_it_busy),
         cmocka_unit_test(turns_count_by_how_long_they_took),
