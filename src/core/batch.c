@@ -203,14 +203,22 @@ static int make_snapshot_batch(struct herd_node *node)
     return rc < 0 ? rc : 1;
 }
 
-/* What a large batch has left is not kept for small ones. */
+size_t batch_give_back(struct herd_node *node)
+{
+    const struct persist *persist = &node->persist;
+    struct herd_buf *records = &node->persist.batch.records;
+    size_t wanted = store_unread(node->store) * BATCH_USUAL_BYTES, bytes = records->cap;
+    if (persist->has_batch || persist->cutting || bytes <= BATCH_KEPT_BYTES || wanted >= bytes / 4)
+        return 0;
+    herd_buf_free(records);
+    return bytes;
+}
+
 static void begin_batch(struct herd_node *node)
 {
     struct persist *persist = &node->persist;
     struct herd_batch *batch = &persist->batch;
-    size_t wanted = store_unread(node->store) * BATCH_USUAL_BYTES;
-    if (batch->records.cap > BATCH_KEPT_BYTES && wanted < batch->records.cap / 4)
-        herd_buf_free(&batch->records);
+    node->spares.freed_bytes += batch_give_back(node);
     batch->records.len = batch->neighbours.len = 0;
     batch->epoch = node->epoch;
     batch->life = node->life;

@@ -29,7 +29,7 @@ size_t herd_node_give_back(struct herd_node *node, size_t *kept_bytes)
                    timers_give_back(&node->waits.timers);
     node->idle_asks = node->free_ask_count;
     node->idle_works = node->spare_work_count;
-    bytes += spares_give_back(&node->spares);
+    bytes += batch_give_back(node) + spares_give_back(&node->spares);
     *kept_bytes += kept_bytes_of(node);
     return bytes;
 }

@@ -148,7 +148,8 @@ void pace_on_handed(struct herd_node *node, struct herd_now now)
 }
 
 /* More than the mean, as more is lost by what is too low; but a disk that was slow once is not so for
- * ever. */
+ * ever. What is expected of a record makes batches small: so small ones, too, show where it is too
+ * much. */
 static int64_t learnt(int64_t known_ns, int64_t ns)
 {
     return ns > known_ns ? (known_ns + ns) / 2 : known_ns - (known_ns - ns) / 16;
@@ -162,6 +163,8 @@ static void learn(struct herd_node *node, struct herd_now now)
     if (records < PACE_MANY) {
         pace->batch_ns = learnt(pace->batch_ns, took_ns) + 1;
         pace->mean_ns += (took_ns - pace->mean_ns) / 8;
+        if (records > 0 && took_ns / (int64_t)records < pace->record_ns)
+            pace->record_ns = learnt(pace->record_ns, took_ns / (int64_t)records) + 1;
     } else {
         int64_t records_ns = took_ns > pace->batch_ns ? took_ns - pace->batch_ns : 0;
         pace->record_ns = learnt(pace->record_ns, records_ns / (int64_t)records) + 1;

@@ -83,6 +83,8 @@ void batch_init(struct herd_node *node);
 bool persist_effect(struct herd_node *node, struct herd_now now, struct herd_effect *out);
 /* When the next batch, or the next step of one, is due. */
 int64_t batch_wakeup(const struct herd_node *node);
+/* What a large batch has left is not kept for small ones: how many bytes were freed. */
+size_t batch_give_back(struct herd_node *node);
 
 int64_t persist_wakeup(const struct herd_node *node);
 

@@ -340,7 +340,7 @@ static bool has_gone(void *arg)
 /* The kernel tells of it once, and then of an end, which would make a line of half a one. */
 static void a_reset_that_a_turn_sees_is_no_end(void **state)
 {
-    static const char half[] = "FLOOD B c +1+1 1 1.000000000 B +0.1";
+    static const char half[] = "FLOOD B c +1+1 1 1.000000000 B +0.000000000";
     const struct linger at_once = {.l_onoff = 1};
     (void)state;
     struct world *world = world_new(HERD_DURABILITY_NONE);

@@ -3,6 +3,8 @@
 #include <herd/store.h>
 
 #include "check.h"
+#include "core/pace.h"
+#include "core/persist.h"
 #include "disk.h"
 #include "edge.h"
 
@@ -306,6 +308,59 @@ static void a_slow_disk_has_its_batches_earlier(void **state)
     disk_free(&disk);
 }
 
+static void say_some(struct wire *wire, unsigned count, unsigned time)
+{
+    for (unsigned i = 0; i < count; i++)
+        wire_sayf(wire, "IAMAT some%u +1+1 %u\n", i, time);
+}
+
+/* What is expected of a record makes batches small, and these must show that it is too much. */
+static void a_disk_that_was_slow_once_is_not_so_for_ever(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_fast(&disk);
+    struct wire *client = driver_accept(driver);
+    say_iamat(client, "first");
+    disk_done(&disk, 0);
+    say_some(client, 2 * PACE_MANY, 1);
+    wait_for_batch(&disk, 5000);
+    say_some(client, PACE_MANY / 2, 2);
+    CHECK_TRUE(("at once"), wait_for_batch(&disk, 10) < 240);
+    int last_ms = 0;
+    for (unsigned time = 3; time < 100; time++) {
+        say_some(client, PACE_MANY / 2, time);
+        last_ms = wait_for_batch(&disk, 10);
+    }
+    CHECK_INT(("as ever"), last_ms, 240);
+    disk_free(&disk);
+}
+
+static void a_large_batch_leaves_nothing_behind(void **state)
+{
+    static const char padding[] =
+        "----------------------------------------------------------------"
+        "----------------------------------------------------------------";
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_fast(&disk);
+    struct wire *client = driver_accept(driver);
+    size_t kept;
+    say_iamat(client, "first");
+    disk_done(&disk, 0);
+    for (unsigned i = 0; i < 2 * MANY; i++)
+        wire_sayf(client, "IAMAT %s%u +1+1 100\n", padding, i);
+    wire_take(client);
+    driver_advance_ms(driver, 500);
+    CHECK_TRUE(("a batch is under way"), disk.pending != NULL);
+    CHECK_TRUE(("it is lent"), herd_node_give_back(driver->node, &kept) < BATCH_KEPT_BYTES);
+    disk_done(&disk, 0);
+    CHECK_INT(("in one"), disk.last_records, 2 * MANY);
+    CHECK_TRUE(("given back"), herd_node_give_back(driver->node, &kept) > BATCH_KEPT_BYTES);
+    CHECK_TRUE(("once"), herd_node_give_back(driver->node, &kept) < BATCH_KEPT_BYTES);
+    disk_free(&disk);
+}
+
 /* What comes between the turns in which a batch is copied is in it, too, however much that is. */
 static void a_batch_is_cut_over_several_turns(void **state)
 {
@@ -461,6 +516,8 @@ int main(void)
         cmocka_unit_test(the_age_is_that_of_the_oldest_answered),
         cmocka_unit_test(where_much_changes_a_batch_begins_late),
         cmocka_unit_test(a_slow_disk_has_its_batches_earlier),
+        cmocka_unit_test(a_disk_that_was_slow_once_is_not_so_for_ever),
+        cmocka_unit_test(a_large_batch_leaves_nothing_behind),
         cmocka_unit_test(a_batch_is_cut_over_several_turns),
         cmocka_unit_test(interval_is_a_second_under_overload),
     };
