@@ -8,7 +8,7 @@
 
 /* What is wrapped has no place to hand state through. Shared with children. */
 static struct shared {
-    int kind;
+    atomic_int kind;  /* threads of what is tested may still work while the next is armed */
     atomic_uint left; /* calls before the one that fails, and that one; 0: none does */
     atomic_bool has_failed;
 } * shared;
@@ -22,7 +22,7 @@ void nth_arm(int kind, unsigned nth)
         shared = page;
     }
     atomic_store(&shared->left, 0);
-    shared->kind = kind;
+    atomic_store(&shared->kind, kind);
     atomic_store(&shared->has_failed, false);
     atomic_store(&shared->left, nth);
 }
@@ -30,7 +30,7 @@ void nth_arm(int kind, unsigned nth)
 bool nth_fails(int kind)
 {
     unsigned left = shared != NULL ? atomic_load(&shared->left) : 0;
-    if (left == 0 || kind != shared->kind)
+    if (left == 0 || kind != atomic_load(&shared->kind))
         return false;
     while (!atomic_compare_exchange_weak(&shared->left, &left, left - 1)) {
         if (left == 0)
