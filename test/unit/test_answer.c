@@ -103,16 +103,17 @@ static void test_count_cuts(void **state)
     places_answer_unref(answer);
 }
 
+static const char NO_PLACES[] = "{\n"
+                                "   \"html_attributions\": [],\n"
+                                "   \"results\": [],\n"
+                                "   \"status\": \"ZERO_RESULTS\"\n"
+                                "}\n\n";
+
 static void test_empty(void **state)
 {
     (void)state;
     struct places_answer *answer = places_answer_new(PLACES_ZERO_RESULTS);
-    assert_rendered(answer, 20,
-                    "{\n"
-                    "   \"html_attributions\": [],\n"
-                    "   \"results\": [],\n"
-                    "   \"status\": \"ZERO_RESULTS\"\n"
-                    "}\n\n");
+    assert_rendered(answer, 20, NO_PLACES);
     places_answer_unref(answer);
 }
 
@@ -124,12 +125,7 @@ static void test_an_empty_attribution_is_none(void **state)
     assert_int_equal(places_answer_add_attribution(answer, ""), 0);
     assert_int_equal(places_answer_render_attribution("", &rendered), 0);
     assert_int_equal(rendered.len, 0);
-    assert_rendered(answer, 20,
-                    "{\n"
-                    "   \"html_attributions\": [],\n"
-                    "   \"results\": [],\n"
-                    "   \"status\": \"ZERO_RESULTS\"\n"
-                    "}\n\n");
+    assert_rendered(answer, 20, NO_PLACES);
     places_answer_unref(answer);
 }
 
