@@ -77,7 +77,8 @@ bool herd_ask_is_unread(const struct herd_ask *ask)
     return ask->conn != NULL && ask->conn->in_flight > 0;
 }
 
-/* Counted when the client does not read; the room of a turn may be used up by answers alone. */
+/* Counted when the client does not read, also where its places were not kept; the room of a turn
+ * may be used up by answers alone. */
 static void hold_back(struct herd_ask *ask)
 {
     if (ask->held_back || !herd_ask_is_unread(ask))
@@ -135,11 +136,11 @@ void answers_release(struct herd_conn *conn)
         conn_abort(conn);
         return;
     }
-    if (work->asks != NULL && work->asks->done)
-        hold_back(work->asks);
     keep_less(conn);
     if (work->asks != NULL && work->asks->again && has_room_for_places(conn))
         ask_again(conn);
+    if (work->asks != NULL && (work->asks->done || work->asks->again))
+        hold_back(work->asks);
 }
 
 static void release_for_room(struct herd_conn *conn)

@@ -216,6 +216,31 @@ static void test_questions_are_open_until_the_places_come(void **state)
     driver_free(driver);
 }
 
+/* Its places were not kept, as more than OUTPUT_MAX was on its way: it waits as others do. */
+static void test_what_will_be_asked_again_is_held_back(void **state)
+{
+    struct driver *driver = start();
+    struct wire *wire = ask(driver, 3);
+    (void)state;
+    driver->places_bytes = OUTPUT_MAX / 4;
+    driver_answer(driver, 0);
+    driver_answer(driver, 1); /* the third */
+    assert_int_equal(herd_node_stats(driver->node)->places_again, 1);
+    assert_int_equal(herd_node_stats(driver->node)->places_held_back, 0); /* the second is first */
+    wire_wrote(wire, wire->unwritten);
+    answer_all(driver);
+    wire_wrote(wire, 1); /* the client does not take it all at once */
+    assert_int_equal(herd_node_stats(driver->node)->places_held_back, 1);
+    assert_int_equal(times_told(driver), 1);
+    while (wire->unwritten > 0) {
+        wire_wrote(wire, wire->unwritten);
+        answer_all(driver);
+    }
+    check_answers(wire, 1, 3);
+    assert_int_equal(herd_node_stats(driver->node)->places_held_back, 1);
+    driver_free(driver);
+}
+
 /* What need not be kept is asked for again, a part at a time; so little is kept of it, too. */
 static void test_what_costs_nothing_is_asked_again(void **state)
 {
@@ -404,6 +429,7 @@ int main(void)
         cmocka_unit_test(test_who_does_not_read),
         cmocka_unit_test(test_what_waits_for_the_first_is_not_rendered),
         cmocka_unit_test(test_questions_are_open_until_the_places_come),
+        cmocka_unit_test(test_what_will_be_asked_again_is_held_back),
         cmocka_unit_test(test_what_costs_nothing_is_asked_again),
         cmocka_unit_test(test_what_is_kept_counts_with_what_is_on_its_way),
         cmocka_unit_test(test_an_end_before_it_is_asked_again),
