@@ -406,16 +406,18 @@ def installed(program):
     return path
 
 
-def rounds(count, runs):
-    """
-    Name -> the least that each run of `runs` (name -> function) gives, over `count` rounds in which all take turns:
-    what else the machine does only ever adds, and meets all alike.
-    """
+def all_rounds(count, runs):
+    """Name -> what each run of `runs` (name -> function) gives in each of `count` rounds, in which all take turns."""
     seen = {name: [] for name in runs}
     for _ in range(count):
         for name, run in runs.items():
             seen[name].append(run())
-    return {name: min(values) for name, values in seen.items()}
+    return seen
+
+
+def rounds(count, runs):
+    """The least of each in all_rounds: what else the machine does only ever adds, and meets all alike."""
+    return {name: min(values) for name, values in all_rounds(count, runs).items()}
 
 
 def first_line(*command):

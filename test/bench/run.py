@@ -30,7 +30,7 @@ def main():
                                          f"  {name:<10} {run.__doc__}" for name, run in SCENARIOS.items()))
     parser.add_argument("scenario", nargs="*", choices=[*SCENARIOS, []], metavar="SCENARIO")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each measurement; the best counts, of overload the median and the worst")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each measurement; the best counts, of two and overload the median and the worst")
     parser.add_argument("--seconds", type=float, default=2, help="measured seconds of a run")
     parser.add_argument("--urgent", action="store_true",
                         help="before all others on this machine (root), real-time where latency is measured")

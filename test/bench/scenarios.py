@@ -6,8 +6,8 @@ import statistics
 import time
 
 import idle as crowds
-from rig import (LOAD_CPU, SEED, SERVER_CPU, Failure, Missing, ask, before_all_others, cpu_s, crowd_pace, finish_bench,
-                 free_ports, loop_cpu_s, rounds, wait_until)
+from rig import (LOAD_CPU, SEED, SERVER_CPU, Failure, Missing, all_rounds, ask, before_all_others, cpu_s, crowd_pace,
+                 finish_bench, free_ports, loop_cpu_s, rounds, wait_until)
 
 # `limit`: the most that `value` may be by our own aim, or None. Nothing fails by it.
 Row = collections.namedtuple("Row", "what value unit limit", defaults=(None,))
@@ -208,50 +208,72 @@ def each_us(results):
 
 
 def two(rig):
-    """Two servers, half of the clients at each and all records at both, against one."""
+    """
+    Two servers, half of the clients at each and all records at both, against one: one alone, and one of two that are no
+    neighbours. The latter has what a server of the pair has, too: a load of another server on its processor, which takes
+    turns with it. How many lines a turn finds goes up and down with how these turns fall, and with it all CPU times: each
+    ratio is that of one round.
+    """
     options = ("--pipeline", 1)
     edge = {"Hill": ["Jaquez"], "Jaquez": ["Hill"]}
     places = {"Hill": SERVER_CPU, "Jaquez": LOAD_CPU}
+    cpus_of = {name: (cpu,) for name, cpu in places.items()}
+    strangers = {name: [] for name in edge}
     one = rig.herd().wait_ready().servers["Hill"]
-    pair = rig.herd(edge, cpus_of={name: (cpu,) for name, cpu in places.items()}).wait_ready()
+    pair = rig.herd(edge, cpus_of=cpus_of).wait_ready()
+    beside = rig.herd(strangers, cpus_of=cpus_of).wait_ready()
     close = rig.herd(edge).wait_ready()
-    unlinked = rig.herd({name: [] for name in edge}).wait_ready()
+    unlinked = rig.herd(strangers).wait_ready()
 
-    # With 50 each, a processor has what the one of `one` has; with 25 each, the pair has what `one` has.
-    def on_two(connections_each, apart):
+    def on_two(herd, connections_each, apart):
         other = dict(zip(places.values(), reversed(places.values())))
-        loads = [rig.start_timed([pair.servers[name]], *options, "--connections", connections_each, "--clients", 5000,
+        loads = [rig.start_timed([herd.servers[name]], *options, "--connections", connections_each, "--clients", 5000,
                                  "--prefix", f"bench-{name:-<6}", cpu=other[cpu] if apart else cpu)
                  for name, cpu in places.items()]
         results = [finish_bench(load) for load in loads]
-        settled(pair)
+        if herd is pair:
+            settled(herd)
         return each_us(results)
 
-    def on_one(servers, agree):
-        result = rig.timed(list(servers.servers.values()), *options, "--connections", 50, cpu=SERVER_CPU)
-        if agree:
-            settled(servers)
+    def on_one(herd):
+        result = rig.timed(list(herd.servers.values()), *options, "--connections", 50, cpu=SERVER_CPU)
+        if herd is close:
+            settled(herd)
         return each_us([result])
 
-    loads_at = {"together": False, "apart": True}
-    figures = {"close": lambda: on_one(close, True), "unlinked": lambda: on_one(unlinked, False)}
-    for where, apart in loads_at.items():
-        figures["one", where] = cpu_us(rig, [one], *options, "--connections", 50, cpu=LOAD_CPU if apart else SERVER_CPU)
+    figures = {"close": lambda: on_one(close), "unlinked": lambda: on_one(unlinked)}
+    for where, apart in (("together", False), ("apart", True)):
+        load_cpu = LOAD_CPU if apart else SERVER_CPU
+        figures["alone", where] = cpu_us(rig, [one], *options, "--connections", 50, cpu=load_cpu)
+        # Each of two that are no neighbours has half of all IAMAT, and its own are what counts.
+        figures["beside", where] = lambda apart=apart: 2 * on_two(beside, 50, apart)
+        # With 50 each, a processor has what the one of `one` has; with 25 each, the pair has what `one` has.
         for each in (50, 25):
-            figures[each, where] = lambda each=each, apart=apart: on_two(each, apart)
-    found = rounds(rig.options.rounds, figures)
+            figures[each, where] = lambda each=each, apart=apart: on_two(pair, each, apart)
+    return Table("Two servers against one, pipeline 1 (aim: 1.6 times one's)",
+                 rows_of_two(all_rounds(rig.options.rounds, figures)))
+
+
+def rows_of_two(found):
+    """Of what `two` has measured: figure -> CPU time an IAMAT in each round."""
+    def took(what, name):
+        return Row(f"{what}: CPU time an IAMAT", statistics.median(found[name]), "us")
+
+    def times(what, one, other):
+        ratios = [us / other_us for us, other_us in zip(found[one], found[other])]
+        return [Row(what, statistics.median(ratios), ""), Row(f"{what}, in the worst round", min(ratios), "")]
+
     rows = []
-    for where in loads_at:
-        rows.append(Row(f"one, 50 connections, {where}: CPU time an IAMAT", found["one", where], "us"))
-        for each, share in ((50, "as many at each"), (25, "as many in all")):
-            each_takes = found[each, where]
-            rows += [Row(f"two, {each} connections each ({share}), {where}: CPU time of each", each_takes, "us"),
-                     Row(f"IAMAT/s of two with {each} each, {where}, times one's (aim: >= 1.6)",
-                         found["one", where] / each_takes, "")]
-    rows += [Row("both on one processor: CPU time of each", found["close"], "us"),
-             Row("both on one processor: times one's", found["one", "together"] / found["close"], ""),
-             Row("both on one processor, not neighbours: times one's", found["one", "together"] / found["unlinked"], "")]
-    return Table("Two servers against one, pipeline 1", rows)
+    for where in ("together", "apart"):
+        rows += [took(f"{where}: one, 50 connections", ("alone", where)),
+                 took(f"{where}: one of two that are no neighbours, 50 each", ("beside", where))]
+        for each in (50, 25):
+            rows += [took(f"{where}: two, {each} each, either", (each, where)),
+                     *times(f"{where}: IAMAT/s of two, {each} each, times one's", ("alone", where), (each, where)),
+                     *times(f"{where}: the same, times one's of two that are no neighbours", ("beside", where), (each, where))]
+    return rows + [took("both on one processor: either", "close"),
+                   *times("both on one processor: times one's", ("alone", "together"), "close"),
+                   *times("both on one processor, no neighbours: times one's", ("alone", "together"), "unlinked")]
 
 
 def watched_herd(rig, rate):
