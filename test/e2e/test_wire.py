@@ -67,10 +67,11 @@ def test_white_space_and_blank_lines(server):
         assert client.ask(b"  bad \t line \r") == b"?   bad \t line \n"
 
 
-def test_a_line_too_long_ends_the_connection(server):
+@pytest.mark.parametrize("length", [4097, 5000])
+def test_a_line_too_long_ends_the_connection(server, length):
     with server.client() as client:
         assert client.ask(b"x" * 4096) == b"? " + b"x" * 4096 + b"\n"
-        client.send(b"y" * 5000)
+        client.send(b"y" * length)  # and no LF: one byte too many is known to be
         assert client.line() == b"? " + b"y" * 4096 + b"\n"
         assert client.line() == b""
 
