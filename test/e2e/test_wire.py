@@ -89,6 +89,8 @@ def test_an_endless_line_is_answered_and_cut_off(server):
 @pytest.mark.parametrize("request_bytes", [
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: x\r\nAccept: */*\r\n\r\n",
     b"POST /pub HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+    b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x16\x03\x01a\n",
     b"\x16\x03\x01a\n" * 3,
 ])
 def test_another_protocol_is_closed_after_three_lines(shared_server, request_bytes):
