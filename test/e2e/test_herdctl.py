@@ -84,7 +84,8 @@ def test_a_server_that_is_not_in_the_file(herd):
     (["whatsat", "Hill", "x", "51", "1"], '"51" is no RADIUS: kilometres, 0 to 50'),
     (["whatsat", "Hill", "x", "x", "1"], '"x" is no RADIUS: kilometres, 0 to 50'),
     (["whatsat", "Hill", "x", "1", "21"], '"21" is no COUNT: a whole number, 0 to 20'),
-    (["whatsat", "Hill", "x", "1", "1", "--after", "x"], '"x" is no TIME: ')], ids=range(13))
+    (["iamat", "Hill", "x", "+1+1", "1700000000000"], '"1700000000000" is no TIME: POSIX seconds, not milliseconds: 1700000000.5'),
+    (["whatsat", "Hill", "x", "1", "1", "--after", "x"], '"x" is no TIME: ')], ids=range(14))
 def test_wrong_usage_has_its_reason(words, reason, tmp_path):
     done = run((BIN / "herdctl").resolve(), *words, cwd=tmp_path)
     first, usage = done.stderr.splitlines()
