@@ -6,14 +6,15 @@
 
 #include "core/node.h"
 
-enum { FOREIGN_LINES_MAX = 3 };
+enum { FOREIGN_LINES_MAX = 3, IS_BLANK = 1 };
 
-static int on_nothing(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
+/* It does not end a row of lines of another protocol either: HTTP has one between two requests. */
+static int on_blank(struct herd_conn *conn, struct herd_now now, struct herd_command *command)
 {
     (void)conn;
     (void)now;
     (void)command;
-    return 0;
+    return IS_BLANK;
 }
 
 /* All lines of one read came in at once, and most reads in the second of the one before. */
@@ -206,7 +207,7 @@ static int on_pong(struct herd_conn *conn, struct herd_now now, struct herd_comm
 /* Verbs without a row are only ever said on a link, by its listener. */
 static int (*const handlers[HERD_VERB_COUNT])(struct herd_conn *conn, struct herd_now now,
                                               struct herd_command *command) = {
-    [HERD_VERB_NONE] = on_nothing,    [HERD_VERB_IAMAT] = on_iamat,
+    [HERD_VERB_NONE] = on_blank,      [HERD_VERB_IAMAT] = on_iamat,
     [HERD_VERB_WHATSAT] = on_whatsat, [HERD_VERB_FLOOD] = on_flood,
     [HERD_VERB_HELLO] = hello_take,   [HERD_VERB_MARK] = on_mark,
     [HERD_VERB_DIGEST] = on_digest,   [HERD_VERB_TREE] = on_tree,
@@ -231,10 +232,9 @@ int client_line(struct herd_conn *conn, struct herd_now now, struct herd_slice l
     if (rc == 0)
         rc = handlers[command.verb] != NULL ? handlers[command.verb](conn, now, &command)
                                             : HERD_ESYNTAX;
-    if (rc == HERD_ENOMEM)
-        return rc;
-    if (rc < 0)
-        return reject(conn, line);
-    conn->foreign = 0;
-    return 0;
+    if (rc == 0) {
+        conn->foreign = 0;
+        return 0;
+    }
+    return rc > 0 || rc == HERD_ENOMEM ? rc : reject(conn, line);
 }

@@ -163,7 +163,7 @@ bool conn_effect(struct herd_conn *conn, struct herd_effect *out);
 bool conn_may_have_effect(const struct herd_conn *conn);
 
 /* What a client or neighbour says on an accepted connection (client.c). Negative: close the
- * connection at once. */
+ * connection at once; 1: it was blank. */
 int client_line(struct herd_conn *conn, struct herd_now now, struct herd_slice line);
 
 #endif

@@ -26,6 +26,12 @@ static int check(const char *data, size_t len, struct herd_slice *line)
     return HERD_ETOOLONG;
 }
 
+/* Whether a line without its LF yet is too long, whatever follows: its last byte may be its CR. */
+static bool is_too_long(const char *data, size_t len)
+{
+    return len > HERD_LINE_MAX + 1 || (len == HERD_LINE_MAX + 1 && data[len - 1] != '\r');
+}
+
 int herd_frame_keep(struct herd_frame *frame, struct herd_slice input)
 {
     if (input.len == 0)
@@ -78,7 +84,7 @@ static int next_of_carry(struct herd_frame *frame, struct herd_slice *input,
         frame->from += (uint32_t)(end - begin) + 1;
         return check(begin, (size_t)(end - begin), line);
     }
-    if (herd_frame_kept(frame) <= HERD_LINE_MAX + 1)
+    if (!is_too_long(begin, herd_frame_kept(frame)))
         return 0;
     *line = herd_slice(begin, HERD_LINE_MAX);
     return HERD_ETOOLONG;
@@ -101,7 +107,7 @@ int herd_frame_next(struct herd_frame *frame, struct herd_slice *input, struct h
     const char *end = memchr(input->data, '\n', input->len);
     if (end != NULL)
         return herd_frame_take(input, (size_t)(end - input->data), line);
-    if (input->len > HERD_LINE_MAX + 1) {
+    if (is_too_long(input->data, input->len)) {
         *line = herd_slice(input->data, HERD_LINE_MAX);
         return HERD_ETOOLONG;
     }

@@ -47,6 +47,19 @@ static enum form form_of(size_t whole_digits, size_t degrees_digits)
     return whole_digits == degrees_digits + 4 ? FORM_SECONDS : FORM_NONE;
 }
 
+/* Whether what stands in [digits..end), the first `lead` of it degrees, is more than `max` degrees.
+ * By its digits: a double has too few of them to tell 90.00000000000000001 from 90. */
+static bool is_beyond(const char *digits, size_t lead, const char *end, unsigned max)
+{
+    unsigned degrees = 0;
+    bool has_more = false;
+    for (size_t i = 0; i < lead; i++)
+        degrees = degrees * 10 + (unsigned)(digits[i] - '0');
+    for (const char *at = digits + lead; at < end; at++)
+        has_more = has_more || (*at >= '1' && *at <= '9');
+    return degrees > max || (degrees == max && has_more);
+}
+
 /* One coordinate at the beginning of *text, which is advanced past it. */
 static int parse_coordinate(struct herd_slice *text, size_t degrees_digits, struct coordinate *out)
 {
@@ -74,16 +87,19 @@ static int parse_coordinate(struct herd_slice *text, size_t degrees_digits, stru
         return HERD_ESYNTAX;
     /* Only the last part has the fraction: 40°26'46.3" = 40 + 26/60 + 46.3/3600. */
     size_t lead = out->form == FORM_DEGREES ? whole_digits : degrees_digits;
+    unsigned max = degrees_digits == 2 ? 90 : 180;
     double parts[3] = {0, 0, 0};
+    if (is_beyond(whole, lead, rest, max))
+        return HERD_ERANGE;
     for (size_t part = 0; part <= (size_t)out->form; part++) {
         size_t digits = part == 0 ? lead : 2;
+        if (part > 0 && *whole >= '6')
+            return HERD_ERANGE; /* 60 minutes, or seconds */
         bool last = part == (size_t)out->form;
         parts[part] = number(whole, digits, fraction, last ? fraction_digits : 0);
         whole += digits;
     }
-    if (parts[1] >= 60 || parts[2] >= 60)
-        return HERD_ERANGE;
-    double degrees = parts[0] + parts[1] / 60 + parts[2] / 3600;
+    double degrees = fmin(parts[0] + parts[1] / 60 + parts[2] / 3600, max); /* rounded up, maybe */
     out->degrees = text->data[0] == '-' ? -degrees : degrees;
     *text = herd_slice(rest, (size_t)(end - rest));
     return 0;
@@ -101,8 +117,6 @@ int herd_location_parse(struct herd_slice text, struct herd_location *out)
         text.len = 0;
     if (text.len > 0 || latitude.form != longitude.form)
         return HERD_ESYNTAX;
-    if (fabs(latitude.degrees) > 90 || fabs(longitude.degrees) > 180)
-        return HERD_ERANGE;
     *out = (struct herd_location){latitude.degrees, longitude.degrees};
     return 0;
 }

@@ -1,6 +1,7 @@
 /*
  * The control socket: a Unix socket in the server's data folder. A line `STATUS` is answered with
- * one JSON object in one line; anything else with `? ` and the line.
+ * one JSON object in one line; anything else with `? ` and the line. Lines end as on the wire: the
+ * last one needs no LF once its half is closed, and one that is too long is the last.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -36,6 +37,8 @@ struct caller {
     struct herd_frame frame;
     struct herd_slice rest; /* of `input`: what was read behind the line that is answered now */
     struct herd_buf output; /* being written */
+    bool ended;             /* it has closed its half */
+    bool over;              /* a line was too long: what comes behind it is dropped */
     uv_write_t write;
     char input[CONTROL_INPUT_BYTES];
 };
@@ -113,13 +116,26 @@ static int answer(struct caller *caller, struct herd_slice line)
 static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
 {
     struct caller *caller = stream->data;
-    if (len < 0) {
+    if (len < 0 && len != UV_EOF) {
         close_caller(caller);
         return;
     }
     uv_read_stop(stream);
-    caller->rest = herd_slice(buf->base, (size_t)len);
+    caller->ended = len == UV_EOF;
+    caller->rest = herd_slice(buf->base, len > 0 ? (size_t)len : 0);
     answer_next(caller);
+}
+
+/* 1 and the next line, 0 where there is none yet, negative where none will come. */
+static int next_line(struct caller *caller, struct herd_slice *line)
+{
+    if (caller->over)
+        return HERD_ECLOSED;
+    int rc = herd_frame_next(&caller->frame, &caller->rest, line);
+    if (rc == 0 && caller->ended)
+        rc = herd_frame_last(&caller->frame, line) != 0 ? 1 : HERD_ECLOSED;
+    caller->over = rc == HERD_ETOOLONG;
+    return caller->over ? 1 : rc;
 }
 
 /* One answer at a time: nothing else is looked at, or read, until it has been written, of which libuv
@@ -129,7 +145,7 @@ static void answer_next(struct caller *caller)
     struct herd_slice line;
     int rc = 1;
     while (rc > 0 && caller->output.len == 0) {
-        rc = herd_frame_next(&caller->frame, &caller->rest, &line);
+        rc = next_line(caller, &line);
         if (rc > 0 && answer(caller, line) < 0)
             rc = -1;
     }

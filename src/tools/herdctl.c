@@ -80,6 +80,18 @@ static void print_foreign(const char *name, struct herd_slice line)
     fputs("\"\n", stderr);
 }
 
+/* How long the answer may take: what herd.conf gives the server for it, and then some. */
+static int64_t patience_ms(const struct config_values *values, const struct herd_command *asked)
+{
+    enum { MORE_MS = 2000 };
+    int64_t most_ms = 0;
+    if (asked->verb == HERD_VERB_WHATSAT)
+        most_ms = values->places_total_timeout_ms + (asked->has_after ? asked->wait_ms : 0);
+    else if (strcmp(values->durability, "commit") == 0 || strcmp(values->durability, "herd") == 0)
+        most_ms = values->safety_timeout_ms;
+    return most_ms + MORE_MS > CALL_TIMEOUT_MS ? most_ms + MORE_MS : CALL_TIMEOUT_MS;
+}
+
 /* What came back to `asked`, or EXIT_ANSWER after saying on stderr why it is no answer. */
 static int ask(const struct context *context, const char *name, const struct herd_command *asked,
                const struct herd_buf *line, struct herd_buf *bytes, struct answer *out)
@@ -91,7 +103,8 @@ static int ask(const struct context *context, const char *name, const struct her
         output_no_server("herdctl", context->config, name);
         return EXIT_ANSWER;
     }
-    int rc = call_tcp(&server->listen, herd_buf_slice(line), end, CALL_TIMEOUT_MS, bytes, &error);
+    int rc = call_tcp(&server->listen, herd_buf_slice(line), end,
+                      patience_ms(&context->config->values, asked), bytes, &error);
     enum answer_kind kind = answer_read(herd_buf_slice(bytes), asked, out);
     struct herd_slice why =
         error.len > 0 ? herd_buf_slice(&error) : herd_slice_of(herd_strerror(rc));

@@ -23,7 +23,8 @@ static const struct {
     [WORD_LOCATION] = {"LOCATION", "IAMAT x ", " 0",
                        "latitude and longitude on the earth, both with a sign: +34.07-118.44", 0,
                        ""},
-    [WORD_TIME] = {"TIME", "IAMAT x +0+0 ", "", "POSIX seconds: 1700000000.5", 0, ""},
+    [WORD_TIME] = {"TIME", "IAMAT x +0+0 ", "", "POSIX seconds, not milliseconds: 1700000000.5", 0,
+                   ""},
     [WORD_RADIUS] = {"RADIUS", "WHATSAT x ", " 0", "kilometres, 0 to", HERD_RADIUS_MAX_KM, ""},
     [WORD_COUNT] = {"COUNT", "WHATSAT x 0 ", "", "a whole number, 0 to", HERD_RESULTS_MAX, ""},
 };

@@ -48,6 +48,23 @@ def test_it_says_what_is_wrong(herd):
     assert long.returncode == 1 and "or too long: ? IAMAT kiwi +1.000" in long.stderr
 
 
+def test_it_waits_for_as_long_as_an_answer_may_take(make_herd):
+    """Longer than its own ten seconds, where herd.conf gives a server as long: it is told why there is no other answer."""
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        herd = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]}, extra='durability = "herd"\nsafety_timeout_ms = 10500',
+                         places=f"""provider = "overpass"\nbase_url = "http://127.0.0.1:{hanging.getsockname()[1]}"
+                                    total_timeout_ms = 11500\nattempts_max = 1""")
+        server = herd.start(["Hill"], links=False)["Hill"]
+        told = subprocess.Popen([BIN / "herdctl", "--config", herd.config, "iamat", "Hill", "kiwi", "+1+1", "5"],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        wait_until(lambda: server.status()["clients"] == 1, "Hill has heard it")
+        asked = herdctl(herd, "--json", "whatsat", "Hill", "kiwi", "1", "1")
+        assert (asked.returncode, asked.stderr) == (0, "")
+        assert json.loads(asked.stdout)["places"]["status"] == "UNKNOWN_ERROR"
+        _, stderr = told.communicate()
+        assert told.returncode == 1 and stderr.startswith("herdctl: Hill: the record is not safe in time ")
+
+
 def test_a_server_that_is_not_in_the_file(herd):
     for name, hint in ("Hil", ' (did you mean "Hill"?)'), ("Nowhere", ""):
         done = herdctl(herd, "whatsat", name, "x", "1", "1")
@@ -67,7 +84,8 @@ def test_a_server_that_is_not_in_the_file(herd):
     (["whatsat", "Hill", "x", "51", "1"], '"51" is no RADIUS: kilometres, 0 to 50'),
     (["whatsat", "Hill", "x", "x", "1"], '"x" is no RADIUS: kilometres, 0 to 50'),
     (["whatsat", "Hill", "x", "1", "21"], '"21" is no COUNT: a whole number, 0 to 20'),
-    (["whatsat", "Hill", "x", "1", "1", "--after", "x"], '"x" is no TIME: ')], ids=range(13))
+    (["iamat", "Hill", "x", "+1+1", "1700000000000"], '"1700000000000" is no TIME: POSIX seconds, not milliseconds: 1700000000.5'),
+    (["whatsat", "Hill", "x", "1", "1", "--after", "x"], '"x" is no TIME: ')], ids=range(14))
 def test_wrong_usage_has_its_reason(words, reason, tmp_path):
     done = run((BIN / "herdctl").resolve(), *words, cwd=tmp_path)
     first, usage = done.stderr.splitlines()

@@ -67,10 +67,11 @@ def test_white_space_and_blank_lines(server):
         assert client.ask(b"  bad \t line \r") == b"?   bad \t line \n"
 
 
-def test_a_line_too_long_ends_the_connection(server):
+@pytest.mark.parametrize("length", [4097, 5000])
+def test_a_line_too_long_ends_the_connection(server, length):
     with server.client() as client:
         assert client.ask(b"x" * 4096) == b"? " + b"x" * 4096 + b"\n"
-        client.send(b"y" * 5000)
+        client.send(b"y" * length)  # and no LF: one byte too many is known to be
         assert client.line() == b"? " + b"y" * 4096 + b"\n"
         assert client.line() == b""
 
@@ -88,6 +89,8 @@ def test_an_endless_line_is_answered_and_cut_off(server):
 @pytest.mark.parametrize("request_bytes", [
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: x\r\nAccept: */*\r\n\r\n",
     b"POST /pub HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+    b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x16\x03\x01a\n",
     b"\x16\x03\x01a\n" * 3,
 ])
 def test_another_protocol_is_closed_after_three_lines(shared_server, request_bytes):
