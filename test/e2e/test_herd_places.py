@@ -126,6 +126,27 @@ def test_wrong_usage_has_its_reason():
     assert unknown.split("\n", 1)[1] == run(code=2) == run("--help") == run("near", "--help")
 
 
+TAKERS = {"out": "import and build", "file": "near and info", "format": "import", "name": "import", "attribution": "import",
+          "licence": "import", "repeat": "near", "json": "near"}
+
+
+def test_an_option_that_a_command_does_not_take_is_wrong_usage(tmp_path):
+    """With what else the command needs, so that nothing but that option is wrong; and nothing is made."""
+    places, made = build(tmp_path), tmp_path / "made.db"
+    needed = {"import": ["--out", made, tmp_path / "x"], "build": ["--out", made, tmp_path / "test.tsv.gz"], "near": ["--file", places, "1,2", 1],
+              "info": ["--file", places]}
+    help_of = {command: next(line for line in run("--help").split("\n  herd-places ") if line.startswith(command + " ")) for command in needed}
+    for option, takers in TAKERS.items():
+        for command, words in needed.items():
+            assert (command in takers) == (f"--{option}" in help_of[command]), "help tells the same"
+            if command in takers:
+                continue
+            lines = run(command, *words, f"--{option}", *([] if option == "json" else ["1"]), code=2).splitlines()
+            assert lines[0] == f"herd-places: {command} takes no --{option}: that is for {takers}"
+            assert lines[1] == "Usage:" and f"  herd-places {command} " in lines[2]
+    assert not made.exists()
+
+
 def test_help_names_versions_and_exit_statuses():
     for words in "herd-places build", "--version", "Exit status: 0 done, 1 ", "2 wrong usage":
         assert words in run("--help")
