@@ -35,8 +35,7 @@ void output_shown(FILE *to, struct herd_slice text)
     size_t left = text.len;
     while (left > 0) {
         size_t len = utf8_length(at, left);
-        bool is_control = *at < 0x20 || *at == 0x7f || (len == 2 && *at == 0xc2 && at[1] < 0xa0);
-        if (len == 0 || is_control)
+        if (len == 0 || utf8_is_control(at, len))
             fputc('?', to);
         else
             fwrite(at, 1, len, to);

@@ -73,13 +73,6 @@ static void print_usage(FILE *out)
           out);
 }
 
-static void print_foreign(const char *name, struct herd_slice line)
-{
-    fprintf(stderr, "herdctl: %s does not speak this protocol: it answered \"", name);
-    output_shown(stderr, herd_slice_of(config_show(line.data, line.len).text));
-    fputs("\"\n", stderr);
-}
-
 /* What came back to `asked`, or EXIT_ANSWER after saying on stderr why it is no answer. */
 static int ask(const struct context *context, const char *name, const struct herd_command *asked,
                const struct herd_buf *line, struct herd_buf *bytes, struct answer *out)
@@ -97,7 +90,8 @@ static int ask(const struct context *context, const char *name, const struct her
         error.len > 0 ? herd_buf_slice(&error) : herd_slice_of(herd_strerror(rc));
     bool is_cut = rc < 0 && answer_may_go_on(herd_buf_slice(bytes));
     if (kind == ANSWER_FOREIGN && !is_cut && rc != HERD_ENOMEM)
-        print_foreign(name, out->first_line);
+        fprintf(stderr, "herdctl: %s does not speak this protocol: it answered \"%s\"\n", name,
+                config_show(out->first_line.data, out->first_line.len).text);
     else if (rc < 0)
         fprintf(stderr, "herdctl: %s: %.*s\n", name, (int)why.len, why.data);
     else if (kind == ANSWER_REFUSED)

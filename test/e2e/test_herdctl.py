@@ -121,6 +121,19 @@ def test_who_does_not_speak_the_protocol_is_told(make_herd, answer):
                 assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", done.stderr) and done.stderr.count("\n") == 1
 
 
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def test_words_that_are_shown_again_reach_no_terminal_as_they_are(server):
+    """A client's id may be from elsewhere, and hold C1's control characters."""
+    herd = server.herd
+    for words in (["whatsat", "Hill", "x\x9bé", "1", "1"], ["whatsat", "Hi\x9bll", "x", "1", "1"], ["whatsat", "Hill", "x", "\x9b", "1"],
+                  ["iamat", "Hill", "x\x9b\t", "+1+1"], ["da\x9bnce"], ["status", "\x9bHill"]):
+        done = herdctl(herd, *words)
+        assert done.returncode > 0 and "?" in done.stderr and not CONTROL.search(done.stderr), words
+    assert 'no record of "x?é": ? WHATSAT x?é 1 1\n' in herdctl(herd, "whatsat", "Hill", "x\x9bé", "1", "1").stderr
+
+
 @pytest.mark.parametrize("places", [b"[]", b"nothing"])
 def test_places_that_are_none_are_told(make_herd, places):
     herd = make_herd({"Hill": []})
