@@ -139,7 +139,7 @@ static int print(const struct context *context, const char *server, const struct
     json_t *places;
     int status = read_places(server, answer->rest, &places);
     if (status == 0 && !context->json) {
-        fwrite(bytes->data, 1, bytes->len, stdout);
+        output_shown_lines(stdout, herd_buf_slice(bytes));
         json_decref(places);
     } else if (status == 0) {
         json_t *object = json_pack("{s:o, s:o*}", "at", at_object(answer->at), "places", places);

@@ -44,6 +44,9 @@ def test_what_a_file_says_does_not_reach_the_terminal(tmp_path):
     rows = HEAD + ROWS.splitlines(True)[0] + "t:9\tA\x1b[2Jb\u009bc\u00e9\t1\t1\tlocality\tPPLC\tNZ\t1\t1\tV\x1b]0;x\x07\n"
     line = run("near", "--file", build(tmp_path, rows), "1,1", 1).splitlines()[0]
     assert line.split(None, 2)[2] == "A?[2Jb?c\u00e9, V?]0;x?  (locality)"
+    text = run("near", "--file", tmp_path / "test.db", "--json", "1,1", 1)
+    assert not re.search("[\0-\x09\x0b-\x1f\x7f-\x9f]", text)
+    assert json.loads(text)["results"][0]["name"] == "A\x1b[2Jb\u009bc\u00e9"
 
 
 def test_answer_as_a_server_gives_it(tmp_path):
