@@ -106,6 +106,10 @@ uint32_t maker_next_client(struct maker *maker, unsigned target);
 bool speech_said(const struct bench_options *options, uint32_t client,
                  const struct herd_record *record);
 
+/* Whether that record can have been received when it says so: after it was sent and before now, with
+ * the difference of both as its time_diff, which is noted; each in the one way there is to write it. */
+bool speech_received(struct maker *maker, const struct herd_record *record, int64_t *out_diff_ns);
+
 /* What a run has shown. */
 struct bench_result {
     uint64_t answered, wrong;

@@ -268,6 +268,19 @@ static void take_answer(struct load *load, struct connection *connection, int64_
     connection->count--;
 }
 
+/* The bytes of the next answer, or what is wrong with it: with itself, or with what neighbours were
+ * told of the update that it is about. */
+static long check_answer(struct load *load, struct connection *connection, const char *at,
+                         size_t len)
+{
+    struct request *request = &connection->ring[connection->first];
+    long used = load->speech->check(&load->maker, request, &connection->name, at, len);
+    if (used > 0 && load->watch != NULL && !request->is_question &&
+        !watch_answered(load->watch, request, &connection->name))
+        return SPEECH_WRONG;
+    return used;
+}
+
 /* Takes whole answers from what came; what is left of the last one is kept. */
 static void take_answers(struct load *load, struct connection *connection, size_t len,
                          int64_t now_ns)
@@ -275,8 +288,7 @@ static void take_answers(struct load *load, struct connection *connection, size_
     const char *at = load->input, *end = at + len;
     long used = 1;
     while (at < end && connection->count > 0) {
-        used = load->speech->check(&load->maker, &connection->ring[connection->first],
-                                   &connection->name, at, (size_t)(end - at));
+        used = check_answer(load, connection, at, (size_t)(end - at));
         if (used <= 0)
             break;
         take_answer(load, connection, now_ns);
@@ -490,7 +502,7 @@ static int open_load(struct load *load)
     for (unsigned i = 0; rc == 0 && i < load->connection_count; i++)
         rc = open_connection(load, i);
     if (rc == 0)
-        rc = watch_open(options, load->poller, &load->watch);
+        rc = watch_open(&load->maker, load->poller, &load->watch);
     return rc;
 }
 

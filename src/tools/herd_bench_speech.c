@@ -211,9 +211,9 @@ static const char *take_digits(const char *at, const char *end, int max, uint64_
     return at;
 }
 
-/* `±digits.9digits `, written in the one way there is: no zeros before it, and 0 is `+0`. What
- * stands behind it, or NULL. */
-static const char *check_diff(const char *at, const char *end, int64_t *out_ns)
+/* `±digits.9digits`, written in the one way there is: no zeros before it, and 0 is `+0`. What stands
+ * behind it, or NULL. */
+static const char *take_diff(const char *at, const char *end, int64_t *out_ns)
 {
     uint64_t whole, part;
     if (at == end || (*at != '+' && *at != '-'))
@@ -221,13 +221,19 @@ static const char *check_diff(const char *at, const char *end, int64_t *out_ns)
     const char *dot = take_digits(at + 1, end, DIFF_DIGITS_MAX - HERD_TIME_DECIMALS, &whole);
     if (dot == at + 1 || dot == end || *dot != '.' || (at[1] == '0' && dot > at + 2))
         return NULL;
-    const char *space = take_digits(dot + 1, end, HERD_TIME_DECIMALS, &part);
+    const char *behind = take_digits(dot + 1, end, HERD_TIME_DECIMALS, &part);
     int64_t ns = (int64_t)whole * HERD_NS_PER_S + (int64_t)part;
-    if (space - dot != 1 + HERD_TIME_DECIMALS || space == end || *space != ' ' ||
-        (*at == '-' && ns == 0))
+    if (behind - dot != 1 + HERD_TIME_DECIMALS || (*at == '-' && ns == 0))
         return NULL;
     *out_ns = *at == '-' ? -ns : ns;
-    return space + 1;
+    return behind;
+}
+
+/* The same with a space behind it, and what stands behind that. */
+static const char *check_diff(const char *at, const char *end, int64_t *out_ns)
+{
+    const char *space = take_diff(at, end, out_ns);
+    return space != NULL && space < end && *space == ' ' ? space + 1 : NULL;
 }
 
 /* `AT <server> <time_diff> ` of a line up to `end`. What stands behind it, or NULL. */
@@ -253,6 +259,18 @@ static bool is_received(struct maker *maker, int64_t sent_ns, int64_t diff_ns)
 {
     int64_t skew_ns = (int64_t)(maker->options->skew_s * 1e9);
     return diff_ns + skew_ns > 0 && is_over(maker, sent_ns + diff_ns - skew_ns);
+}
+
+bool speech_received(struct maker *maker, const struct herd_record *record, int64_t *out_diff_ns)
+{
+    char right[HERD_TIME_TEXT_MAX + 1];
+    const char *end = record->diff.data + record->diff.len;
+    if (take_diff(record->diff.data, end, out_diff_ns) != end || record->received_ns < 0 ||
+        record->received_ns - record->sent_ns != *out_diff_ns)
+        return false;
+    size_t len = (size_t)(put_time(right, record->received_ns) - right);
+    return herd_slice_equal(record->received, herd_slice(right, len)) &&
+           is_received(maker, record->sent_ns, *out_diff_ns);
 }
 
 /* `<client> <location> <time_sent>` as it was sent: of the client asked for, not older than what

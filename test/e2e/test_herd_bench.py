@@ -380,29 +380,59 @@ def test_an_update_that_never_arrives_is_found(make_herd, server):
     assert "10 not everywhere" in errors
 
 
-# What of an update is not as it was sent when it comes out of a neighbour: client, location and time_sent in, and out.
+def other_digit(text):
+    return text[:-1] + (b"1" if text[-1:] == b"0" else b"0")
+
+
+def received(seconds, diff):
+    """As if it had been received so many seconds after it was sent."""
+    return lambda _id, _location, sent: {"received": b"%d.%s" % (int(sent[:10]) + seconds, sent[11:]), "diff": diff}
+
+
+# What of an update is not as it was sent and answered when it comes out of a neighbour: client, location and time_sent in, and
+# what is said instead out.
 WRONG_FLOODS = {
-    "nothing": lambda client, location, sent: (client, location, sent),
-    "location": lambda client, location, sent: (client, location[:-1] + (b"1" if location[-1:] == b"0" else b"0"), sent),
-    "location's bytes": lambda client, location, sent: (client, location + b"/", sent),
-    "time's bytes": lambda client, location, sent: (client, location, sent + b"0"),
-    "older update": lambda client, location, sent: (client, location, b"1000000000.000000000"),
-    "other client": lambda client, location, sent: (client[:-2] + b"%02d" % ((int(client[-2:]) + 1) % 100), location, sent),
-    "nobody's": lambda client, location, sent: (client + b"0", location, sent),
+    "nothing": lambda client, location, sent: {},
+    "location": lambda client, location, sent: {"location": other_digit(location)},
+    "location's bytes": lambda client, location, sent: {"location": location + b"/"},
+    "time's bytes": lambda client, location, sent: {"sent": sent + b"0"},
+    "older update": lambda client, location, sent: {"sent": b"1000000000.000000000"},
+    "other client": lambda client, location, sent: {"client": client[:-2] + b"%02d" % ((int(client[-2:]) + 1) % 100)},
+    "nobody's": lambda client, location, sent: {"client": client + b"0"},
+    "in the future": received(1000, b"+1000.000000000"),
+    "before it was sent": received(-1, b"-1.000000000"),
+    "as it was sent": received(0, b"+0.000000000"),
+    "not by its difference": received(-1, b"+0.000000001"),
+    "another difference": lambda client, location, sent: {"received": later(sent, 2), "diff": b"+0.000000002"},
+    "the difference's bytes": lambda client, location, sent: {"diff": b"+00.000000001"},
+    "the receipt's bytes": lambda client, location, sent: {"received": later(sent, 1) + b"0"},
+    "another server": lambda client, location, sent: {"origin": b"Jaquez"},
+    "another answer": lambda client, location, sent: {"answered": b"+0.000000002"},
 }
+UNSENT, UNRECEIVED, UNANSWERED = "what no client has sent", "it cannot have been received then", "not as it was answered, or told elsewhere"
+TOLD = dict.fromkeys(["in the future", "before it was sent", "as it was sent", "not by its difference", "the difference's bytes",
+                      "the receipt's bytes"], UNRECEIVED) | dict.fromkeys(["another difference", "another server", "another answer"], UNANSWERED)
 
 
-def serve_wrong_floods(listener, watch_port, wrong):
+def later(sent, more_ns):
+    return b"%d.%09d" % divmod(int(sent.replace(b".", b"")) + more_ns, 10**9)
+
+
+def serve_wrong_floods(listener, watch_port, wrong, flood_first):
     """One connection, whose IAMAT are answered right. The eleventh goes wrong to the address that is watched, all others right."""
     connection, _ = listener.accept()
     watch = wait_until(lambda: dial(watch_port), "herd-bench watches")
     with watch, connection, connection.makefile("rb") as lines, contextlib.suppress(OSError):
         for count, line in enumerate(lines):
-            fields = line.split()[1:]
-            connection.sendall(b"AT Fake +0.000000001 %s\n" % b" ".join(fields))
+            client, location, sent = line.split()[1:]
+            said = {"client": client, "location": location, "sent": sent, "received": later(sent, 1), "origin": b"Fake",
+                    "diff": b"+0.000000001", "answered": b"+0.000000001"}
             if count == 10:
-                fields = WRONG_FLOODS[wrong](*fields)
-            watch.sendall(b"FLOOD Fake %s 1700000000.000000000 Fake +0.000000001\n" % b" ".join(fields))
+                said |= WRONG_FLOODS[wrong](client, location, sent)
+            ways = [(connection, b"AT Fake %s %s\n" % (said["answered"], line[6:-1])),
+                    (watch, b"FLOOD Fake %s\n" % b" ".join(said[field] for field in ("client", "location", "sent", "received", "origin", "diff")))]
+            for way, text in reversed(ways) if flood_first else ways:
+                way.sendall(text)
 
 
 def dial(port):
@@ -411,24 +441,36 @@ def dial(port):
     return None
 
 
+@pytest.mark.parametrize("flood_first", [False, True])
 @pytest.mark.parametrize("wrong", WRONG_FLOODS)
-def test_a_neighbour_that_is_told_another_update_than_was_sent_is_found(wrong):
+def test_a_neighbour_that_is_told_another_update_than_was_sent_is_found(wrong, flood_first):
     watch_port = free_ports(1)[0]
     unseen = wrong == "nobody's"  # no client of ours: the update of ours is what is missing
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = threading.Thread(target=serve_wrong_floods, args=(listener, watch_port, wrong))
+        server = threading.Thread(target=serve_wrong_floods, args=(listener, watch_port, wrong, flood_first))
         server.start()
         found, errors = bench("-c", 1, "-q", 50, "-n", 100, "-d", 0, "-t", 1 if unseen else 60, "--sequential",
                               "--watch", f"127.0.0.1:{watch_port}", f"127.0.0.1:{listener.getsockname()[1]}",
                               status=0 if wrong == "nothing" else 1)
         server.join()
+    told = f"watch 127.0.0.1:{watch_port}: {TOLD.get(wrong, UNSENT)}\n  line: FLOOD Fake bench-device000000"
     if wrong == "nothing":
         assert (found["wrong"], found["everywhere"]["count"], errors) == (0, 50, "")
     elif unseen:
         assert found["wrong"] == 0 and "not everywhere" in errors
-    else:
+    else:  # which of two that disagree comes last, and is told, is chance
         assert found["wrong"] == 1
-        assert f"watch 127.0.0.1:{watch_port}: what no client has sent\n  line: FLOOD Fake bench-device000000" in errors
+        assert told in errors or (TOLD.get(wrong) == UNANSWERED and "a wrong answer" in errors)
+
+
+def test_a_name_of_another_server_is_found_at_its_neighbour(make_herd):
+    """All say the same, but it is not the server that it should be."""
+    herd = make_herd({"Hill": ["Watch"], "Watch": ["Hill"]})
+    herd.start(["Hill"], links=False)
+    watched = "--watch", f"127.0.0.1:{herd.ports['Watch']}", f"127.0.0.1:{herd.ports['Hill']}"
+    for name, status in ("Hill", 0), ("Jaquez", 1):
+        _, errors = bench("-c", 1, "-q", 50, "-n", 100, "-d", 0, "--sequential", "--server", name, *watched, status=status)
+        assert UNANSWERED in errors or "a wrong answer" in errors or status == 0
 
 
 @pytest.mark.parametrize("kind", ["idle", "slow", "churn", "long", "deaf"])
