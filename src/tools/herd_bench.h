@@ -33,6 +33,7 @@ struct bench_options {
     const char *servers[BENCH_TARGETS_MAX]; /* names, of targets in their order; or none */
     unsigned server_count;
     const char *speech, *crowd, *prefix;
+    const char *places; /* the file that the servers answer from, or NULL */
     double connections, pipeline, clients, rate, duration_s, warmup_s, requests, timeout_s;
     double whatsat_share, radius_km, count, seed, cpu, skew_s;
     bool json, sequential, known, help, version;
@@ -76,6 +77,7 @@ struct maker {
     /* Per client, which belongs to one target, the newest IAMAT that was answered: a WHATSAT must
      * show it or a later one. NULL: nothing is asked. */
     struct acked *acked;
+    struct bench_places *places; /* what the servers answer from; NULL: not known */
 };
 
 enum { SPEECH_MORE = 0, SPEECH_WRONG = -1 };

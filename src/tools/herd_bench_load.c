@@ -28,6 +28,7 @@
 #include <herd/err.h>
 
 #include "herd_bench.h"
+#include "herd_bench_places.h"
 #include "herd_bench_process.h"
 #include "herd_bench_watch.h"
 
@@ -498,7 +499,7 @@ static int open_load(struct load *load)
     if (load->connections == NULL || load->input == NULL || load->output == NULL ||
         (options->whatsat_share > 0 && load->maker.acked == NULL))
         return HERD_ENOMEM;
-    int rc = 0;
+    int rc = options->places != NULL ? bench_places_open(options->places, &load->maker.places) : 0;
     for (unsigned i = 0; rc == 0 && i < load->connection_count; i++)
         rc = open_connection(load, i);
     if (rc == 0)
@@ -522,6 +523,7 @@ static void close_load(struct load *load)
     if (load->poller >= 0)
         close(load->poller);
     free(load->connections);
+    bench_places_close(load->maker.places);
     free(load->maker.acked);
     free(load->input);
     free(load->output);

@@ -7,6 +7,7 @@
 #include <herd/geo.h>
 
 #include "herd_bench.h"
+#include "herd_bench_places.h"
 
 enum {
     LINE_MAX_BYTES = 4096,
@@ -340,20 +341,34 @@ static bool check_status(const struct bench_options *options, const char *status
     return options->count == 0 ? is_ok || is_zero : count > 0 ? is_ok : is_zero;
 }
 
-/* One JSON object: attributions, a status and the places near where `client` was at `sent_ns`. */
-static bool check_json(const struct bench_options *options, uint32_t client, int64_t sent_ns,
-                       const char *text, size_t len)
+/* One JSON object: attributions, a status and the places near where the client was. */
+static bool check_json(const struct bench_options *options, struct herd_location centre,
+                       struct herd_slice text)
 {
-    int32_t lat, lon;
-    locate(client, (uint64_t)sent_ns, &lat, &lon);
-    json_t *object = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *object = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
     const json_t *results = json_object_get(object, "results");
     bool right = json_is_array(json_object_get(object, "html_attributions")) &&
                  check_status(options, json_string_value(json_object_get(object, "status")),
                               json_array_size(results)) &&
-                 check_results(options, results, (struct herd_location){lat / 1e6, lon / 1e6});
+                 check_results(options, results, centre);
     json_decref(object);
     return right;
+}
+
+/* A JSON object that may be the places around where `client` was at `sent_ns`, and is all that the
+ * servers' file has there, where that is known. `text` has the empty line behind it. */
+static bool check_around(const struct maker *maker, uint32_t client, int64_t sent_ns,
+                         struct herd_slice text)
+{
+    const struct bench_options *options = maker->options;
+    char location[BENCH_ECHO_MAX];
+    struct herd_location centre;
+    size_t len = (size_t)(put_location(location, client, sent_ns) - location);
+    return herd_location_parse(herd_slice(location, len), &centre) == 0 &&
+           check_json(options, centre, text) &&
+           (maker->places == NULL ||
+            bench_places_right(maker->places, centre, (double)radius_m(options),
+                               (size_t)options->count, text));
 }
 
 /* The AT line, one JSON object, a blank line. */
@@ -370,8 +385,9 @@ static long check_places(struct maker *maker, const struct request *request, str
         return SPEECH_WRONG;
     if (end == NULL)
         return left < BENCH_PLACES_MAX ? SPEECH_MORE : SPEECH_WRONG;
-    return check_json(maker->options, request->client, sent_ns, json, (size_t)(end - json))
-               ? end + 2 - data
+    end += 2;
+    return check_around(maker, request->client, sent_ns, herd_slice(json, (size_t)(end - json)))
+               ? end - data
                : SPEECH_WRONG;
 }
 

@@ -300,6 +300,66 @@ def test_what_is_wrong_with_places_is_found(wrong):
         assert errors == "" if right else "a wrong answer" in errors or "nothing was asked for" in errors
 
 
+DATA = BIN / "../share/herd/places.db"
+
+
+@pytest.mark.parametrize("asked", [(10, 5), (50, 20), (0, 3), (10, 0)])
+@pytest.mark.parametrize("memory", ["", "memory_max_mib = 0"])
+def test_places_of_the_servers_file_are_right(make_herd, asked, memory):
+    port = make_herd({"Hill": []}, places=memory or "memory_max_mib = 256").start().ports["Hill"]
+    found, errors = bench("-c", 4, "-n", 200, "-q", 600, "-d", 0, "--whatsat", 0.3, "--places", DATA, "--radius", asked[0], "--count", asked[1],
+                          f"127.0.0.1:{port}")
+    assert (found["wrong"], errors) == (0, "") and found["question_latency"]["count"] > 100
+
+
+def places_file(path, home, names=range(12), called="place"):
+    """Places 0.3 km from each other, beginning where the client lives, but for those that are left out."""
+    rows = "".join(f"t:{i}\t{called} {i}\t{home[0] + i * 300 / METRES_A_DEGREE:.6f}\t{home[1]:.6f}\tlocality,political\tPPL\tNZ\t9\t500\tThere\n"
+                   for i in names)
+    table = path.with_suffix(".tsv")
+    table.write_text(f"#herd-places\t1\n#name\tTest\n#attribution\tTest\n#licence\tCC0-1.0\n#version\tone\n{rows}")
+    subprocess.run([BIN / "herd-places", "build", "--out", path, table], check=True, capture_output=True)
+    return path
+
+
+# What the server's file has, where all twelve are to be there, and how many are asked for.
+WRONG_FILES = {
+    "nothing": ({}, 20, 0),
+    "the farthest is missing, of fewer than asked for": ({"names": range(11)}, 20, 1),
+    "the nearest is missing, of as many as asked for": ({"names": range(1, 12)}, 5, 1),
+    "one between is missing": ({"names": [0, 1, *range(3, 12)]}, 5, 1),
+    "all are missing": ({"names": [40]}, 1, 1),
+    "one too many": ({"names": range(13)}, 20, 1),
+    "other names": ({"called": "places"}, 1, 1),
+    "one too many, which is not asked for": ({"names": range(13)}, 12, 0),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_FILES)
+def test_places_that_are_missing_are_found(make_herd, tmp_path, wrong):
+    served, count, status = WRONG_FILES[wrong]
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # who tells where the one client lives
+        child = start("-c", 1, "-n", 1, "-q", 1, "-d", 0, f"127.0.0.1:{listener.getsockname()[1]}")
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as lines:
+            text = lines.readline().split()[2].decode()
+        child.communicate(timeout=300)
+    home = [float(degrees) for degrees in re.findall(r"[+-][0-9.]+", text)]
+    right, held = places_file(tmp_path / "right.db", home), places_file(tmp_path / "held.db", home, **served)
+    port = make_herd({"Hill": []}, places=f'data_file = "{held}"').start().ports["Hill"]
+    options = "-c", 1, "-n", 1, "-q", 50, "-d", 0, "--whatsat", 0.5, "--radius", 10, "--count", count
+    assert bench(*options, f"127.0.0.1:{port}")[0]["wrong"] == 0, "by itself it may be right"
+    found, errors = bench(*options, "--places", right, f"127.0.0.1:{port}", status=status)
+    assert found["wrong"] == status
+    assert f"not the {min(count, 12)} places that {right} has there\n" in errors if status else errors == ""
+
+
+def test_a_places_file_that_cannot_be_read_is_told(server, tmp_path):
+    none = tmp_path / "none.db"
+    _, errors = bench("-q", 1, "-d", 0, "--whatsat", 1, "--places", none, f"127.0.0.1:{server.port}", status=1)
+    assert errors.startswith(f"herd-bench: --places: {none} cannot be opened: No such file or directory")
+
+
 @pytest.mark.parametrize("diff, status", [(b"+0.000000002", 0), (b"+12345.000000000", 1), (b"-0.000000001", 1)])
 def test_a_difference_of_an_earlier_run_is_checked(diff, status):
     """That it has to be the one of the IAMAT's answer does not tell there."""
@@ -528,6 +588,8 @@ def test_a_process_that_ends_while_it_is_measured_is_told():
     (["--skew", "-1", "localhost:1"], '--skew: "-1" is not a number from 0 to 1e+06'),
     (["-s", "gopher", "localhost:1"], "--speech: herd, bare, redis or memcached"),
     (["-d", "0", "localhost:1"], "it would never end"),
+    (["--places", "places.db", "localhost:1"], "--places: nothing asks for any: --whatsat, and --speech herd"),
+    (["--places", "places.db", "--whatsat", "1", "-s", "bare", "localhost:1"], "--places: nothing asks for any"),
     (["--server", "Hill", "localhost:1", "localhost:2"], "--server: one for each HOST:PORT, or none"),
     (["--server", "", "localhost:1"], "--server: 1 to 64 bytes"),
     (["--server", "H" * 65, "localhost:1"], "--server: 1 to 64 bytes"),
