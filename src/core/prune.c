@@ -20,6 +20,7 @@
 #include <herd/err.h>
 #include <herd/posix_time.h>
 
+#include "core/grown.h"
 #include "core/node.h"
 #include "core/store.h"
 
@@ -38,14 +39,10 @@ static int make_room(struct prune *prune)
         prune->index = calloc(INDEX_SLOTS, sizeof(*prune->index));
     if (prune->index == NULL)
         return HERD_ENOMEM;
-    if (prune->count < prune->cap)
-        return 0;
-    uint32_t cap = prune->cap > 0 ? prune->cap * 2 : 16;
-    struct origin *origins = realloc(prune->origins, cap * sizeof(*origins));
+    struct origin *origins = grown(prune->origins, prune->count, &prune->cap, sizeof(*origins));
     if (origins == NULL)
         return HERD_ENOMEM;
     prune->origins = origins;
-    prune->cap = cap;
     return 0;
 }
 
