@@ -2,10 +2,12 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <herd/err.h>
 
 #include "base/config_mistakes.h"
+#include "base/utf8.h"
 
 void config_mistake_va(struct config_mistakes *mistakes, int line, const char *format, va_list args)
 {
@@ -76,11 +78,19 @@ struct config_shown config_show(const char *bytes, size_t len)
 {
     enum { SHOWN_MAX_BYTES = 72 };
     struct config_shown shown;
-    size_t shown_len = len < SHOWN_MAX_BYTES ? len : SHOWN_MAX_BYTES;
-    for (size_t i = 0; i < shown_len; i++)
-        shown.text[i] = iscntrl((unsigned char)bytes[i]) ? '?' : bytes[i];
-    snprintf(shown.text + shown_len, sizeof shown.text - shown_len, "%s",
-             len > shown_len ? "..." : "");
+    const unsigned char *at = (const unsigned char *)bytes, *end = at + len;
+    size_t used = 0, step;
+    for (; at < end; at += step) {
+        size_t known = utf8_length(at, (size_t)(end - at));
+        bool is_shown = known > 0 && !utf8_is_control(at, known);
+        step = known > 0 ? known : 1;
+        size_t width = is_shown ? known : 1;
+        if (used + width > SHOWN_MAX_BYTES)
+            break;
+        memcpy(shown.text + used, is_shown ? (const char *)at : "?", width);
+        used += width;
+    }
+    snprintf(shown.text + used, sizeof shown.text - used, "%s", at < end ? "..." : "");
     return shown;
 }
 

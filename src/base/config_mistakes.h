@@ -30,7 +30,8 @@ int config_mistakes_write(struct config_mistakes *mistakes, const char *path, st
 
 void config_mistakes_free(struct config_mistakes *mistakes);
 
-/* Bytes of the file as a message may show them: short, and without control bytes. */
+/* Bytes of the file as a message may show them: short, and with a question mark for each control
+ * character, C1's too, and each byte that is no UTF-8. */
 struct config_shown {
     char text[96];
 };

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,20 +30,60 @@ void output_no_server(const char *program, const struct config *config, const ch
     fputc('\n', stderr);
 }
 
-void output_shown(FILE *to, struct herd_slice text)
+/* How many bytes its first character has; 0: it begins with what is no UTF-8. */
+static size_t first_of(struct herd_slice text, bool *out_control)
 {
     const unsigned char *at = (const unsigned char *)text.data;
-    size_t left = text.len;
-    while (left > 0) {
-        size_t len = utf8_length(at, left);
-        bool is_control = *at < 0x20 || *at == 0x7f || (len == 2 && *at == 0xc2 && at[1] < 0xa0);
+    size_t len = utf8_length(at, text.len);
+    *out_control = len > 0 && utf8_is_control(at, len);
+    return len;
+}
+
+static struct herd_slice behind(struct herd_slice text, size_t len)
+{
+    return herd_slice(text.data + len, text.len - len);
+}
+
+void output_shown(FILE *to, struct herd_slice text)
+{
+    while (text.len > 0) {
+        bool is_control;
+        size_t len = first_of(text, &is_control);
         if (len == 0 || is_control)
             fputc('?', to);
         else
-            fwrite(at, 1, len, to);
-        len += len == 0;
-        at += len;
-        left -= len;
+            fwrite(text.data, 1, len, to);
+        text = behind(text, len > 0 ? len : 1);
+    }
+}
+
+void output_shown_lines(FILE *to, struct herd_slice text)
+{
+    while (text.len > 0) {
+        size_t len = 0;
+        while (len < text.len && text.data[len] != '\n' && text.data[len] != '\t')
+            len++;
+        bool is_cr_lf = len > 0 && len < text.len && memcmp(text.data + len - 1, "\r\n", 2) == 0;
+        output_shown(to, herd_slice(text.data, len - is_cr_lf));
+        if (len < text.len)
+            fputc(text.data[len++], to);
+        text = behind(text, len);
+    }
+}
+
+void output_json(FILE *to, struct herd_slice text)
+{
+    enum { DEL = 0x7f };
+    while (text.len > 0) {
+        bool is_control;
+        size_t len = first_of(text, &is_control);
+        if (len == 0)
+            fputs("\\ufffd", to);
+        else if (is_control && (unsigned char)text.data[0] >= DEL) /* C1's last byte is its code */
+            fprintf(to, "\\u%04x", (unsigned)(unsigned char)text.data[len - 1]);
+        else
+            fwrite(text.data, 1, len, to);
+        text = behind(text, len > 0 ? len : 1);
     }
 }
 

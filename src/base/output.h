@@ -19,6 +19,13 @@ void output_no_server(const char *program, const struct config *config, const ch
  * UTF-8 become question marks. */
 void output_shown(FILE *to, struct herd_slice text);
 
+/* The same for lines: LF and CR LF end one, and tabs are as they are. */
+void output_shown_lines(FILE *to, struct herd_slice text);
+
+/* JSON, whose strings may hold DEL and C1's control characters: these are written as escapes, which
+ * say the same. What is no UTF-8 is U+FFFD. */
+void output_json(FILE *to, struct herd_slice text);
+
 /*
  * Flushes stdout. Gives `status`, the exit status so far; or, when something written to stdout was
  * lost (a full disk, say), 1 after `PROGRAM: stdout: …` on stderr, unless it is another failure.

@@ -22,3 +22,8 @@ size_t utf8_length(const unsigned char *at, size_t left)
     }
     return 0;
 }
+
+bool utf8_is_control(const unsigned char *at, size_t len)
+{
+    return *at < 0x20 || *at == 0x7f || (len == 2 && *at == 0xc2 && at[1] < 0xa0);
+}

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "core/arena.h"
+#include "core/grown.h"
 #include "core/pages.h"
 
 enum {
@@ -61,12 +62,11 @@ static int reserve_number(struct arena *arena)
         return 0;
     if (arena->chunk_count == ARENA_CHUNKS_MAX)
         return -1;
-    uint32_t cap = arena->chunk_cap > 0 ? arena->chunk_cap * 2 : 16;
-    struct arena_chunk *chunks = realloc(arena->chunks, cap * sizeof(*chunks));
+    struct arena_chunk *chunks =
+        grown(arena->chunks, arena->chunk_count, &arena->chunk_cap, sizeof(*chunks));
     if (chunks == NULL)
         return -1;
     arena->chunks = chunks;
-    arena->chunk_cap = cap;
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <herd/posix_time.h>
 
 #include "core/expiry.h"
+#include "core/grown.h"
 #include "core/pages.h"
 
 /* Seconds count from half a year before 1970, for clocks that were never set, to 2105. */
@@ -26,14 +27,11 @@ void expiry_close(struct expiry *expiry)
 
 static int add_page(struct expiry *expiry)
 {
-    if (expiry->page_count == expiry->page_cap) {
-        uint32_t cap = expiry->page_cap > 0 ? expiry->page_cap * 2 : 16;
-        struct expiry_page **pages = realloc(expiry->pages, cap * sizeof(*pages));
-        if (pages == NULL)
-            return HERD_ENOMEM;
-        expiry->pages = pages;
-        expiry->page_cap = cap;
-    }
+    struct expiry_page **pages =
+        grown(expiry->pages, expiry->page_count, &expiry->page_cap, sizeof(*pages));
+    if (pages == NULL)
+        return HERD_ENOMEM;
+    expiry->pages = pages;
     struct expiry_page *page = malloc(sizeof(*page));
     if (page == NULL)
         return HERD_ENOMEM;

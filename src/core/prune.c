@@ -20,6 +20,7 @@
 #include <herd/err.h>
 #include <herd/posix_time.h>
 
+#include "core/grown.h"
 #include "core/node.h"
 #include "core/store.h"
 
@@ -38,14 +39,10 @@ static int make_room(struct prune *prune)
         prune->index = calloc(INDEX_SLOTS, sizeof(*prune->index));
     if (prune->index == NULL)
         return HERD_ENOMEM;
-    if (prune->count < prune->cap)
-        return 0;
-    uint32_t cap = prune->cap > 0 ? prune->cap * 2 : 16;
-    struct origin *origins = realloc(prune->origins, cap * sizeof(*origins));
+    struct origin *origins = grown(prune->origins, prune->count, &prune->cap, sizeof(*origins));
     if (origins == NULL)
         return HERD_ENOMEM;
     prune->origins = origins;
-    prune->cap = cap;
     return 0;
 }
 
@@ -73,7 +70,9 @@ static void enter(struct prune *prune, struct herd_slice name, uint32_t origin)
 {
     uint32_t at = find_slot(prune, name);
     struct origin *entered = &prune->origins[origin];
-    *entered = (struct origin){.len = (uint8_t)name.len, .races_left = TRIAL_RACES_MAX};
+    *entered = (struct origin){.len = (uint8_t)name.len,
+                               .races_left = TRIAL_RACES_MAX,
+                               .young_races_left = TRIAL_RACES_MAX};
     memcpy(entered->name, name.data, name.len);
     prune->index[at] = (uint16_t)(origin + 1);
 }
@@ -261,8 +260,7 @@ bool node_source_stands(const struct herd_node *node, uint32_t source, struct ne
     return false;
 }
 
-/* Its connection has just begun: what comes over it may have waited for that. */
-static bool is_young(const struct neighbour *neighbour, struct herd_now now)
+bool prune_is_young(const struct neighbour *neighbour, struct herd_now now)
 {
     return now.mono_ns - neighbour->inbound_since_ns < PRUNE_YOUNG_MS * HERD_NS_PER_MS;
 }
@@ -280,8 +278,8 @@ static bool is_from_another(const struct neighbour *from, struct herd_now now,
         return false;
     if (herd_slice_equal(record->origin, herd_slice_of(node->name)))
         return true;
-    return node_source_stands(node, source, &other) && other != from && !is_young(other, now) &&
-           !origin_set_has(&other->pruned, origin);
+    return node_source_stands(node, source, &other) && other != from &&
+           !prune_is_young(other, now) && !origin_set_has(&other->pruned, origin);
 }
 
 int prune_on_flood(struct neighbour *from, struct herd_now now, const struct herd_record *record,
@@ -304,8 +302,8 @@ int prune_on_flood(struct neighbour *from, struct herd_now now, const struct her
         origin_set_add(&set, origin);
         return prune_graft(from, &set);
     }
-    if (!node->options.prune || origin_set_has(&from->pruned, origin) || is_young(from, now) ||
-        !conn_has_room(from->inbound) ||
+    if (!node->options.prune || origin_set_has(&from->pruned, origin) ||
+        prune_is_young(from, now) || !conn_has_room(from->inbound) ||
         herd_slice_equal(record->origin, herd_slice_of(from->name)) ||
         !is_from_another(from, now, record, origin))
         return 0;

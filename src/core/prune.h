@@ -40,6 +40,8 @@ struct origin {
     bool is_faster; /* the parent says so */
     uint8_t news_to_trial;
     uint8_t races_left;       /* so often all links may be sent what they have pruned */
+    uint8_t young_races_left; /* the same, where young connections make the way another one */
+    int64_t young_races_ns;   /* since when it is so many */
     uint32_t trial_turn;      /* the neighbour that was tried last */
     int64_t trial_at_ns;      /* not before */
     int64_t heard_ns;         /* its last record, news or not */
@@ -115,6 +117,9 @@ uint32_t prune_enter_origin(struct herd_node *node, struct herd_now now, struct 
 /* The same for a word of PRUNE, which may be made up: it takes no place of one whose records come.
  */
 uint32_t prune_enter_word(struct herd_node *node, struct herd_slice name);
+
+/* Whether its connection has just begun: what comes over it may have waited for that. */
+bool prune_is_young(const struct neighbour *neighbour, struct herd_now now);
 
 /* Of a record's canonical text, as HAVE tells it. */
 uint32_t have_hash(struct herd_slice text);

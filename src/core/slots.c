@@ -3,19 +3,16 @@
 
 #include <herd/err.h>
 
+#include "core/grown.h"
 #include "core/pages.h"
 #include "core/store_room.h"
 
 int store_add_slab(struct herd_store *store)
 {
-    if (store->slab_count == store->slab_cap) {
-        uint32_t cap = store->slab_cap > 0 ? store->slab_cap * 2 : 16;
-        struct slot **slabs = realloc(store->slabs, cap * sizeof(*slabs));
-        if (slabs == NULL)
-            return HERD_ENOMEM;
-        store->slabs = slabs;
-        store->slab_cap = cap;
-    }
+    struct slot **slabs = grown(store->slabs, store->slab_count, &store->slab_cap, sizeof(*slabs));
+    if (slabs == NULL)
+        return HERD_ENOMEM;
+    store->slabs = slabs;
     struct slot *slab = calloc(1, SLAB_BYTES);
     if (slab == NULL ||
         expiry_reserve(&store->expiry, (store->slab_count + 1) * (size_t)SLAB_SLOTS) < 0) {

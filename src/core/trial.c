@@ -13,7 +13,9 @@
  * difference.
  *
  * Where distances are chance the way changes all the time: so an origin has TRIAL_RACES_MAX changes
- * that are followed up, and one more for each trial.
+ * that are followed up, and one more for each trial. A catch-up, in which each record comes from
+ * whom it may, takes none of these: changes that have to do with young connections have a stock of
+ * their own, of as many in PRUNE_YOUNG_MS.
  */
 #include "core/node.h"
 #include "core/store.h"
@@ -77,19 +79,32 @@ void trial_on_faster(const struct neighbour *from, struct herd_slice origins)
     }
 }
 
+/* Whether one more change is followed up: one that has to do with a young connection, or not. */
+static bool take_race(struct origin *origin, bool is_young, struct herd_now now)
+{
+    uint8_t *left = is_young ? &origin->young_races_left : &origin->races_left;
+    if (is_young && now.mono_ns - origin->young_races_ns >= PRUNE_YOUNG_MS * HERD_NS_PER_MS) {
+        origin->young_races_ns = now.mono_ns;
+        *left = TRIAL_RACES_MAX;
+    }
+    if (*left == 0)
+        return false;
+    --*left;
+    return true;
+}
+
 void trial_on_news(const struct neighbour *from, struct herd_now now, uint32_t origin)
 {
     struct herd_node *node = from->link.conn.node;
     struct origin *tried = &node->prune.origins[origin];
-    bool changed = tried->is_faster || (tried->parent != NULL && tried->parent != from);
+    bool is_other = tried->parent != NULL && tried->parent != from;
+    bool is_young = is_other && (prune_is_young(from, now) || prune_is_young(tried->parent, now));
     tried->raced = herd_store_sequence(node->store);
     tried->raced_to = is_due(node, tried, now) ? next_in_turn(from, origin) : NULL;
-    tried->races_all = changed && tried->races_left > 0;
+    tried->races_all = (tried->is_faster || is_other) && take_race(tried, is_young, now);
     tried->is_faster = false;
-    if (tried->races_all) {
-        tried->races_left--;
+    if (tried->races_all)
         tell(from, origin);
-    }
 }
 
 bool trial_sends(const struct link *link, uint32_t origin, uint64_t sequence)

@@ -31,7 +31,7 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
     [REMOVE_SEGMENT] = "DELETE FROM segment WHERE id = ?1",
     [PUT_MARK] = "REPLACE INTO neighbour (name, epoch, sequence, life, life_from)"
                  " VALUES (?1, ?2, ?3, ?4, ?5)",
-    [REMOVE_MARKS] = "DELETE FROM neighbour",
+    [REMOVE_MARK] = "DELETE FROM neighbour WHERE name = ?1",
     [ADD_LIFE] = "INSERT INTO life (number, life, life_from) VALUES (?1, ?2, ?3)",
     [REMOVE_LIVES] = "DELETE FROM life",
 };

@@ -45,6 +45,8 @@ struct segment {
 struct named_mark {
     char name[HERD_NAME_MAX + 1];
     struct herd_mark mark;
+    uint64_t hash; /* of both, part of state.sum */
+    bool is_named; /* by the lines that are being written */
 };
 
 /* All of the file but the rows; it changes with each batch, in the same transaction. */
@@ -72,7 +74,7 @@ enum statement {
     SET_SEGMENT,
     REMOVE_SEGMENT,
     PUT_MARK,
-    REMOVE_MARKS,
+    REMOVE_MARK,
     ADD_LIFE,
     REMOVE_LIVES,
     STATEMENT_COUNT
@@ -165,7 +167,9 @@ int state_read(struct records *records);
 /* Writes all but segments and marks. */
 int state_write(struct records *records);
 int state_write_segment(struct records *records, struct segment *segment);
+/* Those of the lines are all there are from now on. */
 int state_write_marks(struct records *records, struct herd_slice lines);
+
 /* sqlite_lives.c */
 
 int lives_read(struct records *records);

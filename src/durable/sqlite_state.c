@@ -107,7 +107,7 @@ static uint64_t sum_of(const struct state *state)
     for (size_t i = 0; i < state->segment_count; i++)
         sum += state->segments[i].hash;
     for (size_t i = 0; i < state->mark_count; i++)
-        sum += mark_hash(&state->marks[i]);
+        sum += state->marks[i].hash;
     return sum + state->lives_sum;
 }
 
@@ -149,8 +149,9 @@ static int append_mark(struct state *state, struct herd_slice name, const struct
         return HERD_ENOMEM;
     state->marks = marks;
     struct named_mark *named = &marks[state->mark_count++];
-    *named = (struct named_mark){.mark = *mark};
+    *named = (struct named_mark){.mark = *mark, .is_named = true};
     memcpy(named->name, name.data, name.len);
+    named->hash = mark_hash(named);
     return 0;
 }
 
@@ -325,18 +326,6 @@ bool state_needs(const struct records *records, const struct segment *segment)
            (records->is_snapshotting && segment->generation == state->current);
 }
 
-/* The last one of a name counts, as in the table. */
-static int put_mark(struct state *state, struct herd_slice name, const struct herd_mark *mark)
-{
-    for (size_t i = 0; i < state->mark_count; i++) {
-        if (herd_slice_equal(name, herd_slice_of(state->marks[i].name))) {
-            state->marks[i].mark = *mark;
-            return 0;
-        }
-    }
-    return append_mark(state, name, mark);
-}
-
 /* Cuts the first word off a line. */
 static struct herd_slice take_word(struct herd_slice *line)
 {
@@ -348,6 +337,35 @@ static struct herd_slice take_word(struct herd_slice *line)
     return word;
 }
 
+static struct named_mark *find_mark(struct state *state, struct herd_slice name)
+{
+    for (size_t i = 0; i < state->mark_count; i++) {
+        struct named_mark *named = &state->marks[i];
+        if (name.len < sizeof named->name && named->name[name.len] == '\0' &&
+            memcmp(named->name, name.data, name.len) == 0)
+            return named;
+    }
+    return NULL;
+}
+
+static bool is_same(const struct herd_mark *a, const struct herd_mark *b)
+{
+    return a->epoch == b->epoch && a->sequence == b->sequence && a->life == b->life &&
+           a->life_from == b->life_from;
+}
+
+static int put_mark(struct records *records, struct herd_slice name, const struct herd_mark *mark)
+{
+    sqlite3_stmt *put = records->statements[PUT_MARK];
+    sqlite3_bind_text(put, 1, name.data, (int)name.len, SQLITE_STATIC);
+    sqlite3_bind_int64(put, 2, (int64_t)mark->epoch);
+    sqlite3_bind_int64(put, 3, (int64_t)mark->sequence);
+    sqlite3_bind_int64(put, 4, (int64_t)mark->life);
+    sqlite3_bind_int64(put, 5, (int64_t)mark->life_from);
+    return records_run(records, PUT_MARK);
+}
+
+/* The last one of a name counts. One that is there as it is has been written. */
 static int write_mark(struct records *records, struct herd_slice line)
 {
     struct herd_slice name = take_word(&line);
@@ -358,20 +376,36 @@ static int write_mark(struct records *records, struct herd_slice line)
     mark.life = strtoull(take_word(&line).data, NULL, 16);
     mark.life_from = strtoull(take_word(&line).data, NULL, 10);
     assert(name.len > 0 && name.len <= HERD_NAME_MAX);
-    sqlite3_stmt *put = records->statements[PUT_MARK];
-    sqlite3_bind_text(put, 1, name.data, (int)name.len, SQLITE_STATIC);
-    sqlite3_bind_int64(put, 2, (int64_t)mark.epoch);
-    sqlite3_bind_int64(put, 3, (int64_t)mark.sequence);
-    sqlite3_bind_int64(put, 4, (int64_t)mark.life);
-    sqlite3_bind_int64(put, 5, (int64_t)mark.life_from);
-    int rc = records_run(records, PUT_MARK);
-    return rc == 0 ? put_mark(&records->state, name, &mark) : rc;
+    struct named_mark *named = find_mark(&records->state, name);
+    if (named != NULL)
+        named->is_named = true;
+    if (named != NULL && is_same(&named->mark, &mark))
+        return 0;
+    int rc = put_mark(records, name, &mark);
+    if (rc < 0 || named == NULL)
+        return rc < 0 ? rc : append_mark(&records->state, name, &mark);
+    named->mark = mark;
+    named->hash = mark_hash(named);
+    return 0;
+}
+
+static int remove_mark(struct records *records, size_t i)
+{
+    struct state *state = &records->state;
+    struct named_mark *named = &state->marks[i];
+    sqlite3_bind_text(records->statements[REMOVE_MARK], 1, named->name, -1, SQLITE_STATIC);
+    int rc = records_run(records, REMOVE_MARK);
+    if (rc == 0)
+        *named = state->marks[--state->mark_count];
+    return rc;
 }
 
 int state_write_marks(struct records *records, struct herd_slice lines)
 {
-    int rc = records_run(records, REMOVE_MARKS);
-    records->state.mark_count = 0;
+    struct state *state = &records->state;
+    int rc = 0;
+    for (size_t i = 0; i < state->mark_count; i++)
+        state->marks[i].is_named = false;
     while (lines.len > 0 && rc == 0) {
         const char *end = memchr(lines.data, '\n', lines.len);
         assert(end != NULL);
@@ -379,5 +413,7 @@ int state_write_marks(struct records *records, struct herd_slice lines)
         rc = write_mark(records, line);
         lines = herd_slice(end + 1, lines.len - line.len - 1);
     }
+    for (size_t i = state->mark_count; i-- > 0 && rc == 0;)
+        rc = state->marks[i].is_named ? 0 : remove_mark(records, i);
     return rc;
 }

@@ -3,7 +3,6 @@
  * a page is written once or twice, whatever the number of clients.
  */
 #include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "durable/lock.h"
@@ -97,21 +96,6 @@ static int append_rows(struct records *records, enum stream stream, struct herd_
     return rc;
 }
 
-static bool is_same_marks(const struct state *state, struct herd_slice lines)
-{
-    struct herd_buf text = {0};
-    int rc = 0;
-    for (size_t i = 0; i < state->mark_count && rc == 0; i++) {
-        const struct herd_mark *mark = &state->marks[i].mark;
-        rc = herd_buf_printf(&text, "%s %016" PRIx64 " %" PRIu64 " %016" PRIx64 " %" PRIu64 "\n",
-                             state->marks[i].name, mark->epoch, mark->sequence, mark->life,
-                             mark->life_from);
-    }
-    bool is_same = rc == 0 && herd_slice_equal(herd_buf_slice(&text), lines);
-    herd_buf_free(&text);
-    return is_same;
-}
-
 static int write_journal(struct records *records, const struct herd_batch *batch)
 {
     struct state *state = &records->state;
@@ -130,7 +114,7 @@ static int write_journal(struct records *records, const struct herd_batch *batch
     /* A batch without marks is one that bears no new ones out; those that are there stay true,
      * because what is on disk only becomes newer. */
     struct herd_slice marks = herd_buf_slice(&batch->neighbours);
-    if (marks.len > 0 && !is_same_marks(state, marks))
+    if (marks.len > 0)
         rc = state_write_marks(records, marks);
     if (batch->ends)
         state->complete = state->current;

@@ -84,6 +84,8 @@ void gather_leave(struct net *net, const struct stream *session)
         at++;
     if (at == gather->count)
         return;
+    if (gather->is_busy)
+        set_least(session, 1);
     gather->streams[at] = gather->streams[--gather->count];
     if (gather->count == 0 && gather->is_busy)
         set_busy(net, false);

@@ -31,7 +31,7 @@ struct gather {
 };
 
 void gather_init(struct net *net, uv_loop_t *loop);
-/* A session is a neighbour's from now on; it closes. */
+/* A session is a neighbour's from now on; it begins to close, or has closed. */
 void gather_join(struct net *net, struct stream *session);
 void gather_leave(struct net *net, const struct stream *session);
 /* Once a turn, before its effects are carried out. Whether clients were read from in it, and the

@@ -126,7 +126,7 @@ static void carry_out(struct net *net, struct herd_effect *effect)
     else if (herd_conn_is_link(effect->conn))
         peer_close(effect->conn, effect->abort);
     else
-        stream_close(stream, effect->abort);
+        session_close(stream, effect->abort);
 }
 
 void net_flush_early(struct net *net)

@@ -92,6 +92,8 @@ extern const struct stream_events session_events, peer_events;
 void session_accept(struct net *net, int take_fd);
 /* How many there are has changed. */
 void session_count(struct net *net);
+/* As stream_close. What a neighbour still says is dropped as it comes, however little it is. */
+void session_close(struct stream *session, bool now);
 /* What keeps one more client out; LIMIT_COUNT: nothing. The limit of files may be lowered at any
  * time; whoever came until none was left would keep the disk's own files from being opened. */
 enum limit net_full(const struct net *net);

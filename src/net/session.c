@@ -156,3 +156,10 @@ void session_accept(struct net *net, int take_fd)
     uv_tcp_keepalive(&session->tcp, 1, KEEPALIVE_S);
     stream_read(session, true);
 }
+
+void session_close(struct stream *session, bool now)
+{
+    if (session->is_neighbour)
+        gather_leave(net_of(session), session);
+    stream_close(session, now);
+}

@@ -47,6 +47,8 @@ static const struct option_row {
      "share of WHATSAT among the requests, 0 to 1 (0)"},
     {"radius", 0, KIND_NUMBER, AT(radius_km), 0, 50, "KM", "of a WHATSAT, to the metre (10)"},
     {"count", 0, KIND_WHOLE, AT(count), 0, 20, "N", "of a WHATSAT (5)"},
+    {"places", 0, KIND_TEXT, AT(places), 0, 0, "FILE",
+     "the places file that the servers answer from: a WHATSAT must bring all that is there"},
     {"known", 0, KIND_FLAG, AT(known), 0, 0, NULL,
      "an earlier run has told the servers all ids: WHATSAT may ask for any"},
     {"server", 0, KIND_SERVER, 0, 0, 0, "NAME",
@@ -186,6 +188,9 @@ static int check_options(const struct bench_options *options)
         return wrong_option("clients", "less than there are servers");
     if (options->duration_s <= 0 && options->requests <= 0)
         return wrong_option("duration", "0, and no --requests: it would never end");
+    bool asks = options->whatsat_share > 0 && strcmp(options->speech, "herd") == 0;
+    if (options->places != NULL && !asks)
+        return wrong_option("places", "nothing asks for any: --whatsat, and --speech herd");
     int64_t ns;
     for (unsigned i = 0; i < options->pid_count; i++)
         if (process_cpu_ns(options->pids[i], &ns) < 0)

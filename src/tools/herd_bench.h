@@ -33,6 +33,7 @@ struct bench_options {
     const char *servers[BENCH_TARGETS_MAX]; /* names, of targets in their order; or none */
     unsigned server_count;
     const char *speech, *crowd, *prefix;
+    const char *places; /* the file that the servers answer from, or NULL */
     double connections, pipeline, clients, rate, duration_s, warmup_s, requests, timeout_s;
     double whatsat_share, radius_km, count, seed, cpu, skew_s;
     bool json, sequential, known, help, version;
@@ -76,6 +77,7 @@ struct maker {
     /* Per client, which belongs to one target, the newest IAMAT that was answered: a WHATSAT must
      * show it or a later one. NULL: nothing is asked. */
     struct acked *acked;
+    struct bench_places *places; /* what the servers answer from; NULL: not known */
 };
 
 enum { SPEECH_MORE = 0, SPEECH_WRONG = -1 };
@@ -105,6 +107,10 @@ uint32_t maker_next_client(struct maker *maker, unsigned target);
  * that the client was at at that time. */
 bool speech_said(const struct bench_options *options, uint32_t client,
                  const struct herd_record *record);
+
+/* Whether that record can have been received when it says so: after it was sent and before now, with
+ * the difference of both as its time_diff, which is noted; each in the one way there is to write it. */
+bool speech_received(struct maker *maker, const struct herd_record *record, int64_t *out_diff_ns);
 
 /* What a run has shown. */
 struct bench_result {

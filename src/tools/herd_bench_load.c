@@ -28,6 +28,7 @@
 #include <herd/err.h>
 
 #include "herd_bench.h"
+#include "herd_bench_places.h"
 #include "herd_bench_process.h"
 #include "herd_bench_watch.h"
 
@@ -268,6 +269,19 @@ static void take_answer(struct load *load, struct connection *connection, int64_
     connection->count--;
 }
 
+/* The bytes of the next answer, or what is wrong with it: with itself, or with what neighbours were
+ * told of the update that it is about. */
+static long check_answer(struct load *load, struct connection *connection, const char *at,
+                         size_t len)
+{
+    struct request *request = &connection->ring[connection->first];
+    long used = load->speech->check(&load->maker, request, &connection->name, at, len);
+    if (used > 0 && load->watch != NULL && !request->is_question &&
+        !watch_answered(load->watch, request, &connection->name))
+        return SPEECH_WRONG;
+    return used;
+}
+
 /* Takes whole answers from what came; what is left of the last one is kept. */
 static void take_answers(struct load *load, struct connection *connection, size_t len,
                          int64_t now_ns)
@@ -275,8 +289,7 @@ static void take_answers(struct load *load, struct connection *connection, size_
     const char *at = load->input, *end = at + len;
     long used = 1;
     while (at < end && connection->count > 0) {
-        used = load->speech->check(&load->maker, &connection->ring[connection->first],
-                                   &connection->name, at, (size_t)(end - at));
+        used = check_answer(load, connection, at, (size_t)(end - at));
         if (used <= 0)
             break;
         take_answer(load, connection, now_ns);
@@ -486,11 +499,11 @@ static int open_load(struct load *load)
     if (load->connections == NULL || load->input == NULL || load->output == NULL ||
         (options->whatsat_share > 0 && load->maker.acked == NULL))
         return HERD_ENOMEM;
-    int rc = 0;
+    int rc = options->places != NULL ? bench_places_open(options->places, &load->maker.places) : 0;
     for (unsigned i = 0; rc == 0 && i < load->connection_count; i++)
         rc = open_connection(load, i);
     if (rc == 0)
-        rc = watch_open(options, load->poller, &load->watch);
+        rc = watch_open(&load->maker, load->poller, &load->watch);
     return rc;
 }
 
@@ -510,6 +523,7 @@ static void close_load(struct load *load)
     if (load->poller >= 0)
         close(load->poller);
     free(load->connections);
+    bench_places_close(load->maker.places);
     free(load->maker.acked);
     free(load->input);
     free(load->output);

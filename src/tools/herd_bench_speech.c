@@ -7,6 +7,7 @@
 #include <herd/geo.h>
 
 #include "herd_bench.h"
+#include "herd_bench_places.h"
 
 enum {
     LINE_MAX_BYTES = 4096,
@@ -211,9 +212,9 @@ static const char *take_digits(const char *at, const char *end, int max, uint64_
     return at;
 }
 
-/* `±digits.9digits `, written in the one way there is: no zeros before it, and 0 is `+0`. What
- * stands behind it, or NULL. */
-static const char *check_diff(const char *at, const char *end, int64_t *out_ns)
+/* `±digits.9digits`, written in the one way there is: no zeros before it, and 0 is `+0`. What stands
+ * behind it, or NULL. */
+static const char *take_diff(const char *at, const char *end, int64_t *out_ns)
 {
     uint64_t whole, part;
     if (at == end || (*at != '+' && *at != '-'))
@@ -221,13 +222,19 @@ static const char *check_diff(const char *at, const char *end, int64_t *out_ns)
     const char *dot = take_digits(at + 1, end, DIFF_DIGITS_MAX - HERD_TIME_DECIMALS, &whole);
     if (dot == at + 1 || dot == end || *dot != '.' || (at[1] == '0' && dot > at + 2))
         return NULL;
-    const char *space = take_digits(dot + 1, end, HERD_TIME_DECIMALS, &part);
+    const char *behind = take_digits(dot + 1, end, HERD_TIME_DECIMALS, &part);
     int64_t ns = (int64_t)whole * HERD_NS_PER_S + (int64_t)part;
-    if (space - dot != 1 + HERD_TIME_DECIMALS || space == end || *space != ' ' ||
-        (*at == '-' && ns == 0))
+    if (behind - dot != 1 + HERD_TIME_DECIMALS || (*at == '-' && ns == 0))
         return NULL;
     *out_ns = *at == '-' ? -ns : ns;
-    return space + 1;
+    return behind;
+}
+
+/* The same with a space behind it, and what stands behind that. */
+static const char *check_diff(const char *at, const char *end, int64_t *out_ns)
+{
+    const char *space = take_diff(at, end, out_ns);
+    return space != NULL && space < end && *space == ' ' ? space + 1 : NULL;
 }
 
 /* `AT <server> <time_diff> ` of a line up to `end`. What stands behind it, or NULL. */
@@ -253,6 +260,18 @@ static bool is_received(struct maker *maker, int64_t sent_ns, int64_t diff_ns)
 {
     int64_t skew_ns = (int64_t)(maker->options->skew_s * 1e9);
     return diff_ns + skew_ns > 0 && is_over(maker, sent_ns + diff_ns - skew_ns);
+}
+
+bool speech_received(struct maker *maker, const struct herd_record *record, int64_t *out_diff_ns)
+{
+    char right[HERD_TIME_TEXT_MAX + 1];
+    const char *end = record->diff.data + record->diff.len;
+    if (take_diff(record->diff.data, end, out_diff_ns) != end || record->received_ns < 0 ||
+        record->received_ns - record->sent_ns != *out_diff_ns)
+        return false;
+    size_t len = (size_t)(put_time(right, record->received_ns) - right);
+    return herd_slice_equal(record->received, herd_slice(right, len)) &&
+           is_received(maker, record->sent_ns, *out_diff_ns);
 }
 
 /* `<client> <location> <time_sent>` as it was sent: of the client asked for, not older than what
@@ -322,20 +341,34 @@ static bool check_status(const struct bench_options *options, const char *status
     return options->count == 0 ? is_ok || is_zero : count > 0 ? is_ok : is_zero;
 }
 
-/* One JSON object: attributions, a status and the places near where `client` was at `sent_ns`. */
-static bool check_json(const struct bench_options *options, uint32_t client, int64_t sent_ns,
-                       const char *text, size_t len)
+/* One JSON object: attributions, a status and the places near where the client was. */
+static bool check_json(const struct bench_options *options, struct herd_location centre,
+                       struct herd_slice text)
 {
-    int32_t lat, lon;
-    locate(client, (uint64_t)sent_ns, &lat, &lon);
-    json_t *object = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *object = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
     const json_t *results = json_object_get(object, "results");
     bool right = json_is_array(json_object_get(object, "html_attributions")) &&
                  check_status(options, json_string_value(json_object_get(object, "status")),
                               json_array_size(results)) &&
-                 check_results(options, results, (struct herd_location){lat / 1e6, lon / 1e6});
+                 check_results(options, results, centre);
     json_decref(object);
     return right;
+}
+
+/* A JSON object that may be the places around where `client` was at `sent_ns`, and is all that the
+ * servers' file has there, where that is known. `text` has the empty line behind it. */
+static bool check_around(const struct maker *maker, uint32_t client, int64_t sent_ns,
+                         struct herd_slice text)
+{
+    const struct bench_options *options = maker->options;
+    char location[BENCH_ECHO_MAX];
+    struct herd_location centre;
+    size_t len = (size_t)(put_location(location, client, sent_ns) - location);
+    return herd_location_parse(herd_slice(location, len), &centre) == 0 &&
+           check_json(options, centre, text) &&
+           (maker->places == NULL ||
+            bench_places_right(maker->places, centre, (double)radius_m(options),
+                               (size_t)options->count, text));
 }
 
 /* The AT line, one JSON object, a blank line. */
@@ -352,8 +385,9 @@ static long check_places(struct maker *maker, const struct request *request, str
         return SPEECH_WRONG;
     if (end == NULL)
         return left < BENCH_PLACES_MAX ? SPEECH_MORE : SPEECH_WRONG;
-    return check_json(maker->options, request->client, sent_ns, json, (size_t)(end - json))
-               ? end + 2 - data
+    end += 2;
+    return check_around(maker, request->client, sent_ns, herd_slice(json, (size_t)(end - json)))
+               ? end - data
                : SPEECH_WRONG;
 }
 

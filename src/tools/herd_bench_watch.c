@@ -1,6 +1,7 @@
 /*
  * open -> a server dials -> HELLO, refused -> FLOOD lines, each looked up among the updates sent
- *                                          -> not what a client of ours has sent: the run fails
+ *                                          -> not what a client of ours has sent, or not as it was
+ *                                             answered, before or after: the run fails
  */
 #include <errno.h>
 #include <netdb.h>
@@ -19,9 +20,12 @@
 
 enum { INPUT_BYTES = 1 << 18, DIALLED_MAX_MS = 30000, TOLD_MAX = 300 };
 
+#define DIFF_UNKNOWN INT64_MIN
+
 /* The last update of a client. */
 struct update {
     int64_t due_ns, sent_ns;
+    int64_t diff_ns;  /* as the first FLOOD or the answer has it; or DIFF_UNKNOWN */
     uint64_t missing; /* a bit a watcher that has not seen it */
     bool measured;
 };
@@ -43,8 +47,10 @@ struct watcher {
 };
 
 struct watch {
+    struct maker *maker;
     const struct bench_options *options;
     int poller;
+    struct peer_name origins[BENCH_TARGETS_MAX]; /* of the targets: who receives an update */
     struct watcher watchers[BENCH_TARGETS_MAX];
     struct link *links;
     struct update *updates;  /* a client each */
@@ -69,22 +75,44 @@ static int64_t client_of(const struct watch *watch, struct herd_slice id)
     return number < (uint64_t)watch->options->clients ? (int64_t)number : -1;
 }
 
-static void tell_wrong(const struct watcher *watcher, struct herd_slice line)
+static void tell_wrong(const struct watcher *watcher, const char *what, struct herd_slice line)
 {
     const struct bench_target *at = &watcher->watch->options->watches[watcher->number];
     if (watcher->watch->wrong++ > 0)
         return;
-    fprintf(stderr, "herd-bench: watch %s:%s: what no client has sent\n  line: %.*s\n", at->host,
-            at->port, (int)(line.len < TOLD_MAX ? line.len : TOLD_MAX), line.data);
+    fprintf(stderr, "herd-bench: watch %s:%s: %s\n  line: %.*s\n", at->host, at->port, what,
+            (int)(line.len < TOLD_MAX ? line.len : TOLD_MAX), line.data);
+}
+
+/* Whether an update of `client` was received by the server of that name, with that difference, as
+ * far as is known; from now on it is. */
+static bool is_of(struct watch *watch, int64_t client, struct herd_slice name, int64_t diff_ns)
+{
+    struct update *update = &watch->updates[client];
+    struct peer_name *origin = &watch->origins[client % watch->options->target_count];
+    if (origin->len == 0 && name.len <= BENCH_NAME_MAX) {
+        origin->len = (uint8_t)name.len;
+        memcpy(origin->text, name.data, name.len);
+    }
+    if (update->diff_ns == DIFF_UNKNOWN)
+        update->diff_ns = diff_ns;
+    return update->diff_ns == diff_ns &&
+           herd_slice_equal(herd_slice(origin->text, origin->len), name);
+}
+
+bool watch_answered(struct watch *watch, const struct request *request,
+                    const struct peer_name *name)
+{
+    return watch->updates[request->client].sent_ns != request->sent_ns ||
+           is_of(watch, request->client, herd_slice(name->text, name->len), request->diff_ns);
 }
 
 /* An update of one of our clients, by its number, is at a server. */
-static void see(struct watch *watch, unsigned number, int64_t client,
-                const struct herd_record *record, int64_t now_ns)
+static void see(struct watch *watch, unsigned number, int64_t client, int64_t now_ns)
 {
     uint64_t bit = UINT64_C(1) << number;
     struct update *update = &watch->updates[client];
-    if ((update->missing & bit) == 0 || record->sent_ns != update->sent_ns)
+    if ((update->missing & bit) == 0)
         return;
     update->missing &= ~bit;
     if (update->measured)
@@ -96,14 +124,23 @@ static void see(struct watch *watch, unsigned number, int64_t client,
         histogram_add(&watch->everywhere, now_ns - update->due_ns);
 }
 
+/* Of an update that is not the last one of its client the answer is not known any more. */
 static void take_flood(const struct watcher *watcher, struct herd_slice line,
                        const struct herd_record *record, int64_t now_ns)
 {
-    int64_t client = client_of(watcher->watch, record->client);
-    if (client >= 0 && !speech_said(watcher->watch->options, (uint32_t)client, record))
-        tell_wrong(watcher, line);
-    else if (client >= 0)
-        see(watcher->watch, watcher->number, client, record, now_ns);
+    struct watch *watch = watcher->watch;
+    int64_t client = client_of(watch, record->client), diff_ns;
+    if (client < 0)
+        return;
+    bool is_last = record->sent_ns == watch->updates[client].sent_ns;
+    if (!speech_said(watch->options, (uint32_t)client, record))
+        tell_wrong(watcher, "what no client has sent", line);
+    else if (!speech_received(watch->maker, record, &diff_ns))
+        tell_wrong(watcher, "it cannot have been received then", line);
+    else if (is_last && !is_of(watch, client, record->origin, diff_ns))
+        tell_wrong(watcher, "not as it was answered, or told elsewhere", line);
+    else if (is_last)
+        see(watch, watcher->number, client, now_ns);
 }
 
 /* 0, or negative for a link that cannot go on. */
@@ -224,16 +261,29 @@ static int wait_dialled(struct watch *watch)
     return 0;
 }
 
-int watch_open(const struct bench_options *options, int poller, struct watch **out)
+/* Those that were given; others are learnt from what comes first. */
+static void take_names(struct watch *watch)
 {
+    for (unsigned i = 0; i < watch->options->server_count; i++) {
+        const char *name = watch->options->servers[i];
+        watch->origins[i].len = (uint8_t)strlen(name);
+        memcpy(watch->origins[i].text, name, watch->origins[i].len);
+    }
+}
+
+int watch_open(struct maker *maker, int poller, struct watch **out)
+{
+    const struct bench_options *options = maker->options;
     *out = NULL;
     if (options->watch_count == 0)
         return 0;
     struct watch *watch = calloc(1, sizeof(*watch));
     if (watch == NULL)
         return HERD_ENOMEM;
+    watch->maker = maker;
     watch->options = options;
     watch->poller = poller;
+    take_names(watch);
     watch->input = malloc(INPUT_BYTES);
     watch->updates = calloc((size_t)options->clients, sizeof(*watch->updates));
     int rc = watch->input != NULL && watch->updates != NULL ? 0 : HERD_ENOMEM;
@@ -258,6 +308,7 @@ int watch_update(struct watch *watch, const struct request *request, bool measur
         return HERD_EBUSY;
     *update = (struct update){.due_ns = request->due_ns,
                               .sent_ns = request->sent_ns,
+                              .diff_ns = DIFF_UNKNOWN,
                               .missing = count < 64 ? (UINT64_C(1) << count) - 1 : UINT64_MAX,
                               .measured = measured};
     watch->missing++;

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,26 +18,50 @@
 #include "places/local_build.h"
 #include "places/local_db.h"
 
+enum { IMPORT, BUILD, NEAR, INFO, COMMAND_COUNT };
+
 static const struct command {
     const char *name;
     const char *words;
     const char *help;
     int (*run)(const struct arguments *arguments);
-} commands[] = {
-    {"import",
-     "[--out FILE] [--format geojson|geojsonseq|geonames] [--name TEXT] [--attribution HTML]\n"
-     "      [--licence SPDX] FROM",
-     "makes a places file (places.db) of GeoJSON, GeoJSONSeq or GeoNames; - is standard input",
-     command_import},
-    {"build", "--out FILE TABLE…", "makes a places file of tables (share/places-*.tsv.gz)",
-     command_build},
-    {"near", "[--file FILE] [--json] [--repeat N] LAT,LON RADIUS_KM [COUNT]",
-     "shows the places around a location; --repeat measures", command_near},
-    {"info", "[--file FILE]", "shows where the places of a file come from, and their licences",
-     command_info},
+} commands[COMMAND_COUNT] = {
+    [IMPORT] =
+        {"import",
+         "[--out FILE] [--format geojson|geojsonseq|geonames] [--name TEXT] [--attribution HTML]\n"
+         "      [--licence SPDX] FROM",
+         "makes a places file (places.db) of GeoJSON, GeoJSONSeq or GeoNames; - is standard input",
+         command_import},
+    [BUILD] = {"build", "--out FILE TABLE…",
+               "makes a places file of tables (share/places-*.tsv.gz)", command_build},
+    [NEAR] = {"near", "[--file FILE] [--json] [--repeat N] LAT,LON RADIUS_KM [COUNT]",
+              "shows the places around a location; --repeat measures", command_near},
+    [INFO] = {"info", "[--file FILE]",
+              "shows where the places of a file come from, and their licences", command_info},
 };
 
-enum { COMMAND_COUNT = sizeof commands / sizeof commands[0], REPEAT_MAX = 1000000000 };
+enum kind { KIND_FLAG, KIND_TEXT, KIND_REPEAT };
+
+/* Every option, where it goes, and the commands that take it. */
+static const struct option {
+    const char *name;
+    enum kind kind;
+    size_t offset;
+    unsigned commands; /* a bit for each */
+} options[] = {
+#define AT(field) offsetof(struct arguments, field)
+    {"out", KIND_TEXT, AT(out), 1u << IMPORT | 1u << BUILD},
+    {"file", KIND_TEXT, AT(file), 1u << NEAR | 1u << INFO},
+    {"format", KIND_TEXT, AT(format), 1u << IMPORT},
+    {"name", KIND_TEXT, AT(name), 1u << IMPORT},
+    {"attribution", KIND_TEXT, AT(attribution), 1u << IMPORT},
+    {"licence", KIND_TEXT, AT(licence), 1u << IMPORT},
+    {"repeat", KIND_REPEAT, AT(repeat), 1u << NEAR},
+    {"json", KIND_FLAG, AT(json), 1u << NEAR},
+#undef AT
+};
+
+enum { OPTION_COUNT = sizeof options / sizeof options[0], REPEAT_MAX = 1000000000 };
 
 static void print_command(FILE *to, const struct command *command)
 {
@@ -159,44 +184,62 @@ static bool parse_count(const char *text, int64_t *out)
     return end != text && *end == '\0' && errno == 0 && *out > 0 && *out <= REPEAT_MAX;
 }
 
-/* The option `name` with its value; NULL: none stands behind it. 0 or EXIT_USAGE. */
-static int take_option(const char *name, const char *value, struct arguments *out)
+/* Of an option that others take. EXIT_USAGE. */
+static int refuse(const struct command *command, const struct option *option)
 {
-    const struct {
-        const char *name;
-        const char **value;
-    } options[] = {
-        {"out", &out->out},   {"file", &out->file},       {"format", &out->format},
-        {"name", &out->name}, {"licence", &out->licence}, {"attribution", &out->attribution},
-    };
-    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
-        if (strcmp(options[i].name, name) != 0)
-            continue;
-        *options[i].value = value;
-        return value != NULL ? 0 : wrong_usage("--%s: no value behind it", name);
+    const char *takers[COMMAND_COUNT] = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if ((option->commands & 1u << i) != 0)
+            takers[count++] = commands[i].name;
+    if (count == 1)
+        return wrong_usage("%s takes no --%s: that is for %s", command->name, option->name,
+                           takers[0]);
+    return wrong_usage("%s takes no --%s: that is for %s and %s", command->name, option->name,
+                       takers[0], takers[1]);
+}
+
+/* The option argv[0] with what may be its value. How many of them it is, or -EXIT_USAGE. */
+static int take_option(const struct command *command, char **argv, struct arguments *out)
+{
+    const char *name = argv[0] + 2, *value = argv[1];
+    const struct option *option = options;
+    while (option < options + OPTION_COUNT && strcmp(option->name, name) != 0)
+        option++;
+    if (option == options + OPTION_COUNT)
+        return -wrong_usage("no option --%s", name);
+    if ((option->commands & 1u << (command - commands)) == 0)
+        return -refuse(command, option);
+    void *field = (char *)out + option->offset;
+    switch (option->kind) {
+    case KIND_FLAG:
+        *(bool *)field = true;
+        return 1;
+    case KIND_TEXT:
+        *(const char **)field = value;
+        return value != NULL ? 2 : -wrong_usage("--%s: no value behind it", name);
+    case KIND_REPEAT:
+        break;
     }
-    if (strcmp(name, "repeat") != 0)
-        return wrong_usage("no option --%s", name);
-    if (value == NULL || !parse_count(value, &out->repeat))
-        return wrong_usage("--repeat: a whole number from 1 to %d behind it", REPEAT_MAX);
-    return 0;
+    if (value == NULL || !parse_count(value, field))
+        return -wrong_usage("--%s: a whole number from 1 to %d behind it", name, REPEAT_MAX);
+    return 2;
 }
 
 /* 0 or EXIT_USAGE. */
-static int parse_arguments(int argc, char **argv, struct arguments *out)
+static int parse_arguments(const struct command *command, char **argv, struct arguments *out)
 {
-    int code = 0;
-    for (int at = 0; at < argc && code == 0; at++) {
-        if (strncmp(argv[at], "--", 2) != 0) {
-            out->words[out->count++] = argv[at];
-        } else if (strcmp(argv[at], "--json") == 0) {
-            out->json = 1;
-        } else {
-            code = take_option(argv[at] + 2, argv[at + 1], out);
-            at++;
+    while (*argv != NULL) {
+        if (strncmp(*argv, "--", 2) != 0) {
+            out->words[out->count++] = *argv++;
+            continue;
         }
+        int taken = take_option(command, argv, out);
+        if (taken < 0)
+            return -taken;
+        argv += taken;
     }
-    return code;
+    return 0;
 }
 
 static int run_command(const struct command *command, int argc, char **argv)
@@ -205,7 +248,7 @@ static int run_command(const struct command *command, int argc, char **argv)
     if (words == NULL)
         return print_failure(HERD_ENOMEM, &(struct herd_buf){0});
     struct arguments arguments = {.words = words};
-    int code = parse_arguments(argc, argv, &arguments);
+    int code = parse_arguments(command, argv, &arguments);
     if (code == 0)
         code = command->run(&arguments);
     free(words);

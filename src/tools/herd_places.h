@@ -18,7 +18,7 @@ struct arguments {
     const char *format;                       /* --format NAME */
     const char *name, *attribution, *licence; /* of a source: --name TEXT, … */
     int64_t repeat;                           /* --repeat N; 0: not given */
-    int json;                                 /* --json */
+    bool json;                                /* --json */
     size_t count;
     const char **words;
 };

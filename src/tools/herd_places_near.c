@@ -200,7 +200,7 @@ static int print_answer(const char *path, const struct question *question, int64
         printf("%" PRId64 " answers of %zu bytes in %.3f s: %.0f a second\n", times,
                asker.answer.len, took_s, (double)times / took_s);
     else if (repeat == 0 && (rc == 0 || rc == HERD_EIO))
-        fwrite(asker.answer.data, 1, asker.answer.len, stdout);
+        output_json(stdout, herd_buf_slice(&asker.answer));
     if (rc == HERD_EIO && error->len == 0)
         herd_buf_printf(error, "%s cannot be read: the answer's error_message says why", path);
     herd_buf_free(&asker.answer);

@@ -73,13 +73,6 @@ static void print_usage(FILE *out)
           out);
 }
 
-static void print_foreign(const char *name, struct herd_slice line)
-{
-    fprintf(stderr, "herdctl: %s does not speak this protocol: it answered \"", name);
-    output_shown(stderr, herd_slice_of(config_show(line.data, line.len).text));
-    fputs("\"\n", stderr);
-}
-
 /* How long the answer may take: what herd.conf gives the server for it, and then some. */
 static int64_t patience_ms(const struct config_values *values, const struct herd_command *asked)
 {
@@ -110,7 +103,8 @@ static int ask(const struct context *context, const char *name, const struct her
         error.len > 0 ? herd_buf_slice(&error) : herd_slice_of(herd_strerror(rc));
     bool is_cut = rc < 0 && answer_may_go_on(herd_buf_slice(bytes));
     if (kind == ANSWER_FOREIGN && !is_cut && rc != HERD_ENOMEM)
-        print_foreign(name, out->first_line);
+        fprintf(stderr, "herdctl: %s does not speak this protocol: it answered \"%s\"\n", name,
+                config_show(out->first_line.data, out->first_line.len).text);
     else if (rc < 0)
         fprintf(stderr, "herdctl: %s: %.*s\n", name, (int)why.len, why.data);
     else if (kind == ANSWER_REFUSED)
@@ -158,7 +152,7 @@ static int print(const struct context *context, const char *server, const struct
     json_t *places;
     int status = read_places(server, answer->rest, &places);
     if (status == 0 && !context->json) {
-        fwrite(bytes->data, 1, bytes->len, stdout);
+        output_shown_lines(stdout, herd_buf_slice(bytes));
         json_decref(places);
     } else if (status == 0) {
         json_t *object = json_pack("{s:o, s:o*}", "at", at_object(answer->at), "places", places);

@@ -5,6 +5,8 @@
 #include <herd/buf.h>
 #include <herd/err.h>
 
+#include "base/output.h"
+
 struct sink {
     struct herd_buf text;
     int rc; /* jansson does not look at all that it is told */
@@ -24,7 +26,9 @@ int json_print(const char *program, json_t *take_value, size_t flags)
     int rc = json_dump_callback(take_value, take, &sink, flags);
     json_decref(take_value);
     if (rc == 0 && sink.rc == 0)
-        printf("%.*s\n", (int)sink.text.len, sink.text.data);
+        rc = herd_buf_append(&sink.text, "\n", 1);
+    if (rc == 0 && sink.rc == 0)
+        output_json(stdout, herd_buf_slice(&sink.text));
     else
         fprintf(stderr, "%s: %s\n", program, herd_strerror(HERD_ENOMEM));
     herd_buf_free(&sink.text);

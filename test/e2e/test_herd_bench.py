@@ -300,6 +300,66 @@ def test_what_is_wrong_with_places_is_found(wrong):
         assert errors == "" if right else "a wrong answer" in errors or "nothing was asked for" in errors
 
 
+DATA = BIN / "../share/herd/places.db"
+
+
+@pytest.mark.parametrize("asked", [(10, 5), (50, 20), (0, 3), (10, 0)])
+@pytest.mark.parametrize("memory", ["", "memory_max_mib = 0"])
+def test_places_of_the_servers_file_are_right(make_herd, asked, memory):
+    port = make_herd({"Hill": []}, places=memory or "memory_max_mib = 256").start().ports["Hill"]
+    found, errors = bench("-c", 4, "-n", 200, "-q", 600, "-d", 0, "--whatsat", 0.3, "--places", DATA, "--radius", asked[0], "--count", asked[1],
+                          f"127.0.0.1:{port}")
+    assert (found["wrong"], errors) == (0, "") and found["question_latency"]["count"] > 100
+
+
+def places_file(path, home, names=range(12), called="place"):
+    """Places 0.3 km from each other, beginning where the client lives, but for those that are left out."""
+    rows = "".join(f"t:{i}\t{called} {i}\t{home[0] + i * 300 / METRES_A_DEGREE:.6f}\t{home[1]:.6f}\tlocality,political\tPPL\tNZ\t9\t500\tThere\n"
+                   for i in names)
+    table = path.with_suffix(".tsv")
+    table.write_text(f"#herd-places\t1\n#name\tTest\n#attribution\tTest\n#licence\tCC0-1.0\n#version\tone\n{rows}")
+    subprocess.run([BIN / "herd-places", "build", "--out", path, table], check=True, capture_output=True)
+    return path
+
+
+# What the server's file has, where all twelve are to be there, and how many are asked for.
+WRONG_FILES = {
+    "nothing": ({}, 20, 0),
+    "the farthest is missing, of fewer than asked for": ({"names": range(11)}, 20, 1),
+    "the nearest is missing, of as many as asked for": ({"names": range(1, 12)}, 5, 1),
+    "one between is missing": ({"names": [0, 1, *range(3, 12)]}, 5, 1),
+    "all are missing": ({"names": [40]}, 1, 1),
+    "one too many": ({"names": range(13)}, 20, 1),
+    "other names": ({"called": "places"}, 1, 1),
+    "one too many, which is not asked for": ({"names": range(13)}, 12, 0),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_FILES)
+def test_places_that_are_missing_are_found(make_herd, tmp_path, wrong):
+    served, count, status = WRONG_FILES[wrong]
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # who tells where the one client lives
+        child = start("-c", 1, "-n", 1, "-q", 1, "-d", 0, f"127.0.0.1:{listener.getsockname()[1]}")
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as lines:
+            text = lines.readline().split()[2].decode()
+        child.communicate(timeout=300)
+    home = [float(degrees) for degrees in re.findall(r"[+-][0-9.]+", text)]
+    right, held = places_file(tmp_path / "right.db", home), places_file(tmp_path / "held.db", home, **served)
+    port = make_herd({"Hill": []}, places=f'data_file = "{held}"').start().ports["Hill"]
+    options = "-c", 1, "-n", 1, "-q", 50, "-d", 0, "--whatsat", 0.5, "--radius", 10, "--count", count
+    assert bench(*options, f"127.0.0.1:{port}")[0]["wrong"] == 0, "by itself it may be right"
+    found, errors = bench(*options, "--places", right, f"127.0.0.1:{port}", status=status)
+    assert found["wrong"] == status
+    assert f"not the {min(count, 12)} places that {right} has there\n" in errors if status else errors == ""
+
+
+def test_a_places_file_that_cannot_be_read_is_told(server, tmp_path):
+    none = tmp_path / "none.db"
+    _, errors = bench("-q", 1, "-d", 0, "--whatsat", 1, "--places", none, f"127.0.0.1:{server.port}", status=1)
+    assert errors.startswith(f"herd-bench: --places: {none} cannot be opened: No such file or directory")
+
+
 @pytest.mark.parametrize("diff, status", [(b"+0.000000002", 0), (b"+12345.000000000", 1), (b"-0.000000001", 1)])
 def test_a_difference_of_an_earlier_run_is_checked(diff, status):
     """That it has to be the one of the IAMAT's answer does not tell there."""
@@ -380,29 +440,59 @@ def test_an_update_that_never_arrives_is_found(make_herd, server):
     assert "10 not everywhere" in errors
 
 
-# What of an update is not as it was sent when it comes out of a neighbour: client, location and time_sent in, and out.
+def other_digit(text):
+    return text[:-1] + (b"1" if text[-1:] == b"0" else b"0")
+
+
+def received(seconds, diff):
+    """As if it had been received so many seconds after it was sent."""
+    return lambda _id, _location, sent: {"received": b"%d.%s" % (int(sent[:10]) + seconds, sent[11:]), "diff": diff}
+
+
+# What of an update is not as it was sent and answered when it comes out of a neighbour: client, location and time_sent in, and
+# what is said instead out.
 WRONG_FLOODS = {
-    "nothing": lambda client, location, sent: (client, location, sent),
-    "location": lambda client, location, sent: (client, location[:-1] + (b"1" if location[-1:] == b"0" else b"0"), sent),
-    "location's bytes": lambda client, location, sent: (client, location + b"/", sent),
-    "time's bytes": lambda client, location, sent: (client, location, sent + b"0"),
-    "older update": lambda client, location, sent: (client, location, b"1000000000.000000000"),
-    "other client": lambda client, location, sent: (client[:-2] + b"%02d" % ((int(client[-2:]) + 1) % 100), location, sent),
-    "nobody's": lambda client, location, sent: (client + b"0", location, sent),
+    "nothing": lambda client, location, sent: {},
+    "location": lambda client, location, sent: {"location": other_digit(location)},
+    "location's bytes": lambda client, location, sent: {"location": location + b"/"},
+    "time's bytes": lambda client, location, sent: {"sent": sent + b"0"},
+    "older update": lambda client, location, sent: {"sent": b"1000000000.000000000"},
+    "other client": lambda client, location, sent: {"client": client[:-2] + b"%02d" % ((int(client[-2:]) + 1) % 100)},
+    "nobody's": lambda client, location, sent: {"client": client + b"0"},
+    "in the future": received(1000, b"+1000.000000000"),
+    "before it was sent": received(-1, b"-1.000000000"),
+    "as it was sent": received(0, b"+0.000000000"),
+    "not by its difference": received(-1, b"+0.000000001"),
+    "another difference": lambda client, location, sent: {"received": later(sent, 2), "diff": b"+0.000000002"},
+    "the difference's bytes": lambda client, location, sent: {"diff": b"+00.000000001"},
+    "the receipt's bytes": lambda client, location, sent: {"received": later(sent, 1) + b"0"},
+    "another server": lambda client, location, sent: {"origin": b"Jaquez"},
+    "another answer": lambda client, location, sent: {"answered": b"+0.000000002"},
 }
+UNSENT, UNRECEIVED, UNANSWERED = "what no client has sent", "it cannot have been received then", "not as it was answered, or told elsewhere"
+TOLD = dict.fromkeys(["in the future", "before it was sent", "as it was sent", "not by its difference", "the difference's bytes",
+                      "the receipt's bytes"], UNRECEIVED) | dict.fromkeys(["another difference", "another server", "another answer"], UNANSWERED)
 
 
-def serve_wrong_floods(listener, watch_port, wrong):
+def later(sent, more_ns):
+    return b"%d.%09d" % divmod(int(sent.replace(b".", b"")) + more_ns, 10**9)
+
+
+def serve_wrong_floods(listener, watch_port, wrong, flood_first):
     """One connection, whose IAMAT are answered right. The eleventh goes wrong to the address that is watched, all others right."""
     connection, _ = listener.accept()
     watch = wait_until(lambda: dial(watch_port), "herd-bench watches")
     with watch, connection, connection.makefile("rb") as lines, contextlib.suppress(OSError):
         for count, line in enumerate(lines):
-            fields = line.split()[1:]
-            connection.sendall(b"AT Fake +0.000000001 %s\n" % b" ".join(fields))
+            client, location, sent = line.split()[1:]
+            said = {"client": client, "location": location, "sent": sent, "received": later(sent, 1), "origin": b"Fake",
+                    "diff": b"+0.000000001", "answered": b"+0.000000001"}
             if count == 10:
-                fields = WRONG_FLOODS[wrong](*fields)
-            watch.sendall(b"FLOOD Fake %s 1700000000.000000000 Fake +0.000000001\n" % b" ".join(fields))
+                said |= WRONG_FLOODS[wrong](client, location, sent)
+            ways = [(connection, b"AT Fake %s %s\n" % (said["answered"], line[6:-1])),
+                    (watch, b"FLOOD Fake %s\n" % b" ".join(said[field] for field in ("client", "location", "sent", "received", "origin", "diff")))]
+            for way, text in reversed(ways) if flood_first else ways:
+                way.sendall(text)
 
 
 def dial(port):
@@ -411,24 +501,36 @@ def dial(port):
     return None
 
 
+@pytest.mark.parametrize("flood_first", [False, True])
 @pytest.mark.parametrize("wrong", WRONG_FLOODS)
-def test_a_neighbour_that_is_told_another_update_than_was_sent_is_found(wrong):
+def test_a_neighbour_that_is_told_another_update_than_was_sent_is_found(wrong, flood_first):
     watch_port = free_ports(1)[0]
     unseen = wrong == "nobody's"  # no client of ours: the update of ours is what is missing
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = threading.Thread(target=serve_wrong_floods, args=(listener, watch_port, wrong))
+        server = threading.Thread(target=serve_wrong_floods, args=(listener, watch_port, wrong, flood_first))
         server.start()
         found, errors = bench("-c", 1, "-q", 50, "-n", 100, "-d", 0, "-t", 1 if unseen else 60, "--sequential",
                               "--watch", f"127.0.0.1:{watch_port}", f"127.0.0.1:{listener.getsockname()[1]}",
                               status=0 if wrong == "nothing" else 1)
         server.join()
+    told = f"watch 127.0.0.1:{watch_port}: {TOLD.get(wrong, UNSENT)}\n  line: FLOOD Fake bench-device000000"
     if wrong == "nothing":
         assert (found["wrong"], found["everywhere"]["count"], errors) == (0, 50, "")
     elif unseen:
         assert found["wrong"] == 0 and "not everywhere" in errors
-    else:
+    else:  # which of two that disagree comes last, and is told, is chance
         assert found["wrong"] == 1
-        assert f"watch 127.0.0.1:{watch_port}: what no client has sent\n  line: FLOOD Fake bench-device000000" in errors
+        assert told in errors or (TOLD.get(wrong) == UNANSWERED and "a wrong answer" in errors)
+
+
+def test_a_name_of_another_server_is_found_at_its_neighbour(make_herd):
+    """All say the same, but it is not the server that it should be."""
+    herd = make_herd({"Hill": ["Watch"], "Watch": ["Hill"]})
+    herd.start(["Hill"], links=False)
+    watched = "--watch", f"127.0.0.1:{herd.ports['Watch']}", f"127.0.0.1:{herd.ports['Hill']}"
+    for name, status in ("Hill", 0), ("Jaquez", 1):
+        _, errors = bench("-c", 1, "-q", 50, "-n", 100, "-d", 0, "--sequential", "--server", name, *watched, status=status)
+        assert UNANSWERED in errors or "a wrong answer" in errors or status == 0
 
 
 @pytest.mark.parametrize("kind", ["idle", "slow", "churn", "long", "deaf"])
@@ -486,6 +588,8 @@ def test_a_process_that_ends_while_it_is_measured_is_told():
     (["--skew", "-1", "localhost:1"], '--skew: "-1" is not a number from 0 to 1e+06'),
     (["-s", "gopher", "localhost:1"], "--speech: herd, bare, redis or memcached"),
     (["-d", "0", "localhost:1"], "it would never end"),
+    (["--places", "places.db", "localhost:1"], "--places: nothing asks for any: --whatsat, and --speech herd"),
+    (["--places", "places.db", "--whatsat", "1", "-s", "bare", "localhost:1"], "--places: nothing asks for any"),
     (["--server", "Hill", "localhost:1", "localhost:2"], "--server: one for each HOST:PORT, or none"),
     (["--server", "", "localhost:1"], "--server: 1 to 64 bytes"),
     (["--server", "H" * 65, "localhost:1"], "--server: 1 to 64 bytes"),

@@ -44,6 +44,9 @@ def test_what_a_file_says_does_not_reach_the_terminal(tmp_path):
     rows = HEAD + ROWS.splitlines(True)[0] + "t:9\tA\x1b[2Jb\u009bc\u00e9\t1\t1\tlocality\tPPLC\tNZ\t1\t1\tV\x1b]0;x\x07\n"
     line = run("near", "--file", build(tmp_path, rows), "1,1", 1).splitlines()[0]
     assert line.split(None, 2)[2] == "A?[2Jb?c\u00e9, V?]0;x?  (locality)"
+    text = run("near", "--file", tmp_path / "test.db", "--json", "1,1", 1)
+    assert not re.search("[\0-\x09\x0b-\x1f\x7f-\x9f]", text)
+    assert json.loads(text)["results"][0]["name"] == "A\x1b[2Jb\u009bc\u00e9"
 
 
 def test_answer_as_a_server_gives_it(tmp_path):
@@ -124,6 +127,27 @@ def test_wrong_usage_has_its_reason():
     unknown = run("fly", code=2)
     assert unknown.startswith('herd-places: no command "fly"\nUsage:\n')
     assert unknown.split("\n", 1)[1] == run(code=2) == run("--help") == run("near", "--help")
+
+
+TAKERS = {"out": "import and build", "file": "near and info", "format": "import", "name": "import", "attribution": "import",
+          "licence": "import", "repeat": "near", "json": "near"}
+
+
+def test_an_option_that_a_command_does_not_take_is_wrong_usage(tmp_path):
+    """With what else the command needs, so that nothing but that option is wrong; and nothing is made."""
+    places, made = build(tmp_path), tmp_path / "made.db"
+    needed = {"import": ["--out", made, tmp_path / "x"], "build": ["--out", made, tmp_path / "test.tsv.gz"], "near": ["--file", places, "1,2", 1],
+              "info": ["--file", places]}
+    help_of = {command: next(line for line in run("--help").split("\n  herd-places ") if line.startswith(command + " ")) for command in needed}
+    for option, takers in TAKERS.items():
+        for command, words in needed.items():
+            assert (command in takers) == (f"--{option}" in help_of[command]), "help tells the same"
+            if command in takers:
+                continue
+            lines = run(command, *words, f"--{option}", *([] if option == "json" else ["1"]), code=2).splitlines()
+            assert lines[0] == f"herd-places: {command} takes no --{option}: that is for {takers}"
+            assert lines[1] == "Usage:" and f"  herd-places {command} " in lines[2]
+    assert not made.exists()
 
 
 def test_help_names_versions_and_exit_statuses():

@@ -139,6 +139,33 @@ def test_who_does_not_speak_the_protocol_is_told(make_herd, answer):
                 assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", done.stderr) and done.stderr.count("\n") == 1
 
 
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def test_words_that_are_shown_again_reach_no_terminal_as_they_are(server):
+    """A client's id may be from elsewhere, and hold C1's control characters."""
+    herd = server.herd
+    for words in (["whatsat", "Hill", "x\x9bé", "1", "1"], ["whatsat", "Hi\x9bll", "x", "1", "1"], ["whatsat", "Hill", "x", "\x9b", "1"],
+                  ["iamat", "Hill", "x\x9b\t", "+1+1"], ["da\x9bnce"], ["status", "\x9bHill"]):
+        done = herdctl(herd, *words)
+        assert done.returncode > 0 and "?" in done.stderr and not CONTROL.search(done.stderr), words
+    assert 'no record of "x?é": ? WHATSAT x?é 1 1\n' in herdctl(herd, "whatsat", "Hill", "x\x9bé", "1", "1").stderr
+
+
+def test_an_answer_is_shown_and_not_obeyed(make_herd):
+    """One of the right form, of whoever listens there: with control characters where that allows them."""
+    herd = make_herd({"Hill": []})
+    at = b"AT Hill\xc2\x9b2J\x9b +1.0\x0bkiwi\t+1+1 5\n"
+    places = b'{\r\n\t"name": "\xc2\x9b\xc3\xa9\xc2\x80\x7f"\r}\n\n'
+    with foreign(herd, at + places):
+        shown = herdctl(herd, "whatsat", "Hill", "kiwi", "1", "1").stdout
+        text = herdctl(herd, "--json", "whatsat", "Hill", "kiwi", "1", "1").stdout
+    assert shown == 'AT Hill?2J? +1.0?kiwi\t+1+1 5\n{\n\t"name": "?é??"?}\n\n'
+    assert not CONTROL.search(text)
+    said = json.loads(text)
+    assert (said["at"]["server"], said["places"]["name"]) == ("Hill\x9b2J\ufffd", "\x9bé\x80\x7f")
+
+
 @pytest.mark.parametrize("places", [b"[]", b"nothing"])
 def test_places_that_are_none_are_told(make_herd, places):
     herd = make_herd({"Hill": []})
@@ -197,7 +224,9 @@ def test_status_shows_no_control_bytes(make_herd):
     status = {**STATUS, "links": [{"peer": "\x1b]0;t\x07", "state": "\x9bup"}]}
     with answering(listener, json.dumps(status).encode() + b"\n"):
         done = herdctl(herd, "status")
+        text = herdctl(herd, "status", "--json").stdout
     assert done.returncode == 0 and done.stdout.endswith(" ?]0;t?:?up\n")
+    assert not CONTROL.search(text) and json.loads(text)["Hill"]["status"]["links"] == status["links"]
 
 
 @pytest.mark.parametrize("words", [

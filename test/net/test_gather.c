@@ -359,6 +359,38 @@ static void a_reset_that_a_turn_sees_is_no_end(void **state)
     world_free(world);
 }
 
+static bool is_closing(void *arg)
+{
+    const struct world *world = arg;
+    const struct stream_ring *lingering = &world->a->net->streams.lingering;
+    return lingering->next != lingering;
+}
+
+/* Who closes a connection drops what still comes. What lies in its socket in the end is answered by
+ * the kernel with a reset, for which the other side's may throw away the last words that it has
+ * received. A neighbour may say less than wakes a busy server; no turn reads it. */
+static void what_comes_while_it_closes_is_dropped(void **state)
+{
+    static const char late[] = "PING\n";
+    static char line[HERD_LINE_MAX + 3], heard[sizeof(line) + 2];
+    (void)state;
+    struct world *world = world_new(HERD_DURABILITY_NONE);
+    const struct stream_loop *streams = &world->a->net->streams;
+    be_busy(world);
+    memset(line, 'x', HERD_LINE_MAX + 2);
+    say(world->neighbour, line); /* too long: it is closed */
+    rig_run_until(&world->rig, is_closing, world);
+    say(world->neighbour, late);
+    rig_run_until(&world->rig, has_gone, world); /* 2 s: it does not close its half */
+    assert_int_equal(streams->bytes_dropped, sizeof(late) - 1);
+    struct pollfd end = {.fd = world->neighbour, .events = POLLIN};
+    assert_int_equal(poll(&end, 1, 0), 1);
+    assert_int_equal(end.revents, POLLIN); /* and no POLLERR: no reset */
+    while (recv(world->neighbour, heard, sizeof(heard), 0) > 0)
+        ;
+    world_free(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +398,7 @@ int main(void)
         cmocka_unit_test(few_lines_wake_one_that_is_not),
         cmocka_unit_test(many_lines_wake_it_all_the_same),
         cmocka_unit_test(an_end_wakes_it),
+        cmocka_unit_test(what_comes_while_it_closes_is_dropped),
         cmocka_unit_test(a_reset_that_a_turn_sees_is_no_end),
         cmocka_unit_test(silence_of_clients_ends_it),
         cmocka_unit_test(turns_of_clients_make_it_busy),

@@ -57,6 +57,8 @@ static const struct play {
     {"herd-places", {"info", "--file", "PLACES"}},
     {"herd-bench", {"-c", "2", "-p", "2", "-n", "4", "-q", "20", "ADDRESS"}},
     {"herd-bench", {"-c", "2", "-n", "4", "-q", "20", "--whatsat", "0.5", "--json", "ADDRESS"}},
+    {"herd-bench",
+     {"-c", "1", "-n", "2", "-q", "6", "--whatsat", "0.5", "--places", "PLACES", "ADDRESS"}},
     {"herd-bench", {"--crowd", "slow", "-c", "2", "-d", "0.001", "ADDRESS"}},
 };
 

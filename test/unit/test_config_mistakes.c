@@ -1,6 +1,8 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/config_mistakes.h"
 #include "config_fixture.h"
 
 static const char two[] = "server Hill { listen = \"127.0.0.1:1\" peers = {\"Smith\"} }\n"
@@ -37,6 +39,30 @@ static void test_unknown_names(void **state)
          "F:1: a server needs a name: server NAME { ... }\n"},
     };
     assert_config_rows(*state, rows, sizeof rows / sizeof *rows);
+}
+
+/* What is shown of a file is not obeyed: control characters, C1's too, and what is no UTF-8; and no
+ * character is cut in two. */
+static void test_shown(void **state)
+{
+    static const struct {
+        const char *bytes, *shown;
+    } rows[] = {
+        {"", ""},
+        {"caf\xc3\xa9", "caf\xc3\xa9"},
+        {"\x1b[31m\x7f\t", "?[31m??"},
+        {"a\xc2\x80\xc2\x9f\xc2\xa0", "a??\xc2\xa0"},
+        {"\x9b\xc3", "??"},
+        {"12345678901234567890123456789012345678901234567890123456789012345678901\xc2\x9b",
+         "12345678901234567890123456789012345678901234567890123456789012345678901?"},
+        {"1234567890123456789012345678901234567890123456789012345678901234567890\xc3\xa9",
+         "1234567890123456789012345678901234567890123456789012345678901234567890\xc3\xa9"},
+        {"12345678901234567890123456789012345678901234567890123456789012345678901\xc3\xa9",
+         "12345678901234567890123456789012345678901234567890123456789012345678901..."},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_string_equal(config_show(rows[i].bytes, strlen(rows[i].bytes)).text, rows[i].shown);
 }
 
 static void test_names_of_servers(void **state)
@@ -469,6 +495,7 @@ static void test_a_good_file_after_a_bad_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shown),
         CONFIG_TEST(test_unknown_names),
         CONFIG_TEST(test_names_of_servers),
         CONFIG_TEST(test_given_twice),

@@ -129,6 +129,38 @@ static void changes_of_the_way_are_raced_a_few_times(void **state)
     driver_free(trio.driver);
 }
 
+/* It brings what has waited for it, and so does another one: each record comes from whom it may. That
+ * is followed up a few times, for it may be an update that has just been made; and takes nothing of
+ * what is saved up for other changes of the way. */
+static void catch_ups_use_up_no_races(void **state)
+{
+    (void)state;
+    struct trio trio;
+    unsigned second = 1, raced = 0;
+    open_pruned(&trio);
+    for (int round = 0; round < 2; round++) {
+        for (int who = SMITH; who < NEAR; who++) {
+            trio.inbound[who] = trio_greet(&trio, who, " prune");
+            wire_say(trio.links[who], "PRUNE Far\n");
+        }
+        for (int who = SMITH; who < NEAR; who++)
+            wire_take(trio.links[who]); /* LOST */
+        raced = 0;
+        for (unsigned i = 0; i < 4 * TRIAL_RACES_MAX; i++) {
+            int from = i % 2 == 0 ? CAMPBELL : SMITH;
+            trio_flood(&trio, from, "a", ++second, "Far");
+            raced += wire_take(trio.links[SMITH + CAMPBELL - from]).len > 0;
+        }
+        CHECK_INT(("round %d", round), raced, TRIAL_RACES_MAX);
+        pass_two_minutes(&trio);
+    }
+    for (unsigned i = 0; i < 2 * TRIAL_RACES_MAX; i++) {
+        trio_flood(&trio, i % 2 == 0 ? JAQUEZ : CAMPBELL, "a", ++second, "Far");
+        CHECK_INT(("change %u", i), wire_take(trio.links[SMITH]).len > 0, i < TRIAL_RACES_MAX);
+    }
+    driver_free(trio.driver);
+}
+
 /* What it brings may have waited for it, and so for another one to bring it: a catch-up. */
 static void young_connection_proves_nothing(void **state)
 {
@@ -192,6 +224,7 @@ int main(void)
         cmocka_unit_test(news_of_another_way_go_over_all_links),
         cmocka_unit_test(faster_makes_the_next_news_go_over_all_links),
         cmocka_unit_test(changes_of_the_way_are_raced_a_few_times),
+        cmocka_unit_test(catch_ups_use_up_no_races),
         cmocka_unit_test(young_connection_proves_nothing),
         cmocka_unit_test(pruned_origin_that_is_idle_gives_way),
     };
