@@ -22,3 +22,12 @@ size_t utf8_length(const unsigned char *at, size_t left)
     }
     return 0;
 }
+
+bool utf8_is_valid(const char *text, size_t len)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+    size_t at = 0, step = 1;
+    for (; at < len && step > 0; at += step)
+        step = utf8_length(bytes + at, len - at);
+    return step > 0;
+}
