@@ -256,6 +256,7 @@ static void what_a_neighbour_says_is_not_counted(void **state)
     assert_int_equal(herd_store_count(crowd->a->node->store), 1);
     assert_int_equal(net->reads_left, NET_TURN_READS);
     assert_int_equal(net->read_bytes_left, NET_TURN_READ_BYTES);
+    uv_run(&crowd->rig.loop, UV_RUN_NOWAIT); /* the poll tells of the crowd first */
     crowd->wanted = CROWD;
     say(crowd, 1);
     flood(neighbour, BULK_FLOODS);
@@ -549,6 +550,9 @@ static void who_waits_may_be_closed_without_haste(void **state)
         stream_read(queue->streams[i], false);
         stream_close(queue->streams[i], false);
     }
+    for (int turn = 0; turn < 3; turn++)
+        uv_run(&crowd->rig.loop, UV_RUN_NOWAIT);
+    assert_int_equal(crowd->a->net->connections, CROWD); /* until they have closed, too */
     rig_run_until(&crowd->rig, have_ended, crowd);
     crowd_free(crowd);
 }

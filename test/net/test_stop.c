@@ -273,6 +273,7 @@ static void wait_for_look(struct scene *scene)
         uv_run(&scene->rig.loop, UV_RUN_NOWAIT);
         hear_all(scene);
     }
+    uv_run(&scene->rig.loop, UV_RUN_NOWAIT); /* the clock may have moved on behind the timers */
 }
 
 /* Its kernel may have to try again before it can send on: one look alone says nothing, and who has
