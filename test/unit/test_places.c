@@ -341,7 +341,7 @@ static void test_a_crowd_leaves_nothing_behind(void **state)
     herd_buf_free(&reader.out);
 }
 
-/* Its answer is in memory that the desk of the provider, or of the fallback, keeps for the next one. */
+/* Its answer is in memory that the desk of the provider, or of the fallback, keeps for the next. */
 static void test_what_a_desk_keeps_is_given_back(void **state)
 {
     static const char *const sections[] = {local, remote_with_fallback};
