@@ -27,3 +27,12 @@ bool utf8_is_control(const unsigned char *at, size_t len)
 {
     return *at < 0x20 || *at == 0x7f || (len == 2 && *at == 0xc2 && at[1] < 0xa0);
 }
+
+bool utf8_is_valid(const char *text, size_t len)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+    size_t at = 0, step = 1;
+    for (; at < len && step > 0; at += step)
+        step = utf8_length(bytes + at, len - at);
+    return step > 0;
+}

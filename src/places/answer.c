@@ -6,6 +6,7 @@
 
 #include <herd/err.h>
 
+#include "base/utf8.h"
 #include "places/answer_room.h"
 #include "places/answer_spares.h"
 
@@ -287,9 +288,7 @@ static json_t *string_of_ascii(const char *text)
 /* 0, HERD_ENOMEM, or HERD_EINVAL when it has more than `max_bytes`: then a part of it is there. */
 static int append_text(struct herd_buf *out, const char *text, size_t max_bytes)
 {
-    json_t *string = json_string(text);
-    if (string == NULL)
-        string = string_of_ascii(text);
+    json_t *string = utf8_is_valid(text, strlen(text)) ? json_string(text) : string_of_ascii(text);
     if (string == NULL)
         return HERD_ENOMEM;
     int rc = append_json(out, string, JSON_ENCODE_ANY, max_bytes);

@@ -14,6 +14,7 @@
 
 #include <herd/err.h>
 
+#include "base/utf8.h"
 #include "places/feature.h"
 #include "places/feature_reader.h"
 #include "places/geonames.h"
@@ -200,13 +201,6 @@ static void skip_line(struct import *import)
         continue;
 }
 
-static bool is_utf8(const char *text)
-{
-    json_t *string = json_string(text);
-    json_decref(string);
-    return string != NULL;
-}
-
 /* `len` bytes, among which may be NUL. */
 static int take_line(struct import *import, struct geonames_maker *maker, char *line, size_t len,
                      int64_t number)
@@ -219,7 +213,7 @@ static int take_line(struct import *import, struct geonames_maker *maker, char *
     if (line[0] == '#' || line[0] == '\r' || line[0] == '\n')
         return 0;
     line[strcspn(line, "\r\n")] = '\0';
-    if (is_whole && is_utf8(line) && geonames_make(maker, line, &row) == NULL)
+    if (is_whole && utf8_is_valid(line, strlen(line)) && geonames_make(maker, line, &row) == NULL)
         return add(import, &row, number);
     return count_fault(import, IMPORT_BAD_LINE, number);
 }

@@ -249,16 +249,18 @@ static void run(struct local *local, struct local_call *call)
 
 /* ---- The turn of the loop ------------------------------------------------------------------- */
 
-/* What needs no place: true. The call is in no list. */
-static bool is_over(struct local *local, struct local_call *call)
+/* The call is in no list. */
+static void go_on(struct local *local, struct local_call *call)
 {
+    const struct local_memory *memory = local->file->memory;
     if (call->is_cancelled)
         end(local, call, places_answer_unknown(herd_strerror(HERD_ECANCELED)));
     else if (call->deadline_ms <= (int64_t)uv_now(local->loop))
         end(local, call, late(local));
+    else if (memory != NULL)
+        end(local, call, local_memory_answer(memory, &call->query, local->spare_answers));
     else
-        return false;
-    return true;
+        run(local, call);
 }
 
 static void take_turn(struct local *local)
@@ -266,19 +268,13 @@ static void take_turn(struct local *local)
     struct local_call *call;
     uint64_t end_ns = uv_hrtime() + TURN_NS;
     while ((call = TAILQ_FIRST(&local->waiting)) != NULL) {
-        const struct local_file *file = local->file;
-        bool is_stuck = file->memory == NULL && file->idle_count == 0;
+        bool is_stuck = local->file->memory == NULL && local->file->idle_count == 0;
         if (is_stuck && !call->is_cancelled && call->deadline_ms > (int64_t)uv_now(local->loop)) {
             uv_idle_stop(&local->turn); /* until a connection is idle */
             return;
         }
         leave_queue(local, call);
-        if (is_over(local, call))
-            continue;
-        if (file->memory != NULL)
-            end(local, call, local_memory_answer(file->memory, &call->query, local->spare_answers));
-        else
-            run(local, call);
+        go_on(local, call);
         if (uv_hrtime() >= end_ns)
             return;
     }
@@ -326,6 +322,7 @@ static void on_timer(uv_timer_t *timer)
     close_when_done(local);
 }
 
+/* Not at once: libuv would call it again and again in this turn, whatever time that has taken. */
 static void set_timer(struct local *local)
 {
     const struct timer *first = timers_first(&local->deadlines);
@@ -334,7 +331,7 @@ static void set_timer(struct local *local)
         return;
     }
     int64_t left_ms = first->at_ns / NS_PER_MS - (int64_t)uv_now(local->loop);
-    uv_timer_start(&local->timer, on_timer, left_ms > 0 ? (uint64_t)left_ms : 0, 0);
+    uv_timer_start(&local->timer, on_timer, left_ms > 0 ? (uint64_t)left_ms : 1, 0);
 }
 
 /* 0 or HERD_ENOMEM; never the latter for a call that has a deadline. */

@@ -2,11 +2,13 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include <jansson.h>
 
 #include <herd/err.h>
 
+#include "base/utf8.h"
 #include "places/local_area.h"
 #include "places/local_db.h"
 
@@ -152,9 +154,11 @@ int local_append_string(struct herd_buf *out, const char *text)
 {
     if (is_plain(text))
         return herd_buf_printf(out, "\"%s\"", text);
+    if (!utf8_is_valid(text, strlen(text)))
+        return HERD_ESYNTAX;
     json_t *string = json_string(text);
     if (string == NULL)
-        return HERD_ESYNTAX;
+        return HERD_ENOMEM;
     /* 0 is out of memory: the shortest string has two quotes. */
     size_t len = json_dumpb(string, NULL, 0, JSON_ENCODE_ANY);
     int rc = len > 0 ? herd_buf_reserve(out, len) : HERD_ENOMEM;

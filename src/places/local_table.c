@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
 #include <zlib.h>
 
 #include <herd/err.h>
 
+#include "base/utf8.h"
 #include "places/local_db.h"
 
 enum { LINE_MAX_BYTES = 16384, READ_BUFFER_BYTES = 1 << 17 };
@@ -71,13 +71,6 @@ const struct local_table_head *local_table_head(const struct local_table *table)
     return &table->head;
 }
 
-static bool is_utf8(const char *text, size_t len)
-{
-    json_t *string = json_stringn(text, len);
-    json_decref(string);
-    return string != NULL;
-}
-
 /* The next line, without its LF. 1, 0 at the end, or negative. */
 static int read_line(struct local_table *table, struct herd_buf *error)
 {
@@ -94,7 +87,7 @@ static int read_line(struct local_table *table, struct herd_buf *error)
     if (len == 0 || table->line[len - 1] != '\n')
         return reject(table, error, "the line is too long, has a NUL, or the file ends within it");
     table->line[len - 1] = '\0';
-    if (!is_utf8(table->line, len - 1))
+    if (!utf8_is_valid(table->line, len - 1))
         return reject(table, error, "the line is not UTF-8");
     return 1;
 }

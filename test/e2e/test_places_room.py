@@ -257,6 +257,28 @@ def test_what_waits_for_a_slower_answer_is_bounded(make_server, standin):
     assert 0 < ends.count(("OK", None)) * 20 * FAT_BYTES <= 2 * SMALL_MIB << 20
 
 
+def test_who_shares_an_answer_that_waits_takes_no_more_room(make_server, standin, tmp_path):
+    """The last that there is room for is two clients': it is counted once, and neither is refused."""
+    server = make_server("google-legacy", *NO_LIMITS, "body_max_kib = 2048", f"unread_max_mib = {SMALL_MIB}")
+    fitting = (2 * SMALL_MIB << 20) // (20 * FAT_BYTES)
+    with server.client() as first, server.client() as second:
+        behind_a_question(server, standin, first, range(1, fitting))
+        held = tmp_path / "held"
+        held.touch()
+        standin.control("/_control", {"behaviour": f"fat_while:{FAT_BYTES},{held}", "by_radius": {"45000": "hang"}})
+        first.send(asked([46]))
+        second.send(asked([45, 46]))
+        wait_until(lambda: metric(server, "places_coalesced_total") == 2, "both wait for both")
+        held.unlink()
+        wait_until(lambda: metric(server, "places_questions_open") == 2, "one has come, for both")
+        assert metric(server, "places_refused_behind_total") == 0
+        assert metric(server, "places_unread_bytes") <= 2 * SMALL_MIB << 20
+        end_what_hangs(server, first)
+        assert [said(first.answer()[1]) for _ in range(fitting)] == [("OK", None)] * fitting
+        assert json.loads(second.answer()[1])["status"] == "UNKNOWN_ERROR"
+        assert said(second.answer()[1]) == ("OK", None)
+
+
 def test_errors_take_no_room(make_server, standin):
     """However many wait to be read, each says what it would have said to who reads."""
     clients, questions = 8, 600

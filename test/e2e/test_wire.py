@@ -5,6 +5,7 @@ import json
 import pathlib
 import random
 import re
+import signal
 import socket
 import time
 
@@ -295,3 +296,32 @@ def test_limits_are_keys_counted_and_told(make_herd, waits_max, reason):
     for why, times in (("turn_lines_client was reached", turns), (reason, 2)):
         told = re.findall(rf'group=limit .*reason="{why}" count=(\d+)', server.log())
         assert 1 <= len(told) <= 2 and sum(map(int, told)) == times
+
+
+@pytest.mark.parametrize("key, few, counted", [
+    ("turn_reads", 16, "turns_full_reads_total"), ("turn_read_kib", 64, "turns_full_bytes_total"), ("turn_lines_client", 8, "turns_full_client_total")])
+def test_how_much_a_turn_takes_of_clients_is_a_key_that_a_reload_takes(make_herd, key, few, counted):
+    """What a crowd has said while the server did not run is more than a turn takes, where that is little."""
+    lines, clients = [b"x" * 500] * 16, 40
+    server = make_herd({"Hill": []}).start()["Hill"]
+
+    def hear_a_crowd():
+        with contextlib.ExitStack() as stack:
+            crowd = [stack.enter_context(server.client()) for _ in range(clients)]
+            for client in crowd:
+                assert client.ask(b"y") == b"? y\n"
+            server.process.send_signal(signal.SIGSTOP)
+            for client in crowd:
+                client.send(b"".join(line + b"\n" for line in lines))
+            server.process.send_signal(signal.SIGCONT)
+            for client in crowd:
+                assert [client.line() for _ in lines] == [b"? " + line + b"\n" for line in lines]
+        return server.status()["metrics"][counted]
+
+    assert hear_a_crowd() == 0
+    server.herd.extra = f"{key} = {few}"
+    server.herd.write_config()
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "group=reload msg=done" in server.log(), "it has read it")
+    assert hear_a_crowd() > 0
+    wait_until(lambda: f'wait for the next turn" reason="{key} was reached"' in server.log(), "it is told")

@@ -12,6 +12,9 @@
 
 #include <cmocka.h>
 
+#include "core/node.h"
+#include "net/room.h"
+
 /* What does not come true is a defect, however slow the machine: nobody waits so long else. */
 enum { LIMIT_MS = 120000, STOP_MS = 4000 };
 
@@ -81,6 +84,14 @@ void rig_run_until(struct rig *rig, bool (*condition)(void *arg), void *arg)
     uv_close((uv_handle_t *)&limit, NULL);
     uv_close((uv_handle_t *)&step, NULL);
     uv_run(&rig->loop, UV_RUN_NOWAIT);
+}
+
+bool rig_sleeps_early(const struct rig_server *server)
+{
+    const struct stream_loop *streams = &server->net->streams;
+    bool has_more = server->node->dirty_count > 0 || streams->unread.count > 0 ||
+                    !ring_is_empty(&streams->resting);
+    return has_more && !uv_is_active((const uv_handle_t *)&streams->awake);
 }
 
 static void on_stopped(void *arg)

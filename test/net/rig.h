@@ -29,6 +29,9 @@ struct rig_server *rig_add(struct rig *rig, const char *name);
 void rig_join(struct rig_server *a, struct rig_server *b);
 /* Runs the loop until the condition holds; fails the test after two minutes. */
 void rig_run_until(struct rig *rig, bool (*condition)(void *arg), void *arg);
+/* At the end of a turn, behind the server's own hook: it has more to do, and nothing is sure to wake
+ * the loop for it. A test whose own timers wake the loop would not notice. */
+bool rig_sleeps_early(const struct rig_server *server);
 /* Stops all servers, closes the loop, asserts that nothing was left on it. */
 void rig_close(struct rig *rig);
 

@@ -292,6 +292,88 @@ static void only_who_wakes_it_keeps_it_busy(void **state)
     world_free(world);
 }
 
+/* Else two servers without clients could keep each other busy. */
+static void neighbours_that_wake_it_do_not_keep_it_busy(void **state)
+{
+    (void)state;
+    struct world *world = world_new(HERD_DURABILITY_NONE);
+    gather_of(world)->began_ns = INT64_MAX / 2;
+    gather_of(world)->turns = 0;
+    on_sleep.fd = world->neighbour;
+    on_sleep.text = FLOOD;
+    while (!holds_record(world))
+        uv_run(&world->rig.loop, UV_RUN_ONCE);
+    uv_run(&world->rig.loop, UV_RUN_NOWAIT);
+    assert_int_equal(turns_of(world), 0);
+    world_free(world);
+}
+
+static uint64_t bytes_received(const struct world *world)
+{
+    return world->a->net->streams.bytes_received;
+}
+
+/* What a turn, at that time of the clock, reads of a line that the neighbour says before it. */
+static uint64_t gathered(const struct world *world, int64_t now_ns)
+{
+    uint64_t before = bytes_received(world);
+    gather_turn(world->a->net, now_ns, false);
+    return bytes_received(world) - before;
+}
+
+static void say_and_wait(const struct world *world)
+{
+    say(world->neighbour, FLOOD);
+    wait_for_bytes(world, sizeof(FLOOD) - 1);
+}
+
+/* Each read is a call of the system: turns that follow each other closely leave it to the next. */
+static void not_every_turn_reads(void **state)
+{
+    (void)state;
+    struct world *world = world_new(HERD_DURABILITY_NONE);
+    be_busy(world); /* and has read at that time: */
+    assert_int_equal(gather_of(world)->read_ns, PERIOD_NS);
+    say_and_wait(world);
+    assert_int_equal(gathered(world, PERIOD_NS + GATHER_EVERY_NS - 1), 0);
+    assert_int_equal(gathered(world, PERIOD_NS + GATHER_EVERY_NS), sizeof(FLOOD) - 1);
+    world_free(world);
+}
+
+/* Not of one that was read from in this turn, nor of one that the node wants no more of for now. */
+static void who_is_not_to_be_read_from_is_not(void **state)
+{
+    (void)state;
+    struct world *world = world_new(HERD_DURABILITY_NONE);
+    be_busy(world);
+    struct stream *session = gather_of(world)->streams[0];
+    say_and_wait(world);
+    stream_read(session, false);
+    assert_int_equal(gathered(world, 2 * PERIOD_NS), 0);
+    stream_read(session, true);
+    assert_int_equal(gathered(world, 3 * PERIOD_NS), sizeof(FLOOD) - 1);
+    say_and_wait(world);
+    assert_int_equal(gathered(world, 4 * PERIOD_NS), 0);
+    stream_loop_next_turn(&world->a->net->streams);
+    assert_int_equal(gathered(world, 5 * PERIOD_NS), sizeof(FLOOD) - 1);
+    world_free(world);
+}
+
+/* How much of it a stop still hears is counted where the loop reads. */
+static void what_a_stop_still_hears_is_not_gathered(void **state)
+{
+    (void)state;
+    struct world *world = world_new(HERD_DURABILITY_NONE);
+    be_busy(world);
+    say_and_wait(world);
+    last_words_begin(world->a->net, 1000);
+    assert_int_equal(gather_of(world)->streams[0]->unheard_kib, 1);
+    assert_int_equal(gathered(world, 2 * PERIOD_NS), 0);
+    gather_of(world)->turns_least = GATHER_TURNS; /* from now on the poll tells of it */
+    rig_run_until(&world->rig, holds_record, world);
+    world_free(world);
+}
+
 static bool has_two(void *arg)
 {
     const struct world *world = arg;
@@ -404,6 +486,10 @@ int main(void)
         cmocka_unit_test(turns_of_clients_make_it_busy),
         cmocka_unit_test(turns_count_by_how_long_they_took),
         cmocka_unit_test(only_who_wakes_it_keeps_it_busy),
+        cmocka_unit_test(neighbours_that_wake_it_do_not_keep_it_busy),
+        cmocka_unit_test(not_every_turn_reads),
+        cmocka_unit_test(who_is_not_to_be_read_from_is_not),
+        cmocka_unit_test(what_a_stop_still_hears_is_not_gathered),
         cmocka_unit_test(who_comes_to_a_busy_one_is_gathered_from_too),
         cmocka_unit_test(none_is_gathered_from_where_clients_wait_for_neighbours),
     };

@@ -18,10 +18,13 @@
 
 enum {
     CROWD = 40,
+    CROWD_MAX = 200,
     LINES = 64,        /* of a client in a turn */
     TURN = 10 * LINES, /* of all */
     BULK = 3 * LINES,
     FEW = 4,
+    BULK_FLOODS = 2000,
+    PORT_OF_NOBODY = 1,
     LONG_LINE = 4000,
     LONG_LINES = 25,                  /* of those, that a socket takes at once */
     QUEUE_BYTES = 64 * sizeof(void *) /* when somebody is in it for the first time */
@@ -34,8 +37,9 @@ struct crowd {
     unsigned few;
     int64_t few_bytes; /* of clients in each turn; 0: as ever */
     struct rig_server *a;
-    int fds[CROWD], count;
+    int fds[CROWD_MAX], count;
     unsigned answers, wanted;
+    bool slept_early;
 };
 
 static bool is_without_memory;
@@ -57,6 +61,7 @@ static bool are_accepted(void *arg)
 static void on_turn(uv_prepare_t *hook)
 {
     struct crowd *crowd = hook->data;
+    crowd->slept_early |= rig_sleeps_early(crowd->a);
     if (crowd->has_few) {
         crowd->a->net->reads_left = crowd->few;
         crowd->a->net->streams.drops = STREAM_DROPS_PER_TURN - crowd->few;
@@ -65,7 +70,7 @@ static void on_turn(uv_prepare_t *hook)
         crowd->a->net->read_bytes_left = crowd->few_bytes;
 }
 
-static struct crowd *crowd_new(void)
+static struct crowd *crowd_of(int count)
 {
     struct crowd *crowd = calloc(1, sizeof(*crowd));
     rig_init(&crowd->rig);
@@ -74,14 +79,20 @@ static struct crowd *crowd_new(void)
     uv_prepare_start(&crowd->hook, on_turn); /* hooks that begin later run before it */
     uv_unref((uv_handle_t *)&crowd->hook);
     crowd->a = rig_add(&crowd->rig, "A");
-    while (crowd->count < CROWD)
+    while (crowd->count < count)
         crowd->fds[crowd->count++] = rig_connect(crowd->a->port);
     rig_run_until(&crowd->rig, are_accepted, crowd);
     return crowd;
 }
 
+static struct crowd *crowd_new(void)
+{
+    return crowd_of(CROWD);
+}
+
 static void crowd_free(struct crowd *crowd)
 {
+    assert_false(crowd->slept_early);
     for (int i = 0; i < crowd->count; i++)
         close(crowd->fds[i]);
     uv_close((uv_handle_t *)&crowd->hook, NULL);
@@ -129,6 +140,11 @@ static size_t unread(const struct crowd *crowd)
 static uint64_t lines_received(const struct crowd *crowd)
 {
     return herd_node_stats(crowd->a->node)->lines_received;
+}
+
+static uint64_t bytes_received(const struct crowd *crowd)
+{
+    return crowd->a->net->streams.bytes_received;
 }
 
 static void lines_of_a_crowd_take_several_turns(void **state)
@@ -201,6 +217,76 @@ static void what_a_neighbour_says_is_read_all_the_same(void **state)
     crowd_free(crowd);
 }
 
+/* A connection of A's that is a neighbour's, B's; what it says next is no client's. */
+static int join_neighbour(struct crowd *crowd)
+{
+    static const char hello[] = "HELLO B 2 00000000000000aa 0 -\n";
+    assert_int_equal(net_add_peer(crowd->a->net, "B", "127.0.0.1", PORT_OF_NOBODY), 0);
+    int fd = rig_connect(crowd->a->port);
+    assert_int_equal(send(fd, hello, sizeof(hello) - 1, 0), sizeof(hello) - 1);
+    while (crowd->a->net->neighbours == 0)
+        uv_run(&crowd->rig.loop, UV_RUN_NOWAIT);
+    return fd;
+}
+
+static void flood(int fd, unsigned records)
+{
+    char line[64];
+    for (unsigned i = 0; i < records; i++) {
+        int len = snprintf(line, sizeof(line), "FLOOD B z%06u +1+1 1 1.000000000 B +0.0\n", i);
+        assert_int_equal(send(fd, line, (size_t)len, 0), len);
+    }
+}
+
+static bool has_floods(void *arg)
+{
+    const struct crowd *crowd = arg;
+    return herd_store_count(crowd->a->node->store) == CROWD + BULK_FLOODS;
+}
+
+/* Nor is what it says a part of what clients may, and it does not miss a turn for them. */
+static void what_a_neighbour_says_is_not_counted(void **state)
+{
+    (void)state;
+    struct crowd *crowd = crowd_new();
+    const struct net *net = crowd->a->net;
+    int neighbour = join_neighbour(crowd);
+    flood(neighbour, 1);
+    uv_run(&crowd->rig.loop, UV_RUN_NOWAIT);
+    assert_int_equal(herd_store_count(crowd->a->node->store), 1);
+    assert_int_equal(net->reads_left, NET_TURN_READS);
+    assert_int_equal(net->read_bytes_left, NET_TURN_READ_BYTES);
+    uv_run(&crowd->rig.loop, UV_RUN_NOWAIT); /* the poll tells of the crowd first */
+    crowd->wanted = CROWD;
+    say(crowd, 1);
+    flood(neighbour, BULK_FLOODS);
+    uint64_t before = bytes_received(crowd);
+    take_turn(crowd, FEW);
+    assert_true(bytes_received(crowd) - before > STREAM_INPUT_BYTES); /* and it has said more */
+    assert_int_equal(unread(crowd), CROWD - FEW);
+    rig_run_until(&crowd->rig, is_answered, crowd);
+    rig_run_until(&crowd->rig, has_floods, crowd);
+    close(neighbour);
+    crowd_free(crowd);
+}
+
+/* As many as were read from: else they would wait the longer the more there are. */
+static void as_many_are_resumed_as_were_read_from(void **state)
+{
+    (void)state;
+    struct crowd *crowd = crowd_of(CROWD_MAX);
+    crowd->wanted = CROWD_MAX;
+    say(crowd, 1);
+    take_turn(crowd, CROWD_MAX / 2);
+    assert_int_equal(unread(crowd), CROWD_MAX / 2);
+    assert_true(CROWD_MAX / 2 > STREAM_RESUMED_LEAST);
+    take_turn(crowd, CROWD_MAX);
+    assert_int_equal(unread(crowd), 0);
+    assert_int_equal(lines_received(crowd), CROWD_MAX);
+    rig_run_until(&crowd->rig, is_answered, crowd);
+    crowd_free(crowd);
+}
+
 /* Where lines of many wait already, little more is taken of each. */
 static void how_much_is_read_follows_what_waits(void **state)
 {
@@ -236,11 +322,6 @@ static void send_all(int fd)
         continue;
 }
 
-static uint64_t bytes_received(const struct crowd *crowd)
-{
-    return crowd->a->net->streams.bytes_received;
-}
-
 /* Lines of 4,000 bytes, so that lines alone would let in as much as comes. */
 static void say_in_bulk(const struct crowd *crowd, int client, unsigned lines)
 {
@@ -270,6 +351,51 @@ static void a_turn_has_so_many_bytes(void **state)
     assert_int_equal(most, NET_TURN_READ_BYTES); /* it was full, and no more came */
     assert_true(crowd->a->metrics.value[METRIC_turns_full_bytes_total] > 0);
     assert_true(crowd->a->net->limits.of[LIMIT_TURN_BYTES].told);
+    crowd_free(crowd);
+}
+
+/* Clients that were read from in this turn. */
+static unsigned were_read(const struct crowd *crowd)
+{
+    unsigned count = 0;
+    for (struct herd_conn *conn = crowd->a->node->conns; conn != NULL; conn = conn->next) {
+        const struct stream *session = herd_conn_data(conn);
+        count += session->read_turn == crowd->a->net->streams.turn;
+    }
+    return count;
+}
+
+/* One could take all of each turn's bytes. */
+static void a_turn_behind_a_full_one_takes_little_of_each(void **state)
+{
+    (void)state;
+    struct crowd *crowd = crowd_new();
+    crowd->wanted = CROWD * LONG_LINES;
+    crowd->few_bytes = (int64_t)FEW * NET_BULKY_READ_BYTES;
+    for (int client = 0; client < crowd->count; client++)
+        say_in_bulk(crowd, client, LONG_LINES);
+    uv_run(&crowd->rig.loop, UV_RUN_NOWAIT);
+    assert_int_equal(were_read(crowd), 1);
+    for (int turn = 0; turn < 3; turn++) {
+        uv_run(&crowd->rig.loop, UV_RUN_NOWAIT);
+        assert_int_equal(were_read(crowd), FEW);
+    }
+    crowd->few_bytes = 0;
+    rig_run_until(&crowd->rig, is_answered, crowd);
+    crowd_free(crowd);
+}
+
+/* Who is alone waits for nobody. */
+static void who_is_alone_is_read_from_in_each_turn(void **state)
+{
+    (void)state;
+    struct crowd *crowd = crowd_new();
+    crowd->wanted = LONG_LINES;
+    say_in_bulk(crowd, 0, LONG_LINES);
+    uv_run(&crowd->rig.loop, UV_RUN_NOWAIT);
+    assert_int_equal(bytes_received(crowd), STREAM_INPUT_BYTES); /* and there is more */
+    assert_int_equal(unread(crowd), 0);
+    rig_run_until(&crowd->rig, is_answered, crowd);
     crowd_free(crowd);
 }
 
@@ -383,6 +509,7 @@ static void a_crowd_that_has_left_leaves_nothing_behind(void **state)
     rig_run_until(&crowd->rig, is_answered, crowd);
     net_give_back(crowd->a->net, &kept);
     assert_true(kept > 0);
+    net_give_back(crowd->a->net, &kept); /* so that nothing but the connections is left */
     for (; crowd->count > 0; crowd->count--)
         close(crowd->fds[crowd->count - 1]);
     rig_run_until(&crowd->rig, have_left, crowd);
@@ -394,55 +521,40 @@ static void a_crowd_that_has_left_leaves_nothing_behind(void **state)
     crowd_free(crowd);
 }
 
-/* As long as so many may wait at once there is room for them, and then for no more than wait. */
-static void a_queue_is_as_long_as_it_was_needed(void **state)
+/* Of those who wait. */
+static bool have_ended(void *arg)
 {
-    (void)state;
-    enum { LONG = 1000 };
-    struct read_queue queue = {0};
-    static struct stream streams[LONG];
-    assert_int_equal(read_queue_give_back(&queue), 0);
-    for (int i = 0; i < LONG; i++)
-        assert_true(read_queue_join(&queue, &streams[i], false));
-    for (int i = 3; i < LONG; i++)
-        read_queue_leave(&queue, &streams[i]);
-    assert_int_equal(read_queue_give_back(&queue), 0);
-    assert_int_equal(read_queue_give_back(&queue), (1024 - 64) * sizeof(struct stream *));
-    assert_int_equal(queue.count, 3);
-    for (int i = 0; i < 3; i++)
-        assert_ptr_equal(queue.streams[i], &streams[i]);
-    for (int i = 0; i < 3; i++)
-        read_queue_leave(&queue, &streams[i]);
-    read_queue_free(&queue);
+    const struct crowd *crowd = arg;
+    int ended = 0;
+    for (int client = 0; client < crowd->count; client++) {
+        char bytes[64];
+        ssize_t len = recv(crowd->fds[client], bytes, sizeof(bytes), MSG_DONTWAIT);
+        assert_true(len >= 0 || errno == EAGAIN); /* no reset, which could destroy answers */
+        if (len == 0)
+            shutdown(crowd->fds[client], SHUT_WR);
+        ended += len == 0;
+    }
+    return ended == CROWD - FEW;
 }
 
-static struct stream *resumed[4];
-static int resumed_count;
-
-static void on_resume(struct stream *stream)
-{
-    resumed[resumed_count++] = stream;
-}
-
-/* It misses a turn, and comes behind those who have not been read from. */
-static void who_was_read_from_waits_behind_the_others(void **state)
+/* What they have said is dropped when their turn has come, and nothing is cut off. */
+static void who_waits_may_be_closed_without_haste(void **state)
 {
     (void)state;
-    struct read_queue queue = {0};
-    static struct stream first, second, read, other;
-    assert_true(read_queue_join(&queue, &first, false));
-    assert_true(read_queue_join(&queue, &read, true));
-    assert_true(read_queue_join(&queue, &other, true));
-    assert_true(read_queue_join(&queue, &second, false));
-    read_queue_leave(&queue, &other);
-    read_queue_resume(&queue, 4, on_resume);
-    assert_int_equal(resumed_count, 2);
-    assert_ptr_equal(resumed[0], &first);
-    assert_ptr_equal(resumed[1], &second);
-    read_queue_resume(&queue, 4, on_resume);
-    assert_int_equal(resumed_count, 3);
-    assert_ptr_equal(resumed[2], &read);
-    read_queue_free(&queue);
+    struct crowd *crowd = crowd_new();
+    const struct read_queue *queue = &crowd->a->net->streams.unread;
+    say(crowd, 1);
+    take_turn(crowd, FEW);
+    assert_int_equal(unread(crowd), CROWD - FEW);
+    for (size_t i = 0; i < queue->count; i++) {
+        stream_read(queue->streams[i], false);
+        stream_close(queue->streams[i], false);
+    }
+    for (int turn = 0; turn < 3; turn++)
+        uv_run(&crowd->rig.loop, UV_RUN_NOWAIT);
+    assert_int_equal(crowd->a->net->connections, CROWD); /* until they have closed, too */
+    rig_run_until(&crowd->rig, have_ended, crowd);
+    crowd_free(crowd);
 }
 
 int main(void)
@@ -451,16 +563,19 @@ int main(void)
         cmocka_unit_test(lines_of_a_crowd_take_several_turns),
         cmocka_unit_test(a_turn_has_so_many_reads),
         cmocka_unit_test(what_a_neighbour_says_is_read_all_the_same),
+        cmocka_unit_test(what_a_neighbour_says_is_not_counted),
+        cmocka_unit_test(as_many_are_resumed_as_were_read_from),
         cmocka_unit_test(how_much_is_read_follows_what_waits),
         cmocka_unit_test(a_turn_has_so_many_bytes),
+        cmocka_unit_test(a_turn_behind_a_full_one_takes_little_of_each),
+        cmocka_unit_test(who_is_alone_is_read_from_in_each_turn),
         cmocka_unit_test(each_of_a_bulky_crowd_has_its_turn),
         cmocka_unit_test(who_leaves_is_seen_in_several_turns),
         cmocka_unit_test(little_is_dropped_in_a_turn),
         cmocka_unit_test(a_stop_does_not_wait_for_turns),
         cmocka_unit_test(without_memory_for_a_queue_the_poll_tells_again),
         cmocka_unit_test(a_crowd_that_has_left_leaves_nothing_behind),
-        cmocka_unit_test(a_queue_is_as_long_as_it_was_needed),
-        cmocka_unit_test(who_was_read_from_waits_behind_the_others),
+        cmocka_unit_test(who_waits_may_be_closed_without_haste),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

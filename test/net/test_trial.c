@@ -103,6 +103,11 @@ static bool has_one_client_less(void *arg)
     return metric(arg, METRIC_connections_open) < PLACES;
 }
 
+static bool has_none_on_trial(void *arg)
+{
+    return metric(arg, METRIC_connections_on_trial) == 0;
+}
+
 static bool has_received(void *arg)
 {
     struct full *full = arg;
@@ -248,6 +253,29 @@ static void test_a_neighbour_gets_in_through_a_crowd(void **state)
     end(&full);
 }
 
+/* More than may be on trial, none of which gives way: each has said a neighbour's word already. */
+static void test_who_is_about_to_be_heard_does_not_give_way(void **state)
+{
+    enum { BEYOND = 8 };
+    struct full full;
+    int fds[NET_TRIALS_MAX + BEYOND];
+    (void)state;
+    begin(&full, true);
+    for (int i = 0; i < NET_TRIALS_MAX + BEYOND; i++) {
+        fds[i] = rig_connect(full.server->port);
+        say(fds[i], "HELLO C 2 00000000000000aa 0 -\n");
+    }
+    while (metric(&full, METRIC_connections_on_trial) == 0)
+        uv_run(&full.rig.loop, UV_RUN_NOWAIT);
+    assert_int_equal(metric(&full, METRIC_connections_on_trial), NET_TRIALS_MAX);
+    assert_int_equal(metric(&full, METRIC_connections_refused_total), BEYOND);
+    for (int i = 0; i < NET_TRIALS_MAX; i++)
+        expect(&full, fds[i], "RESUME ");
+    for (int i = 0; i < NET_TRIALS_MAX + BEYOND; i++)
+        expect_refused(&full, fds[i]);
+    end(&full);
+}
+
 static void test_a_neighbour_that_has_a_place_of_a_client_gives_it_back(void **state)
 {
     struct full full;
@@ -302,6 +330,28 @@ static void test_floods_in_its_name_have_two_places(void **state)
     end(&full);
 }
 
+/* It need not say anything more. */
+static void test_a_flood_on_trial_gets_a_place_that_is_free(void **state)
+{
+    struct full full;
+    int fds[NET_NEIGHBOURS_PER_PEER + 1];
+    (void)state;
+    begin(&full, true);
+    for (int i = 0; i <= NET_NEIGHBOURS_PER_PEER; i++)
+        fds[i] = join(&full, FLOOD "PING\n", "PONG");
+    assert_int_equal(metric(&full, METRIC_connections_on_trial), 1);
+    close(fds[0]);
+    rig_run_until(&full.rig, has_none_on_trial, &full);
+    assert_int_equal(metric(&full, METRIC_connections_neighbours), NET_NEIGHBOURS_PER_PEER);
+    assert_int_equal(metric(&full, METRIC_connections_refused_total), 0);
+    for (int i = 1; i <= NET_NEIGHBOURS_PER_PEER; i++) {
+        say(fds[i], "PING\n");
+        expect(&full, fds[i], "PONG");
+        close(fds[i]);
+    }
+    end(&full);
+}
+
 /* As with connections_max, as long as the descriptors that are reserved are there. */
 static void test_a_neighbour_gets_in_where_files_are_short(void **state)
 {
@@ -348,9 +398,11 @@ int main(void)
         cmocka_unit_test(test_who_is_no_neighbour_goes_as_well),
         cmocka_unit_test(test_without_neighbours_all_are_refused_at_once),
         cmocka_unit_test(test_a_neighbour_gets_in_through_a_crowd),
+        cmocka_unit_test(test_who_is_about_to_be_heard_does_not_give_way),
         cmocka_unit_test(test_a_neighbour_that_has_a_place_of_a_client_gives_it_back),
         cmocka_unit_test(test_a_client_on_trial_may_get_a_place),
         cmocka_unit_test(test_floods_in_its_name_have_two_places),
+        cmocka_unit_test(test_a_flood_on_trial_gets_a_place_that_is_free),
         cmocka_unit_test(test_a_neighbour_gets_in_where_files_are_short),
         cmocka_unit_test(test_the_server_stops_while_some_are_on_trial),
     };

@@ -48,6 +48,8 @@ struct turns {
     int slow;          /* turns that are to take so long that timers are due at their end */
     struct calls most; /* of any socket in any turn */
     uint64_t lines, lines_most; /* the first server's: so far, in any turn */
+    size_t touched_most;        /* connections with something to send, when all was read */
+    bool slept_early;           /* some server */
 };
 
 ssize_t read(int fd, void *data, size_t size);
@@ -114,6 +116,8 @@ static void on_end_of_turn(uv_prepare_t *hook)
         turns->most.writes = of_turn.writes;
     if (turns->rig->count == 0)
         return;
+    for (int i = 0; i < turns->rig->count; i++)
+        turns->slept_early |= rig_sleeps_early(&turns->rig->servers[i]);
     uint64_t lines = herd_node_stats(turns->rig->servers[0].node)->lines_received;
     if (lines - turns->lines > turns->lines_most)
         turns->lines_most = lines - turns->lines;
@@ -121,9 +125,13 @@ static void on_end_of_turn(uv_prepare_t *hook)
 }
 
 /* Something has come in. */
-static void on_slow_turn(uv_check_t *hook)
+static void on_check(uv_check_t *hook)
 {
     struct turns *turns = hook->data;
+    for (int i = 0; i < turns->rig->count; i++) {
+        size_t touched = turns->rig->servers[i].node->dirty_count;
+        turns->touched_most = touched > turns->touched_most ? touched : turns->touched_most;
+    }
     if (turns->slow == 0 || most(in_turn).reads == 0)
         return;
     turns->slow--;
@@ -142,7 +150,7 @@ static void count_turns(struct turns *turns, struct rig *rig)
     uv_unref((uv_handle_t *)&turns->hook);
     assert_int_equal(uv_check_init(&rig->loop, &turns->slow_hook), 0);
     turns->slow_hook.data = turns;
-    uv_check_start(&turns->slow_hook, on_slow_turn);
+    uv_check_start(&turns->slow_hook, on_check);
     uv_unref((uv_handle_t *)&turns->slow_hook);
 }
 
@@ -153,6 +161,8 @@ static void expect_one_read_and_one_write(struct turns *turns)
     uv_run(&turns->rig->loop, UV_RUN_NOWAIT);
     assert_int_equal(turns->most.reads, 1);
     assert_int_equal(turns->most.writes, 1);
+    assert_in_range(turns->touched_most, 1, HERD_TOUCHED_MAX); /* of a crowd, too */
+    assert_false(turns->slept_early);
 }
 
 /* Lines of one client of the herd, each newer than those before, in one piece. */

@@ -38,6 +38,11 @@ static const char features[] =
     "[[[-118.4,34],[-118.3,34],[-118.3,34.1],[-118.4,34]]]},"
     "\"properties\":{\"name\":\"Park\",\"leisure\":\"park\"}}\n";
 
+static const char geonames[] =
+    "2643743\tLondon\tLondon\tLondres,Londyn\t51.50853\t-0.12574\tP\tPPLC\tGB\t\tENG\t\t\t\t"
+    "8961989\t\t25\tEurope/London\t2022-03-09\n"
+    "2960\t\xe2\x80\x98\xc4\x80yn\t\t\t35.0\t36.0\tT\tHLL\tSY\t\t\t\t\t\t0\t\t\t\t2020-01-01\n";
+
 /* What is run; words in capitals stand for files and addresses. */
 static const struct play {
     const char *tool;
@@ -52,6 +57,7 @@ static const struct play {
     {"herdctl", {"status", "--json", "--config", "CONF"}},
     {"herd-places", {"build", "--out", "MADE", "TABLE"}},
     {"herd-places", {"import", "--out", "MADE", "FEATURES"}},
+    {"herd-places", {"import", "--out", "MADE", "GEONAMES"}},
     {"herd-places", {"near", "--file", "PLACES", "34.07,-118.44", "10"}},
     {"herd-places", {"near", "--json", "--file", "PLACES", "34.07,-118.44", "10", "2"}},
     {"herd-places", {"info", "--file", "PLACES"}},
@@ -63,7 +69,7 @@ static const struct play {
 };
 
 struct fixture {
-    char *folder, *conf, *table, *features, *places, *made, *out, *err;
+    char *folder, *conf, *table, *features, *geonames, *places, *made, *out, *err;
     char address[32];
     struct sockaddr_in listen;
     pid_t server; /* 0: the tool needs none */
@@ -93,8 +99,9 @@ static const char *word_of(const struct fixture *fixture, const char *word)
     const struct {
         const char *name, *value;
     } names[] = {{"CONF", fixture->conf},         {"TABLE", fixture->table},
-                 {"FEATURES", fixture->features}, {"PLACES", fixture->places},
-                 {"MADE", fixture->made},         {"ADDRESS", fixture->address}};
+                 {"FEATURES", fixture->features}, {"GEONAMES", fixture->geonames},
+                 {"PLACES", fixture->places},     {"MADE", fixture->made},
+                 {"ADDRESS", fixture->address}};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(names[i].name, word) == 0)
             return names[i].value;
@@ -269,6 +276,7 @@ static void write_files(struct fixture *fixture)
     herd_buf_free(&conf);
     testing_write_file(fixture->table, table, strlen(table));
     testing_write_file(fixture->features, features, strlen(features));
+    testing_write_file(fixture->geonames, geonames, strlen(geonames));
 }
 
 static void execute(const char *const words[])
@@ -318,6 +326,7 @@ static int setup(void **state)
     fixture->conf = testing_path(fixture->folder, "herd.conf");
     fixture->table = testing_path(fixture->folder, "table.tsv");
     fixture->features = testing_path(fixture->folder, "features.json");
+    fixture->geonames = testing_path(fixture->folder, "geonames.txt");
     fixture->places = testing_path(fixture->folder, "places.db");
     fixture->made = testing_path(fixture->folder, "made.db");
     fixture->out = testing_path(fixture->folder, "out");
@@ -345,6 +354,7 @@ static int teardown(void **state)
     free(fixture->conf);
     free(fixture->table);
     free(fixture->features);
+    free(fixture->geonames);
     free(fixture->places);
     free(fixture->made);
     free(fixture->out);

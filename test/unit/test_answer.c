@@ -3,12 +3,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 #include <jansson.h>
 
 #include <herd/err.h>
 
+#include "places/local_render.h"
 #include "places/provider.h"
 
 static void add(struct places_answer *answer, json_t *take_object)
@@ -356,6 +358,59 @@ static void test_without_memory(void **state)
     places_answer_unref(answer);
 }
 
+static void *allocate_for_json(size_t size)
+{
+    return allocation_fails() ? NULL : malloc(size);
+}
+
+/* An attribution whose allocation number `n` fails, jansson's among them; whether one did. */
+static bool credit_without_memory(int n)
+{
+    struct places_answer *answer = places_answer_new(PLACES_OK);
+    allocations_left = n;
+    int rc = places_answer_add_attribution(answer, "© Zoë");
+    bool failed = allocations_left < 0;
+    allocations_left = -1;
+    assert_int_equal(rc, failed ? HERD_ENOMEM : 0);
+    if (rc == 0)
+        assert_rendered(answer, 0,
+                        "{\n"
+                        "   \"html_attributions\": [\n"
+                        "      \"© Zoë\"\n"
+                        "   ],\n"
+                        "   \"results\": [],\n"
+                        "   \"status\": \"OK\"\n"
+                        "}\n\n");
+    places_answer_unref(answer);
+    return failed;
+}
+
+static bool render_without_memory(int n)
+{
+    struct herd_buf out = {0};
+    allocations_left = n;
+    int rc = local_append_string(&out, "Zoë");
+    bool failed = allocations_left < 0;
+    allocations_left = -1;
+    assert_int_equal(rc, failed ? HERD_ENOMEM : 0);
+    herd_buf_free(&out);
+    return failed;
+}
+
+/* A text that there is no memory for is not taken for one that is no UTF-8. */
+static void test_text_without_memory(void **state)
+{
+    (void)state;
+    int credits = 0, texts = 0;
+    json_set_alloc_funcs(allocate_for_json, free);
+    while (credit_without_memory(credits))
+        credits++;
+    while (render_without_memory(texts))
+        texts++;
+    json_set_alloc_funcs(malloc, free);
+    assert_true(credits > 2 && texts > 2);
+}
+
 static void test_appends_and_is_shared(void **state)
 {
     (void)state;
@@ -480,6 +535,7 @@ int main(void)
         cmocka_unit_test(test_a_result_that_grows_is_left_out),
         cmocka_unit_test(test_rendered_results),
         cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_text_without_memory),
         cmocka_unit_test(test_appends_and_is_shared),
         cmocka_unit_test(test_what_is_kept_is_counted_once),
         cmocka_unit_test(test_errors_take_nothing_that_is_counted),

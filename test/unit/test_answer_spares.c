@@ -136,6 +136,12 @@ static void test_what_waits_is_no_longer_than_its_texts(void **state)
     places_answer_trim(answer);
     places_answer_let_go(answer);
     assert_int_equal(total, 0);
+    answer = long_answer(spares);
+    places_answer_keep(answer, &total);
+    places_answer_trim(answer); /* it is counted with what it takes */
+    assert_int_equal(total, places_answer_bytes(answer));
+    places_answer_let_go(answer);
+    assert_int_equal(total, 0);
     free(before);
     free(after);
     answer_spares_close(spares);

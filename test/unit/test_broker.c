@@ -233,6 +233,28 @@ static void test_what_waits_fails_when_the_circuit_opens(void **state)
     assert_metric(world, refused_circuit_total, without_call + 1);
 }
 
+/* Its time is over, but it was called once. */
+static void test_what_waits_to_be_called_again_is_not_counted_as_refused(void **state)
+{
+    struct world *world = *state;
+    world->limits.calls_max = 1;
+    world->limits.retry_min_ms = world->limits.retry_max_ms = 10;
+    world->limits.breaker_failures = 2;
+    world_configure(world, false);
+    world->weather.status = PLACES_UNKNOWN_ERROR;
+    world->weather.after_ms = 50;
+    world_ask(world, 0);
+    world_ask(world, 1);
+    world_run(world, 70); /* the first has failed, and waits for the second */
+    assert_metric(world, retries_total, 1);
+    assert_metric(world, calls_waiting, 1);
+    world_ask(world, 2);
+    world_run(world, 30);
+    assert_int_equal(broker_circuit(world->broker), CIRCUIT_OPEN);
+    assert_int_equal(world_count(world, 0, PLACES_UNKNOWN_ERROR), 3);
+    assert_metric(world, refused_circuit_total, 1);
+}
+
 static void test_a_reload_tries_at_once(void **state)
 {
     struct world *world = *state;
@@ -273,19 +295,21 @@ static void test_a_probe_that_is_not_made_leaves_the_next_one_free(void **state)
     world->limits.calls_per_client = 1;
     world->limits.attempts_max = 1;
     world_configure(world, false);
+    world_ask_as(world, 50, 5); /* takes the one that this client has in a minute */
+    world_run(world, 100);
     world->weather.status = PLACES_UNKNOWN_ERROR;
     for (int i = 0; i < 5; i++)
         world_ask(world, i);
     world_run(world, 30000 + 6100);
     world->weather.status = PLACES_OK;
-    assert_int_equal(world->calls_total, 5);
-    for (int i = 0; i < 2; i++) { /* the second one has no token left for a probe */
-        world_ask_as(world, 100 + i, 5);
-        world_run(world, 100);
-        world_run(world, i == 0 ? 0 : 100);
-    }
-    assert_int_equal(broker_circuit(world->broker), CIRCUIT_CLOSED);
     assert_int_equal(world->calls_total, 6);
+    world_ask_as(world, 100, 5); /* would be the probe */
+    assert_int_equal(world->limited[PLACES_LIMIT_CLIENT], 1);
+    assert_int_equal(broker_circuit(world->broker), CIRCUIT_OPEN);
+    world_ask_as(world, 101, 6);
+    world_run(world, 100);
+    assert_int_equal(broker_circuit(world->broker), CIRCUIT_CLOSED);
+    assert_int_equal(world->calls_total, 7);
 }
 
 /* ---- What the provider says of all calls ---------------------------------------------------- */
@@ -383,6 +407,7 @@ int main(void)
         WORLD_TEST(test_an_outage_that_refuses),
         WORLD_TEST(test_an_outage_that_hangs),
         WORLD_TEST(test_what_waits_fails_when_the_circuit_opens),
+        WORLD_TEST(test_what_waits_to_be_called_again_is_not_counted_as_refused),
         WORLD_TEST(test_a_reload_tries_at_once),
         WORLD_TEST(test_an_answer_in_between_keeps_it_closed),
         WORLD_TEST(test_a_probe_that_is_not_made_leaves_the_next_one_free),

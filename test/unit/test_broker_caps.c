@@ -223,6 +223,26 @@ static void test_the_calls_of_a_client(void **state)
     for (int i = 0; i < 50; i++)
         world_ask_as(world, 2000 + i, 1);
     assert_int_equal(world->calls_total, 17);
+    world_run(world, 600000); /* who asks nothing for long saves no more than a minute's */
+    for (int i = 0; i < 50; i++)
+        world_ask_as(world, 3000 + i, 1);
+    assert_int_equal(world->calls_total, 27);
+}
+
+/* Also of those that have a free call, and wait for it to be written down. */
+static void test_the_questions_that_wait_to_be_counted(void **state)
+{
+    struct world *world = *state;
+    world->limits.waiting_max = 5;
+    world->limits.calls_per_day = 1000;
+    world_configure(world, false);
+    for (int i = 0; i < 12; i++)
+        world_ask(world, i);
+    assert_int_equal(world->calls_total, 0);
+    assert_metric(world, refused_total, 7);
+    assert_int_equal(world->limited[PLACES_LIMIT_WAITING], 7);
+    world_run(world, 1000);
+    assert_int_equal(world_count(world, 0, PLACES_OK), 5);
 }
 
 /* Those that share a call are held, too; a refused one says why to whoever tells of limits. */
@@ -494,6 +514,7 @@ int main(void)
         WORLD_TEST(test_nothing_is_reserved_that_nobody_asked_for),
         WORLD_TEST(test_no_call_when_it_cannot_be_counted),
         WORLD_TEST(test_the_calls_of_a_client),
+        WORLD_TEST(test_the_questions_that_wait_to_be_counted),
         WORLD_TEST(test_the_questions_that_are_held),
         WORLD_TEST(test_cache),
         WORLD_TEST(test_a_call_from_before_a_reload_says_nothing_of_the_time_after),

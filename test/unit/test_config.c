@@ -138,6 +138,7 @@ static void test_strings(void **state)
         {"\"/q\\\"b\\\\d\\$\"", "/q\"b\\d$"},
         {"\"/it's $5\"", "/it's $5"},
         {"'/q\"it\\'s \\\\ \\n $ ${HERD_TEST}'", "/q\"it's \\ \\n $ ${HERD_TEST}"},
+        {"'/\\$'", "/\\$"},
         {"\"/\\${HERD_TEST}\"", "/${HERD_TEST}"},
         {"\"/caf\xc3\xa9\"", "/caf\xc3\xa9"},
         {"/var/lib/herd@1.5:~%s", "/var/lib/herd@1.5:~%s"},

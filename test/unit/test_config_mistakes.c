@@ -385,6 +385,7 @@ static void test_form(void **state)
         {"log_file = \"a\\x41b\"\n" HILL,
          "F:1: \"\\x\" is no escape: only \\\", \\\\ and \\$ are\n"},
         {"log_file = \"a\tb\"\n" HILL, "F:1: control byte 0x09 in a string\n"},
+        {"log_file = 'a\x7f'\n" HILL, "F:1: control byte 0x7f in a string\n"},
     };
     assert_config_rows(*state, rows, sizeof rows / sizeof *rows);
 }

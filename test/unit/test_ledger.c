@@ -1,4 +1,5 @@
-/* The ledger: what is on disk of the calls of a day. */
+/* The ledger: what is on disk of the calls of a day. fsync and uv_queue_work are wrapped. */
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +10,33 @@
 
 #include "places/ledger.h"
 #include "testing.h"
+
+static bool folders_cannot_be_synced;
+static int threads_left = -1; /* to be had; below zero: as many as are wanted */
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+int __wrap_fsync(int fd)
+{
+    struct stat status;
+    if (folders_cannot_be_synced && fstat(fd, &status) == 0 && S_ISDIR(status.st_mode)) {
+        errno = EIO;
+        return -1;
+    }
+    return __real_fsync(fd);
+}
+
+int __real_uv_queue_work(uv_loop_t *loop, uv_work_t *work, uv_work_cb run, uv_after_work_cb done);
+int __wrap_uv_queue_work(uv_loop_t *loop, uv_work_t *work, uv_work_cb run, uv_after_work_cb done);
+
+int __wrap_uv_queue_work(uv_loop_t *loop, uv_work_t *work, uv_work_cb run, uv_after_work_cb done)
+{
+    if (threads_left == 0)
+        return UV_ENOMEM;
+    threads_left -= threads_left > 0;
+    return __real_uv_queue_work(loop, work, run, done);
+}
 
 struct fixture {
     char *folder, *path;
@@ -150,6 +178,37 @@ static void test_a_disk_that_does_not_write(void **state)
     free(in_the_way);
 }
 
+/* The new file may not be there after a power loss: it is not written. */
+static void test_a_folder_that_cannot_be_synced(void **state)
+{
+    struct fixture *fixture = *state;
+    open_ledger(fixture, fixture->folder);
+    folders_cannot_be_synced = true;
+    write_day(fixture, 1, 2);
+    close_ledger(fixture, NULL);
+    folders_cannot_be_synced = false;
+    assert_int_equal(fixture->count, 1);
+    assert_string_equal(fixture->error, "Input/output error");
+}
+
+/* What waits behind the one under way is not written then, and its owner hears of it. */
+static void test_no_thread_for_the_next_one(void **state)
+{
+    struct fixture *fixture = *state;
+    open_ledger(fixture, fixture->folder);
+    threads_left = 1;
+    write_day(fixture, 1, 2);
+    write_day(fixture, 1, 3);
+    uv_run(&fixture->loop, UV_RUN_DEFAULT);
+    threads_left = -1;
+    assert_int_equal(fixture->count, 2);
+    assert_non_null(fixture->error);
+    char *text = testing_read_file(fixture->path);
+    assert_string_equal(text, "1970-01-02 2\n");
+    free(text);
+    close_ledger(fixture, NULL);
+}
+
 /* Nobody can say how many calls were made: better none than too many. */
 static void test_a_file_that_is_none(void **state)
 {
@@ -192,6 +251,8 @@ int main(void)
         LEDGER_TEST(test_several_days),
         LEDGER_TEST(test_no_folder),
         LEDGER_TEST(test_a_disk_that_does_not_write),
+        LEDGER_TEST(test_a_folder_that_cannot_be_synced),
+        LEDGER_TEST(test_no_thread_for_the_next_one),
         LEDGER_TEST(test_a_file_that_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

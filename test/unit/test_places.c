@@ -16,6 +16,8 @@
 
 enum { QUESTIONS = 1000, ANSWER_NS = 100000, TURN_MAX_ANSWERS = 6, LOCAL_MAX = 100000 };
 
+enum { ONE_ANSWER_BYTES = 4096 }; /* at least, of 20 places */
+
 enum { WARM_UPS = 3, ROUNDS = 5, CROWD = 50 * 64 };
 
 /* Nobody listens at that port, and one call may be under way: the other questions are refused. */
@@ -24,6 +26,11 @@ static const char remote[] = "    provider = \"overpass\"\n"
                              "    calls_max = 1\n"
                              "    waiting_max = 0\n"
                              "    attempts_max = 1\n";
+static const char remote_with_fallback[] = "    provider = \"overpass\"\n"
+                                           "    base_url = \"http://127.0.0.1:9\"\n"
+                                           "    attempts_max = 1\n"
+                                           "    fallback = \"local\"\n"
+                                           "    total_timeout_ms = 60000\n";
 static const char local[] = "    total_timeout_ms = 60000\n";
 
 struct fixture {
@@ -148,15 +155,18 @@ static void test_local_refuses_what_is_too_much(void **state)
     struct fixture fixture = {0};
     const struct places_query in_the_sea = {0, -30, 1000};
     int64_t *refused = &fixture.metrics.value[METRIC_places_refused_total];
+    int64_t *waiting = &fixture.metrics.value[METRIC_places_local_waiting];
     begin(&fixture, local);
     for (int i = 0; i < LOCAL_MAX; i++)
         assert_int_equal(places_ask(fixture.places, &in_the_sea, 0, on_counted, &fixture), 0);
     assert_int_equal(*refused, 0);
+    assert_int_equal(*waiting, LOCAL_MAX);
     assert_int_equal(places_ask(fixture.places, &in_the_sea, 0, on_counted, &fixture), HERD_EBUSY);
     assert_int_equal(*refused, 1);
     assert_int_equal(fixture.limited[PLACES_LIMIT_LOCAL], 1);
     while (fixture.answers < LOCAL_MAX)
         uv_run(&fixture.loop, UV_RUN_ONCE);
+    assert_int_equal(*waiting, 0);
     assert_int_equal(places_ask(fixture.places, &in_the_sea, 0, on_counted, &fixture), 0);
     close_places(&fixture);
     assert_int_equal(fixture.answers, LOCAL_MAX + 1);
@@ -286,6 +296,29 @@ static void test_nothing_is_allocated_for_a_question_to_memory(void **state)
     herd_buf_free(&reader.out);
 }
 
+/* As with a provider: whether they are answered from memory, or too late, when the server stops. */
+static void test_a_turn_gives_a_part_of_the_answers_of_local(void **state)
+{
+    (void)state;
+    for (int is_late = 0; is_late < 2; is_late++) {
+        struct fixture fixture = {0};
+        begin(&fixture, local);
+        wait_for_memory(&fixture);
+        fixture.most_in_a_turn = 0;
+        for (int i = 0; i < QUESTIONS; i++)
+            assert_int_equal(places_ask(fixture.places, &ucla, 0, on_answer, &fixture), 0);
+        if (is_late)
+            places_hurry(fixture.places, 0, 0);
+        while (fixture.answers < QUESTIONS)
+            uv_run(&fixture.loop, UV_RUN_NOWAIT); /* ONCE looks at its timers twice */
+        assert_int_equal(fixture.metrics.value[METRIC_places_timeouts_total],
+                         is_late ? QUESTIONS : 0);
+        /* Those that are late have a part of their own in a turn. */
+        assert_in_range(fixture.most_in_a_turn, 1, (1 + is_late) * TURN_MAX_ANSWERS);
+        close_places(&fixture);
+    }
+}
+
 /* Who asks next finds that all is as it was. */
 static void test_a_crowd_leaves_nothing_behind(void **state)
 {
@@ -305,6 +338,48 @@ static void test_a_crowd_leaves_nothing_behind(void **state)
     }
     assert_int_equal(reader.places, 3 * CROWD * 20);
     close_places(&fixture);
+    herd_buf_free(&reader.out);
+}
+
+/* Its answer is in memory that the desk of the provider, or of the fallback, keeps for the next. */
+static void test_what_a_desk_keeps_is_given_back(void **state)
+{
+    static const char *const sections[] = {local, remote_with_fallback};
+    (void)state;
+    for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++) {
+        struct fixture fixture = {0};
+        struct reader reader = {.count = 20};
+        size_t kept = 0, left = 0;
+        begin(&fixture, sections[i]);
+        wait_for_memory(&fixture);
+        ask_all(&fixture, &reader, &ucla, 1);
+        assert_int_equal(reader.places, 20);
+        places_give_back(fixture.places, &kept);
+        assert_true(kept > ONE_ANSWER_BYTES);
+        assert_true(places_give_back(fixture.places, &left) > ONE_ANSWER_BYTES);
+        assert_int_equal(left, 0);
+        close_places(&fixture);
+        herd_buf_free(&reader.out);
+    }
+}
+
+/* What is left then goes with the desks. */
+static void test_nothing_is_given_back_while_it_closes(void **state)
+{
+    (void)state;
+    struct fixture fixture = {0};
+    struct reader reader = {.count = 20};
+    size_t kept = 0;
+    begin(&fixture, local);
+    ask_all(&fixture, &reader, &ucla, 1);
+    places_close(fixture.places, on_closed, &fixture);
+    while (fixture.closed == 0) {
+        assert_int_equal(places_give_back(fixture.places, &kept), 0);
+        assert_int_equal(kept, 0);
+        uv_run(&fixture.loop, UV_RUN_ONCE);
+    }
+    uv_run(&fixture.loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&fixture.loop), 0);
     herd_buf_free(&reader.out);
 }
 
@@ -357,9 +432,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_turn_gives_a_part_of_the_answers),
+        cmocka_unit_test(test_a_turn_gives_a_part_of_the_answers_of_local),
         cmocka_unit_test(test_local_refuses_what_is_too_much),
         cmocka_unit_test(test_nothing_is_allocated_for_a_question_to_memory),
         cmocka_unit_test(test_a_crowd_leaves_nothing_behind),
+        cmocka_unit_test(test_what_a_desk_keeps_is_given_back),
+        cmocka_unit_test(test_nothing_is_given_back_while_it_closes),
         cmocka_unit_test(test_answers_outlive_who_made_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

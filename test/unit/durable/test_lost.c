@@ -442,6 +442,26 @@ static void test_a_log_removed_while_it_is_written(void **state)
                           "the server again");
 }
 
+/* Else it would be lost with the log where the server is killed before that is put back. */
+static void test_what_a_removed_log_had_is_in_the_file(void **state)
+{
+    struct fixture *fixture = *state;
+    struct found found = {0};
+    struct records *records = found_opened(fixture->copy, false, &found);
+    assert_non_null(records);
+    world_restart(&fixture->world, &found);
+    found_free(&found);
+    world_make_any(&fixture->world);
+    assert_int_equal(records_write(records, &fixture->world.batch), 0);
+    struct picture written = fixture->world.disk;
+    assert_int_equal(unlink(fixture->log), 0);
+    world_make_any(&fixture->world);
+    assert_int_equal(records_write(records, &fixture->world.batch), HERD_EIO);
+    copy_files(fixture->copy, fixture->killed);
+    assert_found_in(fixture->killed, &written);
+    records_close(records);
+}
+
 int main(void)
 {
     disk_install(); /* which works, and does not wait for the real one */
@@ -449,6 +469,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_file_removed_while_it_is_written),
         TEST(test_a_log_removed_while_it_is_written),
+        TEST(test_what_a_removed_log_had_is_in_the_file),
         TEST(test_each_harm_is_said),
         TEST(test_a_bit_anywhere_in_the_log),
         TEST(test_without_a_witness),
