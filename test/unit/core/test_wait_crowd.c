@@ -344,7 +344,9 @@ static void connection_has_as_many_as_are_free(void **state)
     CHECK_INT(("its places are free"), more_wait(driver, greedy[1], "d"), 8);
     bring(driver_accept(driver), "d", 2);
     CHECK_INT(("answered"), stats(driver)->waits_open, 0);
-    CHECK_INT(("its share is free"), more_wait(driver, driver_accept(driver), "e"), 30);
+    CHECK_INT(("its own share is free"), more_wait(driver, greedy[1], "e"), 30);
+    bring(driver_accept(driver), "e", 2);
+    CHECK_INT(("as anybody's"), more_wait(driver, driver_accept(driver), "f"), 30);
     driver_free(driver);
 }
 
