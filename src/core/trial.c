@@ -48,7 +48,7 @@ static bool is_due(struct herd_node *node, struct origin *origin, struct herd_no
     if (!is_first && (origin->news_to_trial > 1 || now.mono_ns < origin->trial_at_ns))
         return false;
     plan(node, origin, now);
-    if (!is_first && origin->races_left < TRIAL_RACES_MAX)
+    if (origin->races_left < TRIAL_RACES_MAX)
         origin->races_left++;
     return !is_first;
 }
@@ -77,12 +77,22 @@ void trial_on_faster(const struct neighbour *from, struct herd_slice origins)
     }
 }
 
+/* Of news that come in one turn the last one is raced, in place of those before it, which have yet to
+ * go out and may have been replaced. */
+static bool is_racing(const struct herd_node *node, const struct origin *origin)
+{
+    return origin->raced_turn == node->turn && (origin->races_all || origin->raced_to != NULL);
+}
+
 void trial_on_news(const struct neighbour *from, struct herd_now now, uint32_t origin)
 {
     struct herd_node *node = from->link.conn.node;
     struct origin *tried = &node->prune.origins[origin];
     bool changed = tried->is_faster || (tried->parent != NULL && tried->parent != from);
     tried->raced = herd_store_sequence(node->store);
+    if (is_racing(node, tried))
+        return;
+    tried->raced_turn = node->turn;
     tried->raced_to = is_due(node, tried, now) ? next_in_turn(from, origin) : NULL;
     tried->races_all = changed && tried->races_left > 0;
     tried->is_faster = false;
