@@ -131,7 +131,6 @@ static void forget(struct herd_node *node, uint32_t origin)
         if (origin_set_has(&node->neighbours[i]->pruned, origin))
             prune_graft(node->neighbours[i], &set);
         held->pruned_count -= origin_set_remove(&held->pruned, origin);
-        origin_set_remove(&held->grafted, origin);
     }
     leave_index(&node->prune, origin);
 }
