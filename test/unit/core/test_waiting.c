@@ -17,6 +17,8 @@ static void what_has_ended_unsafe_is_refused(void **state)
     herd.driver->now.wall_ns += (TTL_S + 1) * HERD_NS_PER_S;
     driver_advance_ms(herd.driver, 2000);
     EDGE_EXPECT(herd.client, "? IAMAT a +1+1 1700000000\n");
+    CHECK_INT(("refused"), herd_node_stats(herd.driver->node)->answers_unsafe, 1);
+    CHECK_INT(("not as too late"), herd_node_stats(herd.driver->node)->answers_late, 0);
     herd.driver->now.wall_ns -= (TTL_S + 1) * HERD_NS_PER_S;
     wire_sayf(herd.link, "ACK %016" PRIx64 " 1\n", herd.epoch);
     EDGE_EXPECT(herd.client, "%s", "");
