@@ -215,6 +215,24 @@ static void what_is_said_again_has_no_age(void **state)
     disk_free(&scene.disk);
 }
 
+/* What it still reads meanwhile is no reason to look again, and it is told of once. */
+static void who_waits_does_so_whatever_it_reads(void **state)
+{
+    (void)state;
+    struct scene scene;
+    open_scene(&scene, BATCH);
+    say(&scene, 0, 2 * BATCH);
+    expect(&scene, 500, 500, 0);
+    scene.driver->reports_writes = false;
+    wire_say(scene.client, "PING\nIAMAT last +1+1 100\n");
+    wire_wrote(scene.client, scene.client->unwritten);
+    EDGE_EXPECT(scene.client, "%s", "PONG\n");
+    assert_false(scene.client->reading);
+    const struct herd_node_stats *stats = herd_node_stats(scene.driver->node);
+    CHECK_INT(("paused"), stats->clients_paused_disk, 1);
+    disk_free(&scene.disk);
+}
+
 /* Its FLOODs and MARKs would wait with it, and what it says has no promise. */
 static void a_neighbour_never_waits(void **state)
 {
@@ -275,6 +293,7 @@ int main(void)
         cmocka_unit_test(what_a_batch_takes_is_learnt),
         cmocka_unit_test(a_batch_that_fails_says_nothing),
         cmocka_unit_test(what_is_said_again_has_no_age),
+        cmocka_unit_test(who_waits_does_so_whatever_it_reads),
         cmocka_unit_test(a_neighbour_never_waits),
         cmocka_unit_test(a_batch_has_so_many_bytes),
     };
