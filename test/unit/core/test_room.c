@@ -151,6 +151,27 @@ static void test_who_asks_on_and_on_and_reads(void **state)
     driver_free(driver);
 }
 
+/* Though it has asked for no more than it may: it is not read from until some of that has gone. */
+static void test_what_is_kept_pauses_its_client(void **state)
+{
+    struct driver *driver = start();
+    (void)state;
+    driver->places_padding = 1000;
+    driver->places_bytes = OUTPUT_MAX / 4;
+    struct wire *wire = ask(driver, 6);
+    while (driver->ask_count > 2)
+        driver_answer(driver, driver->ask_count - 1);
+    wire_say(wire, "WHATSAT a 1 1\n");
+    assert_false(wire->reading);
+    assert_int_equal(driver->ask_count, 2);
+    assert_int_equal(herd_node_stats(driver->node)->clients_paused, 1);
+    driver->reports_writes = driver->answers_places = true;
+    answer_all(driver);
+    assert_true(wire->reading);
+    assert_int_equal(driver->renders, 7);
+    driver_free(driver);
+}
+
 /* For the first one, while the client reads, or takes what is little. */
 static void test_who_has_room(void **state)
 {
@@ -470,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_who_reads_is_not_held_back),
         cmocka_unit_test(test_many_answers_in_a_turn_hold_nobody_back),
         cmocka_unit_test(test_who_asks_on_and_on_and_reads),
+        cmocka_unit_test(test_what_is_kept_pauses_its_client),
         cmocka_unit_test(test_who_has_room),
         cmocka_unit_test(test_who_was_not_tried_yet),
         cmocka_unit_test(test_who_does_not_read),
