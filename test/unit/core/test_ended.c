@@ -360,6 +360,28 @@ static void doubt_is_on_the_listeners_disk(void **state)
     disk_free(&disk);
 }
 
+/* And that it has ended. */
+static void doubt_that_has_ended_is_none_on_disk(void **state)
+{
+    (void)state;
+    struct disk disk = {0};
+    struct wire *link;
+    struct herd_node_options options = options_of(HERD_DURABILITY_HERD);
+    struct driver *driver = disk_driver(&disk, &options, "Jaquez", &link);
+    tell_two(driver);
+    driver_advance_ms(driver, 2 * TTL_S * 1000);
+    say_hello(driver, 13, LIFE_1);
+    driver_advance_ms(driver, 1000);
+    disk_crash(&disk);
+
+    options.seed = 3;
+    driver = disk_driver(&disk, &options, "Jaquez", &link);
+    EDGE_EXPECT(say_hello(driver, 6000, LIFE_2),
+                "RESUME 0000000000000007 13" OF_1 " recovered life=%016" PRIx64 "\n",
+                driver->node->life.id);
+    disk_free(&disk);
+}
+
 /* All of it: Hill has told x to Jaquez, whose clock was ahead, crashes, and is read from disk. Its
  * client says x again, which Hill holds. The RESUME is what Jaquez says in the test before. */
 static void restarted_dialler_does_not_claim_what_was_refused(void **state)
@@ -527,6 +549,7 @@ int main(void)
         cmocka_unit_test(next_life_is_told_from_before_what_was_refused),
         cmocka_unit_test(doubt_ends_with_the_record),
         cmocka_unit_test(doubt_is_on_the_listeners_disk),
+        cmocka_unit_test(doubt_that_has_ended_is_none_on_disk),
         cmocka_unit_test(restarted_dialler_does_not_claim_what_was_refused),
         cmocka_unit_test(what_is_about_to_end_mends_nothing),
         cmocka_unit_test(clock_behind_claims_nothing_of_what_it_lacks),
