@@ -257,19 +257,26 @@ static void a_neighbour_never_waits(void **state)
     disk_free(&scene.disk);
 }
 
+enum { DECIMALS = 3800 };
+
+static void say_long(struct scene *scene, unsigned count)
+{
+    static char zeros[DECIMALS + 1];
+    memset(zeros, '0', DECIMALS);
+    for (unsigned i = 0; i < count; i++)
+        wire_sayf(scene->client, "IAMAT long%u +1.%s+1 100\n", i, zeros);
+    wire_take(scene->client);
+}
+
 /* What a batch takes of memory is bounded, however long the records are; the rest is in the next. */
 static void a_batch_has_so_many_bytes(void **state)
 {
-    enum { DECIMALS = 3800, RECORDS = BATCH_BYTES_MAX / DECIMALS + 100 };
-    static char zeros[DECIMALS + 1];
+    enum { RECORDS = BATCH_BYTES_MAX / DECIMALS + 100 };
     (void)state;
     struct scene scene;
     open_scene(&scene, 4 * RECORDS);
     scene.driver->node->options.batch_step_max = 4 * RECORDS;
-    memset(zeros, '0', DECIMALS);
-    for (unsigned i = 0; i < RECORDS; i++)
-        wire_sayf(scene.client, "IAMAT long%u +1.%s+1 100\n", i, zeros);
-    wire_take(scene.client);
+    say_long(&scene, RECORDS);
     driver_advance_ms(scene.driver, 500);
     disk_done(&scene.disk, 0);
     size_t bytes = scene.disk.pending->records.len;
@@ -280,6 +287,54 @@ static void a_batch_has_so_many_bytes(void **state)
     CHECK_INT(("the rest, at once"), first + scene.disk.last_records, RECORDS);
     disk_done(&scene.disk, 0);
     assert_true(herd_node_is_persisted(scene.driver->node));
+    disk_free(&scene.disk);
+}
+
+/* Nothing is given back of one that is being cut. */
+static void a_large_batch_that_is_cut_keeps_what_it_has(void **state)
+{
+    enum { RECORDS = 2 * BATCH_KEPT_BYTES / DECIMALS, REST = 10 };
+    size_t kept = 0;
+    (void)state;
+    struct scene scene;
+    open_scene(&scene, 4 * RECORDS);
+    scene.driver->node->options.batch_step_max = RECORDS - REST;
+    disk_done(&scene.disk, 0);
+    say_long(&scene, RECORDS);
+    assert_null(scene.disk.pending);
+    scene.driver->ticks = false; /* one turn each */
+    scene.driver->now.mono_ns += 250 * MS;
+    wire_say(scene.client, "PING\n");
+    assert_true(scene.driver->node->persist.cutting);
+    assert_true(herd_node_give_back(scene.driver->node, &kept) < BATCH_KEPT_BYTES);
+    wire_say(scene.client, "PING\n");
+    assert_non_null(scene.disk.pending);
+    CHECK_INT(("all"), scene.disk.last_records, RECORDS);
+    scene.driver->ticks = true;
+    disk_done(&scene.disk, 0);
+    disk_free(&scene.disk);
+}
+
+/* The next one does not wait for a look of those who give back. */
+static void a_large_batch_gives_way_to_a_small_one(void **state)
+{
+    enum { RECORDS = 2 * BATCH_KEPT_BYTES / DECIMALS };
+    size_t kept = 0;
+    (void)state;
+    struct scene scene;
+    open_scene(&scene, 4 * RECORDS);
+    scene.driver->node->options.batch_step_max = 4 * RECORDS;
+    disk_done(&scene.disk, 0);
+    say_long(&scene, RECORDS);
+    driver_advance_ms(scene.driver, 250);
+    CHECK_INT(("a large one"), scene.disk.last_records, RECORDS);
+    disk_done(&scene.disk, 0);
+    say(&scene, 0, 1);
+    driver_advance_ms(scene.driver, 250);
+    CHECK_INT(("a small one"), scene.disk.last_records, 1);
+    assert_true(scene.disk.pending->records.cap <= BATCH_KEPT_BYTES);
+    CHECK_TRUE(("told"), herd_node_give_back(scene.driver->node, &kept) > BATCH_KEPT_BYTES);
+    disk_done(&scene.disk, 0);
     disk_free(&scene.disk);
 }
 
@@ -296,6 +351,8 @@ int main(void)
         cmocka_unit_test(who_waits_does_so_whatever_it_reads),
         cmocka_unit_test(a_neighbour_never_waits),
         cmocka_unit_test(a_batch_has_so_many_bytes),
+        cmocka_unit_test(a_large_batch_that_is_cut_keeps_what_it_has),
+        cmocka_unit_test(a_large_batch_gives_way_to_a_small_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
