@@ -255,6 +255,30 @@ static void a_long_snapshot_leaves_the_journal_its_time(void **state)
     disk_free(&disk);
 }
 
+/* Who comes back brings more than the disk takes: what was answered is behind that. */
+static void a_journal_that_is_behind_has_most_of_the_batches(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_with_ten(&disk);
+    struct wire *flood = driver_accept(driver);
+    driver->node->options.batch_records_max = 2;
+    herd_node_snapshot(driver->node);
+    driver_run(driver);
+    disk_done(&disk, 0);
+    assert_true(disk.last_is_snapshot);
+    for (unsigned i = 0; i < 100; i++)
+        wire_sayf(flood, "FLOOD Jaquez f%u +1+1 1 2.0 Jaquez +0.0\n", i);
+    for (unsigned part = 1; part < 4; part++) {
+        unsigned journal = 0;
+        disk_done(&disk, 0);
+        for (; !disk.last_is_snapshot && journal < 100; journal++)
+            disk_done(&disk, 0);
+        CHECK_INT(("before part %u", part), journal, BATCH_JOURNAL_SHARE);
+    }
+    disk_free(&disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +290,7 @@ int main(void)
         cmocka_unit_test(a_snapshot_is_not_begun_twice),
         cmocka_unit_test(a_batch_that_is_cut_short_ends_no_snapshot),
         cmocka_unit_test(a_long_snapshot_leaves_the_journal_its_time),
+        cmocka_unit_test(a_journal_that_is_behind_has_most_of_the_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
