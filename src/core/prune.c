@@ -130,7 +130,6 @@ static void forget(struct herd_node *node, uint32_t origin)
         if (origin_set_has(&node->neighbours[i]->pruned, origin))
             prune_graft(node->neighbours[i], &set);
         held->pruned_count -= origin_set_remove(&held->pruned, origin);
-        origin_set_remove(&held->grafted, origin);
     }
     leave_index(&node->prune, origin);
 }
@@ -303,8 +302,7 @@ int prune_on_flood(struct neighbour *from, struct herd_now now, const struct her
         return prune_graft(from, &set);
     }
     if (!node->options.prune || origin_set_has(&from->pruned, origin) ||
-        prune_is_young(from, now) || !conn_has_room(from->inbound) ||
-        herd_slice_equal(record->origin, herd_slice_of(from->name)) ||
+        prune_is_young(from, now) || herd_slice_equal(record->origin, herd_slice_of(from->name)) ||
         !is_from_another(from, now, record, origin))
         return 0;
     origin_set_add(&from->pruned, origin);
@@ -356,8 +354,8 @@ int prune_on_have(struct neighbour *from, const struct herd_command *command)
     struct herd_buf *out = conn_front(from->inbound);
     size_t begin = out->len;
     int rc = 0;
-    if (!from->prunes || !conn_has_room(from->inbound))
-        return 0; /* it will be said again */
+    if (!from->prunes)
+        return 0;
     while (rc == 0 && herd_next_word(&rest, &word)) {
         int held = holds(node, word, &client);
         if (held < 0)

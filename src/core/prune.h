@@ -47,6 +47,7 @@ struct origin {
     int64_t heard_ns;         /* its last record, news or not */
     struct neighbour *parent; /* who brought its last news here over a link that prunes, or NULL */
     uint64_t raced;           /* the record of this sequence is not held back; 0: none */
+    uint64_t raced_turn;      /* of the node, in which that began */
     const struct neighbour *raced_to; /* by the link to this one; NULL: by none */
 };
 

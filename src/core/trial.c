@@ -50,7 +50,7 @@ static bool is_due(struct herd_node *node, struct origin *origin, struct herd_no
     if (!is_first && (origin->news_to_trial > 1 || now.mono_ns < origin->trial_at_ns))
         return false;
     plan(node, origin, now);
-    if (!is_first && origin->races_left < TRIAL_RACES_MAX)
+    if (origin->races_left < TRIAL_RACES_MAX)
         origin->races_left++;
     return !is_first;
 }
@@ -93,6 +93,13 @@ static bool take_race(struct origin *origin, bool is_young, struct herd_now now)
     return true;
 }
 
+/* Of news that come in one turn the last one is raced, in place of those before it, which have yet to
+ * go out and may have been replaced. */
+static bool is_racing(const struct herd_node *node, const struct origin *origin)
+{
+    return origin->raced_turn == node->turn && (origin->races_all || origin->raced_to != NULL);
+}
+
 void trial_on_news(const struct neighbour *from, struct herd_now now, uint32_t origin)
 {
     struct herd_node *node = from->link.conn.node;
@@ -100,6 +107,9 @@ void trial_on_news(const struct neighbour *from, struct herd_now now, uint32_t o
     bool is_other = tried->parent != NULL && tried->parent != from;
     bool is_young = is_other && (prune_is_young(from, now) || prune_is_young(tried->parent, now));
     tried->raced = herd_store_sequence(node->store);
+    if (is_racing(node, tried))
+        return;
+    tried->raced_turn = node->turn;
     tried->raced_to = is_due(node, tried, now) ? next_in_turn(from, origin) : NULL;
     tried->races_all = (tried->is_faster || is_other) && take_race(tried, is_young, now);
     tried->is_faster = false;

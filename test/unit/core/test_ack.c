@@ -301,6 +301,13 @@ static void ack_of_a_mark_with_lines_behind_it_comes_in_time(void **state)
     EDGE_EXPECT(inbound, "%s", "");
     driver_advance_ms(driver, 1);
     EDGE_EXPECT(inbound, "ACK 0000000000000009 1\n");
+    /* Another mark does not put it off. */
+    for (unsigned i = 2; i < 4; i++) {
+        wire_sayf(inbound, "MARK 0000000000000009 %u\nFLOOD Jaquez a +1+1 1 2.0 Jaquez +1.0\n", i);
+        EDGE_EXPECT(inbound, "%s", "");
+        driver_advance_ms(driver, 50);
+    }
+    EDGE_EXPECT(inbound, "ACK 0000000000000009 3\n");
     driver_free(driver);
 }
 

@@ -194,6 +194,29 @@ static void leaf_that_changes_is_gathered_anew_within_the_budget(void **state)
     driver_free(driver);
 }
 
+/* What has ended is in no leaf any more: its keys point to where it was. */
+static void leaf_of_which_some_have_ended_is_gathered_anew(void **state)
+{
+    (void)state;
+    struct herd_node_options options = driver_options("Hill");
+    options.record_ttl_ns = 60 * HERD_NS_PER_S;
+    struct driver *driver = driver_new_with(&options);
+    struct wire *link = driver_add_neighbour(driver, "Jaquez");
+    wire_say(driver_accept(driver), "IAMAT a +1+1 1700000000\n");
+    wire_dialled(link, NULL);
+    edge_resume(link, 1);
+    uint64_t leaf =
+        digest_client_hash(herd_slice_of("a")) >> (4 * (HERD_PREFIX_MAX - DIGEST_DEPTH));
+    for (unsigned count = 1; count < 2; count--) {
+        wire_sayf(link, "KEYS %04" PRIx64 "\n", leaf);
+        CHECK_INT(("keys"), driver->node->leaf.count, count);
+        driver->now.wall_ns += 61 * HERD_NS_PER_S;
+        driver_advance_ms(driver, 2000);
+        CHECK_INT(("clients"), herd_store_count(herd_node_store(driver->node)), 0);
+    }
+    driver_free(driver);
+}
+
 /* The keys of all ids of a prefix. */
 static void append_keys_of(struct herd_buf *out, struct digest_prefix prefix, unsigned count,
                            char ids[][ID_LEN + 1])
@@ -370,6 +393,7 @@ int main(void)
         cmocka_unit_test(walks_list_a_crowded_leaf_in_turns),
         cmocka_unit_test(crowded_leaf_is_gathered_once_for_many_lines),
         cmocka_unit_test(leaf_that_changes_is_gathered_anew_within_the_budget),
+        cmocka_unit_test(leaf_of_which_some_have_ended_is_gathered_anew),
         cmocka_unit_test(what_is_missing_has_room_behind_what_is_the_same),
         cmocka_unit_test(whole_trees_are_answered_within_a_budget),
         cmocka_unit_test(leaf_beyond_the_limit_is_left_alone),

@@ -90,6 +90,11 @@ static void test_neighbour_that_greets_and_closes(void **state)
         assert_true(driver_advance_to_dial(driver, link) < 100 << i);
         wire_dialled(link, "refused");
     }
+    driver_advance_to_dial(driver, link);
+    edge_greet(link);
+    edge_resume(link, 0);
+    wire_close(link, "reset"); /* the first in a row again */
+    assert_true(driver_advance_to_dial(driver, link) < 100);
     driver_free(driver);
 }
 

@@ -360,6 +360,28 @@ static void doubt_is_on_the_listeners_disk(void **state)
     disk_free(&disk);
 }
 
+/* And that it has ended. */
+static void doubt_that_has_ended_is_none_on_disk(void **state)
+{
+    (void)state;
+    struct disk disk = {0};
+    struct wire *link;
+    struct herd_node_options options = options_of(HERD_DURABILITY_HERD);
+    struct driver *driver = disk_driver(&disk, &options, "Jaquez", &link);
+    tell_two(driver);
+    driver_advance_ms(driver, 2 * TTL_S * 1000);
+    say_hello(driver, 13, LIFE_1);
+    driver_advance_ms(driver, 1000);
+    disk_crash(&disk);
+
+    options.seed = 3;
+    driver = disk_driver(&disk, &options, "Jaquez", &link);
+    EDGE_EXPECT(say_hello(driver, 6000, LIFE_2),
+                "RESUME 0000000000000007 13" OF_1 " recovered life=%016" PRIx64 "\n",
+                driver->node->life.id);
+    disk_free(&disk);
+}
+
 /* All of it: Hill has told x to Jaquez, whose clock was ahead, crashes, and is read from disk. Its
  * client says x again, which Hill holds. The RESUME is what Jaquez says in the test before. */
 static void restarted_dialler_does_not_claim_what_was_refused(void **state)
@@ -454,6 +476,61 @@ static void clock_behind_claims_nothing_of_what_it_lacks(void **state)
     let_go_there(4, TTL_S - 1, "+1+1", "");
 }
 
+/* Though it waits for its turn to be removed, whatever the other one's time. */
+static void what_has_ended_here_gives_way(void **state)
+{
+    (void)state;
+    struct herd_node_options options = options_of(HERD_DURABILITY_NONE);
+    struct driver *driver = driver_new_with(&options);
+    struct herd_record held;
+    driver_add_neighbour(driver, "Jaquez");
+    struct wire *inbound = edge_hello(driver, 7, 0);
+    wire_sayf(inbound, "FLOOD Jaquez x +1+1 1700000010 %d.000000000 Jaquez -10.0\n", DRIVER_WALL_S);
+    driver->ticks = false;
+    driver->now.wall_ns += (TTL_S + 1) * HERD_NS_PER_S;
+    wire_sayf(inbound, "FLOOD Jaquez x +2+2 1700000001 %d.000000000 Jaquez +9.0\n",
+              DRIVER_WALL_S + TTL_S - 2);
+    assert_true(herd_store_find(herd_node_store(driver->node), herd_slice_of("x"), &held));
+    CHECK_TEXT(("x"), held.location, "+2+2");
+    driver_free(driver);
+}
+
+/* Of several: the dialler knows then that none after it was. */
+static void the_latest_that_was_refused_is_told(void **state)
+{
+    (void)state;
+    struct herd_node_options options = options_of(HERD_DURABILITY_HERD);
+    struct driver *driver = driver_new_with(&options);
+    driver->keeps_upkeep = true;
+    driver_add_neighbour(driver, "Jaquez");
+    struct wire *inbound = edge_hello(driver, 7, 0);
+    wire_take(inbound);
+    for (int s = 1; s < 10; s += 4)
+        wire_sayf(inbound, "FLOOD Jaquez x%d +1+1 5 %d.000000000 Jaquez +1.0\n", s,
+                  DRIVER_WALL_S - TTL_S - (s + 4) % 9);
+    wire_say(inbound, "MARK 0000000000000007 3\n");
+    EDGE_EXPECT(inbound, "ENDED %d.000000000\nACK 0000000000000007 3\n", DRIVER_WALL_S - TTL_S);
+    driver_free(driver);
+}
+
+/* A quarter of it, where that is less than three seconds. */
+static void what_ends_early_has_little_of_a_short_life_left(void **state)
+{
+    enum { SHORT_TTL_S = 4 };
+    (void)state;
+    for (int is_early = 0; is_early < 2; is_early++) {
+        struct herd_node_options options = options_of(HERD_DURABILITY_HERD);
+        struct herd herd;
+        options.record_ttl_ns = SHORT_TTL_S * HERD_NS_PER_S;
+        herd_open_with(&herd, &options);
+        wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
+        herd.driver->now.wall_ns += (SHORT_TTL_S - 1) * HERD_NS_PER_S - is_early;
+        wire_sayf(herd.link, "ENDED %d\nACK %016" PRIx64 " 1\n", DRIVER_WALL_S, herd.epoch);
+        CHECK_INT(("too early: %d", is_early), conn_link(herd.link->conn)->refused, is_early);
+        driver_free(herd.driver);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -472,9 +549,13 @@ int main(void)
         cmocka_unit_test(next_life_is_told_from_before_what_was_refused),
         cmocka_unit_test(doubt_ends_with_the_record),
         cmocka_unit_test(doubt_is_on_the_listeners_disk),
+        cmocka_unit_test(doubt_that_has_ended_is_none_on_disk),
         cmocka_unit_test(restarted_dialler_does_not_claim_what_was_refused),
         cmocka_unit_test(what_is_about_to_end_mends_nothing),
         cmocka_unit_test(clock_behind_claims_nothing_of_what_it_lacks),
+        cmocka_unit_test(what_has_ended_here_gives_way),
+        cmocka_unit_test(the_latest_that_was_refused_is_told),
+        cmocka_unit_test(what_ends_early_has_little_of_a_short_life_left),
     };
     return cmocka_run_group_tests_name("ended", tests, NULL, NULL);
 }

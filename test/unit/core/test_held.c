@@ -460,6 +460,20 @@ static void ack_says_both_numbers_of_the_mark(void **state)
     driver_free(edge.driver);
 }
 
+/* Who does not prune any more sends all to all, whatever is said. */
+static void switched_off_prune_means_nothing(void **state)
+{
+    (void)state;
+    struct edge edge;
+    struct herd_node_options options = driver_options("Hill");
+    edge_open(&edge);
+    herd_node_configure(edge.driver->node, &options);
+    wire_say(edge.link, "PRUNE Other\n");
+    wire_say(edge.from, "FLOOD Jaquez a +1+1 1 1700000000.000000000 Other +1.000000000\n");
+    EDGE_EXPECT(edge.link, "%s", "FLOOD Hill a +1+1 1 1700000000.000000000 Other +1.000000000\n");
+    driver_free(edge.driver);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -480,6 +494,7 @@ int main(void)
         cmocka_unit_test(answer_waits_for_a_walk_that_the_window_stops),
         cmocka_unit_test(own_records_are_acknowledged_all_the_same),
         cmocka_unit_test(ack_says_both_numbers_of_the_mark),
+        cmocka_unit_test(switched_off_prune_means_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -108,7 +108,7 @@ static void a_disk_that_fails_is_not_waited_for(void **state)
 {
     (void)state;
     struct disk disk;
-    struct driver *driver = fall_behind(&disk, 400);
+    struct driver *driver = fall_behind(&disk, 900);
     struct wire *client = driver_accept(driver);
     say_iamat(client, "a");
     EDGE_EXPECT(client, "%s", "");

@@ -171,7 +171,7 @@ static void failed_batch_is_written_again(void **state)
 static void cut_batch_proves_nothing(void **state)
 {
     (void)state;
-    enum { CLIENTS = 18000 }; /* more than PERSIST_RECORDS_MAX */
+    enum { CLIENTS = 18000 }; /* more than BATCH_STEP_RECORDS */
     struct disk disk;
     struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
     struct wire *client = driver_accept(driver), *flood = driver_accept(driver);
@@ -195,10 +195,10 @@ static void cut_batch_proves_nothing(void **state)
     disk_free(&disk);
 }
 
-static struct driver *open_small_batches(struct disk *disk)
+static struct driver *open_small_batches(struct disk *disk, enum herd_durability durability)
 {
     struct herd_node_options options = driver_options("Hill");
-    options.durability = HERD_DURABILITY_COMMIT;
+    options.durability = durability;
     options.batch_records_max = 2;
     *disk = (struct disk){.is_slow = true};
     return disk_driver(disk, &options, NULL, NULL);
@@ -208,7 +208,7 @@ static void cut_batch_answers_for_what_it_has(void **state)
 {
     (void)state;
     struct disk disk;
-    struct driver *driver = open_small_batches(&disk);
+    struct driver *driver = open_small_batches(&disk, HERD_DURABILITY_COMMIT);
     struct wire *a = driver_accept(driver), *b = driver_accept(driver);
     struct wire *both = driver_accept(driver), *newer = driver_accept(driver);
     wire_say(a, "IAMAT z +1+1 100\n"); /* a first batch is under way */
@@ -234,12 +234,47 @@ static void cut_batch_answers_for_what_it_has(void **state)
     disk_free(&disk);
 }
 
+/* Their own disk is not what these wait for. */
+static void cut_batch_answers_nobody_who_waits_for_a_neighbour(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_small_batches(&disk, HERD_DURABILITY_HERD);
+    struct wire *clients[] = {driver_accept(driver), driver_accept(driver), driver_accept(driver)};
+    struct wire *flood = driver_accept(driver);
+    for (unsigned i = 0; i < COUNT_OF(clients); i++)
+        wire_sayf(clients[i], "IAMAT c%u +1+1 100\n", i);
+    for (unsigned i = 0; i < 5; i++)
+        wire_sayf(flood, "FLOOD Jaquez f%u +1+1 1 2.0 Jaquez +0.0\n", i);
+    CHECK_INT(("all wait"), answers_waiting(driver), COUNT_OF(clients));
+    while (disk.pending != NULL) {
+        disk_done(&disk, 0);
+        CHECK_INT(("all wait"), answers_waiting(driver), COUNT_OF(clients));
+        driver_advance_ms(driver, 250);
+    }
+    assert_true(herd_node_is_persisted(driver->node));
+    disk_free(&disk);
+}
+
+static void answers_between_those_that_wait_keep_their_place(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_disk(&disk, HERD_DURABILITY_COMMIT);
+    struct wire *client = driver_accept(driver);
+    wire_say(client, "IAMAT a +1+1 100\nPING\nIAMAT b +1+1 100\nwhat\nIAMAT c +1+1 100\n");
+    EDGE_EXPECT(client, "%s", "");
+    disk_done(&disk, 0);
+    EDGE_EXPECT(client, "%s", AT_A "PONG\n" AT_B "? what\n" AT_C);
+    disk_free(&disk);
+}
+
 /* A neighbour brings as much as is written, so that no batch reaches the end. */
 static void catch_up_does_not_keep_answers_waiting(void **state)
 {
     (void)state;
     struct disk disk;
-    struct driver *driver = open_small_batches(&disk);
+    struct driver *driver = open_small_batches(&disk, HERD_DURABILITY_COMMIT);
     struct wire *client = driver_accept(driver), *flood = driver_accept(driver);
     unsigned flooded = 0, batches = 0;
     for (; flooded < 20; flooded++)
@@ -415,6 +450,8 @@ int main(void)
         cmocka_unit_test(failed_batch_is_written_again),
         cmocka_unit_test(cut_batch_proves_nothing),
         cmocka_unit_test(cut_batch_answers_for_what_it_has),
+        cmocka_unit_test(cut_batch_answers_nobody_who_waits_for_a_neighbour),
+        cmocka_unit_test(answers_between_those_that_wait_keep_their_place),
         cmocka_unit_test(catch_up_does_not_keep_answers_waiting),
         cmocka_unit_test(closed_connections_wait_no_more),
         cmocka_unit_test(resets_cost_the_same_from_either_end),

@@ -147,6 +147,9 @@ static void marks_are_written_when_they_have_changed(void **state)
     driver_advance_ms(driver, 250);
     EXPECT_MARKS(&disk, "Jaquez 0000000000000005 18446744073709551615 0000000000000000 0\n");
     disk_done(&disk, 0);
+    wire_say(inbound, "MARK 0000000000000005 18446744073709551615\n"); /* it is there */
+    driver_advance_ms(driver, 250);
+    assert_null(disk.pending);
     disk_crash(&disk);
     driver = disk_driver(&disk, &options, "Jaquez", &link);
     driver->keeps_upkeep = true;

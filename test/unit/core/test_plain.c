@@ -3,6 +3,7 @@
 
 #include "core/link.h"
 #include "edge.h"
+#include "ledger.h"
 
 static void expect_all(struct wire *link, unsigned count)
 {
@@ -334,9 +335,20 @@ static void test_it_dies_behind_its_first_line(void **state)
     driver_free(driver);
 }
 
-/* A plain neighbour that does not read costs a window, not its backlog. */
+static unsigned count_floods(struct wire *link)
+{
+    struct herd_slice got = wire_take(link), line;
+    unsigned count = 0;
+    while (ledger_next_line(&got, &line))
+        count += line.len > 6 && memcmp(line.data, "FLOOD ", 6) == 0;
+    return count;
+}
+
+/* A plain neighbour that does not read costs a window, not its backlog; once it reads it has all, as
+ * it answers nothing that could tell so. */
 static void test_window(void **state)
 {
+    enum { CLIENTS = 10000 };
     struct wire *link = edge_new(0);
     struct driver *driver = link->driver;
     struct wire *wire = driver_accept(driver);
@@ -344,12 +356,15 @@ static void test_window(void **state)
     edge_greet(link);
     driver_advance_ms(driver, 300);
     driver->reports_writes = false;
-    for (unsigned i = 0; i < 10000; i++) {
+    for (unsigned i = 0; i < CLIENTS; i++) {
         wire_sayf(wire, "IAMAT c%u +1+1 %u\n", i, i);
         wire_wrote(wire, wire->unwritten);
     }
     assert_true(link->unwritten >= LINK_PLAIN_BYTES);
     assert_true(link->unwritten < LINK_PLAIN_BYTES + HERD_LINE_MAX);
+    driver->reports_writes = true;
+    wire_wrote(link, link->unwritten);
+    assert_int_equal(count_floods(link), CLIENTS);
     driver_free(driver);
 }
 

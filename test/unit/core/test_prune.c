@@ -94,6 +94,21 @@ static void both_of_two_ways_are_never_pruned(void **state)
     driver_free(trio.driver);
 }
 
+/* Who brought a record may have been pruned since: then its copy says nothing of the other way. */
+static void copy_of_what_a_pruned_one_brought_proves_nothing(void **state)
+{
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    trio_flood(&trio, SMITH, "a", 1, "Far");
+    trio_flood(&trio, JAQUEZ, "b", 1, "Far");
+    trio_flood(&trio, SMITH, "b", 1, "Far");
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "PRUNE Far\n");
+    trio_flood(&trio, JAQUEZ, "a", 1, "Far");
+    EDGE_EXPECT(trio.inbound[JAQUEZ], "%s", "");
+    driver_free(trio.driver);
+}
+
 static void own_words_that_come_back_are_pruned(void **state)
 {
     (void)state;
@@ -370,6 +385,157 @@ static void made_up_origins_give_way(void **state)
     driver_free(trio.driver);
 }
 
+static bool is_known(const struct trio *trio, const char *origin)
+{
+    struct herd_slice name = herd_slice_of(origin);
+    return prune_origin(&trio->driver->node->prune, name, false) != PRUNE_NOTHING;
+}
+
+/* One that was heard of since it was looked at last is passed over once; so many are looked at. */
+static void origins_that_are_heard_of_stay(void **state)
+{
+    (void)state;
+    struct trio trio;
+    char origin[16];
+    trio_open(&trio);
+    for (unsigned i = 0; i < PRUNE_ORIGINS_MAX; i++) {
+        snprintf(origin, sizeof(origin), "x%u", i);
+        trio_flood(&trio, CAMPBELL, origin, 1, origin);
+    }
+    const struct herd_node_stats *stats = herd_node_stats(trio.driver->node);
+    unsigned looks = PRUNE_ORIGINS_MAX / PRUNE_LOOK_MAX;
+    for (unsigned i = 1; i <= looks; i++) {
+        trio_flood(&trio, CAMPBELL, "new", i, "New");
+        CHECK_INT(("look %u", i), stats->origins_beyond, i);
+    }
+    trio_flood(&trio, CAMPBELL, "x0", 2, "x0");
+    trio_flood(&trio, CAMPBELL, "new", looks + 1, "New");
+    CHECK_INT(("all are known or have given way"), stats->origins_beyond, looks);
+    assert_true(is_known(&trio, "New") && is_known(&trio, "x0") && is_known(&trio, "x2"));
+    assert_false(is_known(&trio, "x1"));
+    driver_free(trio.driver);
+}
+
+/* MARK and HAVE need its number, or would claim what nobody has. */
+static void origin_that_is_held_back_does_not_give_way(void **state)
+{
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    wire_say(trio.links[SMITH], "PRUNE Far\n");
+    trio_flood(&trio, JAQUEZ, "a", 1, "Far");
+    EDGE_EXPECT(trio.links[SMITH], "%s", "");
+    flood_made_up_origins(&trio, "x");
+    flood_made_up_origins(&trio, "y");
+    wire_take(trio.links[SMITH]);
+    driver_advance_ms(trio.driver, HAVE_MS);
+    struct herd_slice got = wire_take(trio.links[SMITH]);
+    CHECK_TRUE(("%.*s", (int)got.len, got.data), memmem(got.data, got.len, ":a:1.", 5) != NULL);
+    driver_free(trio.driver);
+}
+
+/* Whoever takes its number has been pruned by nobody. */
+static void origin_that_gives_way_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    struct trio trio;
+    char origin[16];
+    trio_open(&trio);
+    wire_say(trio.links[SMITH], "PRUNE Far\n");
+    for (unsigned i = 1; i < PRUNE_ORIGINS_MAX; i++) {
+        snprintf(origin, sizeof(origin), "x%u", i);
+        trio_flood(&trio, CAMPBELL, origin, 1, origin);
+    }
+    trio_flood(&trio, CAMPBELL, "new", 1, "New"); /* Far was never heard of */
+    assert_true(is_known(&trio, "New") && !is_known(&trio, "Far"));
+    CHECK_INT(("pruned"),
+              node_neighbour(trio.driver->node, herd_slice_of("Smith"))->link.held.pruned_count, 0);
+    wire_take(trio.links[SMITH]);
+    trio_flood(&trio, CAMPBELL, "new", 2, "New");
+    EDGE_EXPECT(trio.links[SMITH], "%s",
+                "FLOOD Hill new +1+1 2 1700000000.000000000 New +1.000000000\n");
+    driver_free(trio.driver);
+}
+
+/* Names of such lengths that the last one would make the line one byte too long; or not. */
+static void lines_of_origins_are_as_long_as_lines_may_be(void **state)
+{
+    enum { VERB_BYTES = 5, WHOLE = (HERD_LINE_MAX - VERB_BYTES) / (HERD_NAME_MAX + 1) };
+    (void)state;
+    for (int too_long = 0; too_long < 2; too_long++) {
+        struct prune prune = {0};
+        struct origin_set all = {{0}};
+        struct herd_buf out = {0};
+        for (unsigned i = 0; i <= WHOLE; i++) {
+            char name[HERD_NAME_MAX + 1];
+            int rest = HERD_LINE_MAX - VERB_BYTES - (int)WHOLE * (HERD_NAME_MAX + 1) - 1;
+            int len = i < WHOLE ? HERD_NAME_MAX : rest + too_long;
+            snprintf(name, sizeof(name), "%0*u", len, i);
+            origin_set_add(&all, prune_origin(&prune, herd_slice_of(name), true));
+        }
+        assert_int_equal(prune_append(&out, &prune, HERD_VERB_GRAFT, &all), 0);
+        const char *end = memchr(out.data, '\n', out.len);
+        size_t lines = 1 + (end < out.data + out.len - 1);
+        CHECK_INT(("too long: %d", too_long), lines, 1 + too_long);
+        herd_buf_free(&out);
+        prune_close(&prune);
+    }
+}
+
+/* More than a window of records, of which the neighbour reads nothing. */
+static void fill_window(struct trio *trio)
+{
+    enum { CLIENT_BYTES = 250 };
+    for (unsigned i = 0; i * CLIENT_BYTES < 2 * LINK_WINDOW_BYTES; i++) {
+        char client[CLIENT_BYTES + 1];
+        snprintf(client, sizeof(client), "%0*u", CLIENT_BYTES, i);
+        trio_flood(trio, CAMPBELL, client, 1, "Other");
+    }
+}
+
+static bool has_come(struct wire *link, const char *line)
+{
+    struct herd_slice got = wire_take(link);
+    return memmem(got.data, got.len, line, strlen(line)) != NULL;
+}
+
+/* What was grafted, and has no room yet, is sent by its number, too. */
+static void grafted_origin_does_not_give_way_before_it_is_sent(void **state)
+{
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    wire_say(trio.links[SMITH], "PRUNE Far\n");
+    trio_flood(&trio, JAQUEZ, "a", 1, "Far");
+    fill_window(&trio);
+    wire_say(trio.links[SMITH], "GRAFT Far\n");
+    CHECK_TRUE(("no room"), !has_come(trio.links[SMITH], "FLOOD Hill a "));
+    flood_made_up_origins(&trio, "x");
+    flood_made_up_origins(&trio, "y");
+    bool is_sent = false;
+    for (int i = 0; i < 20; i++) {
+        wire_say(trio.links[SMITH], "PONG\n");
+        is_sent |= has_come(trio.links[SMITH], "FLOOD Hill a ");
+    }
+    assert_true(is_sent);
+    driver_free(trio.driver);
+}
+
+/* However often the way is lost: what a neighbour does not read is bounded. */
+static void lost_is_said_where_there_is_room(void **state)
+{
+    (void)state;
+    struct trio trio;
+    trio_open(&trio);
+    trio_grow_tree(&trio);
+    fill_window(&trio);
+    wire_take(trio.links[SMITH]);
+    wire_say(trio.inbound[JAQUEZ], "LOST Far\n");
+    CHECK_TRUE(("no room"), !has_come(trio.links[SMITH], "LOST Far\n"));
+    EDGE_EXPECT(trio.inbound[SMITH], "%s", "GRAFT Far\n");
+    driver_free(trio.driver);
+}
+
 static void neighbour_that_is_removed_is_no_parent(void **state)
 {
     (void)state;
@@ -393,6 +559,7 @@ int main(void)
         cmocka_unit_test(who_does_not_prune_is_not_told_to),
         cmocka_unit_test(prune_needs_another_way),
         cmocka_unit_test(both_of_two_ways_are_never_pruned),
+        cmocka_unit_test(copy_of_what_a_pruned_one_brought_proves_nothing),
         cmocka_unit_test(own_words_that_come_back_are_pruned),
         cmocka_unit_test(parent_that_is_lost_is_replaced),
         cmocka_unit_test(connection_that_is_replaced_is_lost),
@@ -404,6 +571,12 @@ int main(void)
         cmocka_unit_test(origins_beyond_the_limit_are_flooded),
         cmocka_unit_test(made_up_words_of_prune_take_no_places),
         cmocka_unit_test(made_up_origins_give_way),
+        cmocka_unit_test(origins_that_are_heard_of_stay),
+        cmocka_unit_test(origin_that_is_held_back_does_not_give_way),
+        cmocka_unit_test(origin_that_gives_way_leaves_nothing_behind),
+        cmocka_unit_test(lines_of_origins_are_as_long_as_lines_may_be),
+        cmocka_unit_test(grafted_origin_does_not_give_way_before_it_is_sent),
+        cmocka_unit_test(lost_is_said_where_there_is_room),
         cmocka_unit_test(neighbour_that_is_removed_is_no_parent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,6 +111,67 @@ static void test_who_reads_is_not_held_back(void **state)
     driver_free(driver);
 }
 
+/* Nor is a turn that has more of them than there is room for. */
+static void test_many_answers_in_a_turn_hold_nobody_back(void **state)
+{
+    enum { QUESTIONS = 3 };
+    static char json[OUTPUT_MAX + 3];
+    struct driver *driver = start();
+    struct wire *wire = ask(driver, QUESTIONS);
+    (void)state;
+    memset(json, ' ', OUTPUT_MAX);
+    memcpy(json + OUTPUT_MAX, "\n\n", 3);
+    driver->reports_writes = true;
+    driver->ask_count = 0; /* this test answers them */
+    for (int i = 0; i < QUESTIONS; i++)
+        herd_ask_answer(driver->asks[i].ask, driver->now, herd_places_of_text(json));
+    driver_run(driver);
+    assert_int_equal(wire_take(wire).len, QUESTIONS * (sizeof(AT_A) - 1 + OUTPUT_MAX + 2));
+    assert_int_equal(herd_node_stats(driver->node)->places_held_back, 0);
+    assert_int_equal(times_told(driver), 0);
+    driver_free(driver);
+}
+
+/* What has been rendered is kept no more, also for a client that always has another question. */
+static void test_who_asks_on_and_on_and_reads(void **state)
+{
+    struct driver *driver = start();
+    struct wire *wire = ask(driver, 1);
+    (void)state;
+    driver->places_padding = 1000;
+    driver->places_bytes = OUTPUT_MAX / 4;
+    for (int i = 0; i < 100; i++) {
+        wire_say(wire, "WHATSAT a 1 1\n");
+        driver_answer(driver, 0);
+        wire_wrote(wire, wire->unwritten);
+        CHECK_INT(("question %d", i), wire->reading, true);
+    }
+    assert_int_equal(herd_node_stats(driver->node)->places_again, 0);
+    assert_int_equal(herd_node_stats(driver->node)->clients_paused, 0);
+    driver_free(driver);
+}
+
+/* Though it has asked for no more than it may: it is not read from until some of that has gone. */
+static void test_what_is_kept_pauses_its_client(void **state)
+{
+    struct driver *driver = start();
+    (void)state;
+    driver->places_padding = 1000;
+    driver->places_bytes = OUTPUT_MAX / 4;
+    struct wire *wire = ask(driver, 6);
+    while (driver->ask_count > 2)
+        driver_answer(driver, driver->ask_count - 1);
+    wire_say(wire, "WHATSAT a 1 1\n");
+    assert_false(wire->reading);
+    assert_int_equal(driver->ask_count, 2);
+    assert_int_equal(herd_node_stats(driver->node)->clients_paused, 1);
+    driver->reports_writes = driver->answers_places = true;
+    answer_all(driver);
+    assert_true(wire->reading);
+    assert_int_equal(driver->renders, 7);
+    driver_free(driver);
+}
+
 /* For the first one, while the client reads, or takes what is little. */
 static void test_who_has_room(void **state)
 {
@@ -179,11 +240,15 @@ static void test_what_waits_for_the_first_is_not_rendered(void **state)
     struct driver *driver = start();
     struct wire *wire = ask(driver, PIPELINE);
     (void)state;
+    driver->places_bytes = OUTPUT_MAX / 4;
     while (driver->ask_count > 1)
         driver_answer(driver, driver->ask_count - 1);
     assert_int_equal(driver->renders, 0);
+    assert_int_equal(herd_node_stats(driver->node)->places_again,
+                     0); /* as far as is known, it reads */
     driver_answer(driver, 0);
     assert_int_equal(driver->renders, 1);
+    driver->answers_places = true;
     driver->reports_writes = true;
     wire_wrote(wire, wire->unwritten);
     check_answers(wire, 1, PIPELINE);
@@ -424,6 +489,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_who_does_not_read_has_one_answer_rendered),
         cmocka_unit_test(test_who_reads_is_not_held_back),
+        cmocka_unit_test(test_many_answers_in_a_turn_hold_nobody_back),
+        cmocka_unit_test(test_who_asks_on_and_on_and_reads),
+        cmocka_unit_test(test_what_is_kept_pauses_its_client),
         cmocka_unit_test(test_who_has_room),
         cmocka_unit_test(test_who_was_not_tried_yet),
         cmocka_unit_test(test_who_does_not_read),

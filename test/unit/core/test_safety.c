@@ -74,6 +74,7 @@ static void what_the_disk_does_not_take_in_time_is_refused(void **state)
     EDGE_EXPECT(client, "? IAMAT a +1+1 100\n");
     CHECK_INT(("one"), refused(driver), 1);
     CHECK_INT(("by the limit"), herd_node_stats(driver->node)->answers_late, 1);
+    CHECK_INT(("told"), herd_node_stats(driver->node)->limits_reached, 1);
     CHECK_INT(("no answer"), waiting(driver), 0);
     disk_done(&disk, 0); /* too late for the answer; but it is safe now */
     EDGE_EXPECT(client, "%s", "");
@@ -268,6 +269,8 @@ static void a_stop_refuses_what_still_waits_while_that_can_go_out(void **state)
     driver_advance_ms(driver, 1);
     EDGE_EXPECT(client, "? IAMAT a +1+1 100\n");
     assert_false(client->open);
+    CHECK_INT(("one"), refused(driver), 1);
+    CHECK_INT(("not by the limit"), herd_node_stats(driver->node)->answers_late, 0);
     disk_free(&disk);
 }
 

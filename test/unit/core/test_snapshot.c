@@ -2,6 +2,7 @@
 #include <herd/store.h>
 
 #include "check.h"
+#include "core/node.h"
 #include "disk.h"
 #include "edge.h"
 
@@ -182,6 +183,53 @@ static void a_snapshot_ends_with_what_has_replaced_its_rest(void **state)
     disk_free(&disk);
 }
 
+/* One that is asked for while another is under way, up to its last part, is that one. */
+static void a_snapshot_is_not_begun_twice(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_with_ten(&disk);
+    herd_node_snapshot(driver->node);
+    driver_run(driver);
+    unsigned parts = 0;
+    for (unsigned batch = 0; disk.pending != NULL; batch++) {
+        CHECK_INT(("batch %u", batch), disk.last_begins, batch == 0);
+        herd_node_snapshot(driver->node);
+        parts += disk.last_is_snapshot;
+        disk_done(&disk, 0);
+        driver_advance_ms(driver, 1000);
+    }
+    CHECK_INT(("two records each, and no more"), parts, 10 / 2);
+    disk_free(&disk);
+}
+
+/* What is in no batch yet is only in the older generation, as it was. */
+static void a_batch_that_is_cut_short_ends_no_snapshot(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_with_ten(&disk);
+    struct wire *client = driver_accept(driver);
+    driver->node->options.batch_records_max = 4;
+    herd_node_snapshot(driver->node);
+    driver_run(driver);
+    disk_done(&disk, 0);
+    assert_true(disk.last_is_snapshot);
+    CHECK_INT(("c0 and c1"), disk.last_records, 2);
+    say_ten(client, 2, 300);
+    disk_done(&disk, 0);
+    assert_true(!disk.last_is_snapshot && !disk.last_ends);
+    CHECK_INT(("c2 to c5"), disk.last_records, 4);
+    disk_done(&disk, 0);
+    CHECK_INT(("not yet"), disk.ledger.generation_whole, 0);
+    assert_true(!disk.last_is_snapshot && disk.last_ends);
+    CHECK_INT(("c6 to c9"), disk.last_records, 4);
+    disk_done(&disk, 0);
+    CHECK_INT(("now"), disk.ledger.generation_whole, 1);
+    expect_ten(&disk, 2, " +1+1 300 ");
+    disk_free(&disk);
+}
+
 /* Its parts do not put off what was answered. */
 static void a_long_snapshot_leaves_the_journal_its_time(void **state)
 {
@@ -207,6 +255,30 @@ static void a_long_snapshot_leaves_the_journal_its_time(void **state)
     disk_free(&disk);
 }
 
+/* Who comes back brings more than the disk takes: what was answered is behind that. */
+static void a_journal_that_is_behind_has_most_of_the_batches(void **state)
+{
+    (void)state;
+    struct disk disk;
+    struct driver *driver = open_with_ten(&disk);
+    struct wire *flood = driver_accept(driver);
+    driver->node->options.batch_records_max = 2;
+    herd_node_snapshot(driver->node);
+    driver_run(driver);
+    disk_done(&disk, 0);
+    assert_true(disk.last_is_snapshot);
+    for (unsigned i = 0; i < 100; i++)
+        wire_sayf(flood, "FLOOD Jaquez f%u +1+1 1 2.0 Jaquez +0.0\n", i);
+    for (unsigned part = 1; part < 4; part++) {
+        unsigned journal = 0;
+        disk_done(&disk, 0);
+        for (; !disk.last_is_snapshot && journal < 100; journal++)
+            disk_done(&disk, 0);
+        CHECK_INT(("before part %u", part), journal, BATCH_JOURNAL_SHARE);
+    }
+    disk_free(&disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,7 +287,10 @@ int main(void)
         cmocka_unit_test(journal_takes_turns_with_the_snapshot),
         cmocka_unit_test(a_batch_of_all_clients_is_its_own_snapshot),
         cmocka_unit_test(a_snapshot_ends_with_what_has_replaced_its_rest),
+        cmocka_unit_test(a_snapshot_is_not_begun_twice),
+        cmocka_unit_test(a_batch_that_is_cut_short_ends_no_snapshot),
         cmocka_unit_test(a_long_snapshot_leaves_the_journal_its_time),
+        cmocka_unit_test(a_journal_that_is_behind_has_most_of_the_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -297,6 +297,28 @@ static void records_that_move(void **state)
     end(&model);
 }
 
+/* Also where what they said last is not in the digest yet. */
+static void records_that_move_when_they_have_just_changed(void **state)
+{
+    enum { CLIENTS = SLAB_SLOTS + 100 }; /* no slot of the first slab is free */
+    static struct model model;
+    herd_cursor cursors[CURSORS];
+    (void)state;
+    begin(&model);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        say(&model, i, 8, "Hill");
+    check_digest(&model);
+    for (unsigned i = 0; i < CURSORS; i++) /* those in the first slots */
+        say(&model, i, 8, "Hill");
+    for (unsigned i = 0; i < CURSORS; i++)
+        assert_int_equal(herd_cursor_new(model.store, &cursors[i]), 0);
+    check_digest(&model);
+    check_texts(&model);
+    for (unsigned i = 0; i < CURSORS; i++)
+        herd_cursor_free(model.store, cursors[i]);
+    end(&model);
+}
+
 /* Of three million that were there, ten thousand would take as much as if there had been no others;
  * here of 40,000 one. */
 static void what_is_left_of_many(void **state)
@@ -370,6 +392,7 @@ int main(void)
         cmocka_unit_test(clients_that_move_to_another_server_and_back),
         cmocka_unit_test(clients_that_end),
         cmocka_unit_test(records_that_move),
+        cmocka_unit_test(records_that_move_when_they_have_just_changed),
         cmocka_unit_test(what_is_left_of_many),
         cmocka_unit_test(lines_of_any_length),
         cmocka_unit_test(memory_is_short),

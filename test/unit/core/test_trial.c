@@ -22,11 +22,22 @@ static void open_pruned(struct trio *trio)
         wire_say(trio->links[who], "PRUNE Far\n");
 }
 
-static void pass_two_minutes(struct trio *trio)
+static void pass_minutes(struct trio *trio, int minutes)
 {
-    trio_pass_minutes(trio, 2);
+    trio_pass_minutes(trio, minutes);
     for (int who = 0; who < NEAR; who++)
         wire_take(trio->links[who]); /* PING, HAVE */
+}
+
+/* A trial, and how many news it took, of TRIAL_NEWS_MAX. */
+static unsigned bring_news_until_trial(struct trio *trio, unsigned lines[NEAR])
+{
+    unsigned news = 0;
+    do
+        bring_news(trio, 1, lines);
+    while (++news <= TRIAL_NEWS_MAX && lines[SMITH] + lines[CAMPBELL] == 0);
+    CHECK_INT(("to one"), lines[SMITH] + lines[CAMPBELL], 1);
+    return news;
 }
 
 static void pruned_links_are_tried_in_turn(void **state)
@@ -35,21 +46,21 @@ static void pruned_links_are_tried_in_turn(void **state)
     struct trio trio;
     unsigned lines[NEAR];
     open_pruned(&trio);
-    bring_news(&trio, 3 * TRIAL_NEWS_MAX, lines);
-    CHECK_INT(("too early"), lines[SMITH] + lines[CAMPBELL], 0);
+    wire_say(trio.links[JAQUEZ], "PRUNE Far\n"); /* it needs them from nobody: no turn is its own */
     int last = NEAR;
+    for (int minute = 0; minute < 2; minute++) {
+        bring_news(&trio, 3 * TRIAL_NEWS_MAX, lines);
+        CHECK_INT(("too early"), lines[SMITH] + lines[CAMPBELL], 0);
+        pass_minutes(&trio, 1);
+    }
     for (int i = 0; i < 4; i++) {
-        unsigned news = 0;
-        pass_two_minutes(&trio);
-        do
-            bring_news(&trio, 1, lines);
-        while (++news <= TRIAL_NEWS_MAX && lines[SMITH] + lines[CAMPBELL] == 0);
-        CHECK_INT(("to one"), lines[SMITH] + lines[CAMPBELL], 1);
+        unsigned news = bring_news_until_trial(&trio, lines);
         CHECK_INT(("not where it came from"), lines[JAQUEZ], 0);
         int tried = lines[SMITH] > 0 ? SMITH : CAMPBELL;
         CHECK_INT(("each in turn"), tried != last, 1);
         CHECK_INT(("not too often"), i == 0 || news >= TRIAL_NEWS_MIN, 1);
         last = tried;
+        pass_minutes(&trio, 2);
     }
     driver_free(trio.driver);
 }
@@ -125,6 +136,10 @@ static void changes_of_the_way_are_raced_a_few_times(void **state)
     for (unsigned i = 0; i < 2 * TRIAL_RACES_MAX; i++) {
         trio_flood(&trio, i % 2 == 0 ? CAMPBELL : JAQUEZ, "a", 2 + i, "Far");
         CHECK_INT(("change %u", i), wire_take(trio.links[SMITH]).len > 0, i < TRIAL_RACES_MAX);
+        struct herd_slice got = wire_take(trio.links[JAQUEZ]);
+        bool is_told = memmem(got.data, got.len, "FASTER", 6) != NULL;
+        CHECK_INT(("not to who brings it, change %u", i), is_told,
+                  i % 2 == 0 && i < TRIAL_RACES_MAX);
     }
     driver_free(trio.driver);
 }
@@ -152,12 +167,57 @@ static void catch_ups_use_up_no_races(void **state)
             raced += wire_take(trio.links[SMITH + CAMPBELL - from]).len > 0;
         }
         CHECK_INT(("round %d", round), raced, TRIAL_RACES_MAX);
-        pass_two_minutes(&trio);
+        pass_minutes(&trio, 2);
     }
     for (unsigned i = 0; i < 2 * TRIAL_RACES_MAX; i++) {
         trio_flood(&trio, i % 2 == 0 ? JAQUEZ : CAMPBELL, "a", ++second, "Far");
         CHECK_INT(("change %u", i), wire_take(trio.links[SMITH]).len > 0, i < TRIAL_RACES_MAX);
     }
+    driver_free(trio.driver);
+}
+
+/* How many changes of the way are raced now, until no more are. */
+static unsigned count_races(struct trio *trio)
+{
+    unsigned races = 0;
+    for (unsigned i = 0; i < 4 * TRIAL_RACES_MAX; i++) {
+        trio_flood(trio, i % 2 == 0 ? CAMPBELL : JAQUEZ, "a", ++trio->second, "Far");
+        races += wire_take(trio->links[SMITH]).len > 0;
+    }
+    return races;
+}
+
+static void each_trial_saves_up_a_race(void **state)
+{
+    (void)state;
+    struct trio trio;
+    unsigned lines[NEAR];
+    open_pruned(&trio);
+    CHECK_INT(("at first"), count_races(&trio), TRIAL_RACES_MAX);
+    for (unsigned trials = 1; trials <= TRIAL_RACES_MAX + 1; trials++) {
+        for (unsigned i = 0; i < trials; i++) {
+            pass_minutes(&trio, 2);
+            bring_news_until_trial(&trio, lines);
+        }
+        unsigned most = trials < TRIAL_RACES_MAX ? trials : TRIAL_RACES_MAX;
+        CHECK_INT(("%u trials", trials), count_races(&trio), most);
+    }
+    driver_free(trio.driver);
+}
+
+/* Of those in one read the last one is, which cannot have been replaced. */
+static void the_last_of_many_news_is_raced(void **state)
+{
+    static const char far[] = "FLOOD Campbell %s +1+1 2 1700000000.000000000 Far +1.000000000\n";
+    (void)state;
+    struct trio trio;
+    char lines[3][128];
+    open_pruned(&trio);
+    for (unsigned i = 0; i < COUNT_OF(lines); i++)
+        snprintf(lines[i], sizeof(lines[i]), far, i == 0 ? "x" : i == 1 ? "y" : "z");
+    wire_sayf(trio.inbound[CAMPBELL], "%s%s%s", lines[0], lines[1], lines[2]);
+    EDGE_EXPECT(trio.links[SMITH], "%s",
+                "FLOOD Hill z +1+1 2 1700000000.000000000 Far +1.000000000\n");
     driver_free(trio.driver);
 }
 
@@ -225,6 +285,8 @@ int main(void)
         cmocka_unit_test(faster_makes_the_next_news_go_over_all_links),
         cmocka_unit_test(changes_of_the_way_are_raced_a_few_times),
         cmocka_unit_test(catch_ups_use_up_no_races),
+        cmocka_unit_test(each_trial_saves_up_a_race),
+        cmocka_unit_test(the_last_of_many_news_is_raced),
         cmocka_unit_test(young_connection_proves_nothing),
         cmocka_unit_test(pruned_origin_that_is_idle_gives_way),
     };

@@ -188,6 +188,25 @@ static void record_that_ends_between_two_ticks_is_asked_for(void **state)
     driver_free(driver);
 }
 
+/* Nor do they wait for longer than they would have. */
+static void record_that_ends_between_two_ticks_puts_off_no_end(void **state)
+{
+    (void)state;
+    struct driver *driver = driver_that_forgets();
+    struct wire *other = driver_accept(driver);
+    crowd_waits(driver, WAITS_PER_TURN + 1, EQUAL, 5000);
+    driver_advance_ms(driver, 4970);
+    driver->ticks = false;
+    bring(other, "c", 9000);
+    driver->ticks = true;
+    driver->now.wall_ns += 61 * HERD_NS_PER_S;
+    driver_advance_ms(driver, 29);
+    CHECK_INT(("left"), waits(driver)->count, 1);
+    driver_advance_ms(driver, 1);
+    CHECK_INT(("in time"), stats(driver)->waits_expired, 1);
+    driver_free(driver);
+}
+
 /* Its connection is lost. */
 static void goes(struct driver *driver, const struct herd_ask *ask)
 {
@@ -344,7 +363,9 @@ static void connection_has_as_many_as_are_free(void **state)
     CHECK_INT(("its places are free"), more_wait(driver, greedy[1], "d"), 8);
     bring(driver_accept(driver), "d", 2);
     CHECK_INT(("answered"), stats(driver)->waits_open, 0);
-    CHECK_INT(("its share is free"), more_wait(driver, driver_accept(driver), "e"), 30);
+    CHECK_INT(("its own share is free"), more_wait(driver, greedy[1], "e"), 30);
+    bring(driver_accept(driver), "e", 2);
+    CHECK_INT(("as anybody's"), more_wait(driver, driver_accept(driver), "f"), 30);
     driver_free(driver);
 }
 
@@ -377,6 +398,7 @@ int main(void)
         cmocka_unit_test(crowd_is_answered_over_several_ticks),
         cmocka_unit_test(record_that_ends_between_two_ticks_answers_no_more),
         cmocka_unit_test(record_that_ends_between_two_ticks_is_asked_for),
+        cmocka_unit_test(record_that_ends_between_two_ticks_puts_off_no_end),
         cmocka_unit_test(crowd_is_answered_whoever_goes_between_two_ticks),
         cmocka_unit_test(who_waits_for_more_does_not_go_on_for_a_crowd),
         cmocka_unit_test(refusals_of_a_crowd_take_several_ticks),

@@ -17,6 +17,8 @@ static void what_has_ended_unsafe_is_refused(void **state)
     herd.driver->now.wall_ns += (TTL_S + 1) * HERD_NS_PER_S;
     driver_advance_ms(herd.driver, 2000);
     EDGE_EXPECT(herd.client, "? IAMAT a +1+1 1700000000\n");
+    CHECK_INT(("refused"), herd_node_stats(herd.driver->node)->answers_unsafe, 1);
+    CHECK_INT(("not as too late"), herd_node_stats(herd.driver->node)->answers_late, 0);
     herd.driver->now.wall_ns -= (TTL_S + 1) * HERD_NS_PER_S;
     wire_sayf(herd.link, "ACK %016" PRIx64 " 1\n", herd.epoch);
     EDGE_EXPECT(herd.client, "%s", "");
@@ -132,6 +134,29 @@ static void what_has_ended_safe_refuses_nobody(void **state)
     driver_free(herd.driver);
 }
 
+/* Who says something older meanwhile waits for what has come since, and for nothing else. */
+static void what_has_ended_safe_refuses_nobody_who_is_late(void **state)
+{
+    struct herd herd;
+    (void)state;
+    herd_open(&herd);
+    struct wire *other = driver_accept(herd.driver);
+    wire_say(herd.client, "IAMAT a +1+1 1700000000\n");
+    wire_sayf(herd.link, "ACK %016" PRIx64 " 1\n", herd.epoch);
+    wire_take(herd.client);
+    herd.driver->now.wall_ns += (TTL_S - 10) * HERD_NS_PER_S;
+    wire_say(other, "IAMAT b +1+1 1700000050\n");
+    wire_say(herd.client, "IAMAT a +1+1 1699999999\n");
+    herd.driver->now.wall_ns += 11 * HERD_NS_PER_S;
+    driver_advance_ms(herd.driver, 2000);
+    CHECK_INT(("a has ended"), herd_store_count(herd_node_store(herd.driver->node)), 1);
+    EDGE_EXPECT(herd.client, "%s", "");
+    wire_sayf(herd.link, "ACK %016" PRIx64 " 2\n", herd.epoch);
+    EDGE_EXPECT(herd.client, "AT Hill +51.000000000 a +1+1 1699999999\n");
+    EDGE_EXPECT(other, "AT Hill +0.000000000 b +1+1 1700000050\n");
+    driver_free(herd.driver);
+}
+
 /* The disk was slow, and is in time for what has not ended alone. */
 static void what_has_ended_before_the_disk_had_it_is_refused(void **state)
 {
@@ -197,6 +222,7 @@ int main(void)
         cmocka_unit_test(refusals_take_turns),
         cmocka_unit_test(what_has_ended_and_was_replaced_is_refused),
         cmocka_unit_test(what_has_ended_safe_refuses_nobody),
+        cmocka_unit_test(what_has_ended_safe_refuses_nobody_who_is_late),
         cmocka_unit_test(what_has_ended_before_the_disk_had_it_is_refused),
         cmocka_unit_test(lines_that_wait_are_bounded_and_counted),
         cmocka_unit_test(lines_of_who_has_left_are_not_counted),
