@@ -1,7 +1,9 @@
 /*
  * The control socket: a Unix socket in the server's data folder. A line `STATUS` is answered with
  * one JSON object in one line; anything else with `? ` and the line. Lines end as on the wire: the
- * last one needs no LF once its half is closed, and one that is too long is the last.
+ * last one needs no LF once its half is closed, and one that is too long is the last. What comes
+ * behind that is read and dropped until its sender closes: closed with some of it unread, the socket
+ * would tell of a reset in place of an end, and the answer might get lost.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -40,6 +42,7 @@ struct caller {
     bool ended;             /* it has closed its half */
     bool over;              /* a line was too long: what comes behind it is dropped */
     uv_write_t write;
+    uv_shutdown_t end;
     char input[CONTROL_INPUT_BYTES];
 };
 
@@ -90,7 +93,8 @@ static void on_written(uv_write_t *req, int status)
 {
     struct caller *caller = req->data;
     caller->output.len = 0;
-    if (status < 0)
+    if (status < 0 ||
+        (caller->over && uv_shutdown(&caller->end, (uv_stream_t *)&caller->pipe, NULL) < 0))
         close_caller(caller);
     else
         answer_next(caller);
@@ -130,7 +134,7 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
 static int next_line(struct caller *caller, struct herd_slice *line)
 {
     if (caller->over)
-        return HERD_ECLOSED;
+        return caller->ended ? HERD_ECLOSED : 0;
     int rc = herd_frame_next(&caller->frame, &caller->rest, line);
     if (rc == 0 && caller->ended)
         rc = herd_frame_last(&caller->frame, line) != 0 ? 1 : HERD_ECLOSED;
