@@ -22,7 +22,7 @@
 #include "net/room.h"
 #include "rig.h"
 
-enum { PORT_OF_NOBODY = 1, PERIOD_NS = GATHER_PERIOD_MS * 1000000 };
+enum { PORT_OF_NOBODY = 1, PERIOD_NS = GATHER_PERIOD_MS * 1000000, LIMIT_MS = 120000 };
 
 #define HELLO "HELLO B 2 00000000000000aa 0 -\n"
 #define FLOOD "FLOOD B c +1+1 1 1.000000000 B +0.000000000\n"
@@ -366,7 +366,7 @@ static void what_a_stop_still_hears_is_not_gathered(void **state)
     struct world *world = world_new(HERD_DURABILITY_NONE);
     be_busy(world);
     say_and_wait(world);
-    last_words_begin(world->a->net, 1000);
+    last_words_begin(world->a->net, LIMIT_MS);
     assert_int_equal(gather_of(world)->streams[0]->unheard_kib, 1);
     assert_int_equal(gathered(world, 2 * PERIOD_NS), 0);
     gather_of(world)->turns_least = GATHER_TURNS; /* from now on the poll tells of it */
