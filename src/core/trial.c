@@ -94,10 +94,14 @@ static bool take_race(struct origin *origin, bool is_young, struct herd_now now)
 }
 
 /* Of news that come in one turn the last one is raced, in place of those before it, which have yet to
- * go out and may have been replaced. */
-static bool is_racing(const struct herd_node *node, const struct origin *origin)
+ * go out and may have been replaced: wherever one of them was to go. */
+static void begin_turn(const struct herd_node *node, struct origin *origin)
 {
-    return origin->raced_turn == node->turn && (origin->races_all || origin->raced_to != NULL);
+    if (origin->raced_turn == node->turn)
+        return;
+    origin->raced_turn = node->turn;
+    origin->raced_to = NULL;
+    origin->races_all = false;
 }
 
 void trial_on_news(const struct neighbour *from, struct herd_now now, uint32_t origin)
@@ -107,10 +111,11 @@ void trial_on_news(const struct neighbour *from, struct herd_now now, uint32_t o
     bool is_other = tried->parent != NULL && tried->parent != from;
     bool is_young = is_other && (prune_is_young(from, now) || prune_is_young(tried->parent, now));
     tried->raced = herd_store_sequence(node->store);
-    if (is_racing(node, tried))
+    begin_turn(node, tried);
+    if (tried->races_all)
         return;
-    tried->raced_turn = node->turn;
-    tried->raced_to = is_due(node, tried, now) ? next_in_turn(from, origin) : NULL;
+    if (tried->raced_to == NULL && is_due(node, tried, now))
+        tried->raced_to = next_in_turn(from, origin);
     tried->races_all = (tried->is_faster || is_other) && take_race(tried, is_young, now);
     tried->is_faster = false;
     if (tried->races_all)

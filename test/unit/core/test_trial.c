@@ -221,6 +221,33 @@ static void the_last_of_many_news_is_raced(void **state)
     driver_free(trio.driver);
 }
 
+/* One of those in a turn may be a trial, to one of the links: that the way has changed as well is
+ * followed up on all of them. */
+static void a_change_in_the_turn_of_a_trial_is_raced(void **state)
+{
+    static const char far[] = "FLOOD Jaquez %s +1+1 %u 1700000000.000000000 Far +1.000000000\n";
+    (void)state;
+    struct trio trio;
+    unsigned lines[NEAR];
+    char first[128], last[128];
+    open_pruned(&trio);
+    pass_minutes(&trio, 2);
+    unsigned news = bring_news_until_trial(&trio, lines);
+    driver_free(trio.driver);
+    open_pruned(&trio); /* the same again, up to there */
+    pass_minutes(&trio, 2);
+    bring_news(&trio, news - 1, lines);
+    snprintf(first, sizeof(first), far, "x", trio.second + 1);
+    snprintf(last, sizeof(last), far, "y", trio.second + 1);
+    wire_sayf(trio.inbound[JAQUEZ], "%sFASTER Far\n%s", first, last);
+    for (int who = SMITH; who < NEAR; who++) {
+        struct herd_slice got = wire_take(trio.links[who]);
+        CHECK_TRUE(("%.*s", (int)got.len, got.data),
+                   memmem(got.data, got.len, "FLOOD Hill y ", 13) != NULL);
+    }
+    driver_free(trio.driver);
+}
+
 /* What it brings may have waited for it, and so for another one to bring it: a catch-up. */
 static void young_connection_proves_nothing(void **state)
 {
@@ -287,6 +314,7 @@ int main(void)
         cmocka_unit_test(catch_ups_use_up_no_races),
         cmocka_unit_test(each_trial_saves_up_a_race),
         cmocka_unit_test(the_last_of_many_news_is_raced),
+        cmocka_unit_test(a_change_in_the_turn_of_a_trial_is_raced),
         cmocka_unit_test(young_connection_proves_nothing),
         cmocka_unit_test(pruned_origin_that_is_idle_gives_way),
     };
