@@ -193,10 +193,45 @@ static void test_nothing_is_formatted_for_what_has_not_changed(void **state)
     herd_buf_free(&marks);
 }
 
+static int refuse(void *arg)
+{
+    (void)arg;
+    return 1;
+}
+
+/* What it would have written, changed and removed is not taken for what is there. */
+static void test_a_batch_that_fails_has_written_none(void **state)
+{
+    static const char changed[] = "Smith 0000000000000001 9 0000000000000002 3\n"
+                                  "Campbell 0000000000000003 4 0000000000000000 0\n";
+    struct fixture *fixture = *state;
+    struct herd_batch *batch = &fixture->world.batch;
+    write_batch(fixture, SMITH JAQUEZ);
+    world_change(&fixture->world, 1);
+    world_make_journal(&fixture->world, SIZE_MAX, false);
+    batch->neighbours.len = 0;
+    assert_int_equal(herd_buf_append_text(&batch->neighbours, changed), 0);
+    sqlite3_commit_hook(fixture->records->sqlite, refuse, NULL);
+    assert_int_equal(records_write(fixture->records, batch), HERD_EIO);
+    sqlite3_commit_hook(fixture->records->sqlite, NULL, NULL);
+    assert_int_equal(records_write(fixture->records, batch), 0);
+    char *held = text_of(fixture, "SELECT group_concat(name || ' ' || sequence, ', ')"
+                                  " FROM neighbour");
+    assert_string_equal(held, "Campbell 4, Smith 9");
+    free(held);
+    world_change(&fixture->world, 1);
+    world_make_journal(&fixture->world, SIZE_MAX, false); /* with the marks of a made-up server */
+    assert_int_equal(records_write(fixture->records, batch), 0);
+    records_close(fixture->records);
+    fixture->records = NULL;
+    assert_found_in(fixture->folder, &fixture->world.disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_what_has_changed_is_written, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_batch_that_fails_has_written_none, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nothing_is_formatted_for_what_has_not_changed, setup,
                                         teardown),
     };
