@@ -89,12 +89,19 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf);
 static void answer_next(struct caller *caller);
 
+/* The other side closes now, or has; libuv calls this without asking whether it is there. */
+static void on_ended(uv_shutdown_t *req, int status)
+{
+    (void)req;
+    (void)status;
+}
+
 static void on_written(uv_write_t *req, int status)
 {
     struct caller *caller = req->data;
     caller->output.len = 0;
     if (status < 0 ||
-        (caller->over && uv_shutdown(&caller->end, (uv_stream_t *)&caller->pipe, NULL) < 0))
+        (caller->over && uv_shutdown(&caller->end, (uv_stream_t *)&caller->pipe, on_ended) < 0))
         close_caller(caller);
     else
         answer_next(caller);
