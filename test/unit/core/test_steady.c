@@ -1,13 +1,13 @@
 /* Once it has warmed up, a node allocates nothing for a request: not for one that is answered at
  * once, that waits for the disk, a neighbour or a record, that asks for places, or for a FLOOD. Nor
- * does it call printf for one. snprintf and vsnprintf are wrapped. */
+ * does it call printf for one. */
 #include <inttypes.h>
-#include <stdarg.h>
 
 #include <herd/proto.h>
 
 #include "check.h"
 #include "driver.h"
+#include "formats.h"
 #include "shortage.h"
 
 enum { WARM_UP = 1000, TURNS = 1000, TURN_MS = 3, CLIENTS = 500, LINES_BYTES_MAX = 8192 };
@@ -22,34 +22,6 @@ struct scene {
     struct wire *from;           /* Smith's connection */
     unsigned answers, haves;     /* AT and HAVE lines so far */
 };
-
-/* snprintf has no place to hand state through. */
-static struct {
-    bool on;
-    unsigned count;
-} formats;
-
-__attribute__((format(printf, 3, 0))) int __real_vsnprintf(char *out, size_t size,
-                                                           const char *format, va_list args);
-__attribute__((format(printf, 3, 0))) int __wrap_vsnprintf(char *out, size_t size,
-                                                           const char *format, va_list args);
-__attribute__((format(printf, 3, 4))) int __wrap_snprintf(char *out, size_t size,
-                                                          const char *format, ...);
-
-int __wrap_vsnprintf(char *out, size_t size, const char *format, va_list args)
-{
-    formats.count += formats.on;
-    return __real_vsnprintf(out, size, format, args);
-}
-
-int __wrap_snprintf(char *out, size_t size, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    int len = __wrap_vsnprintf(out, size, format, args);
-    va_end(args);
-    return len;
-}
 
 /* As long as herd-bench's: a client, its place and the time have 61 bytes. */
 #define CLIENT "bench-device%08u"

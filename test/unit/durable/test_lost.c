@@ -403,8 +403,8 @@ static void test_a_new_file_whose_log_is_lost(void **state)
     found_free(&found);
 }
 
-/* Batches fail while a file of it is away, and are written once it is back. */
-static void check_file_taken_away(struct fixture *fixture, const char *name, const char *reason)
+/* The copy's file, open for a life that has written a batch. */
+static struct records *opened_and_written(struct fixture *fixture)
 {
     struct found found = {0};
     struct records *records = found_opened(fixture->copy, false, &found);
@@ -413,6 +413,13 @@ static void check_file_taken_away(struct fixture *fixture, const char *name, con
     found_free(&found);
     world_make_any(&fixture->world);
     assert_int_equal(records_write(records, &fixture->world.batch), 0);
+    return records;
+}
+
+/* Batches fail while a file of it is away, and are written once it is back. */
+static void check_file_taken_away(struct fixture *fixture, const char *name, const char *reason)
+{
+    struct records *records = opened_and_written(fixture);
     char *path = testing_path(fixture->copy, name);
     char *away = testing_path(fixture->copy, "away");
     assert_int_equal(rename(path, away), 0);
@@ -446,13 +453,7 @@ static void test_a_log_removed_while_it_is_written(void **state)
 static void test_what_a_removed_log_had_is_in_the_file(void **state)
 {
     struct fixture *fixture = *state;
-    struct found found = {0};
-    struct records *records = found_opened(fixture->copy, false, &found);
-    assert_non_null(records);
-    world_restart(&fixture->world, &found);
-    found_free(&found);
-    world_make_any(&fixture->world);
-    assert_int_equal(records_write(records, &fixture->world.batch), 0);
+    struct records *records = opened_and_written(fixture);
     struct picture written = fixture->world.disk;
     assert_int_equal(unlink(fixture->log), 0);
     world_make_any(&fixture->world);

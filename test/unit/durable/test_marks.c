@@ -1,7 +1,5 @@
 /* The marks of neighbours in records.db: a batch has those of all of them, of which few have changed
  * since the last one. Only these are written, and nothing is formatted for the others. */
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,56 +7,8 @@
 
 #include "durable/records.h"
 #include "durable/sqlite_room.h"
+#include "formats.h"
 #include "world.h"
-
-/* ---- What is formatted ----------------------------------------------------------------------- */
-
-static unsigned formatted;
-
-/* Those of an optimised build check the size of what they write to; here nothing can be too long
- * for that. */
-int __wrap_vsnprintf(char *out, size_t size, const char *format, va_list args);
-int __wrap_snprintf(char *out, size_t size, const char *format, ...);
-int __wrap___vsnprintf_chk(char *out, size_t size, int flag, size_t room, const char *format,
-                           va_list args);
-int __wrap___snprintf_chk(char *out, size_t size, int flag, size_t room, const char *format, ...);
-int __real_vsnprintf(char *out, size_t size, const char *format, va_list args);
-
-int __wrap_vsnprintf(char *out, size_t size, const char *format, va_list args)
-{
-    formatted++;
-    return __real_vsnprintf(out, size, format, args);
-}
-
-int __wrap_snprintf(char *out, size_t size, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    int len = __wrap_vsnprintf(out, size, format, args);
-    va_end(args);
-    return len;
-}
-
-int __wrap___vsnprintf_chk(char *out, size_t size, int flag, size_t room, const char *format,
-                           va_list args)
-{
-    (void)flag;
-    (void)room;
-    return __wrap_vsnprintf(out, size, format, args);
-}
-
-int __wrap___snprintf_chk(char *out, size_t size, int flag, size_t room, const char *format, ...)
-{
-    va_list args;
-    (void)flag;
-    (void)room;
-    va_start(args, format);
-    int len = __wrap_vsnprintf(out, size, format, args);
-    va_end(args);
-    return len;
-}
-
-/* ---- What is written ------------------------------------------------------------------------- */
 
 struct fixture {
     char *folder, *path;
@@ -122,10 +72,12 @@ static struct effort write_batch(struct fixture *fixture, const char *marks)
     world_make_journal(&fixture->world, SIZE_MAX, false);
     batch->neighbours.len = 0;
     assert_int_equal(herd_buf_append_text(&batch->neighbours, marks), 0);
-    formatted = 0;
+    formats.on = true;
+    formats.count = 0;
     int rows = sqlite3_total_changes(fixture->records->sqlite);
     assert_int_equal(records_write(fixture->records, batch), 0);
-    return (struct effort){formatted, sqlite3_total_changes(fixture->records->sqlite) - rows};
+    formats.on = false;
+    return (struct effort){formats.count, sqlite3_total_changes(fixture->records->sqlite) - rows};
 }
 
 /* ---- The tests ------------------------------------------------------------------------------- */
