@@ -78,19 +78,19 @@ struct config_shown config_show(const char *bytes, size_t len)
 {
     enum { SHOWN_MAX_BYTES = 72 };
     struct config_shown shown;
-    const unsigned char *at = (const unsigned char *)bytes, *end = at + len;
-    size_t used = 0, step;
-    for (; at < end; at += step) {
-        size_t known = utf8_length(at, (size_t)(end - at));
-        bool is_shown = known > 0 && !utf8_is_control(at, known);
+    size_t at = 0, used = 0, step;
+    for (; at < len; at += step) { /* of none, `bytes` may be NULL */
+        const unsigned char *first = (const unsigned char *)bytes + at;
+        size_t known = utf8_length(first, len - at);
+        bool is_shown = known > 0 && !utf8_is_control(first, known);
         step = known > 0 ? known : 1;
         size_t width = is_shown ? known : 1;
         if (used + width > SHOWN_MAX_BYTES)
             break;
-        memcpy(shown.text + used, is_shown ? (const char *)at : "?", width);
+        memcpy(shown.text + used, is_shown ? (const char *)first : "?", width);
         used += width;
     }
-    snprintf(shown.text + used, sizeof shown.text - used, "%s", at < end ? "..." : "");
+    snprintf(shown.text + used, sizeof shown.text - used, "%s", at < len ? "..." : "");
     return shown;
 }
 
