@@ -1,9 +1,12 @@
 /* The bridge between libcurl and the loop: hosts that are not there, break off or are not whom they
  * say, and memory that runs out. */
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -51,6 +54,16 @@ static int accept_request(struct fixture *fixture, int listener)
     return fd;
 }
 
+/* Before that, a reset throws away what was sent. */
+static void wait_until_arrived(int fd)
+{
+    int bytes = 0;
+    do {
+        assert_int_equal(ioctl(fd, SIOCOUTQ, &bytes), 0);
+        sched_yield();
+    } while (bytes > 0);
+}
+
 /* A host that sends `len` bytes of an answer with a body of 40,000 and resets, before the loop has
  * another turn: libuv tells of the error first. */
 static void answer_and_reset(struct fixture *fixture, struct asker *asker, size_t len)
@@ -71,6 +84,7 @@ static void answer_and_reset(struct fixture *fixture, struct asker *asker, size_
     start(fixture, asker, origin);
     int fd = accept_request(fixture, listener);
     assert_int_equal(send(fd, answer, len, 0), len);
+    wait_until_arrived(fd);
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
     close(fd);
     run_until_done(fixture, asker);

@@ -102,7 +102,9 @@ static void check_rows(struct fixture *fixture, const struct provider_type *type
             print_error("%s: %s: %s\n", type->name, rows[i].behaviour,
                         text_of(answer, "error_message"));
         assert_answer(answer, rows[i].status, rows[i].count, rows[i].message_part);
-        assert_int_equal(standin_count(&fixture->standin, "requests"), 1);
+        /* A call whose time was up before it could say anything has asked nothing. */
+        int64_t least = rows[i].timeout_ms == PLENTY_MS ? 1 : 0;
+        assert_in_range(standin_count(&fixture->standin, "requests"), least, 1);
         assert_standin_content(&fixture->standin);
         json_decref(answer);
     }

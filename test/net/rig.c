@@ -2,9 +2,12 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <linux/sockios.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -133,6 +136,32 @@ static int connected(int fd, uint16_t port)
 int rig_connect_small(uint16_t port, int bytes)
 {
     return connected(rig_small_socket(bytes), port);
+}
+
+void rig_receive_buffer(const struct rig_server *server, int bytes)
+{
+    for (size_t i = 0; i < server->net->listener_count; i++)
+        assert_int_equal(
+            setsockopt(server->net->listeners[i]->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)),
+            0);
+}
+
+/* The server finds its timer set. */
+void rig_give_time(struct rig_server *server)
+{
+    uv_timer_start(&server->net->streams.linger, on_limit, LIMIT_MS, 0);
+}
+
+void rig_arrived(int fd)
+{
+    int bytes = 0;
+    uint64_t began_ns = uv_hrtime();
+    do {
+        assert_int_equal(ioctl(fd, SIOCOUTQ, &bytes), 0);
+        sched_yield();
+        if (uv_hrtime() - began_ns > LIMIT_MS * (uint64_t)1000000)
+            fail_msg("%d bytes did not arrive within %d ms", bytes, LIMIT_MS);
+    } while (bytes > 0);
 }
 
 int rig_connect(uint16_t port)

@@ -40,5 +40,12 @@ int rig_connect(uint16_t port);
 /* A socket, a connection that take about twice so many bytes until they are read from. */
 int rig_small_socket(int bytes);
 int rig_connect_small(uint16_t port, int bytes);
+/* What a server's connections keep unread, of those that come from now on; as above. */
+void rig_receive_buffer(const struct rig_server *server, int bytes);
+/* Who closes is not given up because the test takes long. */
+void rig_give_time(struct rig_server *server);
+/* Returns when the other end's kernel has all that was sent, and the end of it: where that is
+ * carried by another processor, or later, it is not there when `send` returns. */
+void rig_arrived(int fd);
 
 #endif

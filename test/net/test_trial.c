@@ -12,7 +12,7 @@
 #include "net/room.h"
 #include "rig.h"
 
-enum { PLACES = 2, NOWHERE = 9 };
+enum { PLACES = 2, NOWHERE = 9, LIMIT_MS = 120000 };
 
 #define HELLO "HELLO B 2 00000000000000aa 0 -\n"
 #define FLOOD "FLOOD B x +1+1 5 6.000000000 B +1.000000000\n"
@@ -88,19 +88,52 @@ static void expect_refused_at_once(struct full *full)
     expect_refused(full, fd);
 }
 
-/* A connection that has not said anything yet, and has all the time for it. */
+static void set_trial_timer(struct full *full, uint64_t ms)
+{
+    uv_timer_t *timer = &full->server->net->trial_timer;
+    uv_timer_start(timer, timer->timer_cb, ms, 0);
+}
+
+/* Turns until some are on trial. They, and who comes then, have all the time that the test needs: the
+ * server finds its timer set. */
+static void run_until_trial(struct full *full)
+{
+    while (metric(full, METRIC_connections_on_trial) == 0)
+        uv_run(&full->rig.loop, UV_RUN_NOWAIT);
+    set_trial_timer(full, LIMIT_MS);
+}
+
+/* Their second begins. */
+static void end_trials(struct full *full)
+{
+    set_trial_timer(full, NET_TRIAL_MS);
+}
+
+/* A connection that has not said anything yet. */
 static int connect_on_trial(struct full *full)
 {
     int fd = rig_connect(full->server->port);
-    while (metric(full, METRIC_connections_on_trial) == 0)
-        uv_run(&full->rig.loop, UV_RUN_NOWAIT);
-    uv_timer_stop(&full->server->net->trial_timer);
+    run_until_trial(full);
+    return fd;
+}
+
+/* The same, and it is answered. */
+static int join_on_trial(struct full *full, const char *line, const char *beginning)
+{
+    int fd = connect_on_trial(full);
+    say(fd, line);
+    expect(full, fd, beginning);
     return fd;
 }
 
 static bool has_one_client_less(void *arg)
 {
     return metric(arg, METRIC_connections_open) < PLACES;
+}
+
+static bool has_one_neighbour_less(void *arg)
+{
+    return metric(arg, METRIC_connections_neighbours) < NET_NEIGHBOURS_PER_PEER;
 }
 
 static bool has_none_on_trial(void *arg)
@@ -164,7 +197,7 @@ static void test_a_greeting_may_come_in_pieces(void **state)
     struct full full;
     (void)state;
     begin(&full, true);
-    int neighbour = rig_connect(full.server->port);
+    int neighbour = connect_on_trial(&full);
     full.expected_bytes = metric(&full, METRIC_bytes_received_total) + 3;
     say(neighbour, "HEL");
     rig_run_until(&full.rig, has_received, &full);
@@ -180,7 +213,7 @@ static void test_a_client_is_refused_by_its_first_line(void **state)
     struct full full;
     (void)state;
     begin(&full, true);
-    int fd = rig_connect(full.server->port);
+    int fd = connect_on_trial(&full);
     say(fd, "IAMAT late +1+1 5\n");
     expect_refused(&full, fd);
     assert_int_equal(metric(&full, METRIC_connections_refused_total), 1);
@@ -210,7 +243,8 @@ static void test_who_is_no_neighbour_goes_as_well(void **state)
     struct full full;
     (void)state;
     begin(&full, true);
-    int fd = join(&full, "HELLO C 2 00000000000000aa 0 -\n", "RESUME ");
+    int fd = join_on_trial(&full, "HELLO C 2 00000000000000aa 0 -\n", "RESUME ");
+    end_trials(&full);
     expect_refused(&full, fd);
     assert_int_equal(metric(&full, METRIC_connections_neighbours), 0);
     end(&full);
@@ -241,10 +275,13 @@ static void test_a_neighbour_gets_in_through_a_crowd(void **state)
         crowd[i] = rig_connect(full.server->port);
     }
     say(neighbour, HELLO);
+    rig_arrived(neighbour);
+    run_until_trial(&full);
     expect(&full, neighbour, "RESUME ");
     assert_in_range(metric(&full, METRIC_connections_on_trial), 1, NET_TRIALS_MAX);
     expect_refused(&full, crowd[0]); /* the oldest gave way */
     assert_false(has_ended(&crowd[count - 1]));
+    end_trials(&full);
     for (int i = 1; i < count; i++)
         expect_refused(&full, crowd[i]);
     assert_int_equal(metric(&full, METRIC_connections_refused_total), count);
@@ -265,12 +302,14 @@ static void test_who_is_about_to_be_heard_does_not_give_way(void **state)
         fds[i] = rig_connect(full.server->port);
         say(fds[i], "HELLO C 2 00000000000000aa 0 -\n");
     }
-    while (metric(&full, METRIC_connections_on_trial) == 0)
-        uv_run(&full.rig.loop, UV_RUN_NOWAIT);
+    for (int i = 0; i < NET_TRIALS_MAX + BEYOND; i++)
+        rig_arrived(fds[i]);
+    run_until_trial(&full);
     assert_int_equal(metric(&full, METRIC_connections_on_trial), NET_TRIALS_MAX);
     assert_int_equal(metric(&full, METRIC_connections_refused_total), BEYOND);
     for (int i = 0; i < NET_TRIALS_MAX; i++)
         expect(&full, fds[i], "RESUME ");
+    end_trials(&full);
     for (int i = 0; i < NET_TRIALS_MAX + BEYOND; i++)
         expect_refused(&full, fds[i]);
     end(&full);
@@ -337,10 +376,13 @@ static void test_a_flood_on_trial_gets_a_place_that_is_free(void **state)
     int fds[NET_NEIGHBOURS_PER_PEER + 1];
     (void)state;
     begin(&full, true);
-    for (int i = 0; i <= NET_NEIGHBOURS_PER_PEER; i++)
+    for (int i = 0; i < NET_NEIGHBOURS_PER_PEER; i++)
         fds[i] = join(&full, FLOOD "PING\n", "PONG");
+    fds[NET_NEIGHBOURS_PER_PEER] = join_on_trial(&full, FLOOD "PING\n", "PONG");
     assert_int_equal(metric(&full, METRIC_connections_on_trial), 1);
     close(fds[0]);
+    rig_run_until(&full.rig, has_one_neighbour_less, &full);
+    end_trials(&full);
     rig_run_until(&full.rig, has_none_on_trial, &full);
     assert_int_equal(metric(&full, METRIC_connections_neighbours), NET_NEIGHBOURS_PER_PEER);
     assert_int_equal(metric(&full, METRIC_connections_refused_total), 0);
@@ -366,7 +408,7 @@ static void test_a_neighbour_gets_in_where_files_are_short(void **state)
     now.rlim_cur = room.files_reserved + PLACES;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
     int neighbour = join(&full, HELLO, "RESUME ");
-    int fd = rig_connect(full.server->port);
+    int fd = connect_on_trial(&full);
     say(fd, "IAMAT late +1+1 5\n");
     expect_refused(&full, fd);
     now.rlim_cur = room.files_reserved; /* what is reserved is not there: none on trial */

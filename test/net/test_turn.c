@@ -2,6 +2,9 @@
  * go, whatever timers add, and however full its socket is. libuv's calls of read, write and writev
  * are counted: this program's own come before libc's. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -300,6 +303,7 @@ static void a_burst_takes_one_read_and_its_answers_one_write(void **state)
         unsigned answers = 0;
         memset(in_all, 0, sizeof(in_all));
         say_burst(fd, 0, burst, BURST);
+        rig_arrived(fd);
         while ((answers += count_answers(fd)) < BURST)
             uv_run(&rig.loop, UV_RUN_NOWAIT);
         assert_int_equal(most(in_all).reads, 1);
@@ -379,6 +383,17 @@ static void a_full_socket_is_asked_once_a_turn(void **state)
     free(pile);
 }
 
+/* connect() returns before the other end knows that it has. */
+static void wait_for_connections(const struct listener *listener, unsigned count)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof(info);
+    while (info.tcpi_unacked < count) { /* of one that listens: who is to be accepted */
+        assert_int_equal(getsockopt(listener->fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+        sched_yield();
+    }
+}
+
 /* They come all at once; whoever listens on a second port waits for none of them. */
 static void connections_are_accepted_some_in_a_turn(void **state)
 {
@@ -393,6 +408,8 @@ static void connections_are_accepted_some_in_a_turn(void **state)
     while (count < CROWD - 1)
         fds[count++] = rig_connect(a->port);
     fds[count++] = rig_connect(second);
+    wait_for_connections(a->net->listeners[0], CROWD - 1);
+    wait_for_connections(a->net->listeners[1], 1);
     uv_run(&rig.loop, UV_RUN_NOWAIT);
     assert_int_equal(a->net->connections, NET_ACCEPTS_PER_TURN / 2 + 1);
     for (size_t before = 0; (before = a->net->connections) < CROWD;) {
