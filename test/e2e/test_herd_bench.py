@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from herdlib import BIN, WRAP, Client, free_ports, wait_until
+from herdlib import BIN, WRAP, Client, answers, free_ports, unread, wait_until
 
 STALL_S = 0.4
 
@@ -28,13 +28,6 @@ def bare_server(*options):
     finally:
         process.terminate()
         assert process.wait(300) == 0
-
-
-def answers(port):
-    with contextlib.suppress(OSError):
-        Client(port).close()
-        return True
-    return False
 
 
 def start(*options):
@@ -140,14 +133,6 @@ def test_a_stall_is_charged_to_all_that_came_due_in_it():
     # of the stall each in the middle.
     assert found["latency"]["max_us"] >= STALL_S * 0.9e6
     assert found["latency"]["mean_us"] >= STALL_S * 1e6 * 0.4 / 2 * 0.9
-
-
-def unread(port):
-    """Bytes that have come for who listens at a port, and wait in the kernel."""
-    with open("/proc/net/tcp") as table:
-        rows = [line.split() for line in table]
-    established = "01"
-    return sum(int(row[4].partition(":")[2], 16) for row in rows if row[1].endswith(f":{port:04X}") and row[3] == established)
 
 
 def test_a_stall_at_the_end_is_charged_as_well():
