@@ -11,7 +11,7 @@ for every id of the trial. `herd` has one server killed at a time, the others an
 missing, when an acknowledged update is.
 
 With `interval`, each update is judged by itself: what a server acknowledged more than a second before it was killed may not be
-gone, whatever else went on.
+gone, whatever else went on. That second is one in which the server could run and its disk wrote: see Stalls.
 
 The last line counts: trials; updates acknowledged; `old`, those acknowledged by a server more than a second before it was killed; `gone`, those that no server holds in the end; `lost`, the ones among them
 against the promise of the durability; trials in which a killed server had acknowledged something within 10 ms before it died.
@@ -19,6 +19,7 @@ against the promise of the durability; trials in which a killed server had ackno
 
 import argparse
 import contextlib
+import datetime
 import os
 import random
 import shutil
@@ -40,6 +41,7 @@ DEADLINE_S = 120 * SLOW
 SHOWN_MAX = 5
 JUST_NOW_S = 0.01
 SECOND_S = 1.0 * SLOW  # on disk after that, with interval
+STALL_S = 0.2  # what is written takes longer than that where the machine or its disk stands still
 REST_S = 0.01  # of a client between two writes, where all that passes through proxies is ours to carry, or load lasts long
 NEEDED = ["unshare", "ip", "iptables"]  # for packets that vanish
 # iptables says no without a rule; lo is down in a new namespace.
@@ -57,7 +59,7 @@ class Acknowledged(NamedTuple):
 class Kill(NamedTuple):
     names: list
     safe_s: float  # what was acknowledged until then no kill may lose, whatever the durability
-    second_s: float  # with interval: a second before, or as much before as it could run for a second
+    second_s: float  # with interval: a second before, or as much before as it could run, and write, for a second
     at_s: float
     dead_s: float  # all of them
 
@@ -117,6 +119,43 @@ class Reporter(threading.Thread):
                 pass
 
 
+class Stalls(threading.Thread):
+    """
+    When the machine or its disk stood still, by one who writes a little, and syncs it, all the time. What is promised for a
+    second holds for a disk that writes, not for one that does not answer.
+    """
+
+    def __init__(self, folder):
+        super().__init__(daemon=True)
+        self.path = folder / "stalls"
+        self.over = threading.Event()
+        self.began_s = time.monotonic()
+        self.done = []
+        self.start()
+
+    def run(self):
+        with open(self.path, "wb", buffering=0) as file:
+            while not self.over.is_set():
+                self.began_s = time.monotonic()
+                file.truncate(0)
+                file.seek(0)
+                file.write(b"x" * 4096)
+                os.fdatasync(file.fileno())
+                time.sleep(STALL_S / 10)
+                ended_s = time.monotonic()
+                if ended_s - self.began_s > STALL_S:
+                    self.done.append((self.began_s, ended_s))
+
+    def so_far(self):
+        """(began, ended) of each; the last one may not have ended."""
+        began_s = self.began_s
+        return self.done + ([(began_s, float("inf"))] if time.monotonic() - began_s > STALL_S else [])
+
+    def end(self):
+        self.over.set()
+        self.join()
+
+
 class Load:
     """All reporters; they pause and go on together."""
 
@@ -124,6 +163,7 @@ class Load:
         self.herd, self.seed, self.rest_s = herd, seed, rest_s
         self.gate = threading.Event()
         self.ended = False
+        self.stalls = Stalls(herd.folder)
         self.reporters = [Reporter(self, number) for number in range(reporters)]
         for reporter in self.reporters:
             reporter.start()
@@ -141,9 +181,16 @@ class Load:
         self.gate.set()
         for reporter in self.reporters:
             reporter.join()
+        self.stalls.end()
 
     def count(self):
         return sum(reporter.count for reporter in self.reporters)
+
+    def has_old(self, names):
+        """Whether one of these servers has acknowledged something more than a second ago, since the last `take`."""
+        second_s = a_second_before(time.monotonic(), self.stalls.so_far())
+        return any(update.server in names and update.at_s <= second_s
+                   for reporter in self.reporters for update in list(reporter.acknowledged.values()))
 
     def take(self):
         """The newest acknowledged update of each id since the last call."""
@@ -204,14 +251,15 @@ def a_second_before(at_s, stops):
     return second_s
 
 
-def kill(herd, names, safe_s, stops=()):
-    """All at once."""
-    at_s = time.monotonic()
+def kill(load, names, safe_s, stops):
+    """All at once; servers stood still during `stops`."""
+    herd, at_s = load.herd, time.monotonic()
+    second_s = a_second_before(at_s, [*stops, *load.stalls.so_far()])
     for name in names:
         herd[name].process.send_signal(signal.SIGKILL)
     for name in names:
         herd[name].process.wait()
-    return Kill(list(names), safe_s, a_second_before(at_s, stops), at_s, time.monotonic())
+    return Kill(list(names), safe_s, second_s, at_s, time.monotonic())
 
 
 def start(herd, names):
@@ -226,8 +274,8 @@ def start(herd, names):
 class Kills:
     """Who is killed in a trial, and when; a harm may choose, and kill more."""
 
-    def __init__(self, herd, rng, victims, safe_s=0.0):
-        self.herd, self.rng, self.victims, self.safe_s = herd, rng, victims, safe_s
+    def __init__(self, load, rng, victims, safe_s=0.0):
+        self.load, self.herd, self.rng, self.victims, self.safe_s = load, load.herd, rng, victims, safe_s
         self.done = []
         self.stops = []  # (began, ended) of what stood still
         self.without_disk = []
@@ -237,7 +285,7 @@ class Kills:
         return self.rng.sample(list(self.herd.graph), self.rng.choice([1, 2]))
 
     def strike(self, victims):
-        self.done.append(kill(self.herd, victims, self.safe_s, self.stops))
+        self.done.append(kill(self.load, victims, self.safe_s, self.stops))
 
 
 @contextlib.contextmanager
@@ -310,14 +358,14 @@ def island(kills):
     first = kills.victims[0]
     second = kills.rng.choice(herd.graph[first])
     kills.victims[:] = [first]
-    ups = links_made(herd, second, first)
     proxies = [proxy for edge, proxy in herd.proxies.items() if len({first, second} & set(edge)) == 1]
     for proxy in proxies:
         proxy.cut()
     yield
+    gone = datetime.datetime.now(datetime.timezone.utc)
     start(herd, [first])
     # Before that, what the second knows of the first may be of the one that was killed.
-    wait_until(lambda: links_made(herd, second, first) > ups, f"{second} has found {first} again", DEADLINE_S)
+    wait_until(lambda: has_come_up(herd, second, first, gone), f"{second} has found {first} again", DEADLINE_S)
     wait_until(lambda: has_all_of(herd, first, second), f"{first} has all that {second} had", DEADLINE_S)
     kills.strike([second])
     kills.victims.append(second)
@@ -325,9 +373,10 @@ def island(kills):
         proxy.heal()
 
 
-def links_made(herd, name, neighbour):
-    """How often the link of a server to its neighbour has come up, by its log."""
-    return herd[name].log().count(f"group=link msg=up peer={neighbour} ")
+def has_come_up(herd, name, neighbour, since):
+    """Whether the link of a server to its neighbour has come up since then: by the times in its log, which may be written later."""
+    time_ = since.strftime("time=%Y-%m-%dT%H:%M:%S.%fZ")
+    return any(line > time_ and f"group=link msg=up peer={neighbour} " in line for line in herd[name].log().splitlines())
 
 
 def has_all_of(herd, name, neighbour):
@@ -412,12 +461,14 @@ def trial(herd, load, durability, promise, harms, rng):
     victims = victims_of(rng, promise, list(herd.graph))
     harm = rng.choice(harms)
     time.sleep(duration_s)
+    if promise == "interval":  # else it shows nothing
+        wait_until(lambda: load.has_old(victims), "a second has passed since one of them has acknowledged something", DEADLINE_S)
     safe_s = time.monotonic()
     if harm == "disk":
         wait_with_neighbours(herd, victims)
     if harm == "disk":
         time.sleep(duration_s)
-    kills = Kills(herd, rng, victims, safe_s)
+    kills = Kills(load, rng, victims, safe_s)
     with HARMS[harm](kills) if harm != "none" else contextlib.nullcontext():
         time.sleep(rng.uniform(0, 0.05) if harm != "none" else 0)  # the harm's duration
         kills.strike(victims)

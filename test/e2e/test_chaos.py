@@ -43,12 +43,12 @@ class Devil:
     def kill(self):
         safe_s = self.settle() if self.durability in ("herd", "none") else time.monotonic()
         names = chaos.victims_of(self.rng, self.durability, list(self.herd.graph))
-        self.kills.append(chaos.kill(self.herd, names, safe_s, self.stops))
+        self.kills.append(chaos.kill(self.load, names, safe_s, self.stops))
         time.sleep(self.rng.uniform(0, 0.5))
         chaos.start(self.herd, names)
 
     def do(self, harm):
-        kills = chaos.Kills(self.herd, self.rng, [])
+        kills = chaos.Kills(self.load, self.rng, [])
         with chaos.HARMS[harm](kills):
             time.sleep(self.rng.uniform(0.1, 1))
         self.stops += kills.stops

@@ -415,7 +415,6 @@ def test_a_lock_that_is_removed_lets_one_process_write(make_herd):
     folder = herd.folder / "data" / "Hill"
     hill = herd.start()["Hill"]
     told = tell(hill, ids_of(10))
-    limit(hill, TIMEOUT_MS)
     (folder / "lock").unlink()
     told |= tell(hill, ids_of(10, b"alone"))  # nobody has come, so it is taken anew
     assert (folder / "lock").read_text() == f"{hill.process.pid}\n"
@@ -423,6 +422,7 @@ def test_a_lock_that_is_removed_lets_one_process_write(make_herd):
     (other.folder / "data").symlink_to(herd.folder / "data")
     second = other.start()["Hill"]
     told |= tell(second, ids_of(10, b"second"))
+    limit(hill, TIMEOUT_MS)
     refused(hill, b"IAMAT late +1+1 5")
     assert "level=error" in logged(hill, f"is in use by process {second.process.pid}")[0]
     told |= tell(second, ids_of(10, b"third"))

@@ -175,6 +175,12 @@ def refusals(server):
     return server.status()["metrics"]["connections_refused_total"]
 
 
+def places(server):
+    """How many have a place, and how many of them are neighbours."""
+    metrics = server.status()["metrics"]
+    return metrics["connections_open"], metrics["connections_neighbours"]
+
+
 def test_a_neighbour_gets_in_where_clients_have_all_places(make_herd):
     herd = make_herd({"Hill": ["Jaquez"], "Jaquez": ["Hill"]}, extra="connections_max = 16").start()
     hill, jaquez = herd["Hill"], herd["Jaquez"]
@@ -189,8 +195,7 @@ def test_a_neighbour_gets_in_where_clients_have_all_places(make_herd):
         with jaquez.client() as client:
             at = client.ask(b"IAMAT x +1+1 5")
         wait_until(lambda: clients[0].whatsat(b"WHATSAT x 1 0")[0] == at, "Hill knows")
-        metrics = hill.status()["metrics"]
-        assert metrics["connections_open"] == 17 and metrics["connections_neighbours"] == 1
+        wait_until(lambda: places(hill) == (17, 1), "16 clients and Jaquez have places, and nobody else")
 
 
 @contextlib.contextmanager
@@ -272,13 +277,14 @@ def test_connections_without_a_file_are_counted_and_told(make_herd):
         assert AT.match(client.ask(b"IAMAT x +1+1 5"))
         before = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (40, before[1]))
+        began = time.monotonic()
         clients = [server.client() for _ in range(300)]
         assert all(is_refused(other) for other in clients)
         assert AT.match(client.ask(b"IAMAT x +1+1 6"))
         # What is left is for the rest: the journal is opened now, or was while they came.
         wait_until(lambda: server.status()["metrics"]["disk_batches_total"] > 0, "x is on disk")
         log = wait_until(lambda: "limit of open files was reached" in server.log() and server.log(), "the log says so")
-        assert log.count("connections refused") == 1
+        assert 1 <= log.count("connections refused") <= 1 + (time.monotonic() - began) // 10, "one in ten seconds at most"
         for other in clients:
             other.close()
         # The limit is as it was, and so is the service.

@@ -133,6 +133,9 @@ def test_logs_are_rotated_as_the_server_wants_it(installed, tmp_path, make_herd)
     herd = make_herd({"Hill": []}, extra=f'log_file = "{tmp_path}/log/%s.log"')
     (tmp_path / "log").mkdir(mode=0o750)
     server = herd.start()["Hill"]
+    log, old = tmp_path / "log/Hill.log", tmp_path / "log/Hill.log.1"
+    # By a thread of its own: an empty file is not rotated.
+    wait_until(lambda: log.exists() and "msg=started" in log.read_text(), "the server has written into it")
     text = (installed / "etc/logrotate.d/herd").read_text()
     text = text.replace("/var/log/herd/", f"{tmp_path}/log/")
     text = re.sub(r"if .*?fi\n", f"kill -HUP {server.process.pid}\n", text, flags=re.S)
@@ -140,6 +143,5 @@ def test_logs_are_rotated_as_the_server_wants_it(installed, tmp_path, make_herd)
     (tmp_path / "rotate.conf").chmod(0o644)
     done = run(shutil.which("logrotate"), "--force", "--state", tmp_path / "state", tmp_path / "rotate.conf")
     assert done.returncode == 0, done.stderr
-    log, old = tmp_path / "log/Hill.log", tmp_path / "log/Hill.log.1"
     wait_until(lambda: log.exists() and "group=reload msg=done" in log.read_text(), "the server writes into a new file")
     assert "msg=started" in old.read_text()
