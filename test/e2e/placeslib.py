@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -92,6 +93,15 @@ def hang_alone(hang, path, call="read"):
 def sign_of(hang):
     """It is there once a call hangs."""
     return hang.with_name(hang.name + ".hangs")
+
+
+def set_timeout(server, timeout_ms):
+    """Of the questions from now on."""
+    places, count = re.subn(r"(connect|total)_timeout_ms = \d+", rf"\1_timeout_ms = {timeout_ms}", server.herd.places)
+    assert count > 0
+    server.herd.places = places
+    server.herd.write_config()
+    reload(server)
 
 
 def reload(server):
