@@ -188,7 +188,7 @@ def test_a_stop_that_leaves_a_thread_behind_wipes_the_key(make_server, standin, 
         hang_alone(hang, places_file)
         standin.behave("http:503")
         waiting.send(b"WHATSAT kiwi.cs.ucla.edu 4 5\n")
-        wait_until(lambda: server.status()["metrics"]["places_local_on_disk"] == 1, "the fallback hangs")
+        wait_until(lambda: server.status()["metrics"]["places_local_on_disk"] > 0, "the fallback hangs")
         assert server.kill(signal.SIGTERM) == 0
         assert "a thread has not come back" in server.log()
         waiting.close()
