@@ -6,7 +6,7 @@ import re
 import pytest
 
 from herdlib import hanging_names, wait_until
-from placeslib import IAMAT, KEY, LONG_TIMEOUT_MS, SHORT_TIMEOUT_MS, places_of, set_timeout, write_key
+from placeslib import IAMAT, KEY, LONG_TIMEOUT_MS, SHORT_TIMEOUT_MS, not_at_midnight, places_of, set_timeout, write_key
 
 ONE_CALL = ["attempts_max = 1"]
 DOWN = "the provider is down: left alone, then tried again"
@@ -51,6 +51,7 @@ def counted(server, names):
 @pytest.mark.parametrize("decision", DECISIONS)
 def test_it_is_counted_and_told(decision, make_server, standin):
     provider, keys, behaviour, distances, statuses, metrics, words = DECISIONS[decision]
+    not_at_midnight()
     server = make_server(provider, *keys)
     standin.behave(behaviour)
     with server.client() as client:

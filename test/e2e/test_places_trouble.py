@@ -10,7 +10,7 @@ import pytest
 
 import placeslib
 from herdlib import DEADLINE_S, SLOW, hanging_names, wait_until
-from placeslib import IAMAT, KEY, LONG_TIMEOUT_MS, SHORT_TIMEOUT_MS, WHATSAT, hanging_read, held_back, reload, set_timeout
+from placeslib import IAMAT, KEY, LONG_TIMEOUT_MS, SHORT_TIMEOUT_MS, WHATSAT, hanging_read, held_back, not_at_midnight, reload, set_timeout
 
 PROVIDERS = ["google", "google-legacy", "overpass"]
 NO_LIMITS = ["breaker_failures = 1000", "quota_pause_ms = 10", "calls_per_day = 0", "calls_per_client = 0"]
@@ -221,6 +221,7 @@ def test_an_outage(make_server, standin):
 
 
 def test_the_calls_of_a_day_over_a_restart(make_server, standin):
+    not_at_midnight()
     server = make_server("google", "calls_per_day = 10", "calls_per_client = 0")
 
     def ask(count, first):
