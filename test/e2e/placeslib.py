@@ -4,9 +4,11 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 
 from herdlib import DEADLINE_S, preloaded, wait_until
@@ -59,6 +61,13 @@ def places_of(provider, key_file, origin, *more, timeout_ms=LONG_TIMEOUT_MS):
                       f"connect_timeout_ms = {timeout_ms}", f"total_timeout_ms = {timeout_ms}"])
 
 
+def not_at_midnight():
+    """Of UTC: a day that ends in the midst of a test takes with it what was counted of it."""
+    left_s = 86400 - time.time() % 86400
+    if left_s < DEADLINE_S:
+        time.sleep(left_s + 1)
+
+
 @contextlib.contextmanager
 def hanging_read(path, monkeypatch):
     """Servers started within have a disk that does not answer while the file `path` is there; with another path in it, that
@@ -92,6 +101,15 @@ def hang_alone(hang, path, call="read"):
 def sign_of(hang):
     """It is there once a call hangs."""
     return hang.with_name(hang.name + ".hangs")
+
+
+def set_timeout(server, timeout_ms):
+    """Of the questions from now on."""
+    places, count = re.subn(r"(connect|total)_timeout_ms = \d+", rf"\1_timeout_ms = {timeout_ms}", server.herd.places)
+    assert count > 0
+    server.herd.places = places
+    server.herd.write_config()
+    reload(server)
 
 
 def reload(server):

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 import signal
 import subprocess
 import time
@@ -10,7 +9,8 @@ import time
 import pytest
 
 from herdlib import BIN, DEADLINE_S, SLOW, wait_until
-from placeslib import IAMAT, LONG_TIMEOUT_MS, SHORT_TIMEOUT_MS, WHATSAT, hang_alone, hanging_read, places_of, reload, sign_of, write_key
+from placeslib import (IAMAT, LONG_TIMEOUT_MS, SHORT_TIMEOUT_MS, WHATSAT, hang_alone, hanging_read, places_of, reload, set_timeout,
+                       sign_of, write_key)
 
 LATE = b"IAMAT late +34.068930-118.445127 1621464827.959498503"
 CALLS = ["read", "close", "fstat", "stat", "open"]
@@ -32,15 +32,6 @@ def name_near(client):
 
 def local_at(path):
     return "\n".join(['provider = "local"', "memory_max_mib = 0", f'data_file = "{path}"', f"total_timeout_ms = {LONG_TIMEOUT_MS}"])
-
-
-def set_timeout(server, timeout_ms):
-    """Of the questions from now on."""
-    places, count = re.subn(r"total_timeout_ms = \d+", f"total_timeout_ms = {timeout_ms}", server.herd.places)
-    assert count == 1
-    server.herd.places = places
-    server.herd.write_config()
-    reload(server)
 
 
 def start_asked(herd, monkeypatch):

@@ -30,6 +30,8 @@ def make_certificate(folder):
 @pytest.fixture
 def http2(standin, tmp_path):
     """A proxy that speaks HTTP/2 over TLS in front of the stand-in: its origin, its certificate, its log."""
+    if shutil.which("nghttpx") is None:
+        pytest.skip("no nghttpx")
     cert, key = make_certificate(tmp_path)
     port, = free_ports(1)
     log = tmp_path / "nghttpx.log"
@@ -37,11 +39,13 @@ def http2(standin, tmp_path):
         ["nghttpx", f"-f127.0.0.1,{port}", f"-b127.0.0.1,{standin.port}", "--workers=1", "--no-ocsp", "--conf=/dev/null",
          "--errorlog-file=/dev/null", f"--accesslog-file={log}", "--accesslog-format=$alpn $status $remote_port",
          key, cert])
-    wait_until(lambda: subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}"], capture_output=True,
-                                      stdin=subprocess.DEVNULL).returncode == 0, "nghttpx listens")
-    yield f"https://127.0.0.1:{port}", cert, log
-    proxy.terminate()
-    proxy.wait(DEADLINE_S)
+    try:
+        wait_until(lambda: subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}"], capture_output=True,
+                                          stdin=subprocess.DEVNULL).returncode == 0, "nghttpx listens")
+        yield f"https://127.0.0.1:{port}", cert, log
+    finally:
+        proxy.terminate()
+        proxy.wait(DEADLINE_S)
 
 
 def use(server, standin):
@@ -188,7 +192,7 @@ def test_a_stop_that_leaves_a_thread_behind_wipes_the_key(make_server, standin, 
         hang_alone(hang, places_file)
         standin.behave("http:503")
         waiting.send(b"WHATSAT kiwi.cs.ucla.edu 4 5\n")
-        wait_until(lambda: server.status()["metrics"]["places_local_on_disk"] == 1, "the fallback hangs")
+        wait_until(lambda: server.status()["metrics"]["places_local_on_disk"] > 0, "the fallback hangs")
         assert server.kill(signal.SIGTERM) == 0
         assert "a thread has not come back" in server.log()
         waiting.close()
@@ -235,8 +239,6 @@ def test_a_new_key_is_taken_at_a_reload(make_server, standin, tmp_path):
 
 
 def test_connections_of_http2_are_shared_and_kept(make_server, standin, http2):
-    if shutil.which("nghttpx") is None:
-        pytest.skip("no nghttpx")
     origin, cert, log = http2
     server = make_server("google", f'ca_file = "{cert}"', origin=origin)
     with server.client() as client:
