@@ -28,6 +28,10 @@ char *testing_path(const char *folder, const char *name);
 char *testing_read_file(const char *path);
 void testing_write_file(const char *path, const char *bytes, size_t len);
 
+/* A port of 127.0.0.1 that a server may bind and listen at, again and again, and that the system
+ * gives to nobody else until the descriptor that is returned is closed: it is bound as well. */
+int testing_reserve_port(uint16_t *out_port);
+
 /* Ends the bytes with NUL and gives them away; free with free(). `buf` is empty afterwards. */
 char *testing_take_text(struct herd_buf *buf);
 

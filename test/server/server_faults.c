@@ -4,7 +4,9 @@
  * with status 1 and a sentence. Else it does all that it is asked for, if asked again, ends with
  * status 0, and has lost nothing that it had acknowledged. ASan sees to it that nothing leaks.
  *
- * Each life is a process of its own; a neighbour, without failures, lives through all of them.
+ * Each life is a process of its own. A neighbour, without failures, lives through three of them: to
+ * it each is a connection that came to nothing, after many of which it waits for 5 s before it dials
+ * again.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -24,13 +26,14 @@
 
 #include "base/config.h"
 #include "faults.h"
+#include "places/local_build.h"
 #include "server/server.h"
 #include "server/signals.h"
 #include "standin.h"
 #include "testing.h"
 
-enum { PATIENCE_S = 60, ANSWER_S = 10, STATUS_SANITIZER = 99 };
-enum { PORT_FIRST = 10000, PORTS = 9000, PORT_LAST = 19999 };
+enum { PATIENCE_S = 60, LIVES_OF_NEIGHBOUR = 3, ANSWER_S = 10, STATUS_SANITIZER = 99 };
+enum { PLACES = 1100 }; /* more than what is made for them at first */
 
 /* Else a sanitizer ends a process with 1, as a server does that cannot start. */
 const char *__asan_default_options(void);
@@ -46,7 +49,8 @@ struct life {
 
 struct play {
     char *folder, *config;
-    uint16_t hill, jaquez;
+    uint16_t hill, jaquez; /* theirs between their lives, too */
+    int hill_fd, jaquez_fd;
     bool *fired; /* shared with the server */
     enum fault fault;
     unsigned nth;
@@ -56,25 +60,6 @@ struct play {
     struct standin standin; /* of a places provider */
     bool has_provider;
 };
-
-/* Below those that the system gives to who dials: it has to be free again after each life. */
-static uint16_t free_port(uint16_t from)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    const int on = 1;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    for (uint16_t port = from; port < PORT_LAST; port++) {
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-        address.sin_port = htons(port);
-        int rc = bind(fd, (struct sockaddr *)&address, sizeof(address));
-        close(fd);
-        if (rc == 0)
-            return port;
-    }
-    fail_msg("no port is free");
-    return 0;
-}
 
 /* Its answers are so long that a thread reads them. A call that is lost is not waited for for long;
  * one that is not may take longer than that on a slow machine, as often as it likes. */
@@ -90,11 +75,42 @@ static void add_provider(const struct play *play, struct herd_buf *text)
     free(key_file);
 }
 
+/* A few, so that a life reads all of them, and a failure there is one of its start each time. */
+static void build_places(const struct play *play)
+{
+    struct herd_buf text = {0}, error = {0};
+    char *table = testing_path(play->folder, "table.tsv");
+    char *path = testing_path(play->folder, "places.db");
+    const char *tables = table;
+    int64_t places = 0;
+    herd_buf_append_text(&text, "#herd-places\t1\n#name\tTest\n#attribution\tTest\n"
+                                "#licence\tCC0-1.0\n#version\t1\n"
+                                "#columns\tplace_id\tname\tlatitude\tlongitude\ttypes\tkind\t"
+                                "country\tpopulation\textent_m\tvicinity\n");
+    for (int i = 0; i < PLACES; i++)
+        herd_buf_printf(&text,
+                        "gn:%d\tPlace %d\t34.%04d\t-118.44\tlocality\tPPL\tUS\t\t500\tLos "
+                        "Angeles\n",
+                        i, i, i);
+    testing_write_file(table, text.data, text.len);
+    if (local_build(path, &tables, 1, &places, &error) < 0)
+        fail_msg("%.*s", (int)error.len, error.data);
+    assert_int_equal(places, PLACES);
+    herd_buf_free(&text);
+    herd_buf_free(&error);
+    free(table);
+    free(path);
+}
+
 static void write_config(struct play *play)
 {
     struct herd_buf text = {0};
-    if (play->has_provider)
+    if (play->has_provider) {
         add_provider(play, &text);
+    } else {
+        build_places(play);
+        herd_buf_append_text(&text, "places { data_file = \"places.db\" }\n");
+    }
     herd_buf_printf(&text,
                     "security = \"open\"\ndata_dir = \"data\"\ndurability = \"commit\"\n"
                     "server Hill { listen = \"127.0.0.1:%u\" peers = {\"Jaquez\"} }\n"
@@ -111,6 +127,7 @@ static int serve(const struct play *play, const char *name, bool is_faulty)
     struct herd_buf errors = {0};
     struct config *config;
     char *path = testing_path(play->folder, name);
+    unlink(path); /* of a file that is cut to nothing the disk is given the next bytes at once */
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     dup2(fd, STDERR_FILENO);
     close(fd);
@@ -314,12 +331,34 @@ static void check_end(const struct play *play, const struct life *life)
         complain(play, "Hill", "it does not say why it could not start");
 }
 
+static void begin_neighbour(struct play *play)
+{
+    time_t end = time(NULL) + PATIENCE_S;
+    int fd;
+    play->neighbour = begin(play, "Jaquez", false);
+    while ((fd = dial_port(play->jaquez)) < 0 && time(NULL) <= end)
+        pause_shortly();
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+static void end_neighbour(struct play *play)
+{
+    kill(play->neighbour.pid, SIGTERM);
+    has_ended(&play->neighbour, 0);
+    assert_int_equal(play->neighbour.status, 0);
+}
+
 static void live(struct play *play)
 {
     const size_t wish_count = sizeof(wishes) / sizeof(*wishes);
     size_t done = 0;
     *play->fired = false;
     play->number++;
+    if (play->number % LIVES_OF_NEIGHBOUR == 0) {
+        end_neighbour(play);
+        begin_neighbour(play);
+    }
     struct life life = begin(play, "Hill", true);
     while (done < wish_count && insist(play, &life, done))
         done++;
@@ -373,13 +412,13 @@ static int setup_with(void **state, bool has_provider)
         standin_start(&play->standin, NULL, NULL);
     json_set_alloc_funcs(malloc, free); /* these fail; jansson's own would not */
     play->folder = testing_make_folder();
-    play->hill = free_port((uint16_t)(PORT_FIRST + getpid() % PORTS));
-    play->jaquez = free_port(play->hill + 1);
+    play->hill_fd = testing_reserve_port(&play->hill);
+    play->jaquez_fd = testing_reserve_port(&play->jaquez);
     play->fired =
         mmap(NULL, sizeof(bool), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(play->fired != MAP_FAILED);
     write_config(play);
-    play->neighbour = begin(play, "Jaquez", false);
+    begin_neighbour(play);
     *state = play;
     return 0;
 }
@@ -397,12 +436,12 @@ static int setup_provider(void **state)
 static int teardown(void **state)
 {
     struct play *play = *state;
-    kill(play->neighbour.pid, SIGTERM);
-    has_ended(&play->neighbour, 0);
-    assert_int_equal(play->neighbour.status, 0);
+    end_neighbour(play);
     if (play->has_provider)
         standin_stop(&play->standin);
     munmap(play->fired, sizeof(bool));
+    close(play->hill_fd);
+    close(play->jaquez_fd);
     testing_remove_folder(play->folder);
     free(play->config);
     free(play);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "log_fixture.h"
+#include "patience.h"
 
 enum { READ_BYTES = 4096 };
 
@@ -14,6 +15,7 @@ int log_setup(void **state)
     fixture->path = testing_path(fixture->folder, "herd.log");
     fixture->stderr_fd = -1;
     unsetenv("JOURNAL_STREAM");
+    patience_set(true);
     *state = fixture;
     return 0;
 }

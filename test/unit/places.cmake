@@ -8,7 +8,7 @@ herd_unit_test(local_build
     LINKS herd_places PkgConfig::SQLITE)
 herd_unit_test(local_near SOURCES test_local_near.c LINKS herd_places PkgConfig::SQLITE)
 add_dependencies(test_local_near places_file)
-herd_unit_test(local SOURCES test_local.c local_fixture.c LINKS herd_places)
+herd_unit_test(local SOURCES test_local.c local_fixture.c LINKS herd_places herd_patience)
 add_dependencies(test_local places_file)
 herd_unit_test(local_vfs
     SOURCES test_local_vfs.c local_fixture.c
