@@ -26,8 +26,8 @@ enum {
     BULK_FLOODS = 2000,
     PORT_OF_NOBODY = 1,
     LONG_LINE = 4000,
-    LONG_LINES = 25,           /* of those, that a socket takes at once: */
-    SOCKET_BYTES = 200 * 1024, /* whatever the system's sockets begin with */
+    LONG_LINES = 25,                  /* of those, that a socket takes at once: */
+    SOCKET_BYTES = 200 * 1024,        /* whatever the system's sockets begin with */
     QUEUE_BYTES = 64 * sizeof(void *) /* when somebody is in it for the first time */
 };
 
