@@ -14,6 +14,13 @@ REPEATS = {
     "load, or a disk that hangs, is waited for: seconds become minutes": ["chaos", "stopped", "places_hang"],
     "megabytes take longer than a provider may, which is a minute at most": ["places_room"],
     "a tool is tested, on servers that do what they do elsewhere": ["herdctl", "after::herdctl_whatsat_after", "herd_bench", "bench_run"],
+    "minutes, for a dozen branches that nothing else takes": [
+        "disk::a_stop_does_not_wait_for_a_disk_that_hangs",
+        "durable::all_five_stopped_and_started_know_everything",
+        "herd::an_update_at_any_is_answered_identically_by_all",
+        "places_reload::another_limit_of_memory",
+        "places_trouble::every_answer_comes_whatever_the_provider_does",
+    ],
     "the same again and again, or by a crowd": [
         "after::what_was_told_hill_is_known_wherever_it_is_asked",  # asked_before_it_was_told
         "durable::told_to_stop_in_the_midst_of_a_snapshot_it_ends_as_asked",  # a_kill_in_the_midst_of_snapshots
@@ -24,8 +31,6 @@ REPEATS = {
         "places_trouble::the_limits_of_an_answer[body_max_kib = 16384-big-OK]",  # many:1000
     ],
     "the same by five or sixteen servers, or at one more of their starts": [
-        "durable::all_five_stopped_and_started_know_everything[interval]",  # many_records_are_read
-        "durable::all_five_stopped_and_started_know_everything[commit]",  # commit_outlives_a_kill_at_once
         "durable::one_that_returns_is_sent_only_what_it_missed",  # one_killed_is_sent_only_the_last_seconds
         "herd::any_two_killed_the_rest_goes_on_and_they_return_knowing_all",
         "herd::an_update_half_a_second_after_a_restart_reaches_all",
@@ -46,7 +51,6 @@ REPEATS = {
         "disk::a_read_only_disk_is_read_and_served[stopped]",  # restored
         "disk::a_read_only_disk_is_read_and_served[killed]",
         "disk::a_start_with_a_full_disk_serves_from_memory[interval]",  # commit
-        "disk::a_stop_does_not_wait_for_a_disk_that_hangs[interval]",
         "disk::what_a_damaged_log_has_lost_is_said[graph0-flipped]",  # cut and exchanged in a pair, deleted alone
         "disk::what_a_damaged_log_has_lost_is_said[graph0-cut]",
         "disk::what_a_damaged_log_has_lost_is_said[graph0-exchanged]",
@@ -106,9 +110,6 @@ REPEATS = {
         "places_trouble::a_wrong_certificate",
         "places_trouble::answers_of_google_are_not_kept",
         "places_trouble::askers_of_different_counts_share_a_call",
-        "places_trouble::every_answer_comes_whatever_the_provider_does[google-1000-behaviours1]",
-        "places_trouble::every_answer_comes_whatever_the_provider_does[google-legacy-1000-behaviours1]",
-        "places_trouble::every_answer_comes_whatever_the_provider_does[overpass-1000-behaviours1]",
         "places_trouble::slow_and_missing_dns_hold_up_nobody[False-False-OK-60000]",
         "places_trouble::slow_and_missing_dns_hold_up_nobody[True-False-UNKNOWN_ERROR-1000]",
         "places_trouble::slow_and_missing_dns_hold_up_nobody[True-True-UNKNOWN_ERROR-1000]",

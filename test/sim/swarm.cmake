@@ -94,14 +94,14 @@ herd_sim_plant(mutant-no-after --checks stale)
 herd_sim_plant(mutant-old-after --checks stale)
 herd_sim_plant(mutant-stale-digest)
 
-add_test(NAME sim.swarm.ttl COMMAND sim-swarm --seeds 1..600 --ttl 25 --plain 0)
+add_test(NAME sim.swarm.ttl COMMAND sim-swarm --seeds 1..300 --ttl 25 --plain 0)
 
 # Records that end, and clocks so wrong that they end at once, or not at all.
 set(wrong_clock --ttl 25 --plain 0 --durability herd)
 set(refused ${wrong_clock} --faults crash,year,break,half-break,cut,torn,dark)
 set(restarted ${wrong_clock} --servers 2 --clients 10 --updates 60 --late --faults crash,year)
 add_test(NAME sim.wrong_clock COMMAND sim-swarm --seeds 1..200 ${refused})
-add_test(NAME sim.wrong_clock_and_restart COMMAND sim-swarm --seeds 1..2000 ${restarted})
+add_test(NAME sim.wrong_clock_and_restart COMMAND sim-swarm --seeds 1..1000 ${restarted})
 set_tests_properties(sim.swarm.ttl sim.wrong_clock sim.wrong_clock_and_restart PROPERTIES LABELS sim TIMEOUT 600)
 herd_sim_plant(mutant-no-ended ${refused})
 herd_sim_plant(mutant-ended-safe ${restarted})
