@@ -46,11 +46,12 @@ configure() {
     (cd "$root" && quietly cmake --preset "$1") || die "cmake --preset $1 failed, see above"
 }
 
-# build PRESET [TARGET]: configures where that is due and builds; returns only when all is built.
+# build PRESET [TARGET…]: configures where that is due and builds; returns only when all is built.
 build() {
-    local folder=$root/build/$1
-    say "building $1 ${2:+($2) }in build/$1"
-    configure "$1"
-    quietly cmake --build "$folder" --parallel "$(nproc)" ${2:+--target "$2"} ||
-        die "the build of $1 failed, see above"
+    local folder=$root/build/$1 preset=$1
+    shift
+    say "building $preset ${*:+($*) }in build/$preset"
+    configure "$preset"
+    quietly cmake --build "$folder" --parallel "$(nproc)" ${*:+--target "$@"} ||
+        die "the build of $preset failed, see above"
 }

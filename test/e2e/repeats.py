@@ -16,14 +16,14 @@ REPEATS = {
     "a tool is tested, on servers that do what they do elsewhere": ["herdctl", "after::herdctl_whatsat_after", "herd_bench", "bench_run"],
     "minutes, for a dozen branches that nothing else takes": [
         "disk::a_stop_does_not_wait_for_a_disk_that_hangs",
+        "durable::a_kill_in_the_midst_of_snapshots_loses_nothing",
         "durable::all_five_stopped_and_started_know_everything",
-        "herd::an_update_at_any_is_answered_identically_by_all",
         "places_reload::another_limit_of_memory",
         "places_trouble::every_answer_comes_whatever_the_provider_does",
     ],
     "the same again and again, or by a crowd": [
         "after::what_was_told_hill_is_known_wherever_it_is_asked",  # asked_before_it_was_told
-        "durable::told_to_stop_in_the_midst_of_a_snapshot_it_ends_as_asked",  # a_kill_in_the_midst_of_snapshots
+        "durable::told_to_stop_in_the_midst_of_a_snapshot_it_ends_as_asked",
         "herd::a_neighbour_gets_in_while_a_crowd_dials_again_and_again",  # a_neighbour_gets_in_where_clients_have_all_places
         "herd::ten_thousand_connections_are_held_and_served",
         "mixed::hundreds_of_updates_at_once",
