@@ -152,16 +152,24 @@ void rig_give_time(struct rig_server *server)
     uv_timer_start(&server->net->streams.linger, on_limit, LIMIT_MS, 0);
 }
 
-void rig_arrived(int fd)
+void rig_wait(bool (*is_done)(void *arg), void *arg)
+{
+    for (uint64_t began_ns = uv_hrtime(); !is_done(arg); sched_yield()) {
+        if (uv_hrtime() - began_ns > LIMIT_MS * (uint64_t)1000000)
+            fail_msg("what is waited for did not come within %d ms", LIMIT_MS);
+    }
+}
+
+static bool has_arrived(void *arg)
 {
     int bytes = 0;
-    uint64_t began_ns = uv_hrtime();
-    do {
-        assert_int_equal(ioctl(fd, SIOCOUTQ, &bytes), 0);
-        sched_yield();
-        if (uv_hrtime() - began_ns > LIMIT_MS * (uint64_t)1000000)
-            fail_msg("%d bytes did not arrive within %d ms", bytes, LIMIT_MS);
-    } while (bytes > 0);
+    assert_int_equal(ioctl(*(const int *)arg, SIOCOUTQ, &bytes), 0);
+    return bytes == 0;
+}
+
+void rig_arrived(int fd)
+{
+    rig_wait(has_arrived, &fd);
 }
 
 int rig_connect(uint16_t port)

@@ -44,6 +44,8 @@ int rig_connect_small(uint16_t port, int bytes);
 void rig_receive_buffer(const struct rig_server *server, int bytes);
 /* Who closes is not given up because the test takes long. */
 void rig_give_time(struct rig_server *server);
+/* Waits for what the kernel does, or other threads; the loop does not run. Fails after two minutes. */
+void rig_wait(bool (*is_done)(void *arg), void *arg);
 /* Returns when the other end's kernel has all that was sent, and the end of it: where that is
  * carried by another processor, or later, it is not there when `send` returns. */
 void rig_arrived(int fd);

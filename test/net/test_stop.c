@@ -2,7 +2,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/sockios.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -119,10 +118,17 @@ static void hear_all(struct scene *scene)
 }
 
 /* What the server has sent before it stopped may be on its way. */
+static bool has_heard_all(void *arg)
+{
+    struct client *client = arg;
+    if (!client->is_closed)
+        hear(client);
+    return client->is_closed;
+}
+
 static void hear_the_rest(struct client *client)
 {
-    for (; !client->is_closed; sched_yield())
-        hear(client);
+    rig_wait(has_heard_all, client);
 }
 
 /* Says all, while the server reads where it has to. */
@@ -171,12 +177,18 @@ static bool has_arrived(const struct scene *scene, const struct client *client)
     return under_way == 0 || unread >= MUCH_BYTES;
 }
 
-static void wait_for_all(const struct scene *scene)
+static bool have_arrived(void *arg)
 {
-    for (int i = 0; i < scene->count; i++) {
-        while (!has_arrived(scene, &scene->clients[i]))
-            sched_yield();
-    }
+    const struct scene *scene = arg;
+    bool all = true;
+    for (int i = 0; i < scene->count; i++)
+        all = has_arrived(scene, &scene->clients[i]) && all;
+    return all;
+}
+
+static void wait_for_all(struct scene *scene)
+{
+    rig_wait(have_arrived, scene);
 }
 
 static void on_stopped(void *arg)
@@ -441,6 +453,15 @@ static void fill(struct client *client)
     } while (client->said > before);
 }
 
+/* The second client, in turns of the server. */
+static bool has_turned_and_heard(void *arg)
+{
+    struct scene *scene = arg;
+    uv_run(&scene->rig.loop, UV_RUN_NOWAIT);
+    hear(&scene->clients[1]);
+    return scene->clients[1].answers >= SOME;
+}
+
 /* Its answers fill its socket, so that it is not read from. */
 static void who_does_not_read_is_cut_off_in_the_end(void **state)
 {
@@ -463,10 +484,7 @@ static void who_does_not_read_is_cut_off_in_the_end(void **state)
     assert_int_equal(uv_timer_stop(&net->last_words.timer), 0);
     assert_true(uv_is_active((const uv_handle_t *)&net->deadline));
     assert_int_equal(uv_timer_stop(&net->deadline), 0);
-    while (other->answers < SOME) {
-        uv_run(&scene.rig.loop, UV_RUN_NOWAIT);
-        hear(other);
-    }
+    rig_wait(has_turned_and_heard, &scene);
     assert_int_equal(uv_timer_again(&net->last_words.timer), 0);
     uv_timer_start(&net->deadline, net->deadline.timer_cb, LITTLE_MS, 0);
     while (!scene.a->stopped) {

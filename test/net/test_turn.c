@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -383,15 +382,24 @@ static void a_full_socket_is_asked_once_a_turn(void **state)
     free(pile);
 }
 
+struct expected {
+    const struct listener *listener;
+    unsigned count;
+};
+
+static bool have_connected(void *arg)
+{
+    const struct expected *expected = arg;
+    struct tcp_info info = {0};
+    socklen_t len = sizeof(info);
+    assert_int_equal(getsockopt(expected->listener->fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+    return info.tcpi_unacked >= expected->count; /* of one that listens: who is to be accepted */
+}
+
 /* connect() returns before the other end knows that it has. */
 static void wait_for_connections(const struct listener *listener, unsigned count)
 {
-    struct tcp_info info = {0};
-    socklen_t len = sizeof(info);
-    while (info.tcpi_unacked < count) { /* of one that listens: who is to be accepted */
-        assert_int_equal(getsockopt(listener->fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
-        sched_yield();
-    }
+    rig_wait(have_connected, &(struct expected){listener, count});
 }
 
 /* They come all at once; whoever listens on a second port waits for none of them. */
