@@ -41,7 +41,7 @@ DEADLINE_S = 120 * SLOW
 SHOWN_MAX = 5
 JUST_NOW_S = 0.01
 SECOND_S = 1.0 * SLOW  # on disk after that, with interval
-STALL_S = 0.2  # what is written takes longer than that where the machine or its disk stands still
+STALL_S = SECOND_S / 5  # what is written takes longer than that where the machine or its disk stands still
 REST_S = 0.01  # of a client between two writes, where all that passes through proxies is ours to carry, or load lasts long
 NEEDED = ["unshare", "ip", "iptables"]  # for packets that vanish
 # iptables says no without a rule; lo is down in a new namespace.
@@ -137,9 +137,7 @@ class Stalls(threading.Thread):
         with open(self.path, "wb", buffering=0) as file:
             while not self.over.is_set():
                 self.began_s = time.monotonic()
-                file.truncate(0)
-                file.seek(0)
-                file.write(b"x" * 4096)
+                os.pwrite(file.fileno(), b"x" * 4096, 0)
                 os.fdatasync(file.fileno())
                 time.sleep(STALL_S / 10)
                 ended_s = time.monotonic()
@@ -148,6 +146,7 @@ class Stalls(threading.Thread):
 
     def so_far(self):
         """(began, ended) of each; the last one may not have ended."""
+        assert self.is_alive(), "nobody looks for stalls any more"
         began_s = self.began_s
         return self.done + ([(began_s, float("inf"))] if time.monotonic() - began_s > STALL_S else [])
 
@@ -243,12 +242,17 @@ def wait_with_neighbours(herd, names):
 
 
 def a_second_before(at_s, stops):
-    """The time before which all had a second to be written until `at_s`, where servers stood still during these (began, ended)."""
-    second_s = at_s - SECOND_S
-    for began_s, ended_s in sorted(stops, reverse=True):
-        if ended_s > second_s:
-            second_s = min(second_s, began_s - SECOND_S)
-    return second_s
+    """The time before which all had a second in all to be written until `at_s`, where nothing could be during these (began, ended)."""
+    left_s = SECOND_S
+    for began_s, ended_s in sorted(stops, key=lambda stop: stop[1], reverse=True):
+        if began_s >= at_s:
+            continue  # within another one
+        could_s = max(at_s - ended_s, 0)
+        if could_s >= left_s:
+            break
+        left_s -= could_s
+        at_s = began_s
+    return at_s - left_s
 
 
 def kill(load, names, safe_s, stops):

@@ -88,7 +88,8 @@ def rage_and_judge(make_herd, durability):
     gone, broken = chaos.judge(herd, durability, acknowledged, devil.kills)
     count = load.count()
     load.end()
-    print(f"{durability}: {dict(devil.done)}, {count} acknowledged, {gone} of {len(acknowledged)} clients have lost one, "
+    old = sum(chaos.is_old(update, devil.kills) for update in acknowledged.values())
+    print(f"{durability}: {dict(devil.done)}, {count} acknowledged, {old} old, {gone} of {len(acknowledged)} clients have lost one, "
           f"{broken} against the promise, equal {took:.2f} s after the last fault")
     assert broken == 0
     assert count > UPDATES_MIN and len(acknowledged) > UPDATES_MIN // 2
