@@ -18,7 +18,7 @@ enum { QUESTIONS = 1000, ANSWER_NS = 100000, TURN_MAX_ANSWERS = 6, LOCAL_MAX = 1
 
 enum { ONE_ANSWER_BYTES = 4096 }; /* at least, of 20 places */
 
-enum { WARM_UPS = 1, ROUNDS = 2, CROWD = 50 * 64 };
+enum { WARM_UPS = 1, ROUNDS = 3, CROWD = 50 * 64 };
 
 /* Nobody listens at that port, and one call may be under way: the other questions are refused. */
 static const char remote[] = "    provider = \"overpass\"\n"
