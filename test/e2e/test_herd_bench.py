@@ -139,8 +139,8 @@ def test_a_stall_at_the_end_is_charged_as_well():
     """What came due and could not be sent in the run is sent afterwards; it has been late all the while."""
     with bare_server() as (port, process):
         process.send_signal(signal.SIGSTOP)  # its kernel goes on accepting connections
-        child = start("--json", "-s", "bare", "-r", 1000, "-d", 1, "-c", 5, f"127.0.0.1:{port}")
         try:
+            child = start("--json", "-s", "bare", "-r", 1000, "-d", 1, "-c", 5, f"127.0.0.1:{port}")
             wait_until(lambda: unread(port) > 0, "the run has begun")
             time.sleep(2)  # of which the run is the first half
         finally:

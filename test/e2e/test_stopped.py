@@ -102,6 +102,11 @@ def test_a_neighbour_stopped_under_load_costs_no_memory_and_catches_up(make_herd
         assert max(growth.values()) <= GROWTH_MAX_KIB
 
 
+def is_stopped(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+        return stat.read().rpartition(")")[2].split()[0] == "T"
+
+
 class Unread:
     """A neighbour that is greeted, then reads nothing until it is told to."""
 
@@ -128,7 +133,15 @@ class Unread:
         self.socket.sendall(line)
 
     def in_kernel(self):
-        """Bytes that the kernel has of what was written for it, at both ends."""
+        """Bytes that the kernel has of what was written for it, at both ends, once nothing is between them."""
+        seen, last = self.queued(), None
+        while seen != last:
+            time.sleep(0.1)  # longer than an acknowledgement is held back
+            seen, last = self.queued(), seen
+        return seen
+
+    def queued(self):
+        """The same now; what is to be acknowledged counts twice."""
         port, count = self.listening.getsockname()[1], 0
         with open("/proc/net/tcp", encoding="ascii") as lines:
             for words in map(str.split, lines):
@@ -177,7 +190,8 @@ def test_a_neighbour_that_reads_nothing_is_sent_no_more_than_a_window(make_herd,
                 if kind == "herd":
                     smith.say(b"PING\n")  # it lives
         hill.process.send_signal(signal.SIGSTOP)  # it writes no more
-        held = max(smith.in_kernel() for _ in range(20)) if kind == "plain" else 0  # one may miss what is between the ends
+        wait_until(lambda: is_stopped(hill.process.pid), "Hill stands still")
+        held = smith.in_kernel() if kind == "plain" else 0
         hill.process.send_signal(signal.SIGCONT)
         smith.read_until(CLIENTS, 1_700_000_000 + ROUNDS)
         said = smith.flood_bytes - held
