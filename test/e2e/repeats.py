@@ -1,6 +1,7 @@
 """What `--without-repeats` leaves out: where servers run for the second time, under valgrind, which sees what AddressSanitizer has not
 (bytes that nobody has set, and the program as it is optimised). A start and a stop take two seconds of a processor there, so that
-a way through the server is taken once: by the test that takes it with the fewest servers and the least load.
+a way through the server is taken once: by the test that takes it with the fewest servers and the least load; but for a dozen
+branches that would cost minutes.
 
 By reason: files, functions of them, or single cases. One that is not there any more is an error, or it would be left out unseen.
 """
