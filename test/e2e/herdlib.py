@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import NamedTuple
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 
@@ -134,12 +135,26 @@ def answers(port):
     return False
 
 
+class Established(NamedTuple):
+    """One end of a connection over IPv4, as the kernel has it: its port and the other's; bytes that it sent and that are not
+    acknowledged, and that came and are not read."""
+    port: int
+    peer_port: int
+    unacknowledged: int
+    unread: int
+
+
+def established():
+    """All of this machine."""
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        rows = [line.split() for line in table][1:]
+    return [Established(*(int(row[at].rpartition(":")[2], 16) for at in (1, 2)), *(int(queue, 16) for queue in row[4].split(":")))
+            for row in rows if row[3] == "01"]
+
+
 def unread(port):
     """Bytes that have come for who listens at a port, and wait in the kernel."""
-    with open("/proc/net/tcp") as table:
-        rows = [line.split() for line in table]
-    established = "01"
-    return sum(int(row[4].partition(":")[2], 16) for row in rows if row[1].endswith(f":{port:04X}") and row[3] == established)
+    return sum(end.unread for end in established() if end.port == port)
 
 
 class Server:

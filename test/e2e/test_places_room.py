@@ -6,7 +6,7 @@ import re
 import signal
 import socket
 
-from herdlib import WRAP, wait_until
+from herdlib import WRAP, established, wait_until
 from placeslib import IAMAT, LONG_TIMEOUT_MS, reload
 
 NO_LIMITS = ["breaker_failures = 1000", "calls_per_day = 0", "calls_per_client = 0"]
@@ -172,9 +172,7 @@ def end_what_hangs(server, client):
 def wait_received(port, bytes_each, count):
     """So many of this machine's connections to a port have received that much, which nobody has read yet."""
     def received():
-        lines = [line.split() for line in open("/proc/net/tcp", encoding="ascii").readlines()[1:]]
-        return [fields for fields in lines if int(fields[2].rpartition(":")[2], 16) == port
-                and int(fields[4].rpartition(":")[2], 16) >= bytes_each]
+        return [end for end in established() if end.peer_port == port and end.unread >= bytes_each]
 
     wait_until(lambda: len(received()) == count, f"{count} have {bytes_each} bytes")
 

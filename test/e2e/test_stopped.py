@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from herdlib import SLOW, Client, wait_until
+from herdlib import SLOW, Client, established, wait_until
 
 SECONDS = float(os.environ.get("HERD_STOPPED_S", "8" if SLOW == 1 else "4"))
 CLIENTS = 1000
@@ -142,12 +142,8 @@ class Unread:
 
     def queued(self):
         """The same now; what is to be acknowledged counts twice."""
-        port, count = self.listening.getsockname()[1], 0
-        with open("/proc/net/tcp", encoding="ascii") as lines:
-            for words in map(str.split, lines):
-                if port in (int(end.rpartition(":")[2], 16) for end in words[1:3] if ":" in end) and words[3] != "0A":  # it listens
-                    count += sum(int(queue, 16) for queue in words[4].split(":"))
-        return count
+        port = self.listening.getsockname()[1]
+        return sum(end.unacknowledged + end.unread for end in established() if port in (end.port, end.peer_port))
 
     def read_until(self, clients, newest):
         """All that comes, until each client's newest record has."""
